@@ -1,0 +1,50 @@
+-- Our tables, LangGraph's tables, and the two roles that the server works as. It never works as the login that DATABASE_URL names.
+create schema if not exists agenthall;
+create schema if not exists langgraph;
+
+-- Roles belong to the whole cluster: another database of it may be making them at this very moment.
+do $$
+declare role_name text;
+begin
+  foreach role_name in array array['agenthall_app', 'agenthall_system'] loop
+    begin
+      execute format('create role %I nologin', role_name);
+    exception when duplicate_object or unique_violation then null;
+    end;
+    begin
+      execute format('grant %I to current_user', role_name);
+    exception when unique_violation then null; -- granted by another database of this cluster just now
+    end;
+  end loop;
+end $$;
+
+grant usage on schema agenthall to agenthall_app, agenthall_system;
+grant usage on schema langgraph to agenthall_system;
+alter default privileges in schema langgraph grant select, insert, update, delete on tables to agenthall_system;
+
+-- Who is asking, for row-level security. Set for one transaction by act_as(), read by the policies below.
+create function agenthall.act_as(identity text, organizations text, is_admin boolean) returns boolean
+language plpgsql volatile as $$
+begin
+  perform set_config('agenthall.identity', identity, true),
+          set_config('agenthall.organizations', organizations, true),
+          set_config('agenthall.admin', is_admin::text, true);
+  return true;
+end $$;
+comment on function agenthall.act_as is 'organizations: a uuid[] literal, or * for a member of every organisation';
+
+create function agenthall.current_identity() returns text language sql stable as
+$$ select nullif(current_setting('agenthall.identity', true), '') $$;
+
+create function agenthall.current_is_admin() returns boolean language sql stable as
+$$ select coalesce(nullif(current_setting('agenthall.admin', true), ''), 'false')::boolean $$;
+
+create function agenthall.current_is_everywhere() returns boolean language sql stable as
+$$ select coalesce(current_setting('agenthall.organizations', true), '') = '*' $$;
+
+create function agenthall.current_organizations() returns uuid[] language sql stable as
+$$ select coalesce(nullif(nullif(current_setting('agenthall.organizations', true), '*'), ''), '{}')::uuid[] $$;
+
+-- Timestamps as the API writes them. to_char is only stable, for the sake of localised names that are not used here.
+create function agenthall.iso(moment timestamptz) returns text language sql immutable parallel safe as
+$$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') $$;

@@ -1,0 +1,330 @@
+-- One execution of an assistant, and the queue of them.
+--
+-- Rules
+--   1. A thread has at most one run that may be claimed or is running: `ready` is given to the first, and handed on when it ends.
+--   2. Whoever decides about a thread's runs locks the thread's row first, and looks afterwards. Hence plpgsql: each of its
+--      statements sees what was committed before it began; one statement with CTEs would decide on a snapshot from before the lock.
+--   3. A running run belongs to (worker_id, attempt) until lease_until, on this database's clock. Whoever writes for it names both:
+--      a worker that lost its lease changes nothing.
+create table agenthall.runs (
+  run_id             uuid primary key,
+  thread_id          uuid not null references agenthall.threads on delete cascade,
+  assistant_id       uuid not null,
+  assistant_version  integer not null,
+  graph_id           text not null,
+  owner_id           text not null,
+  organization_id    uuid,
+  status             text not null default 'pending',
+  metadata           jsonb not null default '{}',
+  kwargs             json not null,
+  multitask_strategy text not null default 'enqueue',
+  keep_thread        boolean not null default true,
+  resumable          boolean not null default false,
+  ready              boolean not null,
+  run_at             timestamptz not null default now(),
+  attempt            integer not null default 0,
+  max_attempts       integer not null default 3,
+  worker_id          uuid,
+  lease_until        timestamptz,
+  cancel_action      text,
+  error              jsonb,
+  created_at         timestamptz not null default now(),
+  updated_at         timestamptz not null default now(),
+  constraint runs_status check (status in ('pending', 'running', 'success', 'error', 'timeout', 'interrupted')),
+  constraint runs_strategy check (multitask_strategy in ('reject', 'enqueue', 'interrupt', 'rollback')),
+  constraint runs_cancel check (cancel_action in ('interrupt', 'rollback')),
+  constraint runs_lease check ((status = 'running') = (lease_until is not null and worker_id is not null))
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+create index runs_claimable on agenthall.runs (run_at, run_id) where status = 'pending' and ready;
+create index runs_of_thread on agenthall.runs (thread_id, run_id desc);
+create index runs_leases on agenthall.runs (lease_until) where status = 'running';
+create unique index runs_one_running on agenthall.runs (thread_id) where status = 'running';
+
+create function agenthall.run_json(r agenthall.runs) returns json language sql stable as $$
+  select json_build_object(
+    'run_id', r.run_id, 'thread_id', r.thread_id, 'assistant_id', r.assistant_id, 'metadata', r.metadata, 'status', r.status,
+    'kwargs', r.kwargs, 'multitask_strategy', r.multitask_strategy, 'created_at', agenthall.iso(r.created_at),
+    'updated_at', agenthall.iso(r.updated_at), 'langsmith_session_name', null)
+$$;
+
+-- What a run says while it goes, in order. One writer at a time (the lease holder), so seq has no gaps.
+create table agenthall.run_events (
+  run_id     uuid not null,
+  seq        integer not null,
+  attempt    integer not null,
+  event      text not null,
+  data       text not null,
+  created_at timestamptz not null default now(),
+  primary key (run_id, seq)
+);
+create index run_events_age on agenthall.run_events using brin (created_at);
+comment on column agenthall.run_events.event is 'name of the event on the wire; `__end__` closes a run and is never sent';
+
+alter table agenthall.runs enable row level security;
+alter table agenthall.runs force row level security;
+alter table agenthall.run_events enable row level security;
+alter table agenthall.run_events force row level security;
+grant select, insert, update, delete on agenthall.runs to agenthall_app, agenthall_system;
+grant select, insert, update, delete on agenthall.run_events to agenthall_system;
+create policy everything on agenthall.runs to agenthall_system using (true) with check (true);
+create policy everything on agenthall.run_events to agenthall_system using (true) with check (true);
+create policy own on agenthall.runs to agenthall_app
+  using ((select agenthall.current_is_admin()) or owner_id = (select agenthall.current_identity()))
+  with check ((select agenthall.current_is_admin()) or owner_id = (select agenthall.current_identity()));
+
+create function agenthall.enqueue_run(
+  p_identity text, p_organizations text, p_admin boolean,
+  p_run_id uuid, p_thread_id uuid, p_new_thread text, p_keep_thread boolean, p_organization_id uuid,
+  p_assistant_id uuid, p_assistant_version integer, p_graph_id text, p_assistant_metadata jsonb, p_metadata jsonb,
+  p_kwargs json, p_thread_config jsonb, p_strategy text, p_resumable boolean, p_after interval, p_max_attempts integer,
+  out outcome text, out run json
+) language plpgsql as $$
+declare
+  v_thread agenthall.threads;
+  v_run agenthall.runs;
+  v_busy boolean;
+  v_names jsonb := jsonb_build_object('graph_id', p_graph_id, 'assistant_id', p_assistant_id);
+begin
+  perform agenthall.act_as(p_identity, p_organizations, p_admin);
+  if p_new_thread in ('create', 'ephemeral') then
+    insert into agenthall.threads (thread_id, owner_id, organization_id, ephemeral)
+    values (p_thread_id, p_identity, p_organization_id, p_new_thread = 'ephemeral')
+    on conflict (thread_id) do nothing;
+  end if;
+  select * into v_thread from agenthall.threads t
+   where t.thread_id = p_thread_id and (p_admin or t.owner_id = p_identity) for update;
+  if not found then
+    outcome := 'thread_missing'; return;
+  end if;
+  v_busy := exists (select from agenthall.runs r where r.thread_id = p_thread_id and r.status in ('pending', 'running'));
+  if v_busy and p_strategy = 'reject' then
+    outcome := 'busy'; return;
+  end if;
+  insert into agenthall.runs (run_id, thread_id, assistant_id, assistant_version, graph_id, owner_id, organization_id, metadata,
+                              kwargs, multitask_strategy, keep_thread, resumable, ready, run_at, max_attempts)
+  values (p_run_id, p_thread_id, p_assistant_id, p_assistant_version, p_graph_id, v_thread.owner_id, v_thread.organization_id,
+          p_assistant_metadata || v_thread.metadata || v_names || p_metadata,
+          p_kwargs, p_strategy, p_keep_thread, p_resumable, not v_busy, clock_timestamp() + p_after, p_max_attempts)
+  returning * into v_run;
+  update agenthall.threads t
+     set status = 'busy', updated_at = now(), metadata = t.metadata || v_names, config = p_thread_config
+   where t.thread_id = p_thread_id;
+  outcome := 'enqueued'; run := agenthall.run_json(v_run);
+end $$;
+comment on function agenthall.enqueue_run is
+  'p_new_thread: reject (the thread must exist), create, or ephemeral. outcome: enqueued, busy (strategy reject), or thread_missing.';
+
+create function agenthall.claim_runs(p_worker uuid, p_slots integer, p_lease interval, p_graphs text[])
+returns setof agenthall.runs language plpgsql as $$
+begin
+  perform set_config('synchronous_commit', 'off', true); -- a claim lost in a crash leaves the run pending, which is true
+  return query
+    with next as materialized (
+      select r.run_id from agenthall.runs r
+       where r.status = 'pending' and r.ready and r.run_at <= clock_timestamp() and r.graph_id = any (p_graphs)
+       order by r.run_at, r.run_id limit p_slots for update skip locked)
+    update agenthall.runs r
+       set status = 'running', attempt = r.attempt + 1, worker_id = p_worker,
+           lease_until = clock_timestamp() + p_lease, updated_at = clock_timestamp()
+      from next where r.run_id = next.run_id
+    returning r.*;
+end $$;
+
+create function agenthall.hand_on_thread(p_thread_id uuid) returns boolean language plpgsql as $$
+begin
+  update agenthall.runs r set ready = true
+   where r.run_id = (select n.run_id from agenthall.runs n where n.thread_id = p_thread_id and n.status = 'pending'
+                      order by n.run_id limit 1)
+     and not r.ready
+     and not exists (select from agenthall.runs o where o.thread_id = p_thread_id and o.status = 'running');
+  return found;
+end $$;
+comment on function agenthall.hand_on_thread is 'Makes the thread''s next pending run claimable. The caller holds the thread''s row.';
+
+create function agenthall.end_run(
+  p_run agenthall.runs, p_status text, p_thread_status text, p_values jsonb, p_error jsonb, p_interrupts jsonb,
+  p_metadata jsonb, p_result text
+) returns boolean language plpgsql as $$
+declare
+  v_next boolean;
+  v_seq integer;
+begin
+  select coalesce(max(e.seq), 0) + 1 into v_seq from agenthall.run_events e where e.run_id = p_run.run_id;
+  insert into agenthall.run_events (run_id, seq, attempt, event, data)
+  values (p_run.run_id, v_seq, p_run.attempt, '__end__', p_result);
+  if not p_run.keep_thread then
+    delete from agenthall.threads t where t.thread_id = p_run.thread_id and t.ephemeral;
+    return false;
+  end if;
+  update agenthall.runs r
+     set status = p_status, error = p_error, worker_id = null, lease_until = null, ready = false,
+         metadata = r.metadata || p_metadata, updated_at = clock_timestamp()
+   where r.run_id = p_run.run_id;
+  v_next := agenthall.hand_on_thread(p_run.thread_id);
+  update agenthall.threads t
+     set status = case when exists (select from agenthall.runs r where r.thread_id = t.thread_id and r.status in ('pending', 'running'))
+                       then 'busy' else p_thread_status end,
+         "values" = coalesce(p_values, t."values"), error = p_error, interrupts = p_interrupts,
+         updated_at = clock_timestamp(), state_updated_at = clock_timestamp(), ephemeral = false
+   where t.thread_id = p_run.thread_id;
+  return v_next;
+end $$;
+comment on function agenthall.end_run is
+  'The one place where a run ends. The caller holds the thread''s row and has checked that the run has not ended. True: another run became claimable.';
+
+create function agenthall.flush_runs(
+  p_worker uuid,
+  p_run_ids uuid[], p_attempts integer[], p_seqs integer[], p_events text[], p_datas text[],
+  p_ends jsonb,
+  out lost uuid[], out woke boolean
+) language plpgsql as $$
+declare
+  v_end jsonb;
+  v_run agenthall.runs;
+begin
+  woke := false;
+  perform from agenthall.threads t
+   where t.thread_id in (select (e.value ->> 'thread_id')::uuid from jsonb_array_elements(p_ends) e)
+   order by t.thread_id for update; -- rule 2, and before any run is locked: no cycle with those who delete or cancel
+  if jsonb_array_length(p_ends) = 0 then
+    perform set_config('synchronous_commit', 'off', true); -- events on the way may be lost in a crash of the database, ends may not
+  end if;
+  with held as (
+    select r.run_id, r.attempt from agenthall.runs r
+     where r.run_id = any (p_run_ids) and r.worker_id = p_worker and r.status = 'running' for share),
+  given as (
+    select * from unnest(p_run_ids, p_attempts, p_seqs, p_events, p_datas) as g (run_id, attempt, seq, event, data)),
+  kept as (
+    insert into agenthall.run_events (run_id, seq, attempt, event, data)
+    select g.run_id, g.seq, g.attempt, g.event, g.data from given g join held h using (run_id, attempt)
+    on conflict (run_id, seq) do nothing) -- the same flush again, after its answer was lost
+  select coalesce(array_agg(distinct g.run_id), '{}') into lost
+    from given g left join held h using (run_id, attempt) where h.run_id is null;
+  for v_end in select value from jsonb_array_elements(p_ends) loop
+    select * into v_run from agenthall.runs r
+     where r.run_id = (v_end ->> 'run_id')::uuid and r.worker_id = p_worker and r.attempt = (v_end ->> 'attempt')::integer
+       and r.status = 'running' for update;
+    if not found then
+      lost := lost || (v_end ->> 'run_id')::uuid;
+    else
+      woke := agenthall.end_run(
+        v_run, v_end ->> 'status', v_end ->> 'thread_status', nullif(v_end -> 'values', 'null'), nullif(v_end -> 'error', 'null'),
+        v_end -> 'interrupts', coalesce(v_end -> 'metadata', '{}'), v_end ->> 'result') or woke;
+    end if;
+  end loop;
+end $$;
+comment on function agenthall.flush_runs is
+  'Events and ends of many runs of one worker, in one transaction. lost: runs that this worker does not hold (any more); nothing was written for them.';
+
+create function agenthall.renew_leases(p_worker uuid, p_run_ids uuid[], p_lease interval)
+returns table (run_id uuid, attempt integer, cancel_action text) language plpgsql as $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  return query
+    update agenthall.runs r set lease_until = clock_timestamp() + p_lease
+     where r.worker_id = p_worker and r.status = 'running' and r.run_id = any (p_run_ids)
+    returning r.run_id, r.attempt, r.cancel_action;
+end $$;
+
+create function agenthall.rescue_runs(p_limit integer, out rescued integer, out failed integer) language plpgsql as $$
+declare
+  v_run agenthall.runs;
+  v_error jsonb := '{"error": "WorkerLost", "message": "Every worker that took this run disappeared."}';
+begin
+  rescued := 0; failed := 0;
+  for v_run in
+    select * from agenthall.runs r where r.status = 'running' and r.lease_until < clock_timestamp() limit p_limit
+  loop
+    -- the order of every writer: thread, then run; both are skipped when somebody works on them
+    perform from agenthall.threads t where t.thread_id = v_run.thread_id for update skip locked;
+    continue when not found;
+    select * into v_run from agenthall.runs r
+     where r.run_id = v_run.run_id and r.status = 'running' and r.lease_until < clock_timestamp() for update skip locked;
+    continue when not found;
+    if v_run.cancel_action is not null then
+      perform agenthall.end_run(v_run, 'interrupted', 'interrupted', null,
+        '{"error": "UserInterrupt", "message": "interrupt"}', '{}', '{}', '{"status": "interrupted", "values": null}');
+      failed := failed + 1;
+    elsif v_run.attempt >= v_run.max_attempts then
+      perform agenthall.end_run(v_run, 'error', 'error', null, v_error, '{}', '{}',
+        jsonb_build_object('status', 'error', 'values', null, 'error', v_error)::text);
+      failed := failed + 1;
+    else
+      update agenthall.runs r set status = 'pending', ready = true, worker_id = null, lease_until = null,
+             updated_at = clock_timestamp() where r.run_id = v_run.run_id;
+      rescued := rescued + 1;
+    end if;
+  end loop;
+end $$;
+comment on function agenthall.rescue_runs is 'Runs whose worker is gone become pending again, or end in error when their attempts are used up.';
+
+create function agenthall.cancel_run(p_identity text, p_organizations text, p_admin boolean, p_thread_id uuid, p_run_id uuid, p_action text)
+returns text language plpgsql as $$
+declare v_run agenthall.runs;
+begin
+  perform agenthall.act_as(p_identity, p_organizations, p_admin);
+  select * into v_run from agenthall.runs r where r.run_id = p_run_id and r.thread_id = p_thread_id
+     and (p_admin or r.owner_id = p_identity) for update;
+  if not found then
+    return 'missing';
+  elsif v_run.status = 'pending' then
+    return 'pending';
+  elsif v_run.status = 'running' then
+    update agenthall.runs r set cancel_action = p_action where r.run_id = p_run_id;
+    return 'running';
+  end if;
+  return 'ended';
+end $$;
+comment on function agenthall.cancel_run is 'What the run was when it was asked for. A running one is told through its lease; a pending one is ended by cancel_pending().';
+
+create function agenthall.cancel_pending(p_run_id uuid) returns boolean language plpgsql as $$
+declare v_run agenthall.runs;
+begin
+  perform from agenthall.threads t where t.thread_id = (select r.thread_id from agenthall.runs r where r.run_id = p_run_id) for update;
+  select * into v_run from agenthall.runs r where r.run_id = p_run_id and r.status = 'pending' for update;
+  if not found then
+    return false;
+  end if;
+  perform agenthall.end_run(v_run, 'interrupted', 'interrupted', null,
+    '{"error": "UserInterrupt", "message": "interrupt"}', '{}', '{}', '{"status": "interrupted", "values": null}');
+  return true;
+end $$;
+
+create function agenthall.release_runs(p_worker uuid, p_run_ids uuid[]) returns integer language plpgsql as $$
+declare v_count integer;
+begin
+  -- a drained worker's fault is not the run's: it keeps its number of attempts
+  update agenthall.runs r
+     set status = 'pending', ready = true, worker_id = null, lease_until = null, max_attempts = r.max_attempts + 1,
+         updated_at = clock_timestamp()
+   where r.worker_id = p_worker and r.status = 'running' and r.run_id = any (p_run_ids);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+comment on function agenthall.release_runs is 'A worker that stops gives its runs back; another goes on from the last checkpoint.';
+
+create function agenthall.forget_checkpoints(p_thread_id uuid) returns void language plpgsql as $$
+begin
+  delete from langgraph.checkpoints where thread_id = p_thread_id::text;
+  delete from langgraph.checkpoint_blobs where thread_id = p_thread_id::text;
+  delete from langgraph.checkpoint_writes where thread_id = p_thread_id::text;
+exception when undefined_table then null; -- no graph ever ran here
+end $$;
+
+-- Whoever follows a run learns its end, also when its thread is deleted under it.
+grant select, insert on agenthall.run_events to agenthall_app;
+create policy of_own on agenthall.run_events to agenthall_app
+  using (exists (select from agenthall.runs r where r.run_id = run_events.run_id))
+  with check (exists (select from agenthall.runs r where r.run_id = run_events.run_id));
+
+create function agenthall.close_deleted_run() returns trigger language plpgsql as $$
+begin
+  if old.status in ('pending', 'running')
+     and not exists (select from agenthall.run_events e where e.run_id = old.run_id and e.event = '__end__') then
+    insert into agenthall.run_events (run_id, seq, attempt, event, data)
+    select old.run_id, coalesce(max(e.seq), 0) + 1, old.attempt, '__end__', '{"status": "interrupted", "values": null}'
+      from agenthall.run_events e where e.run_id = old.run_id;
+  end if;
+  return old;
+end $$;
+create trigger close_deleted_run before delete on agenthall.runs for each row execute function agenthall.close_deleted_run();

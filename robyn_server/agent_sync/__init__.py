@@ -1,0 +1,47 @@
+"""Agent sync keeps assistants equal to the catalogue: in bulk at boot, and one at a time on first reference.
+
+Rules
+  1. A problem is always visible: an error to the caller, a counter, a reason in the ledger. Never a bare default agent.
+  2. One agent's trouble is one failure. The others are untouched.
+  3. The catalogue is somebody else's: it is read through one contract, and one column of it is written, best effort.
+  4. An agent within its TTL costs no query to the catalogue. A skip renews the TTL and writes no assistant.
+  5. Replicas need no leader: whoever loses a race looks again and finds the work done.
+"""
+
+from __future__ import annotations
+
+from .catalogue import fetch_active_agent_by_id, fetch_active_agents
+from .contract import CatalogueContract, probe_catalogue
+from .errors import AgentRejected
+from .lazy import lazy_sync_agent
+from .model import AgentSyncData, AgentSyncMcpTool, AgentSyncResult
+from .options import AgentSyncOptions
+from .payload import _assistant_payload_for_agent, _build_assistant_configurable
+from .protocols import AgentSyncLedgerProtocol, AssistantStorageProtocol
+from .scope import AgentSyncScope, parse_agent_sync_scope
+from .single import sync_single_agent
+from .startup import startup_agent_sync
+from .write_back import _write_back_langgraph_assistant_id, retry_write_backs
+
+__all__ = [
+    "AgentRejected",
+    "AgentSyncData",
+    "AgentSyncLedgerProtocol",
+    "AgentSyncMcpTool",
+    "AgentSyncOptions",
+    "AgentSyncResult",
+    "AgentSyncScope",
+    "AssistantStorageProtocol",
+    "CatalogueContract",
+    "_assistant_payload_for_agent",
+    "_build_assistant_configurable",
+    "_write_back_langgraph_assistant_id",
+    "fetch_active_agent_by_id",
+    "fetch_active_agents",
+    "lazy_sync_agent",
+    "parse_agent_sync_scope",
+    "probe_catalogue",
+    "retry_write_backs",
+    "startup_agent_sync",
+    "sync_single_agent",
+]

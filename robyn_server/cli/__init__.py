@@ -1,0 +1,42 @@
+"""The command line. Every command imports what it needs when it runs: `--help` and the supervisor stay quick and small.
+
+Exit codes: 0 done, 1 something failed, 2 wrong usage or settings.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+from robyn_server.core.errors import AgenthallError, Misconfigured
+
+_CHILDREN = ("web", "worker")
+
+
+def main() -> NoReturn:
+    """The entry point. An error that is told to people is one line, without a trace."""
+    arguments = sys.argv[1:]
+    try:
+        if len(arguments) == 1 and arguments[0] in _CHILDREN:
+            run_process(arguments[0])  # as `serve` starts them: without the parser, which takes 60 ms to import
+        else:
+            _parse()
+    except AgenthallError as error:
+        sys.stderr.write(f"agenthall: {error}\n")
+        sys.exit(2 if isinstance(error, Misconfigured) else 1)
+    sys.exit(0)
+
+
+def _parse() -> None:
+    from .commands import commands
+
+    commands(prog_name="agenthall")
+
+
+def run_process(name: str, **overrides: Any) -> Any:
+    """The body of `web`, `worker` or `migrate`, and what it returns; `overrides` are settings by field name."""
+    from robyn_server.settings import load_settings
+
+    app = import_module("robyn_server.app")
+    return getattr(app, f"run_{name}")(load_settings(**overrides))

@@ -1,0 +1,124 @@
+"""The commands of `agenthall` and their options."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import run_process
+
+
+class LogFormat(StrEnum):
+    """As in the settings, which are not imported here."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+Port = Annotated[int, typer.Option(envvar="AGENTHALL_PORT", min=0, max=65535, help="Port; 0 picks a free one.")]
+Host = Annotated[str, typer.Option(envvar="AGENTHALL_HOST", help="Address to listen on.")]
+DataDir = Annotated[Path, typer.Option(envvar="AGENTHALL_DATA_DIR", help="Where the embedded database lives.")]
+Format = Annotated[LogFormat, typer.Option(envvar="AGENTHALL_LOG_FORMAT", help="How to write logs.")]
+
+commands = typer.Typer(
+    help="An agent server on your own Postgres: rows in a catalogue answer through the LangGraph API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from robyn_server import __version__
+
+        typer.echo(f"agenthall {__version__}")
+        raise typer.Exit
+
+
+@commands.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@commands.command()
+def serve(
+    port: Port = 2024,
+    host: Host = "127.0.0.1",
+    data_dir: DataDir = Path(".agenthall"),
+    log_format: Format = LogFormat.AUTO,
+) -> None:
+    """Start everything: database, web, worker, demo.
+
+    Without DATABASE_URL an embedded PostgreSQL is started, and the demo is loaded into it while it is empty.
+    """
+    from robyn_server.runtime.serve import Serve
+    from robyn_server.runtime.serve import serve as run
+
+    raise typer.Exit(run(Serve(port=port, host=host, data_dir=data_dir, log_format=log_format.value)))
+
+
+@commands.command()
+def web(
+    port: Port = 2024,
+    host: Host = "127.0.0.1",
+    log_format: Format = LogFormat.AUTO,
+) -> None:
+    """Run one web process: HTTP and streams."""
+    run_process("web", port=port, host=host, log_format=log_format.value)
+
+
+@commands.command()
+def worker(log_format: Format = LogFormat.AUTO) -> None:
+    """Run one worker: claims runs and executes them."""
+    run_process("worker", log_format=log_format.value)
+
+
+@commands.command()
+def migrate(data_dir: DataDir = Path(".agenthall")) -> None:
+    """Bring the database's schema up to date."""
+    with _database(data_dir) as given:
+        applied: list[str] = run_process("migrate", **given)
+    typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
+
+
+@contextmanager
+def _database(data_dir: Path) -> Iterator[dict[str, str]]:
+    """The setting that names the database: none where DATABASE_URL does, else the embedded one, started if need be."""
+    if os.environ.get("DATABASE_URL"):
+        yield {}
+        return
+    from robyn_server.runtime.embedded_postgres import EmbeddedPostgres, find_running
+
+    if running := find_running(data_dir):
+        yield {"database_url": running}
+        return
+    database = EmbeddedPostgres(data_dir)
+    try:
+        yield {"database_url": database.start()}
+    finally:
+        database.stop()
+
+
+@commands.command()
+def doctor(
+    port: Port = 2024,
+    host: Host = "127.0.0.1",
+    data_dir: DataDir = Path(".agenthall"),
+) -> None:
+    """Check settings, port and database; exit code 1 when something is wrong."""
+    from robyn_server.doctor import examine, table
+
+    checks = examine(host, port, data_dir)
+    typer.echo(table(checks))
+    raise typer.Exit(0 if all(check.passed for check in checks) else 1)

@@ -1,0 +1,71 @@
+"""Who is asking.
+
+A principal is made once per request from its credentials and travels on the request object and in arguments,
+never in a context variable: a variable that outlives its request stamps one caller's work with another's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from .errors import BadRequest, Forbidden
+
+ADMIN = "admin"
+"""The permission that sees and changes everything, whatever its owner and organisation."""
+
+SYSTEM_OWNER = "system"
+"""Owner of rows that the server itself made: default assistants and those synced from the catalogue."""
+
+
+class Kind(StrEnum):
+    USER = "user"
+    SERVICE = "service"
+    INSTANCE = "instance"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """`organizations` is None for a member of every organisation."""
+
+    identity: str
+    organizations: frozenset[UUID] | None = frozenset()
+    permissions: frozenset[str] = frozenset()
+    kind: Kind = Kind.USER
+    acting_for: UUID | None = field(default=None)
+    """The organisation that the request named with `X-Organization-Id`."""
+
+    @property
+    def is_admin(self) -> bool:
+        return ADMIN in self.permissions
+
+    def is_member(self, organization: UUID) -> bool:
+        return self.organizations is None or organization in self.organizations
+
+    def in_organization(self, organization: UUID) -> Principal:
+        """The same principal, acting for `organization`. Raises Forbidden when it is no member of it."""
+        if not self.is_member(organization):
+            raise Forbidden(f"You are not a member of organization {organization}.", field="X-Organization-Id")
+        return Principal(self.identity, self.organizations, self.permissions, self.kind, organization)
+
+    def organization_for_new(self) -> UUID | None:
+        """The organisation that something new belongs to: the one named, else the only one, else none.
+
+        Raises BadRequest when there are several to choose from and the request named none.
+        """
+        if self.acting_for is not None:
+            return self.acting_for
+        if self.organizations is None or not self.organizations:
+            return None
+        if len(self.organizations) > 1:
+            raise BadRequest(
+                "You belong to several organizations; name one with the header X-Organization-Id.",
+                code="organization_required",
+                field="X-Organization-Id",
+            )
+        return next(iter(self.organizations))
+
+
+LOCAL = Principal("local", organizations=None, permissions=frozenset({ADMIN}))
+"""The only principal of `AUTH_MODE=none`."""

@@ -1,0 +1,13 @@
+"""Files that travel with the package: migrations and the demo. In a checkout they stand at its top level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def packaged(name: str) -> Path:
+    """The folder `name` ("migrations" or "demo"), in an installed wheel or in a checkout."""
+    installed = _PACKAGE / "_files" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name

@@ -1,0 +1,1 @@
+"""LangGraph: loading graphs, running them, reading their checkpoints. Only workers, and requests for state, import more of it."""

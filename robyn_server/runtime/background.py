@@ -1,0 +1,76 @@
+"""The silhouette of everything that runs in the background: start, stop, a loop that only loops, and work that only works.
+
+Every loop stops within the grace of its owner, backs off with jitter when its work fails, and counts what it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+_LONGEST_BACKOFF = 30.0
+
+
+@dataclass(slots=True)
+class Counts:
+    runs: int = 0
+    failures: int = 0
+
+
+def backoff(failures: int, base: float, longest: float = _LONGEST_BACKOFF) -> float:
+    """Seconds to wait after so many failures in a row: doubling, with jitter of ±25 %."""
+    return min(longest, base * 2.0 ** min(failures - 1, 10)) * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
+
+
+class Periodic:
+    """Calls `work` every `interval` seconds (±10 %), and at once when woken; after a failure it waits longer each time."""
+
+    def __init__(self, name: str, work: Callable[[], Awaitable[object]], interval: float) -> None:
+        self.name = name
+        self.counts = Counts()
+        self._work = work
+        self._interval = interval
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._loop(), name=self.name)
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def run_once(self) -> None:
+        await self._work()
+        self.counts.runs += 1
+
+    async def _loop(self) -> None:
+        in_a_row = 0
+        while True:
+            self._wake.clear()
+            try:
+                await self.run_once()
+                in_a_row = 0
+            except Exception as error:  # noqa: BLE001 - a background loop outlives whatever its work meets
+                in_a_row += 1
+                self.counts.failures += 1
+                _log.warning("background work failed", name=self.name, in_a_row=in_a_row, error=repr(error))
+            await self._pause(in_a_row)
+
+    async def _pause(self, failures: int) -> None:
+        if failures:
+            await asyncio.sleep(backoff(failures, self._interval))
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), self._interval * random.uniform(0.9, 1.1))  # noqa: S311

@@ -1,0 +1,168 @@
+"""A child of the supervisor: what to run, and the process that runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Protocol
+
+from .journal import open_log
+from .lifeline import Watchdog, death_signal, watchdog
+from .readiness import READY_FD
+
+
+class Stage(IntEnum):
+    """In this order they are stopped: nobody is asked for what has already gone."""
+
+    WEB = 0
+    WORKER = 1
+    DEMO = 2
+    DATABASE = 3
+
+
+class Child(Protocol):
+    """What the supervisor starts, watches and stops."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def stage(self) -> Stage: ...
+    @property
+    def pid(self) -> int | None: ...
+
+    def launch(self) -> None:
+        """Start the process and return at once."""
+
+    def poll(self) -> int | None:
+        """None while the process lives, else its exit code (negative: the signal that ended it)."""
+
+    def is_ready(self) -> bool: ...
+
+    def drain(self) -> None:
+        """Ask the process to finish and leave."""
+
+    def kill(self) -> None:
+        """Make the process leave at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """`environment` is the whole environment of the process.
+
+    A program is ready when it says so (`announce_ready`) or, with `listens_on`, when that port of 127.0.0.1 answers.
+    Its output goes to `log`, or else where the supervisor's own goes.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    stage: Stage
+    environment: Mapping[str, str] = field(default_factory=dict)
+    listens_on: int | None = None
+    log: Path | None = None
+
+
+class ProgramChild:
+    """Runs a program in a session of its own, so that Ctrl-C at the terminal reaches the supervisor alone."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: Watchdog | None = None
+        self._ready_pipe: int | None = None
+        self._ready = False
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    @property
+    def stage(self) -> Stage:
+        return self.program.stage
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def launch(self) -> None:
+        self._forget()
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        try:
+            self._process = self._spawn(writing)
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        self._ready_pipe = reading
+        self._watchdog = watchdog(["kill", "-9", str(self._process.pid)])
+
+    def _spawn(self, ready: int) -> subprocess.Popen[bytes]:
+        log = open_log(self.program.log) if self.program.log else None
+        with log or contextlib.nullcontext():
+            return subprocess.Popen(  # noqa: S603 - our own programs
+                self.program.argv,
+                env={**self.program.environment, READY_FD: str(ready)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=None if log is None else subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(ready,),
+                preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509 - the supervisor has one thread
+            )
+
+    def poll(self) -> int | None:
+        if self._process is None:
+            return None
+        code = self._process.poll()
+        if code is not None and self._watchdog is not None:
+            self._watchdog.stand_down()
+            self._watchdog = None
+        return code
+
+    def is_ready(self) -> bool:
+        if not self._ready:
+            self._ready = self._has_announced() if self.program.listens_on is None else self._answers()
+        return self._ready
+
+    def _has_announced(self) -> bool:
+        if self._ready_pipe is None:
+            return False
+        try:
+            said = os.read(self._ready_pipe, 64)
+        except BlockingIOError:
+            return False
+        self._close_pipe()  # the line, or the end of a process that never wrote one
+        return bool(said)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.program.listens_on or 0), timeout=0.2).close()
+            return True
+        return False
+
+    def drain(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _forget(self) -> None:
+        self._close_pipe()
+        self._process, self._ready = None, False
+
+    def _close_pipe(self) -> None:
+        if self._ready_pipe is not None:
+            os.close(self._ready_pipe)
+            self._ready_pipe = None

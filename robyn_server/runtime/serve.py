@@ -1,0 +1,160 @@
+"""`agenthall serve`: database, demo and children put together, and taken down again.
+
+Settings are checked by the children, which read all of them; this process reads the few it needs and stays small.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robyn_server.core.dsn import normalise_dsn, without_password
+from robyn_server.core.errors import Misconfigured
+
+from . import demo as demo_module
+from .child import Program, ProgramChild, Stage
+from .demo import Demo, load_demo
+from .embedded_postgres import EmbeddedPostgres
+from .greeting import Facts
+from .journal import Journal
+from .lifeline import death_signal
+from .port import hold_port
+from .supervisor import KILLED, Supervisor
+
+_LEAVE_SECONDS = 5.0
+"""What a child gets on top of its own drain before it is killed."""
+
+COMMAND = (sys.executable, "-m", "robyn_server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serve:
+    """What was asked for. `command` runs a child when its name is added; `demo` is the demo's folder."""
+
+    host: str = "127.0.0.1"
+    port: int = 2024
+    data_dir: Path = Path(".agenthall")
+    log_format: str = "auto"
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    command: tuple[str, ...] = COMMAND
+    demo: Path | None = None
+
+
+def serve(asked: Serve) -> int:
+    """Start everything, wait for a signal, stop everything. The exit code: 0 after a clean stop.
+
+    Raises Misconfigured before anything was started when the port, the directory or a number is wrong.
+    """
+    began = time.monotonic()
+    journal = Journal(asked.log_format)
+    grace = _number(asked.environment, "AGENTHALL_DRAIN_SECONDS", 10.0) + _LEAVE_SECONDS
+    given = asked.environment.get("DATABASE_URL")
+    database = None if given else EmbeddedPostgres(asked.data_dir, environment=asked.environment)
+    with hold_port(asked.host, asked.port) as held, Supervisor(journal, grace=grace) as supervisor:
+        try:
+            with supervisor.interruptible():
+                url = database.start() if database else normalise_dsn(given or "")
+                demo = load_demo(database, journal, asked.demo) if database else None
+            children = _children(asked, url, held.getsockname()[1], demo)
+            where = _database_text(url, database)
+            first = demo_module.FIRST if demo else {}
+            supervisor.on_ready = lambda: _greet(asked, held.getsockname()[1], where, children, began, first)
+            return supervisor.run(children, running=[database] if database else [])
+        except KeyboardInterrupt:
+            return KILLED if supervisor.hurried else 0
+        finally:
+            if database is not None:
+                database.stop()
+
+
+def _children(asked: Serve, url: str, port: int, demo: Demo | None) -> list[ProgramChild]:
+    environment = _environment(asked, url, port, demo)
+    counts = {
+        "web": _count(asked.environment, "AGENTHALL_WEB_PROCESSES"),
+        "worker": _count(asked.environment, "AGENTHALL_WORKER_PROCESSES"),
+    }
+    programs = [
+        Program(name=name, argv=(*asked.command, kind), stage=Stage[kind.upper()], environment=environment)
+        for kind, count in counts.items()
+        for name in _names(kind, count)
+    ]
+    programs += demo.programs(asked.environment) if demo else []
+    return [ProgramChild(program) for program in programs]
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
+
+
+def _environment(asked: Serve, url: str, port: int, demo: Demo | None) -> dict[str, str]:
+    """The database's URL holds a password, and is never an argument: those can be read by everybody."""
+    return {
+        **(demo_module.ENVIRONMENT if demo else {}),
+        **asked.environment,
+        "DATABASE_URL": url,
+        "AGENTHALL_HOST": asked.host,
+        "AGENTHALL_PORT": str(port),
+        "AGENTHALL_SHARE_PORT": "true",  # held by us, and listened on by each web process
+        "AGENTHALL_DATA_DIR": str(asked.data_dir.expanduser().absolute()),
+        "AGENTHALL_LOG_FORMAT": asked.log_format,
+    }
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    """A number from the environment. Its limits are the settings' business; the children check them."""
+    try:
+        return float(environment.get(name) or default)
+    except ValueError:
+        raise Misconfigured(f"{name}: {environment[name]!r} is not a number", field=name) from None
+
+
+def _count(environment: Mapping[str, str], name: str) -> int:
+    number = _number(environment, name, 1)
+    if number < 1 or not number.is_integer():
+        raise Misconfigured(f"{name}: {environment[name]!r} is not a number of processes", field=name)
+    return int(number)
+
+
+def _database_text(url: str, database: EmbeddedPostgres | None) -> str:
+    if database is None:
+        return without_password(url)
+    return f"embedded PostgreSQL {database.binaries.version} in {database.directory.root}, as {database.account.name}"
+
+
+def _greet(
+    asked: Serve,
+    port: int,
+    database: str,
+    children: Sequence[ProgramChild],
+    began: float,
+    first: Mapping[str, str],
+) -> subprocess.Popen[str]:
+    """Start the process that prints the greeting."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(asked.host, asked.host)  # noqa: S104 - compared, not bound
+    facts = Facts(
+        url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+        database=database,
+        processes=[(child.name, child.pid or 0) for child in children],
+        seconds=time.monotonic() - began,
+        expects_agents=children[0].program.environment.get("AGENT_SYNC_SCOPE", "none") != "none",
+        **first,
+        as_json=asked.log_format == "json",
+        colour=sys.stdout.isatty() and "NO_COLOR" not in asked.environment,
+    )
+    greeter = subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", f"{__package__}.greeting"],
+        stdin=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509 - the supervisor has one thread
+    )
+    if greeter.stdin is not None:
+        with greeter.stdin as pipe:  # smaller than the pipe's buffer: this does not wait
+            pipe.write(facts.json())
+    return greeter

@@ -1,0 +1,179 @@
+"""Use cases of assistants. One that comes from the catalogue is brought up to date wherever it is first referenced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from robyn_server.core.errors import Conflict, Forbidden, Invalid, NotFound
+from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid
+from robyn_server.core.page import Page
+from robyn_server.core.principal import Principal
+from robyn_server.graphs.loading import Graphs
+from robyn_server.storage.assistants import (
+    AssistantChange,
+    AssistantFilter,
+    Assistants,
+    LockedAssistant,
+    NewAssistant,
+    ResolvedAssistant,
+)
+
+from .catalogue import CatalogueGate, sync_for
+from .configuration import checked, refuse_catalogue_keys
+
+_FROM_CATALOGUE = ("graph_id", "name", "description")
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantRequest:
+    """A new assistant as a client asks for it. `if_exists`: raise or do_nothing."""
+
+    graph_id: str
+    assistant_id: UUID | None = None
+    name: str = "Untitled"
+    description: str | None = None
+    config: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    if_exists: str = "raise"
+
+    @property
+    def catalogue_agent(self) -> UUID | None:
+        """The catalogue's agent that the client means, if it says so."""
+        named = (self.metadata or {}).get("supabase_agent_id")
+        return self.assistant_id if named is None else parse_uuid(named, "metadata.supabase_agent_id")
+
+
+class AssistantService:
+    def __init__(self, assistants: Assistants, graphs: Graphs, catalogue: CatalogueGate) -> None:
+        self._assistants = assistants
+        self._graphs = graphs
+        self._catalogue = catalogue
+
+    async def get(self, principal: Principal, assistant_id: UUID) -> str:
+        """The assistant as JSON text. Raises NotFound."""
+        found = await self._assistants.find(principal, assistant_id, self._catalogue.ttl)
+        if found is not None and (found.is_fresh or not found.from_catalogue):
+            return found.body
+        if await sync_for(self._catalogue, principal, assistant_id) is not None:
+            found = await self._assistants.find(principal, assistant_id, self._catalogue.ttl)
+            if found is not None:
+                return found.body
+        raise NotFound("Not Found")
+
+    async def resolve(self, principal: Principal, name: str) -> ResolvedAssistant:
+        """The assistant that a run names, by UUID or by its graph's name. Raises Invalid or NotFound."""
+        assistant_id = find_uuid(name) or self._default(name)
+        found = await self._assistants.resolve(principal, assistant_id, self._catalogue.ttl)
+        if found is not None and (found.is_fresh or not found.from_catalogue):
+            return found
+        if await sync_for(self._catalogue, principal, assistant_id) is not None:
+            found = await self._assistants.resolve(principal, assistant_id, self._catalogue.ttl)
+            if found is not None:
+                return found
+        raise NotFound("Thread or assistant not found.")
+
+    def _default(self, graph_id: str) -> UUID:
+        if graph_id not in self._graphs.ids:
+            raise Invalid(
+                f"Invalid assistant: '{graph_id}'. Must be either:\n- A valid assistant UUID, or\n"
+                f"- One of the registered graphs: {', '.join(self._graphs.ids)}",
+                field="assistant_id",
+            )
+        return default_assistant_id(graph_id)
+
+    async def create(self, principal: Principal, request: AssistantRequest) -> str:
+        """The new assistant as JSON text; the synced one when the request names an agent of the catalogue.
+
+        Raises NotFound (graph, or an agent that it names), Conflict (the id is taken), BadRequest, Forbidden.
+        """
+        self._graphs.check(request.graph_id)
+        config, context = checked(principal, request.config, request.context)
+        if (synced := await self._from_catalogue(principal, request)) is not None:
+            return synced
+        organization_id = principal.organization_for_new()
+        new = NewAssistant(
+            assistant_id=request.assistant_id or new_id(),
+            graph_id=request.graph_id,
+            name=request.name,
+            description=request.description,
+            config=config or {},
+            context=context or {},
+            metadata=request.metadata or {},
+        )
+        body = await self._assistants.create(principal, new, organization_id)
+        return body if body is not None else await self._existing(principal, new.assistant_id, request.if_exists)
+
+    async def _from_catalogue(self, principal: Principal, request: AssistantRequest) -> str | None:
+        agent_id = request.catalogue_agent
+        if agent_id is None:
+            return None
+        synced = await sync_for(self._catalogue, principal, agent_id)
+        if synced is not None:
+            return await self.get(principal, synced)
+        if (request.metadata or {}).get("supabase_agent_id") is not None:
+            raise NotFound(f"Agent {agent_id} not found in the catalogue", field="metadata.supabase_agent_id")
+        return None
+
+    async def _existing(self, principal: Principal, assistant_id: UUID, if_exists: str) -> str:
+        found = await self._assistants.find(principal, assistant_id, self._catalogue.ttl)
+        if found is None or if_exists == "raise":
+            raise Conflict(f"Assistant {assistant_id} already exists", field="assistant_id")
+        return found.body
+
+    async def update(self, principal: Principal, assistant_id: UUID, change: AssistantChange) -> str:
+        """The assistant's next version as JSON text. Raises NotFound, Forbidden, Conflict (the catalogue owns it), BadRequest."""
+        if change.graph_id is not None:
+            self._graphs.check(change.graph_id)
+        config, context = checked(principal, change.config, change.context)
+        change = replace(change, config=config, context=context)
+        async with self._assistants.changing(principal) as connection:
+            locked = await self._assistants.lock(connection, assistant_id)
+            if locked is None:
+                raise await self._unchangeable(principal, assistant_id)
+            body = await self._assistants.update(connection, assistant_id, _within(locked, change))
+        if body is None:
+            raise NotFound(f"Assistant {assistant_id} not found")
+        return body
+
+    async def _unchangeable(self, principal: Principal, assistant_id: UUID) -> NotFound | Forbidden:
+        if await self._assistants.find(principal, assistant_id, self._catalogue.ttl) is None:
+            return NotFound(f"Assistant {assistant_id} not found")
+        return Forbidden(f"Assistant {assistant_id} is the server's own; only administrators may change it.")
+
+    async def delete(self, principal: Principal, assistant_id: UUID, *, with_threads: bool) -> None:
+        """Raises NotFound, Forbidden, or Conflict when the catalogue owns it."""
+        async with self._assistants.changing(principal) as connection:
+            locked = await self._assistants.lock(connection, assistant_id)
+            if locked is not None and locked.from_catalogue:
+                raise Conflict(
+                    f"Assistant {assistant_id} comes from the catalogue; disable or delete its agent there.",
+                    code="catalogue_owned",
+                )
+            deleted = await self._assistants.delete(connection, assistant_id, with_threads=with_threads)
+        if not deleted:
+            error = await self._unchangeable(principal, assistant_id)
+            raise NotFound(f"Assistant with ID {assistant_id} not found") if isinstance(error, NotFound) else error
+
+    async def search(self, principal: Principal, where: AssistantFilter, **page: Any) -> Page:
+        """Raises NotFound for a graph that is not served. Searching never syncs."""
+        if where.graph_id is not None:
+            self._graphs.check(where.graph_id)
+        return await self._assistants.search(principal, where, **page)
+
+
+def _within(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
+    """The change, as far as an assistant of the catalogue may be changed: its own keys stay. Raises Conflict naming the key."""
+    if not locked.from_catalogue:
+        return change
+    for name in _FROM_CATALOGUE:
+        if getattr(change, name) is not None or (name == "description" and change.sets_description):
+            raise Conflict(f"'{name}' belongs to the catalogue; change it there.", code="catalogue_owned", field=name)
+    if change.config is None and change.context is None:
+        return change
+    owned = locked.config.get("configurable", {})
+    refuse_catalogue_keys(owned, change.context, "Assistant")
+    configurable = owned | (change.context or {})
+    return replace(change, config={**(change.config or {}), "configurable": configurable}, context=configurable)

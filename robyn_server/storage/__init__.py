@@ -1,0 +1,1 @@
+"""Postgres: rows in, core values out. All SQL lives in `sql/<noun>.sql`."""

@@ -1,0 +1,122 @@
+"""Migrations: plain SQL files `NNNN_name.sql`, forward only, each applied once and never edited afterwards.
+
+Rules
+  1. Every step runs in a transaction of its own that first gets `pg_try_advisory_xact_lock`, polled: any number of replicas may
+     start at once, nothing is left behind by one that is killed, and it works through a transaction pooler.
+  2. The checksum of every applied file is compared at each start. An edited file, and a database newer than this build, are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import structlog
+
+from robyn_server.core.errors import Misconfigured
+
+from .errors import translated
+
+_LOCK = 0x6167656E74  # "agent"
+_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+_LEDGER = """
+create schema if not exists agenthall;
+create table if not exists agenthall.migrations (
+  version integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default now());
+"""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    def __str__(self) -> str:
+        return f"{self.version:04d}_{self.name}"
+
+
+def read_migrations(folder: Path) -> list[Migration]:
+    """The migrations in `folder`, in order. Raises Misconfigured on a bad file name or a gap."""
+    found = []
+    for path in sorted(folder.glob("*.sql")):
+        match = _FILE.fullmatch(path.name)
+        if match is None:
+            raise Misconfigured(f"migrations/{path.name} is not named NNNN_name.sql")
+        found.append(Migration(int(match[1]), match[2], path.read_text(encoding="utf-8").replace("\r\n", "\n")))
+    if [each.version for each in found] != list(range(1, len(found) + 1)) or not found:
+        raise Misconfigured(f"The migrations in {folder} are not numbered 0001, 0002, … without a gap")
+    return found
+
+
+async def migrate(dsn: str, folder: Path) -> list[Migration]:
+    """Brings the database to this build's schema; returns what was applied. Safe to run on any number of replicas at once."""
+    migrations = read_migrations(folder)
+    applied: list[Migration] = []
+    async with translated():
+        connection = await asyncpg.connect(dsn, statement_cache_size=0, timeout=10)
+        try:
+            if await _is_current(connection, migrations):
+                return applied
+            while (step := await _apply_next(connection, migrations)) is not None:
+                applied.append(step)
+                _log.info("migration applied", migration=str(step))
+        finally:
+            await connection.close()
+    return applied
+
+
+async def _is_current(connection: asyncpg.Connection[Any], migrations: list[Migration]) -> bool:
+    if await connection.fetchval("select to_regclass('agenthall.migrations')") is None:
+        return False
+    return await _next(connection, migrations) is None
+
+
+async def _apply_next(connection: asyncpg.Connection[Any], migrations: list[Migration]) -> Migration | None:
+    async with connection.transaction():
+        while not await connection.fetchval("select pg_try_advisory_xact_lock($1)", _LOCK):
+            await asyncio.sleep(0.05)
+        await connection.execute(_LEDGER)
+        step = await _next(connection, migrations)
+        if step is not None:
+            await _apply(connection, step)
+        return step
+
+
+async def _apply(connection: asyncpg.Connection[Any], step: Migration) -> None:
+    try:
+        await connection.execute(step.sql)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Misconfigured(
+            f"Migration {step} is not permitted to this database user: {error}. It needs CREATE on the database and CREATEROLE.",
+            field="DATABASE_URL",
+        ) from error
+    await connection.execute(
+        "insert into agenthall.migrations (version, name, checksum) values ($1, $2, $3)",
+        step.version,
+        step.name,
+        step.checksum,
+    )
+
+
+async def _next(connection: asyncpg.Connection[Any], migrations: list[Migration]) -> Migration | None:
+    rows = await connection.fetch("select version, checksum from agenthall.migrations")
+    applied = {row["version"]: row["checksum"] for row in rows}
+    if newer := sorted(set(applied) - {each.version for each in migrations}):
+        raise Misconfigured(f"The database is newer than this build: it has migrations {newer}", field="DATABASE_URL")
+    for each in migrations:
+        if each.version not in applied:
+            return each
+        if applied[each.version] != each.checksum:
+            raise Misconfigured(f"Migration {each} was edited after it had been applied to this database")
+    return None

@@ -1,0 +1,206 @@
+"""The one wrapper around every route: raw HTTP in, a finished answer out. Knows no framework; `server.py` binds it to Robyn.
+
+Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials → body model → handler → errors → headers, log.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from robyn_server.core.errors import AgenthallError, BadRequest, NotFound, TooLarge, Unavailable
+from robyn_server.core.ids import new_id
+from robyn_server.core.principal import Principal
+from robyn_server.settings import Settings
+
+from .access_log import Entry
+from .application import WebApplication
+from .auth import Authenticate, authenticate
+from .cors import Cors
+from .http import EMPTY_QUERY, Headers, Query, Request, Response, Stream, empty
+from .problems import method_not_allowed, problem, stranger
+from .routes.system import system_routes
+from .routing import Matcher, Route
+from .stream import EventStream, Streams
+from .validation import parse_body
+
+log = structlog.get_logger(__name__)
+
+ANONYMOUS = Principal("anonymous")
+"""Who asks on public routes: nobody's rights are looked up there."""
+
+LIVENESS = "/livez"
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """As it came over the wire: nothing decoded but the header names, which are lower case."""
+
+    method: str
+    path: str
+    query: Iterable[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | str = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """An answer whose body is pulled from `chunks`."""
+
+    status: int
+    headers: Headers
+    media_type: str
+    chunks: EventStream
+
+
+Reply = Response | Streaming
+
+
+class Edge:
+    """Serves the system routes from its first moment, and an application's as soon as it is given one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        streams: Streams,
+        *,
+        identify: Authenticate | None = None,
+        record: Callable[[Entry], None] | None = None,
+    ) -> None:
+        self.streams = streams
+        self.draining = False
+        self.in_flight = 0
+        self.answered = 0
+        self._max_body_bytes = settings.max_body_bytes
+        self._identify = identify or authenticate(settings)
+        self._cors = Cors(settings.cors_origins)
+        self._record = record
+        self._application: WebApplication | None = None
+        self._services: Any = None
+        self._use(system_routes(self))
+
+    def serve(self, application: WebApplication) -> None:
+        """From now on the application's routes are answered too. Raises ValueError when two routes collide."""
+        self._use([*system_routes(self), *application.routes])
+        self._application, self._services = application, application.services
+
+    def _use(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._matcher = Matcher(self.routes)
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        if self._application is None:
+            return False, {"web": "starting"}
+        ready, parts = self._application.readiness()
+        if self.draining:
+            return False, {**parts, "web": "draining"}
+        return ready, parts
+
+    async def handle(self, raw: RawRequest) -> Reply:
+        """Never raises: every failure is an answer."""
+        started = time.perf_counter()
+        self.in_flight += 1
+        request_id = _request_id(raw.headers)
+        try:
+            reply = self._opened(raw, await self._answer(raw, request_id))
+        except AgenthallError as error:
+            reply = problem(error, request_id)
+        except Exception:
+            # Whatever it was, the caller must get an answer, and the trace belongs in the log.
+            log.exception("request.failed", method=raw.method, path=raw.path, request_id=request_id)
+            reply = stranger(request_id)
+        finally:
+            self.in_flight -= 1
+            self.answered += 1
+        if self._record is not None:
+            took = time.perf_counter() - started
+            self._record(Entry(time.time(), raw.method, raw.path, reply.status, took, request_id))
+        return self._dressed(reply, raw, request_id)
+
+    async def _answer(self, raw: RawRequest, request_id: str) -> Response | Stream:
+        if self.draining and raw.path != LIVENESS:
+            raise Unavailable("The server is stopping; try again.", code="draining")
+        if raw.method == "OPTIONS":
+            return self._options(raw)
+        found = self._matcher.find("GET" if raw.method == "HEAD" else raw.method, raw.path)
+        if found is None:
+            return self._missed(raw, request_id)
+        route, path_params = found
+        body = self._body(raw)
+        principal = ANONYMOUS if route.public else await self._principal(raw.headers)
+        query = Query.from_raw(raw.query) if raw.query else EMPTY_QUERY
+        request = Request(raw.method, raw.path, path_params, query, raw.headers, body, principal, request_id)
+        if route.body is None:
+            return await route.handler(self._services, request)
+        return await route.handler(self._services, request, parse_body(route.body, body))
+
+    async def _principal(self, headers: Mapping[str, str]) -> Principal:
+        principal = self._identify(headers)
+        return principal if isinstance(principal, Principal) else await principal
+
+    def _options(self, raw: RawRequest) -> Response:
+        methods = self._matcher.methods(raw.path)
+        if "access-control-request-method" in raw.headers:
+            return self._cors.preflight(raw.headers, [*methods, "OPTIONS"] if methods else [])
+        if not methods:
+            raise NotFound("Not Found")
+        return empty(204, (("allow", ", ".join([*methods, "OPTIONS"])),))
+
+    def _missed(self, raw: RawRequest, request_id: str) -> Response:
+        allowed = self._matcher.methods(raw.path)
+        if allowed:
+            return method_not_allowed(allowed, request_id)
+        if self._application is None:
+            raise Unavailable("The server is starting; try again.", code="starting")
+        raise NotFound("Not Found")
+
+    def _body(self, raw: RawRequest) -> bytes:
+        """All of the body. Robyn reads it without a limit and takes a truncated one for a whole."""
+        declared = _content_length(raw.headers)
+        if declared > self._max_body_bytes or len(raw.body) > self._max_body_bytes:
+            raise self._too_large()
+        if raw.headers.get("content-type", "").startswith("multipart/"):
+            raise BadRequest("multipart bodies are not accepted here; send application/json")
+        body = raw.body.encode() if isinstance(raw.body, str) else raw.body
+        if len(body) > self._max_body_bytes:
+            raise self._too_large()
+        if len(body) < declared:
+            raise BadRequest(f"The request body was cut off: {len(body)} of {declared} bytes arrived.")
+        return body
+
+    def _too_large(self) -> TooLarge:
+        limit = self._max_body_bytes
+        return TooLarge(f"The request body is larger than {limit} bytes (AGENTHALL_MAX_BODY_BYTES).")
+
+    def _opened(self, raw: RawRequest, answer: Response | Stream) -> Reply:
+        if isinstance(answer, Response):
+            return answer
+        if raw.method == "HEAD":
+            return Response(answer.status, b"", answer.headers, answer.media_type)
+        return Streaming(answer.status, answer.headers, answer.media_type, self.streams.start(answer))
+
+    def _dressed(self, reply: Reply, raw: RawRequest, request_id: str) -> Reply:
+        """`reply` with the headers that every answer carries."""
+        headers = (*reply.headers, ("x-request-id", request_id), *self._cors.headers(raw.headers.get("origin")))
+        if isinstance(reply, Response):
+            return Response(reply.status, reply.body, headers, reply.media_type)
+        return Streaming(reply.status, headers, reply.media_type, reply.chunks)
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    """The caller's own, when it is fit for a log line and a header."""
+    given = headers.get("x-request-id")
+    if given is not None and _SANE_REQUEST_ID.fullmatch(given):
+        return given
+    return str(new_id())
+
+
+def _content_length(headers: Mapping[str, str]) -> int:
+    text = headers.get("content-length")
+    return int(text) if text is not None and text.isdecimal() else 0

@@ -1,0 +1,186 @@
+"""The edge's own words for HTTP: what a route is given and what it returns. No framework in here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+from urllib.parse import unquote_plus
+
+import orjson
+
+from robyn_server.core.errors import BadRequest, Invalid
+from robyn_server.core.principal import Principal
+
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+Headers = tuple[tuple[str, str], ...]
+"""Header lines in the order they are sent; names may repeat."""
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+class Query:
+    """Decoded query parameters. The order of the values of one name is kept; between names it is not known."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, list[str]]) -> None:
+        self._values = values
+
+    @classmethod
+    def from_raw(cls, pairs: Iterable[tuple[str, str]]) -> Query:
+        """From pairs as they came over the wire. Raises BadRequest for an escape that is not UTF-8."""
+        values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            values.setdefault(_decoded(name), []).append(_decoded(value))
+        return cls(values)
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The last value of `name`."""
+        values = self._values.get(name)
+        return values[-1] if values else default
+
+    def get_all(self, name: str) -> list[str]:
+        return list(self._values.get(name, ()))
+
+    def integer(
+        self, name: str, default: int | None = None, minimum: int | None = None, maximum: int | None = None
+    ) -> int | None:
+        """Raises BadRequest for what is no integer, Invalid for one out of range; both name the parameter."""
+        text = self.get(name)
+        if text is None or not text:
+            return default
+        try:
+            value = int(text)
+        except ValueError:
+            raise BadRequest(f"{name}: {text!r} is not an integer", field=name) from None
+        return _in_range(name, value, minimum, maximum)
+
+    def boolean(self, name: str, default: bool = False) -> bool:
+        """Raises BadRequest for anything but 1/0, true/false, yes/no and on/off."""
+        text = self.get(name)
+        if text is None:
+            return default
+        lowered = text.lower()
+        if lowered not in _TRUE and lowered not in _FALSE:
+            raise BadRequest(f"{name}: {text!r} is not a boolean", field=name)
+        return lowered in _TRUE
+
+
+EMPTY_QUERY = Query({})
+
+
+def _decoded(text: str) -> str:
+    if "%" not in text and "+" not in text:
+        return text
+    try:
+        return unquote_plus(text, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequest(f"The query is not UTF-8: {text}") from None
+
+
+def _in_range(name: str, value: int, minimum: int | None, maximum: int | None) -> int:
+    if minimum is not None and value < minimum:
+        raise Invalid(f"{name}: Input should be greater than or equal to {minimum}", field=name)
+    if maximum is not None and value > maximum:
+        raise Invalid(f"{name}: Input should be less than or equal to {maximum}", field=name)
+    return value
+
+
+def parse_json(body: bytes) -> Any:
+    """`body` as JSON (RFC 8259): the order of keys is kept, integers are exact to 64 bits.
+
+    Raises Invalid, worded as the reference server words it, when it is missing or malformed.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Invalid("Invalid JSON in request body", code="invalid_json") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`path_params` and `query` are percent-decoded, the names in `headers` are lower case."""
+
+    method: str
+    path: str
+    path_params: Mapping[str, str]
+    query: Query
+    headers: Mapping[str, str]
+    body: bytes
+    principal: Principal
+    request_id: str
+
+    def json(self) -> Any:
+        return parse_json(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int = 200
+    body: bytes = b""
+    headers: Headers = ()
+    media_type: str = JSON
+    """Empty: no content-type is sent."""
+
+
+class End(StrEnum):
+    """Why a stream ended before its producer did."""
+
+    CLIENT_GONE = "client_gone"
+    SLOW_READER = "slow_reader"
+    DRAINING = "draining"
+
+
+class Sink(Protocol):
+    """Where a producer writes. Lives on the event loop's thread."""
+
+    @property
+    def end(self) -> End | None:
+        """Why the producer is being cancelled; None while all is well.
+
+        DRAINING is no disconnect: the client will come back, to another process. What stops when
+        its client goes away must look here first.
+        """
+
+    @property
+    def closed(self) -> bool:
+        """Whether `end` is set."""
+
+    async def put(self, data: bytes) -> None:
+        """Queue `data`, a whole frame. Waits for a slow reader; the producer is cancelled when that takes too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A body that is produced bit by bit.
+
+    `produce` runs as a task on the event loop and is cancelled when the client has gone, so its `finally` may await.
+    `heartbeat` is sent when nothing else was for a while: without writing, a disconnect is never noticed.
+    """
+
+    produce: Callable[[Sink], Awaitable[None]]
+    media_type: str = EVENT_STREAM
+    headers: Headers = ()
+    heartbeat: bytes = b": heartbeat\r\n\r\n"
+    resumable: bool = False
+    """True: the client can pick it up elsewhere, so it is ended at once when the server drains.
+    False: it may finish within the grace."""
+    status: int = 200
+
+
+def json_response(value: Any, status: int = 200, headers: Headers = ()) -> Response:
+    """`value` as JSON. bytes and str are taken to be JSON text already and pass through untouched."""
+    if isinstance(value, bytes):
+        return Response(status, value, headers)
+    if isinstance(value, str):
+        return Response(status, value.encode(), headers)
+    return Response(status, orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), headers)
+
+
+def empty(status: int = 204, headers: Headers = ()) -> Response:
+    return Response(status, b"", headers, media_type="")

@@ -1,0 +1,97 @@
+"""The route table as an OpenAPI 3.1 description."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from robyn_server import __version__
+
+from .problems import PROBLEM_JSON
+from .routing import Route
+
+SCHEMA = "#/components/schemas/{model}"
+PROBLEM = "#/components/responses/Problem"
+
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "description": "Stable; made for programs."},
+        "field": {"type": "string"},
+        "request_id": {"type": "string"},
+    },
+}
+
+
+def openapi(routes: Sequence[Route]) -> dict[str, Any]:
+    names, schemas = _schemas(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, names)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Agenthall",
+            "version": __version__,
+            "description": "The LangGraph API on your own Postgres.",
+        },
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
+        "paths": paths,
+        "components": _components(schemas),
+    }
+
+
+def _schemas(routes: Sequence[Route]) -> tuple[dict[type[BaseModel], str], dict[str, Any]]:
+    """Each body model's reference, and the schemas that those lead to."""
+    models = list(dict.fromkeys(route.body for route in routes if route.body is not None))
+    references, definitions = models_json_schema([(model, "validation") for model in models], ref_template=SCHEMA)
+    return {model: references[(model, "validation")]["$ref"] for model in models}, definitions.get("$defs", {})
+
+
+def _components(schemas: dict[str, Any]) -> dict[str, Any]:
+    content = {PROBLEM_JSON: {"schema": {"$ref": SCHEMA.format(model="Problem")}}}
+    return {
+        "schemas": {**schemas, "Problem": _PROBLEM_SCHEMA},
+        "responses": {"Problem": {"description": "What went wrong.", "content": content}},
+        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+    }
+
+
+def _operation(route: Route, references: dict[type[BaseModel], str]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.operation_id,
+        "summary": route.summary,
+        "tags": [route.tag],
+        "responses": _responses(route),
+        "security": [] if route.public else [{}, {"bearer": []}],
+    }
+    if route.parameters:
+        operation["parameters"] = [_parameter(name) for name in route.parameters]
+    if route.body is not None:
+        schema = {"$ref": references[route.body]}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if route.unbuilt:
+        operation["x-not-offered"] = True
+    return operation
+
+
+def _parameter(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    if route.unbuilt:
+        return {"501": {"$ref": PROBLEM}, "default": {"$ref": PROBLEM}}
+    success: dict[str, Any] = {"description": "Success."}
+    if route.success != 204:  # noqa: PLR2004 - a status code says more than a name for it
+        success["content"] = {route.media_type: {}}
+    return {str(route.success): success, "default": {"$ref": PROBLEM}}

@@ -1,0 +1,303 @@
+"""/runs and /threads/{thread_id}/runs
+
+A run's stream begins with `metadata`, which the web sends as soon as the run is in the queue; it is number 0 of the run's events.
+Later attempts announce themselves. The run's final status is committed before its stream closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from uuid import UUID
+
+import orjson
+
+from robyn_server.core.errors import BadRequest, NotFound, NotOffered
+from robyn_server.core.ids import find_uuid, parse_uuid
+from robyn_server.core.runs import RunEvent, parse_event_id
+from robyn_server.services import Services
+from robyn_server.services.runs import RunRequest, StartedRun
+from robyn_server.web.http import End, Headers, Request, Response, Sink, Stream, empty, json_response
+from robyn_server.web.routing import RouteTable
+from robyn_server.web.schemas.runs import RunCreateStateful, RunCreateStateless
+from robyn_server.web.sse import WAIT_HEARTBEAT, frame
+
+routes = RouteTable(tag="Runs")
+
+_EVENT_STREAM = "text/event-stream"
+_SSE_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
+
+
+@routes.post("/threads/{thread_id}/runs", body=RunCreateStateful, summary="Create a background run")
+async def create(services: Services, request: Request, body: RunCreateStateful) -> Response:
+    run = await services.runs.start(request.principal, _thread_id(request), body.request())
+    return json_response(run.body, headers=(("content-location", _location(run)),))
+
+
+@routes.post("/runs", body=RunCreateStateless, summary="Create a background run without a thread")
+async def create_stateless(services: Services, request: Request, body: RunCreateStateless) -> Response:
+    run = await services.runs.start(request.principal, None, body.request())
+    return json_response(run.body, headers=(("content-location", f"/runs/{run.run_id}"),))
+
+
+@routes.post(
+    "/threads/{thread_id}/runs/stream",
+    body=RunCreateStateful,
+    summary="Create a run and stream it",
+    media_type=_EVENT_STREAM,
+)
+async def create_stream(services: Services, request: Request, body: RunCreateStateful) -> Stream:
+    wanted = body.request()
+    run = await services.runs.start(request.principal, _thread_id(request), wanted)
+    return _new_stream(services, request, run, wanted, _location(run))
+
+
+@routes.post(
+    "/runs/stream",
+    body=RunCreateStateless,
+    summary="Create a run without a thread and stream it",
+    media_type=_EVENT_STREAM,
+)
+async def create_stream_stateless(services: Services, request: Request, body: RunCreateStateless) -> Stream:
+    wanted = body.request()
+    run = await services.runs.start(request.principal, None, wanted)
+    return _new_stream(services, request, run, wanted, f"/runs/{run.run_id}")
+
+
+@routes.post("/threads/{thread_id}/runs/wait", body=RunCreateStateful, summary="Create a run and wait for its result")
+async def create_wait(services: Services, request: Request, body: RunCreateStateful) -> Stream:
+    wanted = body.request()
+    run = await services.runs.start(request.principal, _thread_id(request), wanted)
+    return _new_wait(services, request, run, wanted)
+
+
+@routes.post("/runs/wait", body=RunCreateStateless, summary="Create a run without a thread and wait for its result")
+async def create_wait_stateless(services: Services, request: Request, body: RunCreateStateless) -> Stream:
+    wanted = body.request()
+    run = await services.runs.start(request.principal, None, wanted)
+    return _new_wait(services, request, run, wanted)
+
+
+@routes.get("/threads/{thread_id}/runs", summary="List a thread's runs")
+async def list_runs(services: Services, request: Request) -> Response:
+    runs = await services.runs.list(
+        request.principal,
+        _thread_id(request),
+        status=request.query.get("status"),
+        limit=request.query.integer("limit", 10, 1, 1000),
+        offset=request.query.integer("offset", 0, 0),
+        select=request.query.get_all("select") or None,
+    )
+    return json_response(runs)
+
+
+@routes.get("/threads/{thread_id}/runs/{run_id}", summary="Get a run")
+async def get(services: Services, request: Request) -> Response:
+    return json_response(await services.runs.get(request.principal, _thread_id(request), _run_id(request)))
+
+
+@routes.get("/threads/{thread_id}/runs/{run_id}/join", summary="Wait for a run's result")
+async def join(services: Services, request: Request) -> Response | Stream:
+    thread_id, run_id = _thread_id(request), _run_id(request)
+    try:
+        run = await services.runs.find(request.principal, thread_id, run_id)
+    except (
+        NotFound
+    ):  # the reference server has committed itself to a 200 by then, and the SDK reads the error from the body
+        return json_response({"__error__": {"error": "HTTPException", "message": "404: Run not found"}})
+    cancel = _canceller(services, request, run.thread_id, run_id, request.query.boolean("cancel_on_disconnect"))
+    location = f"/threads/{thread_id}/runs/{run_id}"
+    return _waiting(lambda: services.runs.join(request.principal, run), location, cancel)
+
+
+@routes.get("/threads/{thread_id}/runs/{run_id}/stream", summary="Join a run's stream", media_type=_EVENT_STREAM)
+async def join_stream(services: Services, request: Request) -> Stream:
+    return await _joined_stream(services, request, _thread_id(request), _run_id(request))
+
+
+@routes.get("/runs/{run_id}/stream", summary="Join the stream of a run without a thread", media_type=_EVENT_STREAM)
+async def join_stream_stateless(services: Services, request: Request) -> Stream:
+    return await _joined_stream(services, request, None, _run_id(request))
+
+
+@routes.post("/threads/{thread_id}/runs/{run_id}/cancel", summary="Cancel a run", success=202)
+async def cancel(services: Services, request: Request) -> Response | Stream:
+    thread_id, run_id = _thread_id(request), _run_id(request)
+    action = request.query.get("action") or "interrupt"
+    if action == "rollback":
+        raise NotOffered("action=rollback is not offered by this server yet.", field="action")
+    if action != "interrupt":
+        raise BadRequest("action must be interrupt or rollback", field="action")
+    await services.runs.cancel(request.principal, thread_id, run_id, action)
+    if not request.query.boolean("wait"):
+        return empty(202)
+    return _waiting(lambda: services.runs.result(run_id), f"/threads/{thread_id}/runs/{run_id}", None)
+
+
+def _new_stream(services: Services, request: Request, run: StartedRun, wanted: RunRequest, location: str) -> Stream:
+    async def produce(sink: Sink) -> None:
+        await sink.put(_metadata_frame(run.run_id, run.resumable))
+        await _send_events(services, sink, run.run_id, 0, None, run.resumable)
+
+    cancel = _canceller(services, request, run.thread_id, run.run_id, wanted.on_disconnect == "cancel")
+    return _event_stream(produce, location, cancel)
+
+
+def _new_wait(services: Services, request: Request, run: StartedRun, wanted: RunRequest) -> Stream:
+    cancel = _canceller(services, request, run.thread_id, run.run_id, wanted.on_disconnect == "cancel")
+    return _waiting(lambda: services.runs.result(run.run_id), _location(run), cancel)
+
+
+async def _joined_stream(services: Services, request: Request, thread_id: UUID | None, run_id: UUID) -> Stream:
+    modes = _modes(request.query.get_all("stream_mode"))
+    location = f"/threads/{thread_id}/runs/{run_id}" if thread_id else f"/runs/{run_id}"
+    try:
+        run = await services.runs.find(request.principal, thread_id, run_id)
+    except NotFound:  # as in join
+        return _event_stream(_say_not_found, location, None)
+    after = await _place(services, request.headers.get("last-event-id"), run.resumable, run_id)
+
+    async def produce(sink: Sink) -> None:
+        if after is None:
+            return
+        if after < 0:
+            await sink.put(_metadata_frame(run_id, run.resumable))
+        if run.status in ("pending", "running") or await services.runs.last_seq(run_id):
+            await _send_events(services, sink, run_id, max(after, 0), modes, run.resumable)
+
+    cancel = _canceller(services, request, run.thread_id, run_id, request.query.boolean("cancel_on_disconnect"))
+    return _event_stream(produce, location, cancel)
+
+
+async def _place(services: Services, last_event_id: str | None, resumable: bool, run_id: UUID) -> int | None:
+    """The seq to go on after: the newest where the client names none. Negative: from the beginning; None: it names no event."""
+    if last_event_id and resumable:
+        return parse_event_id(last_event_id)
+    return await services.runs.place_now(run_id)
+
+
+async def _send_events(
+    services: Services, sink: Sink, run_id: UUID, after: int, modes: Collection[str] | None, resumable: bool
+) -> None:
+    async for batch in services.runs.events(run_id, after):
+        chosen = [event for event in batch if modes is None or _belongs(event.event, modes)]
+        if chosen:
+            await sink.put(b"".join(_frame(event, resumable) for event in chosen))
+
+
+def _frame(event: RunEvent, resumable: bool) -> bytes:
+    return frame(event.event, event.data.encode(), event.event_id if resumable else None)
+
+
+def _metadata_frame(run_id: UUID, resumable: bool) -> bytes:
+    return frame("metadata", {"run_id": str(run_id), "attempt": 1}, "1-0" if resumable else None)
+
+
+def _belongs(event: str, modes: Collection[str]) -> bool:
+    """Whether an event belongs to one of the modes; `metadata` and `error` belong to all."""
+    name = event.partition("|")[0]
+    if name in ("metadata", "error"):
+        return name == "error"
+    return name in modes or (name == "messages" and "messages-tuple" in modes) or name.partition("/")[0] in modes
+
+
+def _modes(values: list[str]) -> set[str] | None:
+    """One value, a JSON array in one, commas, or the parameter repeated; nothing means all."""
+    chosen: set[str] = set()
+    for value in values:
+        if value.startswith("["):
+            try:
+                chosen.update(str(each) for each in orjson.loads(value))
+            except orjson.JSONDecodeError:
+                raise BadRequest("stream_mode is not a JSON array", field="stream_mode") from None
+        else:
+            chosen.update(part.strip() for part in value.split(",") if part.strip())
+    return chosen or None
+
+
+Produce = Callable[[Sink], Awaitable[None]]
+Cancel = Callable[[], Awaitable[None]] | None
+
+
+def _canceller(services: Services, request: Request, thread_id: UUID, run_id: UUID, wanted: bool) -> Cancel:
+    """What to do when the client goes away before the run has ended."""
+    if not wanted:
+        return None
+
+    async def cancel_run() -> None:
+        try:
+            await services.runs.cancel(request.principal, thread_id, run_id, "interrupt")
+        except NotFound:
+            return  # it ended in the meantime
+
+    return cancel_run
+
+
+def _guarded(produce: Produce, cancel: Cancel) -> Produce:
+    if cancel is None:
+        return produce
+
+    async def guarded(sink: Sink) -> None:
+        try:
+            await produce(sink)
+        finally:
+            if sink.end in (End.CLIENT_GONE, End.SLOW_READER):
+                await cancel()
+
+    return guarded
+
+
+def _event_stream(produce: Produce, location: str, cancel: Cancel) -> Stream:
+    headers: Headers = (*_SSE_HEADERS, ("location", f"{location}/stream"), ("content-location", location))
+    return Stream(_guarded(produce, cancel), headers=headers, resumable=True)
+
+
+def _waiting(result: Callable[[], Awaitable[bytes]], location: str, cancel: Cancel) -> Stream:
+    async def produce(sink: Sink) -> None:
+        await sink.put(await result())
+
+    headers: Headers = (("location", f"{location}/join"), ("content-location", location))
+    return Stream(
+        _guarded(produce, cancel),
+        media_type="application/json",
+        headers=headers,
+        heartbeat=WAIT_HEARTBEAT,
+        resumable=True,
+    )
+
+
+async def _say_not_found(sink: Sink) -> None:
+    await sink.put(frame("error", {"error": "HTTPException", "message": "404: Run not found"}))
+
+
+def _location(run: StartedRun) -> str:
+    return f"/threads/{run.thread_id}/runs/{run.run_id}"
+
+
+def _thread_id(request: Request) -> UUID:
+    found = find_uuid(request.path_params["thread_id"])
+    if found is None:
+        raise BadRequest("badly formed hexadecimal UUID string: thread_id", field="thread_id")
+    return found
+
+
+def _run_id(request: Request) -> UUID:
+    return parse_uuid(request.path_params["run_id"], "run ID")
+
+
+def _unbuilt() -> None:
+    for method, path, summary in (
+        ("POST", "/runs/batch", "Create several runs"),
+        ("POST", "/runs/cancel", "Cancel several runs"),
+        ("DELETE", "/threads/{thread_id}/runs/{run_id}", "Delete a run"),
+        ("POST", "/runs/crons", "Create a cron without a thread"),
+        ("POST", "/threads/{thread_id}/runs/crons", "Create a cron"),
+        ("POST", "/runs/crons/search", "Search crons"),
+        ("POST", "/runs/crons/count", "Count crons"),
+        ("GET", "/runs/crons/{cron_id}", "Get a cron"),
+        ("PATCH", "/runs/crons/{cron_id}", "Update a cron"),
+        ("DELETE", "/runs/crons/{cron_id}", "Delete a cron"),
+    ):
+        routes.not_offered(method, path, summary)
+
+
+_unbuilt()

@@ -1,0 +1,104 @@
+"""What tells about the server itself: health, version, description. Public: no credentials are asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+import orjson
+
+from robyn_server import __version__
+from robyn_server.web.docs_page import docs_page
+from robyn_server.web.http import Request, Response, json_response
+from robyn_server.web.openapi import openapi
+from robyn_server.web.routing import Route, RouteTable
+
+
+class Host(Protocol):
+    """What these routes need to know of the edge that serves them."""
+
+    @property
+    def routes(self) -> Sequence[Route]: ...
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]: ...
+
+
+def system_routes(host: Host) -> RouteTable:
+    routes = RouteTable(tag="System")
+    _health(routes, host)
+    _description(routes, host)
+    return routes
+
+
+def _health(routes: RouteTable, host: Host) -> None:
+    async def ok(services: Any, request: Request) -> Response:
+        """503 while the server starts or drains. `check_db=1` asks the database too; it raises Unavailable."""
+        ready, parts = host.readiness()
+        if request.query.integer("check_db", 0) and services is not None:
+            await services.check_database()
+        return json_response({"ok": ready, "services": parts}, status=200 if ready else 503)
+
+    async def live(_services: Any, _request: Request) -> Response:
+        return json_response(b'{"ok":true}')
+
+    routes.get("/", summary="Health", public=True)(ok)
+    routes.get("/ok", summary="Health: whether requests can be answered", public=True)(ok)
+    routes.get("/livez", summary="Liveness: whether the process runs", public=True)(live)
+
+
+def _description(routes: RouteTable, host: Host) -> None:
+    async def info(_services: Any, _request: Request) -> Response:
+        return json_response(server_info())
+
+    async def specification(_services: Any, _request: Request) -> Response:
+        return json_response(_specification(tuple(host.routes)))
+
+    async def docs(_services: Any, _request: Request) -> Response:
+        return Response(body=_page(tuple(host.routes)), media_type="text/html; charset=utf-8")
+
+    routes.get("/info", summary="Version and features", public=True)(info)
+    routes.get("/openapi.json", summary="This API as OpenAPI 3.1", public=True)(specification)
+    routes.get("/docs", summary="This API for people", public=True, media_type="text/html")(docs)
+
+
+@functools.lru_cache(maxsize=2)
+def _specification(routes: tuple[Route, ...]) -> bytes:
+    return orjson.dumps(openapi(routes))
+
+
+@functools.lru_cache(maxsize=2)
+def _page(routes: tuple[Route, ...]) -> bytes:
+    return docs_page(routes).encode()
+
+
+@functools.cache
+def server_info() -> dict[str, Any]:
+    """The reference server's shape; its flags say what clients may use."""
+    return {
+        "version": __version__,
+        "langgraph_py_version": _langgraph_version(),
+        "flags": {
+            "assistants": True,
+            "crons": False,
+            "langsmith": False,
+            "langsmith_tracing_replicas": False,
+            "langsmith_tracing_session_on_runs": False,
+        },
+        "host": {
+            "kind": "self-hosted",
+            "project_id": None,
+            "host_revision_id": None,
+            "revision_id": None,
+            "tenant_id": None,
+        },
+    }
+
+
+def _langgraph_version() -> str | None:
+    """From the installed metadata: importing langgraph would cost the web process 36 MB."""
+    try:
+        return version("langgraph")
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,133 @@
+"""/threads"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from robyn_server.core.errors import Invalid
+from robyn_server.core.ids import parse_uuid
+from robyn_server.services import Services
+from robyn_server.web.http import Request, Response, empty, json_response
+from robyn_server.web.routing import RouteTable
+from robyn_server.web.schemas.threads import HistoryQuery, StateAtCheckpoint, ThreadCreate, ThreadPatch, ThreadSearch
+
+from .paging import page_response
+
+routes = RouteTable(tag="Threads")
+
+
+@routes.post("/threads", body=ThreadCreate, summary="Create a thread")
+async def create(services: Services, request: Request, body: ThreadCreate) -> Response:
+    body.refuse_unbuilt()
+    thread = await services.threads.create(
+        request.principal, body.thread_id, body.metadata or {}, body.if_exists or "raise"
+    )
+    return json_response(thread)
+
+
+@routes.post("/threads/search", body=ThreadSearch, summary="Search threads")
+async def search(services: Services, request: Request, body: ThreadSearch) -> Response:
+    body.refuse_unbuilt()
+    page = await services.threads.search(
+        request.principal,
+        body.where(),
+        limit=body.limit,
+        offset=body.offset,
+        sort_by=body.sort_by or "updated_at",
+        ascending=body.sort_order == "asc",
+        select=body.select,
+    )
+    return page_response(page)
+
+
+@routes.get("/threads/{thread_id}", summary="Get a thread")
+async def get(services: Services, request: Request) -> Response:
+    return json_response(await services.threads.get(request.principal, _id(request)))
+
+
+@routes.patch("/threads/{thread_id}", body=ThreadPatch, summary="Update a thread's metadata")
+async def update(services: Services, request: Request, body: ThreadPatch) -> Response:
+    body.refuse_unbuilt()
+    thread = await services.threads.merge_metadata(request.principal, _id(request), body.metadata or {})
+    return empty() if "return=minimal" in request.headers.get("prefer", "") else json_response(thread)
+
+
+@routes.delete("/threads/{thread_id}", summary="Delete a thread", success=204)
+async def delete(services: Services, request: Request) -> Response:
+    await services.threads.delete(request.principal, _id(request))
+    return empty()
+
+
+@routes.get("/threads/{thread_id}/state", summary="Get a thread's state")
+async def get_state(services: Services, request: Request) -> Response:
+    state = await services.threads.state(
+        request.principal, _id(request), checkpoint=None, subgraphs=request.query.boolean("subgraphs")
+    )
+    return json_response(state)
+
+
+@routes.get("/threads/{thread_id}/state/{checkpoint_id}", summary="Get a thread's state at a checkpoint")
+async def get_state_at(services: Services, request: Request) -> Response:
+    state = await services.threads.state(
+        request.principal,
+        _id(request),
+        checkpoint={"checkpoint_id": request.path_params["checkpoint_id"]},
+        subgraphs=request.query.boolean("subgraphs"),
+    )
+    return json_response(state)
+
+
+@routes.post(
+    "/threads/{thread_id}/state/checkpoint", body=StateAtCheckpoint, summary="Get a thread's state at a checkpoint"
+)
+async def post_state_at(services: Services, request: Request, body: StateAtCheckpoint) -> Response:
+    state = await services.threads.state(
+        request.principal,
+        _id(request),
+        checkpoint=body.checkpoint.model_dump(exclude_none=True),
+        subgraphs=body.subgraphs,
+    )
+    return json_response(state)
+
+
+@routes.get("/threads/{thread_id}/history", summary="Get a thread's past states")
+async def get_history(services: Services, request: Request) -> Response:
+    before = request.query.get("before")
+    history = await services.threads.history(
+        request.principal,
+        _id(request),
+        limit=request.query.integer("limit", 10, 1, 1000),
+        before={"checkpoint_id": before} if before else None,
+    )
+    return json_response(history)
+
+
+@routes.post("/threads/{thread_id}/history", body=HistoryQuery, summary="Get a thread's past states")
+async def post_history(services: Services, request: Request, body: HistoryQuery) -> Response:
+    history = await services.threads.history(
+        request.principal,
+        _id(request),
+        limit=body.limit,
+        before=body.before_checkpoint(),
+        metadata=body.metadata,
+        checkpoint=None if body.checkpoint is None else body.checkpoint.model_dump(exclude_none=True),
+    )
+    return json_response(history)
+
+
+def _id(request: Request) -> UUID:
+    try:
+        return parse_uuid(request.path_params["thread_id"], "thread ID")
+    except Invalid as error:
+        error.field = "thread_id"
+        raise
+
+
+routes.not_offered("POST", "/threads/count", "Count threads")
+routes.not_offered("POST", "/threads/prune", "Prune threads")
+routes.not_offered("POST", "/threads/{thread_id}/copy", "Copy a thread")
+routes.not_offered("POST", "/threads/{thread_id}/state", "Update a thread's state")
+routes.not_offered("GET", "/threads/{thread_id}/stream", "Stream all runs of a thread")
+routes.not_offered("GET", "/threads/{thread_id}/storage", "Get a thread's storage use")
+routes.not_offered("POST", "/threads/{thread_id}/commands", "Send a protocol v2 command")
+routes.not_offered("POST", "/threads/{thread_id}/stream/events", "Stream protocol v2 events")

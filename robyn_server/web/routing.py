@@ -1,0 +1,184 @@
+"""Routes are rows in a table: the edge serves them, `/openapi.json` and `/docs` describe them, 405 is computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from pydantic import BaseModel
+
+from robyn_server.core.errors import BadRequest, NotOffered
+
+from .http import JSON, Response, Stream
+
+Handler = Callable[..., Awaitable[Response | Stream]]
+"""`async def handler(services, request)`, and a third argument, the parsed body, where the route has one."""
+
+H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`path` holds `{name}` for what varies. `success` and `media_type` say what the handler answers with."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    body: type[BaseModel] | None = None
+    success: int = 200
+    public: bool = False
+    unbuilt: bool = False
+    media_type: str = JSON
+    parameters: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(part[1:-1] for part in segments(self.path) if _is_parameter(part))
+        object.__setattr__(self, "parameters", names)
+
+    @property
+    def operation_id(self) -> str:
+        words = [part.strip("{}").replace(".", "_").replace("-", "_") for part in segments(self.path)]
+        return "_".join([self.method.lower(), *(words or ["root"])])
+
+
+class RouteTable(Sequence[Route]):
+    """A resource's routes, gathered by decorators."""
+
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
+        self._routes: list[Route] = []
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._routes[index]
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
+    def add(self, method: str, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
+        """Options are those of `Route`: body, success, public, media_type."""
+
+        def register(handler: H) -> H:
+            self._routes.append(Route(method, path, handler, summary, self._tag, **options))
+            return handler
+
+        return register
+
+    def get(self, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
+        return self.add("GET", path, summary=summary, **options)
+
+    def post(self, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
+        return self.add("POST", path, summary=summary, **options)
+
+    def put(self, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
+        return self.add("PUT", path, summary=summary, **options)
+
+    def patch(self, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
+        return self.add("PATCH", path, summary=summary, **options)
+
+    def delete(self, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
+        return self.add("DELETE", path, summary=summary, **options)
+
+    def not_offered(self, method: str, path: str, summary: str) -> None:
+        """List an operation that is known and not built: it answers 501 and says which it is."""
+
+        async def refuse(_services: Any, _request: Any) -> Response:
+            raise NotOffered(f"{summary} ({method} {path}) is not offered by this server yet.")
+
+        self._routes.append(Route(method, path, refuse, summary, self._tag, success=501, unbuilt=True))
+
+
+def segments(path: str) -> list[str]:
+    """The parts between slashes; one trailing slash counts for nothing."""
+    if path in {"/", ""}:
+        return []
+    return (path[1:-1] if path.endswith("/") else path[1:]).split("/")
+
+
+def _is_parameter(part: str) -> bool:
+    return part.startswith("{") and part.endswith("}")
+
+
+class _Node:
+    __slots__ = ("literals", "parameter", "routes")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.routes: dict[str, Route] = {}
+
+    def child(self, part: str) -> _Node:
+        if not _is_parameter(part):
+            return self.literals.setdefault(part, _Node())
+        if self.parameter is None:
+            self.parameter = _Node()
+        return self.parameter
+
+
+Match = tuple[Route, dict[str, str]]
+
+
+class Matcher:
+    """Finds a path's routes. A literal part wins over a parameter, as long as it leads to the method asked for."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._root = _Node()
+        for route in routes:
+            self._insert(route)
+
+    def _insert(self, route: Route) -> None:
+        node = self._root
+        for part in segments(route.path):
+            node = node.child(part)
+        if route.method in node.routes:
+            raise ValueError(f"two routes for {route.method} {route.path}")
+        node.routes[route.method] = route
+
+    def find(self, method: str, path: str) -> Match | None:
+        """The route for `method` on the raw `path`, with its decoded parameters."""
+        parts = _decoded_segments(path)
+        for node, values in _walk(self._root, parts, 0, ()):
+            route = node.routes.get(method)
+            if route is not None:
+                return route, dict(zip(route.parameters, values, strict=True))
+        return None
+
+    def methods(self, path: str) -> list[str]:
+        """The methods that `path` answers to, sorted, HEAD included; empty for an unknown path."""
+        found: set[str] = set()
+        for node, _ in _walk(self._root, _decoded_segments(path), 0, ()):
+            found.update(node.routes)
+        if "GET" in found:
+            found.add("HEAD")
+        return sorted(found)
+
+
+def _walk(
+    node: _Node, parts: list[str], index: int, values: tuple[str, ...]
+) -> Iterator[tuple[_Node, tuple[str, ...]]]:
+    if index == len(parts):
+        yield node, values
+        return
+    part = parts[index]
+    literal = node.literals.get(part)
+    if literal is not None:
+        yield from _walk(literal, parts, index + 1, values)
+    if node.parameter is not None and part:
+        yield from _walk(node.parameter, parts, index + 1, (*values, part))
+
+
+def _decoded_segments(path: str) -> list[str]:
+    """Decoded after splitting, so that an escaped slash stays inside its part (RFC 3986, section 2.2)."""
+    parts = segments(path)
+    if "%" not in path:
+        return parts
+    try:
+        return [unquote(part, errors="strict") for part in parts]
+    except UnicodeDecodeError:
+        raise BadRequest("The path is not UTF-8.") from None

@@ -1,0 +1,139 @@
+"""Bodies of /runs and /threads/{thread_id}/runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from robyn_server.core.errors import NotOffered
+from robyn_server.core.runs import STREAM_MODES_TO_COME
+from robyn_server.services.runs import RunRequest
+
+from .fields import Body, JsonObject, refuse
+from .threads import Checkpoint
+
+StreamMode = Literal[
+    "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom"
+]
+RunField = Literal[
+    "run_id",
+    "thread_id",
+    "assistant_id",
+    "metadata",
+    "status",
+    "kwargs",
+    "multitask_strategy",
+    "created_at",
+    "updated_at",
+    "langsmith_session_name",
+]
+_LONGEST_DELAY = 366 * 86400
+
+
+class CommandBody(Body):
+    update: Any = None
+    resume: Any = None
+    goto: Any = None
+
+
+class RunConfig(Body):
+    tags: list[str] | None = None
+    recursion_limit: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    configurable: JsonObject | None = None
+
+
+class RunCreateStateless(Body):
+    assistant_id: Annotated[str, Field(min_length=1)]
+    input: Any = None
+    command: CommandBody | None = None
+    metadata: JsonObject | None = None
+    config: RunConfig | None = None
+    context: JsonObject | None = None
+    webhook: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
+    stream_mode: StreamMode | list[StreamMode] | None = None
+    stream_subgraphs: bool | None = None
+    stream_resumable: bool | None = None
+    on_completion: Literal["delete", "keep"] | None = None
+    on_disconnect: Literal["cancel", "continue"] | None = None
+    after_seconds: Annotated[float, Field(ge=0, le=_LONGEST_DELAY)] | None = None
+    feedback_keys: list[str] | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
+    checkpoint_during: bool | None = None
+    langsmith_tracer: JsonObject | None = None
+
+    @field_validator("stream_mode", mode="before")
+    @classmethod
+    def _none_is_default(cls, value: Any) -> Any:
+        return None if value == [] else value
+
+    def request(self) -> RunRequest:
+        """Raises NotOffered for a field or a stream mode that is not built yet."""
+        self.refuse_unbuilt()
+        return RunRequest(**self._common(), keep_thread=self.on_completion == "keep")
+
+    def refuse_unbuilt(self) -> None:
+        refuse("webhook", self.webhook)
+        refuse("feedback_keys", self.feedback_keys)
+        refuse("langsmith_tracer", self.langsmith_tracer)
+        for mode in self._modes():
+            if mode in STREAM_MODES_TO_COME:
+                raise NotOffered(f"stream_mode '{mode}' is not offered by this server yet.", field="stream_mode")
+
+    def _modes(self) -> tuple[str, ...]:
+        modes = ["values"] if self.stream_mode is None else self.stream_mode
+        return tuple(dict.fromkeys([modes] if isinstance(modes, str) else modes))
+
+    def _durability(self) -> str | None:
+        if self.durability is None and self.checkpoint_during is not None:
+            return "async" if self.checkpoint_during else "exit"
+        return self.durability
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "assistant_id": self.assistant_id,
+            "input": self.input,
+            "command": None if self.command is None else self.command.model_dump(exclude_unset=True),
+            "config": None if self.config is None else self.config.model_dump(exclude_none=True),
+            "context": self.context,
+            "metadata": self.metadata or {},
+            "stream_mode": self._modes(),
+            "subgraphs": bool(self.stream_subgraphs),
+            "resumable": bool(self.stream_resumable),
+            "durability": self._durability(),
+            "after_seconds": self.after_seconds or 0,
+            "on_disconnect": self.on_disconnect or "continue",
+        }
+
+
+class RunCreateStateful(RunCreateStateless):
+    checkpoint: Checkpoint | None = None
+    checkpoint_id: str | None = None
+    interrupt_before: Literal["*"] | list[str] | None = None
+    interrupt_after: Literal["*"] | list[str] | None = None
+    multitask_strategy: Literal["reject", "rollback", "interrupt", "enqueue"] | None = None
+    if_not_exists: Literal["create", "reject"] | None = None
+
+    def request(self) -> RunRequest:
+        self.refuse_unbuilt()
+        return RunRequest(
+            **self._common(),
+            checkpoint=self._checkpoint(),
+            interrupt_before=self.interrupt_before,
+            interrupt_after=self.interrupt_after,
+            multitask_strategy=self.multitask_strategy or "enqueue",
+            new_thread=self.if_not_exists or "reject",
+        )
+
+    def refuse_unbuilt(self) -> None:
+        super().refuse_unbuilt()
+        if self.multitask_strategy in ("rollback", "interrupt"):
+            raise NotOffered(
+                f"multitask_strategy '{self.multitask_strategy}' is not offered by this server yet.",
+                field="multitask_strategy",
+            )
+
+    def _checkpoint(self) -> dict[str, Any] | None:
+        if self.checkpoint is not None:
+            return self.checkpoint.model_dump(exclude_none=True)
+        return {"checkpoint_id": self.checkpoint_id} if self.checkpoint_id else None

@@ -1,0 +1,51 @@
+"""One database with the server's schema and the catalogue's tables beside it; every test finds it empty."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+from agent_sync_surroundings import CLEAR, TABLES, Catalogue, MemoryStorage, WatchedPool, database
+
+from robyn_server.files import packaged
+from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.migrations import migrate
+from robyn_server.storage.synced_assistants import PostgresAssistantStorage
+
+
+@pytest.fixture(scope="session")
+async def agent_sync_dsn():
+    async with database() as dsn:
+        await migrate(dsn, packaged("migrations"))
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(TABLES.format(assistant_id="text"))
+        await connection.close()
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+async def real_pool(agent_sync_dsn):
+    async with asyncpg.create_pool(agent_sync_dsn, min_size=1, max_size=10) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+async def system_pool(agent_sync_dsn):
+    pool = await open_pool(agent_sync_dsn, Role.SYSTEM, size=10, name="test of agent sync")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def pool(real_pool):
+    await real_pool.execute(CLEAR)
+    return WatchedPool(real_pool)
+
+
+@pytest.fixture
+def catalogue(pool, real_pool):
+    return Catalogue(real_pool)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def storage(request, system_pool):
+    return MemoryStorage() if request.param == "memory" else PostgresAssistantStorage(system_pool)

@@ -1,0 +1,19 @@
+"""Stands for an MCP server of the demo: listens on `--port`, and logs its end to standard output."""
+
+import os
+import signal
+import socket
+import sys
+
+listening = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])))
+
+
+def leave(*_: object) -> None:
+    os.write(1, b"stopped\n")
+    os._exit(0)
+
+
+signal.signal(signal.SIGTERM, leave)
+os.write(1, f"listening, url given: {'DATABASE_URL' in os.environ}\n".encode())
+while True:
+    listening.accept()[0].close()

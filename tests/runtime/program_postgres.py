@@ -1,0 +1,14 @@
+"""Holds an embedded PostgreSQL until its standard input ends. Arguments: data directory. Prints facts as JSON."""
+
+import json
+import sys
+from pathlib import Path
+
+from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
+
+database = EmbeddedPostgres(Path(sys.argv[1]))
+dsn = database.start()
+sys.stdout.write(json.dumps({"dsn": dsn, "pid": database.pid, "account": database.account.name}) + "\n")
+sys.stdout.flush()
+sys.stdin.read()
+database.stop()

@@ -1,0 +1,207 @@
+"""The command line as a process, and the doctor on a real database."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from robyn_server import __version__, doctor
+from robyn_server.core.errors import Misconfigured
+from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
+
+HEAVY = {
+    "asyncpg",
+    "httpx",
+    "langchain",
+    "langchain_core",
+    "langgraph",
+    "langgraph_sdk",
+    "mcp",
+    "psycopg",
+    "pydantic",
+    "pydantic_settings",
+    "rich",
+    "robyn",
+}
+
+
+def agenthall(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AGENT", "AUTH", "DATABASE_"))
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "robyn_server", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=cwd,
+        env={**inherited, **environment},
+    )
+
+
+def imported(*argv: str) -> set[str]:
+    """Top-level names of all modules that a Python process with these arguments imported."""
+    said = subprocess.run([sys.executable, "-X", "importtime", *argv], capture_output=True, text=True, check=True)
+    lines = [line for line in said.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rsplit("|", 1)[1].strip().partition(".")[0] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("doctor")
+
+
+@pytest.fixture(scope="module")
+def dsn(data_dir: Path) -> Iterator[str]:
+    database = EmbeddedPostgres(data_dir)
+    yield database.start()
+    database.stop()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    names = imported("-m", "robyn_server", "--help")
+    assert "typer" in names
+    assert not names & HEAVY
+
+
+def test_the_supervisor_imports_nothing_heavy() -> None:
+    assert not imported("-c", "import robyn_server.runtime.serve, robyn_server.cli.commands") & HEAVY
+
+
+def test_help_names_every_command() -> None:
+    said = agenthall("--help")
+    assert said.returncode == 0
+    assert all(name in said.stdout for name in ("serve", "web", "worker", "migrate", "doctor", "--version"))
+
+
+def test_version_is_the_packages() -> None:
+    assert agenthall("--version").stdout == f"agenthall {__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["--port", "--host", "--data-dir", "--log-format"])
+def test_serve_has_the_option(name: str) -> None:
+    assert name in agenthall("serve", "--help").stdout
+
+
+def test_an_unknown_option_is_wrong_usage() -> None:
+    assert agenthall("serve", "--colour").returncode == 2
+
+
+def test_a_taken_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        said = agenthall("serve", "--port", str(other.getsockname()[1]), "--data-dir", str(tmp_path / "data"))
+    assert said.returncode == 2
+    assert said.stderr.startswith("agenthall: port ")
+    assert len(said.stderr.splitlines()) == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_database_url_of_another_kind_is_one_line_and_exit_code_2() -> None:
+    said = agenthall("serve", "--port", "0", DATABASE_URL="mysql://me:secret@db/x")
+    assert (said.returncode, len(said.stderr.splitlines())) == (2, 1)
+    assert "must start with postgresql://" in said.stderr
+    assert "secret" not in said.stderr
+
+
+def test_a_number_that_is_none_is_named() -> None:
+    said = agenthall("serve", "--port", "0", AGENTHALL_DRAIN_SECONDS="soon")
+    assert said.returncode == 2
+    assert said.stderr == "agenthall: AGENTHALL_DRAIN_SECONDS: 'soon' is not a number\n"
+
+
+def test_a_number_of_processes_is_at_least_one(tmp_path: Path) -> None:
+    serve = ("serve", "--port", "0", "--data-dir", str(tmp_path))
+    said = agenthall(*serve, DATABASE_URL="postgresql://db/x", AGENTHALL_WEB_PROCESSES="0")
+    assert (said.returncode, said.stderr) == (
+        2,
+        "agenthall: AGENTHALL_WEB_PROCESSES: '0' is not a number of processes\n",
+    )
+
+
+def test_doctor_finds_a_healthy_database_fit(dsn: str) -> None:
+    said = agenthall("doctor", "--port", "0", DATABASE_URL=dsn)
+    assert said.returncode == 0, said.stdout + said.stderr
+    names = [line.split()[:2] for line in said.stdout.splitlines()]
+    assert names == [["ok", name] for name in ("settings", "port", "database", "schemas", "roles", "notify")]
+    assert "secret" not in said.stdout
+
+
+def test_doctor_looks_at_the_embedded_database_that_runs(dsn: str, data_dir: Path) -> None:
+    said = agenthall("doctor", "--port", "0", "--data-dir", str(data_dir))
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert f"in {data_dir}" in said.stdout
+    assert "LISTEN and NOTIFY work" in said.stdout
+    assert dsn.split(":")[2].split("@", maxsplit=1)[0] not in said.stdout  # the password
+
+
+def test_doctor_does_not_make_a_database(tmp_path: Path) -> None:
+    said = agenthall("doctor", "--port", "0", "--data-dir", str(tmp_path / "none"))
+    assert said.returncode == 0
+    assert "the first `serve` makes the database" in said.stdout
+    assert not (tmp_path / "none").exists()
+
+
+def test_doctor_fails_for_a_database_that_cannot_be_reached() -> None:
+    said = agenthall("doctor", "--port", "0", DATABASE_URL="postgresql://me:secret@127.0.0.1:1/agents")
+    assert said.returncode == 1
+    assert (
+        "FAIL  database  the database at postgresql://me@127.0.0.1:1/agents does not work: nothing listens"
+        in said.stdout
+    )
+    assert "secret" not in said.stdout
+
+
+def test_doctor_names_wrong_settings() -> None:
+    said = agenthall("doctor", "--port", "0", AUTH_MODE="jwt")
+    assert said.returncode == 1
+    assert "FAIL  settings" in said.stdout
+    assert "AUTH_JWT_SECRET" in said.stdout
+
+
+async def test_check_database_tells_what_the_server_needs_to_know(dsn: str) -> None:
+    facts = await doctor.check_database(dsn)
+    assert facts.version >= 15
+    assert facts.version_text.startswith(str(facts.version))
+    assert facts.role == "postgres"
+    assert facts.is_superuser
+    assert facts.may_create_roles
+    assert facts.may_create_schemas
+
+
+async def test_a_role_that_may_do_little_is_seen_as_such(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE ROLE little LOGIN PASSWORD 'x'")
+    facts = await doctor.check_database(dsn.replace(dsn.split("//")[1].split("@", maxsplit=1)[0], "little:x"))
+    assert (facts.role, facts.is_superuser, facts.may_create_roles) == ("little", False, False)
+    assert not facts.may_create_schemas
+
+
+async def test_each_way_not_to_connect_has_its_reason_and_no_password(dsn: str) -> None:
+    credentials = dsn.split("//")[1].split("@", maxsplit=1)[0]
+    for wrong, reason in (
+        (dsn.replace(credentials, "postgres:secret"), "the password was refused"),
+        (dsn.replace("/postgres?", "/nowhere?"), "there is no such database"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "nothing listens there"),
+        ("postgresql://me:secret@/x?host=/nowhere", "there is no socket"),
+        ("postgresql://me:secret@name.invalid/x", "cannot be reached"),
+    ):
+        with pytest.raises(Misconfigured, match=reason) as raised:
+            await doctor.check_database(wrong)
+        assert "secret" not in str(raised.value)
+
+
+def test_a_database_older_than_15_is_refused() -> None:
+    with pytest.raises(Misconfigured, match=r"is PostgreSQL 14.9; Agenthall needs 15 or newer"):
+        doctor._facts({"number": 140009, "text": "14.9"}, "postgresql://me:secret@db/x")  # type: ignore[arg-type]
+
+
+async def test_a_notification_comes_back(dsn: str) -> None:
+    await doctor.check_notify(dsn)

@@ -1,0 +1,155 @@
+"""A sample server as a process of its own, and sockets to speak to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+SAMPLE = Path(__file__).with_name("sample_server.py")
+DEADLINE = 30.0
+
+
+async def until(condition: Callable[[], Any], seconds: float = DEADLINE) -> Any:
+    """The first true value of `condition`, which may be a coroutine function."""
+    async with asyncio.timeout(seconds):
+        while True:
+            value = condition()
+            if asyncio.iscoroutine(value):
+                value = await value
+            if value:
+                return value
+            await asyncio.sleep(0.02)
+
+
+class Served:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reader = asyncio.create_task(self._read())
+        self.port = 0
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.lines.append(line.decode().rstrip())
+
+    def logged(self, event: str) -> dict[str, Any]:
+        """The first log line with that event; empty when there is none."""
+        for line in list(self.lines):
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if entry.get("event") == event:
+                    return dict(entry)
+        return {}
+
+    async def listening(self) -> Served:
+        entry = await until(lambda: self.logged("web.listening") or self._ended())
+        self.port = entry["port"]
+        return self
+
+    def _ended(self) -> bool:
+        assert self.process.returncode is None, f"exited {self.process.returncode}: {self.lines}"
+        return False
+
+    async def ready(self) -> Served:
+        await self.listening()
+        await until(lambda: any(line.startswith("ready") for line in self.lines))
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    async def exit_code(self) -> int:
+        async with asyncio.timeout(DEADLINE):
+            code = await self.process.wait()
+            await self._reader
+        return code
+
+    async def state(self) -> dict[str, Any]:
+        async with httpx.AsyncClient() as client:
+            return dict((await client.get(f"{self.url}/state")).json())
+
+    async def ask(self, request: bytes) -> bytes:
+        """Send raw bytes; everything that comes back until the connection closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            writer.write_eof()
+            async with asyncio.timeout(DEADLINE):
+                return await reader.read()
+        finally:
+            writer.close()
+
+    async def open_stream(self, path: str) -> StreamClient:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        client = StreamClient(reader, writer)
+        async with asyncio.timeout(DEADLINE):
+            client.head = await reader.readuntil(b"\r\n\r\n")
+        return client
+
+
+class StreamClient:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.head = b""
+
+    async def seen(self, text: bytes) -> bytes:
+        async with asyncio.timeout(DEADLINE):
+            return await self.reader.readuntil(text)
+
+    async def rest(self) -> bytes:
+        async with asyncio.timeout(DEADLINE):
+            return await self.reader.read()
+
+    def close(self) -> None:
+        """FIN."""
+        self.writer.close()
+
+    def reset(self) -> None:
+        """RST instead of FIN."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+async def launch(*arguments: str, **environment: str) -> Served:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTHALL_", "AUTH_"))}
+    settings = {"AGENTHALL_PORT": "0", "AGENTHALL_LOG_FORMAT": "json", "AGENTHALL_HEARTBEAT": "0.3"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(SAMPLE),
+        *arguments,
+        env=inherited | settings | environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    return Served(process)
+
+
+@contextlib.asynccontextmanager
+async def serving(*arguments: str, **environment: str) -> AsyncIterator[Served]:
+    """A sample server that is killed at the end, if it still runs."""
+    served = await launch(*arguments, **environment)
+    try:
+        yield served
+    finally:
+        if served.process.returncode is None:
+            served.process.kill()
+        await served.exit_code()

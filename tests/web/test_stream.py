@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from robyn_server.core.errors import Unavailable
+from robyn_server.web.http import End, Sink, Stream
+from robyn_server.web.stream import BATCH_ITEMS, EventStream, Streams, workers_for
+
+from .served import until
+
+
+async def pulled(stream: EventStream) -> bytes:
+    """Everything, pulled from another thread as Robyn does it."""
+    return await asyncio.to_thread(lambda: b"".join(stream))
+
+
+def forever(ends: list[End | None]) -> Stream:
+    async def produce(sink: Sink) -> None:
+        try:
+            await sink.put(b"first")
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ends.append(sink.end)
+
+    return Stream(produce)
+
+
+@pytest.mark.parametrize(
+    ("streams", "cpus", "workers"), [(400, 2, 4), (400, 1, 2), (1, 64, 1), (400, 16, 25), (1, 1024, 2)]
+)
+def test_workers_follow_the_stream_budget(streams: int, cpus: int, workers: int) -> None:
+    assert workers_for(streams, cpus) == workers
+
+
+async def test_what_is_put_comes_out_in_order_and_then_it_ends() -> None:
+    async def produce(sink: Sink) -> None:
+        for number in range(1000):
+            await sink.put(b"%d," % number)
+
+    streams = Streams(1, 5)
+    assert await pulled(streams.start(Stream(produce))) == b"".join(b"%d," % number for number in range(1000))
+    await until(lambda: streams.open == 0)
+    assert (streams.producing, streams.disconnected) == (0, 0)
+
+
+async def test_one_pull_takes_at_most_a_batch() -> None:
+    async def produce(sink: Sink) -> None:
+        for _ in range(BATCH_ITEMS + 1):
+            await sink.put(b"x")
+
+    streams = Streams(1, 5)
+    stream = streams.start(Stream(produce))
+    await until(lambda: not streams.producing)
+    assert [len(next(stream)), len(next(stream))] == [BATCH_ITEMS, 1]
+    with pytest.raises(StopIteration):
+        next(stream)
+
+
+async def test_a_silent_stream_gives_heartbeats_and_nothing_between_them() -> None:
+    stream = Streams(1, 0.05).start(forever([]))
+    await asyncio.sleep(0)
+    chunks = [await asyncio.to_thread(next, stream) for _ in range(4)]
+    assert chunks[0] == b"first"
+    assert set(chunks[1:]) <= {b"", b": heartbeat\r\n\r\n"}
+    assert b": heartbeat\r\n\r\n" in chunks
+
+
+async def test_a_pull_never_waits_longer_than_a_slice() -> None:
+    stream = Streams(1, 60).start(forever([]))
+    await asyncio.sleep(0)
+    assert next(stream) == b"first"
+    began = time.monotonic()
+    assert await asyncio.to_thread(next, stream) == b""
+    assert time.monotonic() - began < 5
+
+
+async def test_a_dropped_iterator_cancels_the_producer_on_the_loop() -> None:
+    streams, ends = Streams(1, 5), list[End | None]()
+    stream = streams.start(forever(ends))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(stream.__next__)
+    del stream
+    await until(lambda: ends == [End.CLIENT_GONE])
+    assert (streams.open, streams.disconnected) == (0, 1)
+
+
+async def test_a_stream_over_the_limit_is_refused_and_counted() -> None:
+    streams = Streams(1, 5)
+    stream = streams.start(forever([]))
+    with pytest.raises(Unavailable, match="Too many open streams"):
+        streams.start(forever([]))
+    assert streams.refused == 1
+    del stream
+
+
+async def test_a_producer_waits_for_a_slow_reader() -> None:
+    put = []
+
+    async def produce(sink: Sink) -> None:
+        for number in range(10):
+            await sink.put(b"x" * 100)
+            put.append(number)
+
+    streams = Streams(1, 5, buffer_bytes=250)
+    stream = streams.start(Stream(produce))
+    await until(lambda: len(put) == 2)
+    assert len(await pulled(stream)) == 1000
+    assert len(put) == 10
+    assert streams.slow_readers == 0
+
+
+async def test_a_reader_that_does_not_read_ends_the_stream() -> None:
+    ends: list[End | None] = []
+
+    async def produce(sink: Sink) -> None:
+        try:
+            while True:
+                await sink.put(b"x" * 100)
+        finally:
+            ends.append(sink.end)
+
+    streams = Streams(1, 5, buffer_bytes=250, stall_seconds=0.05)
+    stream = streams.start(Stream(produce))
+    await until(lambda: ends == [End.SLOW_READER])
+    assert (streams.slow_readers, streams.open) == (1, 0)
+    del stream
+
+
+async def test_a_drain_ends_resumable_streams_and_takes_their_last_words() -> None:
+    async def produce(sink: Sink) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            assert sink.end is End.DRAINING
+            await sink.put(b"bye")
+
+    streams, ends = Streams(2, 5), list[End | None]()
+    resumable = streams.start(Stream(produce, resumable=True))
+    other = streams.start(forever(ends))
+    await asyncio.sleep(0)
+    streams.end_resumable()
+    assert await pulled(resumable) == b"bye"
+    assert ends == []
+    streams.end_all()
+    assert await pulled(other) == b"first"
+    assert ends == [End.DRAINING]
+
+
+async def test_a_failing_producer_ends_its_stream() -> None:
+    async def produce(sink: Sink) -> None:
+        await sink.put(b"a")
+        raise ValueError("x")
+
+    assert await pulled(Streams(1, 5).start(Stream(produce))) == b"a"

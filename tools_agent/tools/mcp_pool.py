@@ -1,0 +1,179 @@
+"""The process's MCP sessions and lists of tools, by server and credentials.
+
+Rules
+- Two accesses that differ in anything, credentials above all, share nothing.
+- A call of a tool is repeated once, and only when the server did not know the session any more: then nothing ran.
+- A list of tools lives for its TTL; it is dropped when the server says it changed and when its session is replaced.
+- A server that failed is left alone for a moment, then tried again.
+- One pool per event loop: a session belongs to the loop that opened it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from mcp.types import CallToolResult, ServerNotification, Tool, ToolListChangedNotification
+
+from tools_agent.errors import ServerUnavailable, SessionGone, SessionLost
+from tools_agent.limits import Limits, current_limits
+
+from .mcp_access import ServerAccess
+from .mcp_session import OpenSession, PooledSession
+
+CROWD = 64
+"""From this many servers on, forgotten ones are swept out whenever a new one is met."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolList:
+    """`identity` changes when, and only when, the tools do."""
+
+    tools: tuple[Tool, ...]
+    identity: str
+    fresh_until: float
+
+
+@dataclass(slots=True)
+class _Server:
+    session: PooledSession | None = None
+    tools: ToolList | None = None
+    changes: int = 0
+    failure: ServerUnavailable | None = None
+    failed_until: float = 0.0
+    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def is_forgotten(self, now: float) -> bool:
+        in_use = self.listing.locked() or (self.session is not None and self.session.alive)
+        return not in_use and self.failed_until <= now and (self.tools is None or self.tools.fresh_until <= now)
+
+
+class SessionPool:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._given = limits
+        self._servers: dict[ServerAccess, _Server] = {}
+
+    @property
+    def _limits(self) -> Limits:
+        return self._given or current_limits()
+
+    async def tools(self, access: ServerAccess, open_session: OpenSession) -> ToolList:
+        """The server's tools, from the cache when fresh. Raises ServerUnavailable."""
+        server = self._server(access)
+        if listed := self._fresh(server):
+            return listed
+        async with server.listing:
+            return self._fresh(server) or await self._list(server, open_session)
+
+    async def call(
+        self, access: ServerAccess, open_session: OpenSession, name: str, arguments: dict[str, Any]
+    ) -> CallToolResult:
+        """One call of a tool. Raises as PooledSession.call."""
+        server = self._server(access)
+        session = self._session(server, open_session)
+        try:
+            return await session.call(name, arguments)
+        except SessionGone:
+            self._drop(server, session)
+        except (SessionLost, ServerUnavailable):
+            self._drop(server, session)
+            raise
+        return await self._session(server, open_session).call(name, arguments)
+
+    async def on_message(self, access: ServerAccess, message: object) -> None:
+        """What the server says of its own accord: only a change of its tools matters here."""
+        if isinstance(message, ServerNotification) and isinstance(message.root, ToolListChangedNotification):
+            self._forget_tools(self._server(access))
+
+    async def close(self) -> None:
+        """Close every session. The pool may be used again afterwards."""
+        servers, self._servers = self._servers, {}
+        await asyncio.gather(*(server.session.close() for server in servers.values() if server.session))
+
+    def _server(self, access: ServerAccess) -> _Server:
+        if access not in self._servers:
+            if len(self._servers) >= CROWD:
+                now = _now()
+                self._servers = {key: one for key, one in self._servers.items() if not one.is_forgotten(now)}
+            self._servers[access] = _Server()
+        return self._servers[access]
+
+    def _fresh(self, server: _Server) -> ToolList | None:
+        if server.failure and server.failed_until > _now():
+            raise ServerUnavailable(server.failure.detail) from server.failure
+        return server.tools if server.tools and server.tools.fresh_until > _now() else None
+
+    async def _list(self, server: _Server, open_session: OpenSession) -> ToolList:
+        try:
+            listed = await self._listed(server, open_session)
+        except ServerUnavailable as failure:
+            server.failure, server.failed_until = failure, _now() + self._limits.failure
+            raise
+        server.failure = None
+        return listed
+
+    async def _listed(self, server: _Server, open_session: OpenSession) -> ToolList:
+        """A list may be asked for twice: it changes nothing, and the server may have restarted since the last time."""
+        try:
+            return await self._ask_for_list(server, open_session)
+        except SessionLost:
+            pass
+        try:
+            return await self._ask_for_list(server, open_session)
+        except SessionLost as lost:
+            raise ServerUnavailable(lost.detail) from lost
+
+    async def _ask_for_list(self, server: _Server, open_session: OpenSession) -> ToolList:
+        session = self._session(server, open_session)
+        changes = server.changes
+        try:
+            listed = tool_list(await session.list_tools(), _now() + self._limits.tool_list)
+        except (SessionLost, ServerUnavailable):
+            self._drop(server, session)
+            raise
+        if changes == server.changes:  # else the list was changed while it was read: use it once, do not keep it
+            server.tools = listed
+        return listed
+
+    def _session(self, server: _Server, open_session: OpenSession) -> PooledSession:
+        if server.session is None or not server.session.alive:
+            if server.session is not None:
+                self._forget_tools(server)
+            server.session = PooledSession(open_session, self._limits)
+        return server.session
+
+    def _drop(self, server: _Server, session: PooledSession) -> None:
+        session.retire()
+        if server.session is session:
+            server.session = None
+            self._forget_tools(server)
+
+    @staticmethod
+    def _forget_tools(server: _Server) -> None:
+        server.tools = None
+        server.changes += 1
+
+
+def tool_list(tools: Sequence[Tool], fresh_until: float) -> ToolList:
+    described = json.dumps([tool.model_dump(mode="json") for tool in tools], sort_keys=True)
+    return ToolList(tuple(tools), blake2b(described.encode(), digest_size=16).hexdigest(), fresh_until)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, SessionPool] = WeakKeyDictionary()
+
+
+def current_pool() -> SessionPool:
+    """The pool of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _pools:
+        _pools[loop] = SessionPool()
+    return _pools[loop]
