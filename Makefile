@@ -9,7 +9,8 @@ UV    := VIRTUAL_ENV=$(VENV) $(BIN)/uv
 LOCK  := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test check bench lock docs clean
+
+.PHONY: help setup serve test check lint bench lock docs clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,13 +30,14 @@ serve: setup ## start everything: database, web, worker, demo (ARGS="--port 2024
 test: setup ## run the tests (ARGS="-k name")
 	$(BIN)/python -m pytest $(ARGS)
 
-check: setup ## format, lint, types, import directions, docs in step with code, tests
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+check: lint test ## format, lint, types, import directions, docs in step with code, tests
+
+lint: setup
+	$(BIN)/ruff format --check -q .
+	$(BIN)/ruff check -q .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m cogapp --check README.md docs/*.md
-	$(BIN)/python -m pytest $(ARGS)
 
 docs: setup ## write the generated parts of the documentation anew
 	$(BIN)/python -m cogapp -r README.md docs/*.md

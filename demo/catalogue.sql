@@ -1,7 +1,7 @@
 -- The sample catalogue: the five tables of a product database that agent sync reads, two organisations and their agents.
 -- Loaded once into an empty embedded database; never into a database of yours.
 --
---   psql -1 -v ON_ERROR_STOP=1 -v legal_mcp_url=http://127.0.0.1:8002 -v documents_mcp_url=http://127.0.0.1:8003 -f catalogue.sql
+--   psql -1 -v ON_ERROR_STOP=1 -v legal_mcp_url=http://127.0.0.1:18101/mcp -v documents_mcp_url=http://127.0.0.1:18102/mcp -f catalogue.sql
 --
 -- The models are offline ones: nothing here needs a key, and nothing leaves this machine.
 

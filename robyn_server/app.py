@@ -13,6 +13,7 @@ import structlog
 
 from robyn_server.agent_sync import AgentSyncOptions, parse_agent_sync_scope
 from robyn_server.core.errors import Misconfigured, Unavailable
+from robyn_server.doctor import check_database
 from robyn_server.files import packaged
 from robyn_server.graphs.loading import Graphs
 from robyn_server.graphs.states import States
@@ -29,7 +30,7 @@ from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.checkpoints import StoredCheckpoints
 from robyn_server.storage.database import Pool, Role, open_pool
 from robyn_server.storage.errors import translated
-from robyn_server.storage.migrations import migrate
+from robyn_server.storage.migrations import Migration, migrate
 from robyn_server.storage.runs import RunQueue, Runs
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 from robyn_server.storage.threads import Threads
@@ -81,7 +82,7 @@ class WebApplication:
         """Raises Misconfigured for what only an operator can mend, Unavailable for what may mend itself."""
         settings = self._settings
         scope = parse_scope(settings.agent_sync_scope)
-        await migrate(settings.direct_dsn, packaged("migrations"))
+        await prepare_database(settings)
         app = await self._pool(Role.APP, settings.pool_size, "agenthall web")
         system = await self._pool(Role.SYSTEM, _SYSTEM_POOL, "agenthall web system")
         queue = RunQueue(system)
@@ -136,6 +137,12 @@ class WebApplication:
         )
         self._closing.push_async_callback(_close, pool)
         return pool
+
+
+async def prepare_database(settings: Settings) -> list[Migration]:
+    """Looks whether the database will do, and brings it up to date. Raises Misconfigured with the reason and a hint."""
+    await check_database(settings.direct_dsn)
+    return await migrate(settings.direct_dsn, packaged("migrations"))
 
 
 def parse_scope(text: str) -> Any:
@@ -201,7 +208,7 @@ def run_migrate(settings: Settings) -> list[str]:
     """The body of `agenthall migrate`: the names of what was applied. LangGraph's own tables included."""
 
     async def work() -> list[str]:
-        applied = await migrate(settings.direct_dsn, packaged("migrations"))
+        applied = await prepare_database(settings)
         from robyn_server.graphs.checkpoints import set_up
 
         await set_up(settings.direct_dsn)
@@ -229,7 +236,7 @@ async def _worker(settings: Settings) -> None:
 
 
 async def _start_worker(settings: Settings, closing: contextlib.AsyncExitStack) -> None:
-    await migrate(settings.direct_dsn, packaged("migrations"))
+    await prepare_database(settings)
     system = await open_pool(settings.dsn, Role.SYSTEM, size=_SYSTEM_POOL, name="agenthall worker")
     closing.push_async_callback(_close, system)
     from robyn_server.graphs.checkpoints import Checkpoints

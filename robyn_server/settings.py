@@ -54,13 +54,14 @@ class Settings(BaseSettings):
     port: int = _env("AGENTHALL_PORT", 2024, "Port to listen on.", ge=0, le=65535)
     web_processes: int = _env("AGENTHALL_WEB_PROCESSES", 1, "Web processes of one `serve`.", ge=1, le=64)
     max_body_bytes: int = _env("AGENTHALL_MAX_BODY_BYTES", 4 * MEBIBYTE, "Largest request body.", ge=1024)
-    max_streams: int = _env("AGENTHALL_MAX_STREAMS", 400, "Open streams of one web process; over it: 503.", ge=1)
+    max_streams: int = _env("AGENTHALL_MAX_STREAMS", 256, "Open streams of one web process; over it: 503.", ge=1)
     heartbeat_seconds: float = _env("AGENTHALL_HEARTBEAT", 5.0, "Seconds between heartbeats on a silent stream.", gt=0)
     stream_stall_seconds: float = _env(
         "AGENTHALL_STREAM_STALL", 30.0, "A reader that reads nothing this long is cut.", gt=0
     )
     drain_seconds: float = _env("AGENTHALL_DRAIN_SECONDS", 10.0, "Grace for requests and runs at a stop.", ge=0)
     share_port: bool = _env("AGENTHALL_SHARE_PORT", False, "Other web processes of the same server listen there too.")
+    cpu_pinning: bool = _env("AGENTHALL_CPU_PINNING", True, "`serve` gives each web process one core of its own.")
     web_cpu: int | None = _env("AGENTHALL_WEB_CPU", None, "Pin the web process to this core.", ge=0)
     cors_origins: str = _env("AGENTHALL_CORS_ORIGINS", "*", "Origins that a browser may call from, comma separated.")
 
