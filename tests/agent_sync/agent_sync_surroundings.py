@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import os
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import asyncpg
+from databases import fresh_database
 
 from robyn_server.core.catalogue import CATALOGUE_KEYS
 from robyn_server.core.errors import Conflict
-
-SERVER = os.environ.get("AGENTHALL_TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:54318/postgres")
 
 TABLES = """
 create table public.agents (
@@ -35,27 +32,10 @@ truncate agenthall.agent_sync, agenthall.assistants cascade;
 """
 
 
-def dsn_of(database: str) -> str:
-    return urlunsplit(urlsplit(SERVER)._replace(path=f"/{database}"))
-
-
 @asynccontextmanager
-async def database(prefix: str = "agent_sync"):
-    """A new database, by its URL, dropped at the end."""
-    name = f"{prefix}_{uuid4().hex[:12]}"
-    admin = await asyncpg.connect(SERVER)
-    try:
-        await admin.execute(f"create database {name}")
-        yield dsn_of(name)
-        await admin.execute(f"drop database {name} with (force)")
-    finally:
-        await admin.close()
-
-
-@asynccontextmanager
-async def catalogue_database(*, assistant_id: str = "text", sql: str = ""):
+async def catalogue_database(postgres: str, *, assistant_id: str = "text", sql: str = ""):
     """A pool on a database with the catalogue's tables, changed by `sql`."""
-    async with database("catalogue") as dsn, asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
+    async with fresh_database(postgres) as dsn, asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
         await pool.execute(TABLES.format(assistant_id=assistant_id) + sql)
         yield pool
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
-from agent_sync_surroundings import CLEAR, TABLES, Catalogue, MemoryStorage, WatchedPool, database
+from agent_sync_surroundings import CLEAR, TABLES, Catalogue, MemoryStorage, WatchedPool
+from databases import fresh_database
 
 from robyn_server.files import packaged
 from robyn_server.storage.database import Role, open_pool
@@ -13,8 +14,8 @@ from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
 
 @pytest.fixture(scope="session")
-async def agent_sync_dsn():
-    async with database() as dsn:
+async def agent_sync_dsn(postgres):
+    async with fresh_database(postgres) as dsn:
         await migrate(dsn, packaged("migrations"))
         connection = await asyncpg.connect(dsn)
         await connection.execute(TABLES.format(assistant_id="text"))

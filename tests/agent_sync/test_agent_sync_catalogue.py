@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from agent_sync_surroundings import Catalogue, WatchedPool, catalogue_database, database
+from agent_sync_surroundings import Catalogue, WatchedPool, catalogue_database
+from databases import fresh_database
 
 from robyn_server.agent_sync import (
     AgentRejected,
@@ -156,17 +157,17 @@ async def test_one_agent_that_cannot_be_served_is_told_to_who_asked_for_it(pool,
         await fetch_active_agent_by_id(pool, agent_id)
 
 
-async def test_a_database_without_a_catalogue_is_told_from_a_broken_one():
-    async with database() as dsn, asyncpg.create_pool(dsn, min_size=1, max_size=1) as bare:
+async def test_a_database_without_a_catalogue_is_told_from_a_broken_one(postgres):
+    async with fresh_database(postgres) as dsn, asyncpg.create_pool(dsn, min_size=1, max_size=1) as bare:
         contract = await probe_catalogue(bare)
         assert contract.is_absent
         with pytest.raises(CatalogueAbsent):
             await fetch_active_agents(bare, ALL)
 
 
-async def test_a_missing_table_and_a_missing_column_are_named():
+async def test_a_missing_table_and_a_missing_column_are_named(postgres):
     async with catalogue_database(
-        sql="drop table public.ai_models; alter table public.agents drop column system_prompt"
+        postgres, sql="drop table public.ai_models; alter table public.agents drop column system_prompt"
     ) as broken:
         contract = await probe_catalogue(broken)
         assert contract.missing_tables == ("ai_models",)
@@ -178,12 +179,12 @@ async def test_a_missing_table_and_a_missing_column_are_named():
         assert not isinstance(error.value, CatalogueAbsent)
 
 
-async def test_optional_columns_may_be_absent_and_are_reported():
+async def test_optional_columns_may_be_absent_and_are_reported(postgres):
     absent = ["description", "is_global", "sampling_params", "assistant_tool_ids", "langgraph_assistant_id"]
     absent += ["graph_id", "engine_type", "deleted_at"]
     drops = ", ".join(f"drop column {name}" for name in absent)
     sql = f"alter table public.agents {drops}; alter table public.mcp_tools drop column is_builtin, drop column auth_required"
-    async with catalogue_database(sql=sql) as poor:
+    async with catalogue_database(postgres, sql=sql) as poor:
         catalogue = Catalogue(poor)
         agent_id = await catalogue.agent()
         await poor.execute("insert into public.mcp_tools values ($1, 'http://a:1', 'x')", agent_id)
@@ -210,8 +211,8 @@ async def test_a_table_that_may_not_be_read_is_named(real_pool, agent_sync_dsn):
             await fetch_active_agents(strange, ALL)
 
 
-async def test_an_engine_id_kept_as_text_finds_its_engine():
-    async with catalogue_database(sql="alter table public.agents alter engine_id type text") as drifted:
+async def test_an_engine_id_kept_as_text_finds_its_engine(postgres):
+    async with catalogue_database(postgres, sql="alter table public.agents alter engine_id type text") as drifted:
         catalogue = Catalogue(drifted)
         engine_id = await catalogue.engine("offline:demo")
         agent_id = await catalogue.agent(engine_id=str(engine_id))

@@ -188,8 +188,8 @@ async def test_the_assistants_id_is_written_back_only_where_it_differs(pool, cat
 
 
 @pytest.mark.parametrize("column_type", ["uuid", "text", "varchar(40)"])
-async def test_the_column_written_back_may_be_of_any_of_these_types(column_type):
-    async with catalogue_database(assistant_id=column_type) as pool:
+async def test_the_column_written_back_may_be_of_any_of_these_types(column_type, postgres):
+    async with catalogue_database(postgres, assistant_id=column_type) as pool:
         catalogue = Catalogue(pool)
         agent_id = await catalogue.agent()
         assert (await sync_one(pool, MemoryStorage(), agent_id)).wrote_back_assistant_id

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from uuid import UUID
 
 import asyncpg
 import pytest
-from agent_sync_surroundings import MemoryStorage, database
+from agent_sync_surroundings import MemoryStorage
+from databases import fresh_database
 
 from robyn_server.agent_sync import AgentSyncScope, fetch_active_agents, probe_catalogue, startup_agent_sync
 from robyn_server.files import packaged
+from robyn_server.runtime.postgres_binaries import find_binaries
 
 LEGAL, DOCUMENTS = "http://127.0.0.1:1", "http://127.0.0.1:2"
 TOOLS = {LEGAL: {"search_law", "cite_law"}, DOCUMENTS: {"search_docs", "read_document", "word_count"}}
 
 
 @pytest.fixture(scope="module")
-async def demo():
+async def demo(postgres):
     """A pool on a database with the demo in it."""
-    psql = shutil.which("psql")
-    assert psql, "psql is not installed"
-    async with database("demo") as dsn, asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
+    psql = find_binaries().program("psql")
+    async with fresh_database(postgres) as dsn, asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
         urls = ["-v", f"legal_mcp_url={LEGAL}", "-v", f"documents_mcp_url={DOCUMENTS}"]
         file = str(packaged("demo") / "catalogue.sql")
         loading = await asyncio.create_subprocess_exec(

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from agent_sync_surroundings import WatchedPool, count_of_writes, database, stored
+from agent_sync_surroundings import WatchedPool, count_of_writes, stored
+from databases import fresh_database
 
 from robyn_server.agent_sync import AgentRejected, AgentSyncOptions, AgentSyncScope, lazy_sync_agent, startup_agent_sync
 from robyn_server.core.errors import CatalogueUnavailable, NotFound
@@ -143,8 +144,8 @@ async def test_an_agent_whose_row_is_malformed_is_an_error_even_after_it_was_goo
         await lazy(pool, storage, agent_id)
 
 
-async def test_without_any_catalogue_every_id_is_unknown_unless_a_scope_was_set(storage):
-    async with database() as dsn, asyncpg.create_pool(dsn, min_size=1, max_size=1) as bare:
+async def test_without_any_catalogue_every_id_is_unknown_unless_a_scope_was_set(storage, postgres):
+    async with fresh_database(postgres) as dsn, asyncpg.create_pool(dsn, min_size=1, max_size=1) as bare:
         assert await lazy(bare, storage, uuid4()) is None
         with pytest.raises(CatalogueUnavailable):
             await lazy(bare, storage, uuid4(), options=AgentSyncOptions(scope=ALL))
