@@ -12,7 +12,9 @@ begin
     exception when duplicate_object or unique_violation then null;
     end;
     begin
-      execute format('grant %I to current_user', role_name);
+      if not pg_has_role(current_user, role_name, 'member') then -- where it exists already, an operator may have granted it
+        execute format('grant %I to current_user', role_name);
+      end if;
     exception when unique_violation then null; -- granted by another database of this cluster just now
     end;
   end loop;

@@ -65,6 +65,7 @@ class WebApplication:
         self._closing = contextlib.AsyncExitStack()
         self._catalogue: Catalogue | None = None
         self._services: Services | None = None
+        self._announcing: asyncio.Task[None] | None = None
 
     @property
     def routes(self) -> list[Route]:
@@ -100,7 +101,13 @@ class WebApplication:
             part.start()
             self._closing.push_async_callback(part.stop)
         self._services = self._make_services(app, system, queue, feed, _Wake(notifier))
-        await self._catalogue.attempted.wait()
+        self._announcing = asyncio.create_task(self._announce(), name="announce readiness")
+
+    async def _announce(self) -> None:
+        """Requests are answered while the first sync is under way; ready is who has tried it."""
+        if self._catalogue is not None:
+            await self._catalogue.attempted.wait()
+            announce_ready()
 
     def _make_services(self, app: Pool, system: Pool, queue: RunQueue, feed: EventFeed, wake: _Wake) -> Services:
         assert self._catalogue is not None  # noqa: S101 - made in start(), before the services
@@ -188,7 +195,7 @@ def run_web(settings: Settings) -> NoReturn:
     run(
         settings,
         build,
-        announce_ready,
+        lambda: None,
         share_port=settings.share_port,
         cpu=settings.web_cpu,
         stall_seconds=settings.stream_stall_seconds,
