@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from .core.dsn import normalise_dsn
 from .core.errors import Misconfigured
@@ -164,6 +164,13 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         problems = "; ".join(_problem(detail) for detail in error.errors())
         raise Misconfigured(problems) from None
+    except SettingsError as error:  # a variable that should hold JSON; its text names the field
+        raise Misconfigured(_unreadable(error)) from None
+
+
+def _unreadable(error: SettingsError) -> str:
+    named = [each.validation_alias for name, each in Settings.model_fields.items() if f'"{name}"' in str(error)]
+    return f"{', '.join(map(str, named)) or 'A setting'}: not the JSON object that it should be"
 
 
 def _problem(detail: Any) -> str:

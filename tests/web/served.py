@@ -131,7 +131,12 @@ class StreamClient:
 
 async def launch(*arguments: str, **environment: str) -> Served:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTHALL_", "AUTH_"))}
-    settings = {"AGENTHALL_PORT": "0", "AGENTHALL_LOG_FORMAT": "json", "AGENTHALL_HEARTBEAT": "0.3"}
+    settings = {
+        "AGENTHALL_PORT": "0",
+        "AGENTHALL_LOG_FORMAT": "json",
+        "AGENTHALL_HEARTBEAT": "0.3",
+        "AGENTHALL_MAX_STREAMS": "400",
+    }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(SAMPLE),

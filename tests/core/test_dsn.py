@@ -1,0 +1,37 @@
+"""DATABASE_URL as people write it."""
+
+from __future__ import annotations
+
+import pytest
+
+from robyn_server.core.dsn import normalise_dsn, without_password
+from robyn_server.core.errors import Misconfigured
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg"])
+def test_every_scheme_becomes_the_plain_one(scheme: str) -> None:
+    assert normalise_dsn(f"{scheme}://u@h/d") == "postgresql://u@h/d"
+
+
+@pytest.mark.parametrize(
+    "key", ["channel_binding", "connect_timeout", "keepalives_idle", "pgbouncer", "schema", "connection_limit"]
+)
+def test_query_keys_that_one_driver_refuses_are_dropped(key: str) -> None:
+    assert normalise_dsn(f"postgresql://u@h/d?{key}=1&sslmode=require") == "postgresql://u@h/d?sslmode=require"
+
+
+def test_a_socket_folder_survives_with_its_spaces() -> None:
+    assert normalise_dsn("postgresql:///d?host=/tmp/a b") == "postgresql:///d?host=/tmp/a%20b"
+
+
+@pytest.mark.parametrize("url", ["mysql://h/d", "h/d", "", "postgresql://h:notaport/d", "postgresql://h:99999/d"])
+def test_what_names_no_postgresql_is_refused(url: str) -> None:
+    with pytest.raises(Misconfigured, match="DATABASE_URL"):
+        normalise_dsn(url)
+
+
+def test_a_password_never_reaches_a_message() -> None:
+    assert without_password("postgresql://u:s3cr3t@h:1/d") == "postgresql://u@h:1/d"
+    with pytest.raises(Misconfigured) as caught:
+        normalise_dsn("mysql://u:s3cr3t@h/d")
+    assert "s3cr3t" not in str(caught.value)

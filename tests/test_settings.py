@@ -1,0 +1,48 @@
+"""Settings: each wrong one is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from robyn_server.core.errors import Misconfigured
+from robyn_server.settings import Settings, load_settings
+
+
+def test_every_setting_has_a_variable_and_a_description() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.validation_alias, name
+        assert field.description, name
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AGENTHALL_PORT", "x"),
+        ("AGENTHALL_GRAPHS", "{"),
+        ("AUTH_MODE", "magic"),
+        ("AGENTHALL_WORKER_SLOTS", "0"),
+        ("AGENT_SYNC_CACHE_TTL", "-1"),
+        ("AGENT_SYNC_TOOL_NAMES", "both"),
+    ],
+)
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Misconfigured, match=variable):
+        load_settings()
+
+
+def test_without_credentials_only_loopback_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUTH_MODE", raising=False)
+    with pytest.raises(Misconfigured, match="loopback"):
+        load_settings(host="0.0.0.0")
+
+
+def test_jwt_needs_a_long_secret() -> None:
+    with pytest.raises(Misconfigured, match="AUTH_JWT_SECRET"):
+        load_settings(auth_mode="jwt", jwt_secret="short")
+    assert load_settings(auth_mode="jwt", jwt_secret="s" * 32, host="0.0.0.0").host == "0.0.0.0"
+
+
+def test_organizations_never_come_from_what_a_user_may_edit() -> None:
+    with pytest.raises(Misconfigured, match="user_metadata"):
+        load_settings(auth_mode="jwt", jwt_secret="s" * 32, jwt_organizations_claim="user_metadata.orgs")
