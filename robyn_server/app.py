@@ -208,7 +208,9 @@ def run_worker(settings: Settings) -> None:
 
     logs.configure(settings)
     _check(settings)
-    asyncio.run(_worker(settings))
+    import uvloop
+
+    uvloop.run(_worker(settings))
 
 
 def run_migrate(settings: Settings) -> list[str]:
@@ -265,6 +267,8 @@ async def _start_worker(settings: Settings, closing: contextlib.AsyncExitStack) 
     closing.push_async_callback(graphs.close)
     worker.start()
     closing.push_async_callback(worker.stop)
+    preloading = asyncio.create_task(graphs.preload(), name="preload graphs")
+    closing.callback(preloading.cancel)
     _log.info("worker takes runs", worker_id=str(worker.id), slots=options.slots, graphs=graphs.ids)
 
 

@@ -10,6 +10,7 @@ Both kinds end up in the run's metadata as `agenthall_notices`.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import inspect
@@ -18,11 +19,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from robyn_server.core.errors import Misconfigured, NotFound
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.pregel import Pregel
+
+_log = structlog.get_logger(__name__)
 
 
 class Graphs:
@@ -32,6 +37,7 @@ class Graphs:
         self._paths = dict(paths)
         self._default_model = default_model
         self._loaded: dict[str, Any] = {}
+        self._loading = asyncio.Lock()
 
     @property
     def ids(self) -> list[str]:
@@ -49,13 +55,22 @@ class Graphs:
             self._loaded[graph_id] = _import(graph_id, self._paths[graph_id])
         return self._loaded[graph_id]
 
+    async def preload(self) -> None:
+        """Imports every graph's code, off the event loop, so that no run waits for it. A graph that cannot be loaded is
+        logged; its runs will say so too."""
+        for graph_id in self.ids:
+            try:
+                await self._loaded_one(graph_id)
+            except Misconfigured as error:
+                _log.error("graph cannot be loaded", graph_id=graph_id, reason=error.detail)
+
     async def build(self, graph_id: str, config: RunnableConfig) -> Pregel[Any, Any, Any, Any]:
         """The graph to run with `config`."""
-        return await self._made(self.load(graph_id), config)
+        return await self._made(await self._loaded_one(graph_id), config)
 
     async def build_topology(self, graph_id: str, config: RunnableConfig) -> Pregel[Any, Any, Any, Any]:
         """The graph to read states with."""
-        source = self.load(graph_id)
+        source = await self._loaded_one(graph_id)
         return await self._made(getattr(source, "topology", source), config)
 
     def notices_in(self, graph_id: str, messages: Any) -> list[Any]:
@@ -69,6 +84,14 @@ class Graphs:
             close = getattr(source, "close", None)
             if close is not None:
                 await close()
+
+    async def _loaded_one(self, graph_id: str) -> Any:
+        """As `load`; an import that takes long does not hold up the event loop, and happens once."""
+        self.check(graph_id)
+        if graph_id not in self._loaded:
+            async with self._loading:
+                return await asyncio.to_thread(self.load, graph_id)
+        return self._loaded[graph_id]
 
     async def _made(self, source: Any, config: RunnableConfig) -> Pregel[Any, Any, Any, Any]:
         made = source
