@@ -127,6 +127,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
 @contextlib.asynccontextmanager
 async def live_server(url: str, *, webs: int = 1, workers: int = 1, **settings: str) -> AsyncIterator[LiveServer]:
     """A server on the database `url`, ready; `settings` are environment variables. Killed at the end where it does not stop."""

@@ -1,0 +1,179 @@
+"""Runs of the catalogue's agents: their tools, and what they say when something of theirs is missing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from databases import fresh_database
+from live_server import LiveServer, accepts, free_port, live_server, until
+
+TABLES = """
+create table public.agents (id uuid primary key, organization_id uuid, name text, description text, is_global boolean default false,
+  system_prompt text, sampling_params jsonb, assistant_tool_ids uuid[], langgraph_assistant_id text, graph_id text, engine_id uuid,
+  engine_type text, status text default 'active', deleted_at timestamptz, created_at timestamptz default now(), updated_at timestamptz);
+create table public.agent_mcp_tools (agent_id uuid, mcp_tool_id uuid);
+create table public.mcp_tools (id uuid primary key, endpoint_url text, tool_name text, is_builtin boolean, auth_required boolean);
+create table public.global_ai_engines (id uuid primary key, language_model_id uuid);
+create table public.ai_models (id uuid primary key, runtime_model_name text);
+"""
+TOOLBOX = Path(__file__).parent.parent / "mcp_servers" / "toolbox.py"
+
+
+class Catalogue:
+    """A catalogue that a test writes into while the server runs."""
+
+    def __init__(self, connection: asyncpg.Connection[Any]) -> None:
+        self._connection = connection
+
+    async def agent(
+        self, model: str = "offline:demo", tools: dict[str, list[str]] | None = None, **columns: Any
+    ) -> str:
+        """A new agent's id; `tools` are names by endpoint URL."""
+        agent_id, model_id, engine_id = uuid4(), uuid4(), uuid4()
+        await self._connection.execute("insert into public.ai_models values ($1, $2)", model_id, model)
+        await self._connection.execute("insert into public.global_ai_engines values ($1, $2)", engine_id, model_id)
+        given = {"name": "Tester", "engine_id": engine_id, "system_prompt": "You test.", **columns}
+        names, places = ", ".join(given), ", ".join(f"${at + 2}" for at in range(len(given)))
+        await self._connection.execute(
+            f"insert into public.agents (id, {names}) values ($1, {places})", agent_id, *given.values()
+        )
+        for url, offered in (tools or {}).items():
+            for name in offered:
+                await self._tool(agent_id, url, name)
+        return str(agent_id)
+
+    async def _tool(self, agent_id: UUID, url: str, name: str, *, auth_required: bool = False) -> None:
+        tool_id = uuid4()
+        await self._connection.execute(
+            "insert into public.mcp_tools values ($1, $2, $3, false, $4)", tool_id, url, name, auth_required
+        )
+        await self._connection.execute("insert into public.agent_mcp_tools values ($1, $2)", agent_id, tool_id)
+
+
+@pytest.fixture(scope="module")
+async def database_with_catalogue(postgres: str, template: str) -> AsyncIterator[str]:
+    async with fresh_database(postgres, template) as url:
+        connection = await asyncpg.connect(url)
+        await connection.execute(TABLES)
+        await connection.close()
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def agent_server(database_with_catalogue: str) -> AsyncIterator[LiveServer]:
+    async with live_server(
+        database_with_catalogue, AGENT_SYNC_SCOPE="all", AGENTHALL_MCP_CONNECT_TIMEOUT="2"
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def rows(database_with_catalogue: str) -> AsyncIterator[Catalogue]:
+    connection = await asyncpg.connect(database_with_catalogue)
+    yield Catalogue(connection)
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def toolbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[str, Path]]:
+    """The URL of a real MCP server, and the file that it logs its calls to."""
+    port, log = free_port(), tmp_path_factory.mktemp("toolbox") / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, str(TOOLBOX), "--port", str(port)], stdout=out, stderr=out)
+    try:
+        await until(lambda: process.poll() is not None or accepts(port))
+        yield f"http://127.0.0.1:{port}", log
+    finally:
+        process.kill()
+        process.wait()
+
+
+def says(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+async def ask(server: LiveServer, agent_id: str, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run's last values, and the run."""
+    client = server.sdk()
+    thread = (await client.threads.create())["thread_id"]
+    values = await client.runs.wait(thread, agent_id, input=says(text), raise_error=False)
+    runs = await client.runs.list(thread)
+    return dict(values), dict(runs[0])
+
+
+async def test_an_agent_added_while_the_server_runs_answers_at_once_with_its_tool(
+    agent_server: LiveServer, rows: Catalogue, toolbox: tuple[str, Path]
+) -> None:
+    url, log = toolbox
+    agent_id = await rows.agent(tools={url: ["echo"]})
+    values, run = await ask(agent_server, agent_id, 'use the tool echo {"text": "straight from the row"}')
+    assert [message["type"] for message in values["messages"]] == ["human", "ai", "tool", "ai"]
+    assert "straight from the row" in values["messages"][-1]["content"]
+    assert f"call echo {json.dumps({'text': 'straight from the row'})}" in log.read_text()
+    assert (run["status"], "agenthall_notices" in run["metadata"]) == ("success", False)
+
+
+async def test_a_dead_server_is_named_and_the_other_servers_tools_stay(
+    agent_server: LiveServer, rows: Catalogue, toolbox: tuple[str, Path]
+) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    agent_id = await rows.agent(tools={toolbox[0]: ["echo"], dead: ["anything"]})
+    values, run = await ask(agent_server, agent_id, 'use the tool echo {"text": "still here"}')
+    assert "still here" in values["messages"][-1]["content"]
+    notices = run["metadata"]["agenthall_notices"]
+    assert [(notice["kind"], notice["url"]) for notice in notices] == [("mcp_server_unavailable", dead)]
+    assert dead in values["messages"][-1]["content"]
+
+
+async def test_an_agent_whose_only_server_is_dead_says_so(agent_server: LiveServer, rows: Catalogue) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    values, _ = await ask(agent_server, await rows.agent(tools={dead: ["anything"]}), "hello")
+    assert dead in values["messages"][-1]["content"]
+
+
+async def test_a_server_that_needs_a_token_is_named_and_never_dialled(
+    agent_server: LiveServer, rows: Catalogue, toolbox: tuple[str, Path]
+) -> None:
+    agent_id = await rows.agent()
+    await rows._tool(UUID(agent_id), toolbox[0], "whoami", auth_required=True)
+    _, run = await ask(agent_server, agent_id, "use the tool whoami")
+    (notice,) = run["metadata"]["agenthall_notices"]
+    assert notice["kind"] == "mcp_server_unavailable"
+    assert "token" in notice["detail"]
+
+
+async def test_agents_as_tools_are_named_as_not_yet_offered(agent_server: LiveServer, rows: Catalogue) -> None:
+    other = uuid4()
+    _, run = await ask(agent_server, await rows.agent(assistant_tool_ids=[other]), "hello")
+    assert run["metadata"]["agenthall_notices"][0]["names"] == [str(other)]
+
+
+async def test_a_missing_key_is_an_error_that_names_it(agent_server: LiveServer, rows: Catalogue) -> None:
+    values, run = await ask(agent_server, await rows.agent(model="openai:gpt-4o"), "hello")
+    assert "OPENAI_API_KEY" in values["__error__"]["message"]
+    assert run["status"] == "error"
+
+
+@pytest.mark.parametrize("model", ["nobody:nothing", "gpt-unheard-of", "anthropic:claude-x"])
+async def test_a_model_that_cannot_be_had_is_an_error_that_names_it(
+    agent_server: LiveServer, rows: Catalogue, model: str
+) -> None:
+    values, _ = await ask(agent_server, await rows.agent(model=model), "hello")
+    assert model.partition(":")[0] in values["__error__"]["message"]
+
+
+async def test_a_failing_tool_is_told_to_the_model_and_does_not_end_the_run(
+    agent_server: LiveServer, rows: Catalogue, toolbox: tuple[str, Path]
+) -> None:
+    agent_id = await rows.agent(tools={toolbox[0]: ["fail"]})
+    values, run = await ask(agent_server, agent_id, 'use the tool fail {"why": "on purpose"}')
+    assert (values["messages"][2]["status"], run["status"]) == ("error", "success")
+    assert "on purpose" in values["messages"][2]["content"]
