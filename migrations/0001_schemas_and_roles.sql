@@ -4,7 +4,10 @@ create schema if not exists langgraph;
 
 -- Roles belong to the whole cluster: another database of it may be making them at this very moment.
 do $$
-declare role_name text;
+declare
+  role_name text;
+  -- from 16 on, whoever creates a role is a member of it, but one that may not work as it
+  wanted text := case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end;
 begin
   foreach role_name in array array['agenthall_app', 'agenthall_system'] loop
     begin
@@ -12,7 +15,7 @@ begin
     exception when duplicate_object or unique_violation then null;
     end;
     begin
-      if not pg_has_role(current_user, role_name, 'member') then -- where it exists already, an operator may have granted it
+      if not pg_has_role(current_user, role_name, wanted) then -- where it exists already, an operator may have granted it
         execute format('grant %I to current_user', role_name);
       end if;
     exception when unique_violation then null; -- granted by another database of this cluster just now

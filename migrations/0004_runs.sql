@@ -2,10 +2,13 @@
 --
 -- Rules
 --   1. A thread has at most one run that may be claimed or is running: `ready` is given to the first, and handed on when it ends.
+--      A unique index says so too: were two ever ready, it would be the claim that fails, and with it the whole queue.
 --   2. Whoever decides about a thread's runs locks the thread's row first, and looks afterwards. Hence plpgsql: each of its
 --      statements sees what was committed before it began; one statement with CTEs would decide on a snapshot from before the lock.
 --   3. A running run belongs to (worker_id, attempt) until lease_until, on this database's clock. Whoever writes for it names both:
---      a worker that lost its lease changes nothing.
+--      a worker that lost its lease changes nothing, not even a checkpoint (assert_held).
+--   4. Locks are taken in one order: threads by id, then runs by id. Whoever goes through several and waits sorts them first.
+--   5. FOR KEY SHARE on a run means: it must not be taken from me now. Those who take it (rescue, release, delete) lock FOR UPDATE.
 create table agenthall.runs (
   run_id             uuid primary key,
   thread_id          uuid not null references agenthall.threads on delete cascade,
@@ -33,12 +36,13 @@ create table agenthall.runs (
   constraint runs_status check (status in ('pending', 'running', 'success', 'error', 'timeout', 'interrupted')),
   constraint runs_strategy check (multitask_strategy in ('reject', 'enqueue', 'interrupt', 'rollback')),
   constraint runs_cancel check (cancel_action in ('interrupt', 'rollback')),
-  constraint runs_lease check ((status = 'running') = (lease_until is not null and worker_id is not null))
+  constraint runs_lease check ((status = 'running') = (lease_until is not null and worker_id is not null)),
+  constraint runs_ready check (case status when 'pending' then true when 'running' then ready else not ready end)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 create index runs_claimable on agenthall.runs (run_at, run_id) where status = 'pending' and ready;
 create index runs_of_thread on agenthall.runs (thread_id, run_id desc);
 create index runs_leases on agenthall.runs (lease_until) where status = 'running';
-create unique index runs_one_running on agenthall.runs (thread_id) where status = 'running';
+create unique index runs_one_ready on agenthall.runs (thread_id) where ready;
 
 create function agenthall.run_json(r agenthall.runs) returns json language sql stable as $$
   select json_build_object(
@@ -86,14 +90,17 @@ declare
   v_names jsonb := jsonb_build_object('graph_id', p_graph_id, 'assistant_id', p_assistant_id);
 begin
   perform agenthall.act_as(p_identity, p_organizations, p_admin);
-  if p_new_thread in ('create', 'ephemeral') then
-    insert into agenthall.threads (thread_id, owner_id, organization_id, ephemeral)
-    values (p_thread_id, p_identity, p_organization_id, p_new_thread = 'ephemeral')
-    on conflict (thread_id) do nothing;
-  end if;
-  select * into v_thread from agenthall.threads t
-   where t.thread_id = p_thread_id and (p_admin or t.owner_id = p_identity) for update;
-  if not found then
+  for try in 1..10 loop -- the thread that was in the way may be deleted before it is locked
+    if p_new_thread in ('create', 'ephemeral') then
+      insert into agenthall.threads (thread_id, owner_id, organization_id, ephemeral)
+      values (p_thread_id, p_identity, p_organization_id, p_new_thread = 'ephemeral' and not p_keep_thread)
+      on conflict (thread_id) do nothing;
+    end if;
+    select * into v_thread from agenthall.threads t
+     where t.thread_id = p_thread_id and (p_admin or t.owner_id = p_identity) for update;
+    exit when found or p_new_thread = 'reject';
+  end loop;
+  if v_thread.thread_id is null then
     outcome := 'thread_missing'; return;
   end if;
   v_busy := exists (select from agenthall.runs r where r.thread_id = p_thread_id and r.status in ('pending', 'running'));
@@ -117,7 +124,7 @@ comment on function agenthall.enqueue_run is
 create function agenthall.claim_runs(p_worker uuid, p_slots integer, p_lease interval, p_graphs text[])
 returns setof agenthall.runs language plpgsql as $$
 begin
-  perform set_config('synchronous_commit', 'off', true); -- a claim lost in a crash leaves the run pending, which is true
+  -- durable: a claim that a crash of the database took back could be made again by the same worker, with the same token
   return query
     with next as materialized (
       select r.run_id from agenthall.runs r
@@ -130,13 +137,17 @@ begin
     returning r.*;
 end $$;
 
+create function agenthall.last_seq(p_run_id uuid) returns integer language plpgsql volatile as
+$$ begin return (select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = p_run_id); end $$;
+comment on function agenthall.last_seq is
+  'Volatile, so that it looks after the claim that it is selected with, and not at that statement''s older snapshot.';
+
 create function agenthall.hand_on_thread(p_thread_id uuid) returns boolean language plpgsql as $$
 begin
   update agenthall.runs r set ready = true
    where r.run_id = (select n.run_id from agenthall.runs n where n.thread_id = p_thread_id and n.status = 'pending'
                       order by n.run_id limit 1)
-     and not r.ready
-     and not exists (select from agenthall.runs o where o.thread_id = p_thread_id and o.status = 'running');
+     and not exists (select from agenthall.runs o where o.thread_id = p_thread_id and o.ready);
   return found;
 end $$;
 comment on function agenthall.hand_on_thread is 'Makes the thread''s next pending run claimable. The caller holds the thread''s row.';
@@ -147,11 +158,10 @@ create function agenthall.end_run(
 ) returns boolean language plpgsql as $$
 declare
   v_next boolean;
-  v_seq integer;
+  v_ran boolean := p_run.attempt > 0;
 begin
-  select coalesce(max(e.seq), 0) + 1 into v_seq from agenthall.run_events e where e.run_id = p_run.run_id;
   insert into agenthall.run_events (run_id, seq, attempt, event, data)
-  values (p_run.run_id, v_seq, p_run.attempt, '__end__', p_result);
+  values (p_run.run_id, agenthall.last_seq(p_run.run_id) + 1, p_run.attempt, '__end__', p_result);
   if not p_run.keep_thread then
     delete from agenthall.threads t where t.thread_id = p_run.thread_id and t.ephemeral;
     return false;
@@ -164,8 +174,11 @@ begin
   update agenthall.threads t
      set status = case when exists (select from agenthall.runs r where r.thread_id = t.thread_id and r.status in ('pending', 'running'))
                        then 'busy' else p_thread_status end,
-         "values" = coalesce(p_values, t."values"), error = p_error, interrupts = p_interrupts,
-         updated_at = clock_timestamp(), state_updated_at = clock_timestamp(), ephemeral = false
+         "values" = coalesce(p_values, t."values"), updated_at = clock_timestamp(),
+         -- one that was cancelled before it began leaves the state as it was
+         error = case when v_ran then p_error else t.error end,
+         interrupts = case when v_ran then p_interrupts else t.interrupts end,
+         state_updated_at = case when v_ran then clock_timestamp() else t.state_updated_at end
    where t.thread_id = p_run.thread_id;
   return v_next;
 end $$;
@@ -176,36 +189,43 @@ create function agenthall.flush_runs(
   p_worker uuid,
   p_run_ids uuid[], p_attempts integer[], p_seqs integer[], p_events text[], p_datas text[],
   p_ends jsonb,
-  out lost uuid[], out woke boolean
+  out lost uuid[], out lost_attempts integer[], out woke boolean
 ) language plpgsql as $$
 declare
   v_end jsonb;
   v_run agenthall.runs;
 begin
   woke := false;
-  perform from agenthall.threads t
-   where t.thread_id in (select (e.value ->> 'thread_id')::uuid from jsonb_array_elements(p_ends) e)
-   order by t.thread_id for update; -- rule 2, and before any run is locked: no cycle with those who delete or cancel
   if jsonb_array_length(p_ends) = 0 then
     perform set_config('synchronous_commit', 'off', true); -- events on the way may be lost in a crash of the database, ends may not
+    perform from agenthall.runs r where r.run_id = any (p_run_ids) and r.worker_id = p_worker order by r.run_id for key share;
+  else
+    perform from agenthall.threads t -- rules 2 and 4
+     where t.thread_id = any (array(select (e.value ->> 'thread_id')::uuid from jsonb_array_elements(p_ends) e))
+     order by t.thread_id for update;
+    perform from agenthall.runs r
+     where r.run_id = any (p_run_ids || array(select (e.value ->> 'run_id')::uuid from jsonb_array_elements(p_ends) e))
+       and r.worker_id = p_worker
+     order by r.run_id for update;
   end if;
   with held as (
     select r.run_id, r.attempt from agenthall.runs r
-     where r.run_id = any (p_run_ids) and r.worker_id = p_worker and r.status = 'running' for share),
+     where r.run_id = any (p_run_ids) and r.worker_id = p_worker and r.status = 'running'),
   given as (
     select * from unnest(p_run_ids, p_attempts, p_seqs, p_events, p_datas) as g (run_id, attempt, seq, event, data)),
   kept as (
     insert into agenthall.run_events (run_id, seq, attempt, event, data)
     select g.run_id, g.seq, g.attempt, g.event, g.data from given g join held h using (run_id, attempt)
     on conflict (run_id, seq) do nothing) -- the same flush again, after its answer was lost
-  select coalesce(array_agg(distinct g.run_id), '{}') into lost
-    from given g left join held h using (run_id, attempt) where h.run_id is null;
+  select coalesce(array_agg(n.run_id), '{}'), coalesce(array_agg(n.attempt), '{}') into lost, lost_attempts
+    from (select distinct g.run_id, g.attempt from given g left join held h using (run_id, attempt) where h.run_id is null) n;
   for v_end in select value from jsonb_array_elements(p_ends) loop
     select * into v_run from agenthall.runs r
      where r.run_id = (v_end ->> 'run_id')::uuid and r.worker_id = p_worker and r.attempt = (v_end ->> 'attempt')::integer
-       and r.status = 'running' for update;
+       and r.status = 'running';
     if not found then
       lost := lost || (v_end ->> 'run_id')::uuid;
+      lost_attempts := lost_attempts || (v_end ->> 'attempt')::integer;
     else
       woke := agenthall.end_run(
         v_run, v_end ->> 'status', v_end ->> 'thread_status', nullif(v_end -> 'values', 'null'), nullif(v_end -> 'error', 'null'),
@@ -214,17 +234,32 @@ begin
   end loop;
 end $$;
 comment on function agenthall.flush_runs is
-  'Events and ends of many runs of one worker, in one transaction. lost: runs that this worker does not hold (any more); nothing was written for them.';
+  'Events and ends of many runs of one worker, in one transaction. lost, lost_attempts: what this worker does not hold (any more); nothing was written for it.';
 
 create function agenthall.renew_leases(p_worker uuid, p_run_ids uuid[], p_lease interval)
 returns table (run_id uuid, attempt integer, cancel_action text) language plpgsql as $$
 begin
   perform set_config('synchronous_commit', 'off', true);
   return query
+    with held as materialized (
+      select h.run_id from agenthall.runs h
+       where h.run_id = any (p_run_ids) and h.worker_id = p_worker and h.status = 'running'
+       order by h.run_id for no key update)
     update agenthall.runs r set lease_until = clock_timestamp() + p_lease
-     where r.worker_id = p_worker and r.status = 'running' and r.run_id = any (p_run_ids)
+      from held where r.run_id = held.run_id
     returning r.run_id, r.attempt, r.cancel_action;
 end $$;
+
+create function agenthall.assert_held(p_worker uuid, p_run_id uuid, p_attempt integer) returns void language plpgsql as $$
+begin
+  perform from agenthall.runs r
+   where r.run_id = p_run_id and r.worker_id = p_worker and r.attempt = p_attempt and r.status = 'running' for key share;
+  if not found then
+    raise exception 'run % is not held by worker % in attempt % any more', p_run_id, p_worker, p_attempt using errcode = 'AH001';
+  end if;
+end $$;
+comment on function agenthall.assert_held is
+  'The last statement of a transaction that writes a checkpoint: it fails when the run is somebody else''s, ended or deleted.';
 
 create function agenthall.rescue_runs(p_limit integer, out rescued integer, out failed integer) language plpgsql as $$
 declare
@@ -246,6 +281,8 @@ begin
         '{"error": "UserInterrupt", "message": "interrupt"}', '{}', '{}', '{"status": "interrupted", "values": null}');
       failed := failed + 1;
     elsif v_run.attempt >= v_run.max_attempts then
+      insert into agenthall.run_events (run_id, seq, attempt, event, data)
+      values (v_run.run_id, agenthall.last_seq(v_run.run_id) + 1, v_run.attempt, 'error', v_error::text);
       perform agenthall.end_run(v_run, 'error', 'error', null, v_error, '{}', '{}',
         jsonb_build_object('status', 'error', 'values', null, 'error', v_error)::text);
       failed := failed + 1;
@@ -290,18 +327,35 @@ begin
   return true;
 end $$;
 
-create function agenthall.release_runs(p_worker uuid, p_run_ids uuid[]) returns integer language plpgsql as $$
-declare v_count integer;
+create function agenthall.release_runs(p_worker uuid) returns integer language plpgsql as $$
+declare
+  v_run agenthall.runs;
+  v_held uuid[] := array(select r.run_id from agenthall.runs r where r.worker_id = p_worker and r.status = 'running');
+  v_count integer := 0;
 begin
-  -- a drained worker's fault is not the run's: it keeps its number of attempts
-  update agenthall.runs r
-     set status = 'pending', ready = true, worker_id = null, lease_until = null, max_attempts = r.max_attempts + 1,
-         updated_at = clock_timestamp()
-   where r.worker_id = p_worker and r.status = 'running' and r.run_id = any (p_run_ids);
-  get diagnostics v_count = row_count;
+  perform from agenthall.threads t
+   where t.thread_id = any (array(select r.thread_id from agenthall.runs r where r.run_id = any (v_held)))
+   order by t.thread_id for update;
+  for v_run in
+    select * from agenthall.runs r
+     where r.run_id = any (v_held) and r.worker_id = p_worker and r.status = 'running' order by r.run_id for update
+  loop
+    v_count := v_count + 1;
+    if v_run.cancel_action is not null then
+      perform agenthall.end_run(v_run, 'interrupted', 'interrupted', null,
+        '{"error": "UserInterrupt", "message": "interrupt"}', '{}', '{}', '{"status": "interrupted", "values": null}');
+    else
+      -- a drained worker's fault is not the run's: it keeps its number of attempts
+      update agenthall.runs r
+         set status = 'pending', ready = true, worker_id = null, lease_until = null, max_attempts = r.max_attempts + 1,
+             updated_at = clock_timestamp()
+       where r.run_id = v_run.run_id;
+    end if;
+  end loop;
   return v_count;
 end $$;
-comment on function agenthall.release_runs is 'A worker that stops gives its runs back; another goes on from the last checkpoint.';
+comment on function agenthall.release_runs is
+  'A worker that stops gives back all that it holds, also what it does not know of; another goes on from the last checkpoint.';
 
 create function agenthall.forget_checkpoints(p_thread_id uuid) returns void language plpgsql as $$
 begin
@@ -310,6 +364,18 @@ begin
   delete from langgraph.checkpoint_writes where thread_id = p_thread_id::text;
 exception when undefined_table then null; -- no graph ever ran here
 end $$;
+
+-- A thread's checkpoints go with it, in its transaction: a crash leaves no orphans. After the cascade to runs has waited for their
+-- last checkpoints (assert_held), and with the rights of the schema's owner: agenthall_app does not reach LangGraph's tables.
+create function agenthall.forget_deleted_thread() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform agenthall.forget_checkpoints(old.thread_id);
+  return null;
+end $$;
+revoke execute on function agenthall.forget_deleted_thread from public;
+create trigger forget_deleted_thread after delete on agenthall.threads for each row when (not old.ephemeral)
+  execute function agenthall.forget_deleted_thread();
 
 -- Whoever follows a run learns its end, also when its thread is deleted under it.
 grant select, insert on agenthall.run_events to agenthall_app;

@@ -27,7 +27,6 @@ from robyn_server.services.runs import RunService
 from robyn_server.services.threads import ThreadService
 from robyn_server.settings import Settings
 from robyn_server.storage.assistants import Assistants
-from robyn_server.storage.checkpoints import StoredCheckpoints
 from robyn_server.storage.database import Pool, Role, open_pool
 from robyn_server.storage.errors import translated
 from robyn_server.storage.migrations import Migration, migrate
@@ -100,7 +99,7 @@ class WebApplication:
         for part in (feed, notifier, listener, self._catalogue):
             part.start()
             self._closing.push_async_callback(part.stop)
-        self._services = self._make_services(app, system, queue, feed, _Wake(notifier))
+        self._services = self._make_services(app, queue, feed, _Wake(notifier))
         self._announcing = asyncio.create_task(self._announce(), name="announce readiness")
 
     async def _announce(self) -> None:
@@ -109,7 +108,7 @@ class WebApplication:
             await self._catalogue.attempted.wait()
             announce_ready()
 
-    def _make_services(self, app: Pool, system: Pool, queue: RunQueue, feed: EventFeed, wake: _Wake) -> Services:
+    def _make_services(self, app: Pool, queue: RunQueue, feed: EventFeed, wake: _Wake) -> Services:
         assert self._catalogue is not None  # noqa: S101 - made in start(), before the services
         settings = self._settings
         states = States(self._graphs, settings.direct_dsn, pool_size=_SYSTEM_POOL)
@@ -118,7 +117,7 @@ class WebApplication:
         threads = Threads(app)
         return Services(
             assistants=assistants,
-            threads=ThreadService(threads, StoredCheckpoints(system), states),
+            threads=ThreadService(threads, states),
             runs=RunService(Runs(app), queue, threads, assistants, feed, wake, max_attempts=settings.run_max_attempts),
             check_database=lambda: _answers(app),
         )

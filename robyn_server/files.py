@@ -6,6 +6,9 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 
+CATALOGUE_FEED = _PACKAGE / "agent_sync" / "sql" / "catalogue_feed.sql"
+"""What an operator applies to the catalogue's database so that edits are told to the server."""
+
 
 def packaged(name: str) -> Path:
     """The folder `name` ("migrations" or "demo"), in an installed wheel or in a checkout."""

@@ -80,3 +80,62 @@ def _look(_state: Seen, config: RunnableConfig) -> Seen:
 
 context = StateGraph(Seen).add_node("look", _look).add_edge(START, "look").add_edge("look", END)
 """A builder, not compiled: shows the config that it is run with."""
+
+
+class Road(TypedDict, total=False):
+    passed: Annotated[list[str], add]
+    note: str
+
+
+def _passes(name: str) -> Any:
+    return lambda _state: {"passed": [name]}
+
+
+road = (
+    StateGraph(Road)
+    .add_node("first", _passes("first"))
+    .add_node("second", _passes("second"))
+    .add_node("siding", _passes("siding"))
+    .add_edge(START, "first")
+    .add_edge("first", "second")
+    .add_edge("second", END)
+    .compile()
+)
+"""Two nodes in a row, and one that is reached only by a command."""
+
+family = StateGraph(Decision).add_node("child", approval).add_edge(START, "child").add_edge("child", END).compile()
+"""`approval` as a subgraph: it stops in there."""
+
+
+class Odd(TypedDict, total=False):
+    kind: str
+    odd: Any
+
+
+def _odd(state: Odd) -> Odd:
+    return {"odd": ODD[state["kind"]]()}
+
+
+def _circle() -> list[Any]:
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
+def _well() -> list[Any]:
+    well: list[Any] = []
+    for _ in range(400):
+        well = [well]
+    return well
+
+
+ODD: dict[str, Any] = {
+    "huge": lambda: {"integer": 2**80, "nan": float("nan")},
+    "nul": lambda: ["a\0b"],
+    "surrogate": lambda: ["\ud800"],
+    "keys": lambda: {(1, 2): "pair", 3: "three"},
+    "deep": _well,
+    "bytes": lambda: [b"\x00\xff", {1}],
+}
+odd = StateGraph(Odd).add_node("odd", _odd).add_edge(START, "odd").add_edge("odd", END).compile()
+"""Leaves in its state what JSON has no form for: `kind` says what."""

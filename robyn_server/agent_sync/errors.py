@@ -1,20 +1,20 @@
 """Errors of agent sync, in the tree of `core/errors.py`.
 
-Unavailable
-├── AgentRejected             one agent's row says something that cannot be served; the row must be mended
-└── CatalogueUnavailable
-    ├── ContractBroken        the database refuses the query: a table, a column or a permission is missing
-    └── CatalogueAbsent       there is no catalogue in that database at all: none of its tables
+Unservable
+└── AgentRejected             one agent's row says something that cannot be served; the row must be mended
+CatalogueUnavailable
+├── ContractBroken            the database refuses the query: a table, a column or a permission is missing
+└── CatalogueAbsent           there is no catalogue in that database at all: none of its tables
 """
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from robyn_server.core.errors import CatalogueUnavailable, Unavailable
+from robyn_server.core.errors import CatalogueUnavailable, Unservable
 
 
-class AgentRejected(Unavailable):
+class AgentRejected(Unservable):
     """`field` is the column, as `table.column` or `table.column.key`. The message names agent and column, and repeats no value."""
 
     code = "agent_rejected"

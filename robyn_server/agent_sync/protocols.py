@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeGuard
 from uuid import UUID
 
-from robyn_server.core.catalogue import SyncOutcome
+from robyn_server.core.catalogue import SyncAction, SyncOutcome
 
 
 class CataloguePool(Protocol):
@@ -33,7 +34,10 @@ class AssistantsProtocol(Protocol):
 
 
 class AssistantStorageProtocol(Protocol):
-    """A storage that also has a `ledger` (AgentSyncLedgerProtocol) keeps the books there, and else this process does."""
+    """A storage that also has a `ledger` (AgentSyncLedgerProtocol) keeps the books there, and else this process does.
+
+    One that also has `bulk` (BulkAssistantsProtocol) is synced by the page; its ledger must then be its own.
+    """
 
     @property
     def assistants(self) -> AssistantsProtocol: ...
@@ -59,7 +63,31 @@ class AgentSyncLedgerProtocol(Protocol):
         ...
 
 
+class BulkAssistantsProtocol(Protocol):
+    """A page of agents in one round trip, their lines in the ledger included. `owner_id` asks, and owns what is created."""
+
+    async def unchanged(self, fingerprints: Mapping[UUID, bytes], owner_id: str) -> AbstractSet[UUID]:
+        """The agents whose fingerprint is the one that `apply` saw last, and whose assistant nobody has written or deleted since.
+
+        They have been checked by this, and are noted as skipped.
+        """
+        ...
+
+    async def apply(self, page: Sequence[tuple[Mapping[str, Any], bytes]], owner_id: str) -> Mapping[UUID, SyncAction]:
+        """Makes each assistant equal to its payload, remembers the fingerprint beside it, and notes the outcome: all, or nothing.
+
+        Members' own keys stay, as with `update`. An agent that is not in the answer was in somebody else's hands at this moment.
+        Raises whatever is wrong with any one of the page; core Unavailable only when it has nothing to do with the page.
+        """
+        ...
+
+
 def is_ledger(candidate: Any) -> TypeGuard[AgentSyncLedgerProtocol]:
     """Whether `candidate` has the methods of a ledger, as coroutines."""
     methods = ("fresh", "record", "pending_write_backs", "written_back")
     return all(inspect.iscoroutinefunction(getattr(candidate, name, None)) for name in methods)
+
+
+def is_bulk(candidate: Any) -> TypeGuard[BulkAssistantsProtocol]:
+    """Whether `candidate` has the methods of the bulk protocol, as coroutines."""
+    return all(inspect.iscoroutinefunction(getattr(candidate, name, None)) for name in ("unchanged", "apply"))

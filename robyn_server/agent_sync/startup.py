@@ -1,29 +1,20 @@
-"""The whole scope at once, page by page. The bulk path will stand beside `_sync_page`, behind the same counters."""
+"""The whole scope at once: by the page where the storage can, else one agent at a time. Either way the same rows, counters and logs."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import Collection, Iterator
-from contextlib import aclosing
+from collections.abc import Collection
 
 import structlog
 
-from robyn_server.core.catalogue import SyncAction, SyncOutcome
-
-from .catalogue import agent_pages
-from .errors import AgentRejected
-from .model import AgentSyncData
+from .books import Books
+from .bulk import sync_in_bulk
+from .one_by_one import sync_one_by_one
 from .options import DEFAULT_OPTIONS, AgentSyncOptions
-from .protocols import AssistantStorageProtocol, CataloguePool
+from .protocols import AssistantStorageProtocol, CataloguePool, is_bulk
 from .scope import AgentSyncScope
-from .single import SyncContext, apply_agent, failed
-from .write_back import log_write_back_failure, retry_write_backs
+from .single import SyncContext
+from .write_back import retry_write_backs
 
-LOGGED_FAILURES = 20
-"""Lines of reasons in the log of one sync; the ledger has them all."""
-
-_COUNTERS = (SyncAction.CREATED, SyncAction.UPDATED, SyncAction.SKIPPED, SyncAction.FAILED)
 _log = structlog.get_logger(__name__)
 
 
@@ -38,67 +29,22 @@ async def startup_agent_sync(
 ) -> dict[str, int]:
     """{total, created, updated, skipped, failed}. One agent's trouble is one `failed`, with its reason in log and ledger.
 
-    Raises CatalogueUnavailable, and what the ledger raises when the server's own database is away; what was synced until then stays.
+    Raises CatalogueUnavailable, and Unavailable when the server's own database is away; what was synced until then stays.
     """
-    sync = _Sync(SyncContext(pool, storage, owner_id, owner_id, graphs, options))
+    context = SyncContext(pool, storage, owner_id, owner_id, graphs, options)
+    books = Books(context.ledger)
     if scope.type != "none":
         if options.write_back:
             await retry_write_backs(pool, storage)
-        await sync.run(scope)
-    counters = {"total": sync.counts.total(), **{str(action): sync.counts[action] for action in _COUNTERS}}
+        await _sync(context, scope, books)
+    counters = books.counters()
     _log.info("agent sync finished", scope=str(scope), **counters)
     return counters
 
 
-class _Sync:
-    """One pass over a scope."""
-
-    def __init__(self, context: SyncContext) -> None:
-        self._context = context
-        self._logged = 0
-        self.counts: Counter[SyncAction] = Counter()
-
-    async def run(self, scope: AgentSyncScope) -> None:
-        rejected: list[AgentRejected] = []
-        async with aclosing(
-            agent_pages(self._context.pool, scope, rejected, size=self._context.options.page_size)
-        ) as pages:
-            async for agents in pages:
-                outcomes = [failed(rejection.agent_id, rejection) for rejection in rejected]
-                rejected.clear()
-                await self._sync_page(agents, outcomes)
-                await self._note(outcomes)
-
-    async def _sync_page(self, agents: list[AgentSyncData], outcomes: list[SyncOutcome]) -> None:
-        """`concurrency` tasks share the page: each takes the next agent when it is done with its last."""
-        remaining = iter(agents)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._context.options.concurrency):
-                group.create_task(self._take(remaining, outcomes))
-
-    async def _take(self, remaining: Iterator[AgentSyncData], outcomes: list[SyncOutcome]) -> None:
-        for agent in remaining:
-            try:
-                outcomes.append(await self._one(agent))
-            except Exception as error:  # noqa: BLE001  one agent's trouble, of whatever kind, is one failure: its reason is kept
-                outcomes.append(failed(agent.agent_id, error))
-
-    async def _one(self, agent: AgentSyncData) -> SyncOutcome:
-        result = await apply_agent(self._context, agent)
-        if result.write_back_error is not None and self._may_log():
-            log_write_back_failure(agent.agent_id, result.write_back_error)
-        return result.outcome()
-
-    async def _note(self, outcomes: list[SyncOutcome]) -> None:
-        self.counts.update(outcome.action for outcome in outcomes)
-        for outcome in outcomes:
-            if outcome.failure is not None and self._may_log():
-                _log.warning("agent sync failed", agent_id=str(outcome.agent_id), reason=outcome.failure)
-        if outcomes:
-            await self._context.ledger.record(outcomes)
-
-    def _may_log(self) -> bool:
-        self._logged += 1
-        if self._logged == LOGGED_FAILURES + 1:
-            _log.warning("agent sync: further failures are only in the ledger")
-        return self._logged <= LOGGED_FAILURES
+async def _sync(context: SyncContext, scope: AgentSyncScope, books: Books) -> None:
+    bulk = getattr(context.storage, "bulk", None)
+    if is_bulk(bulk):
+        await sync_in_bulk(context, bulk, scope, books)
+    else:
+        await sync_one_by_one(context, scope, books)

@@ -110,6 +110,26 @@ def _database(data_dir: Path) -> Iterator[dict[str, str]]:
         database.stop()
 
 
+catalogue = typer.Typer(help="The product tables that define agents.", no_args_is_help=True)
+commands.add_typer(catalogue, name="catalogue")
+
+
+@catalogue.command("install")
+def catalogue_install(
+    show: Annotated[bool, typer.Option("--print", help="Print the SQL; nothing is applied.")] = False,
+) -> None:
+    """Print the SQL that makes an edit in the catalogue known to the server within a second.
+
+    It is for an operator to read and to apply: agenthall catalogue install --print | psql "$CATALOGUE_DATABASE_URL"
+    """
+    from robyn_server.core.errors import Misconfigured
+    from robyn_server.files import CATALOGUE_FEED
+
+    if not show:
+        raise Misconfigured("the catalogue is yours: use --print, read the SQL, and apply it with psql")
+    typer.echo(CATALOGUE_FEED.read_text(encoding="utf-8"), nl=False)
+
+
 @commands.command()
 def doctor(
     port: Port = 2024,

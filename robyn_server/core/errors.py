@@ -7,6 +7,7 @@ AgenthallError
 ├── Forbidden             the principal is known and may not do this
 ├── NotFound              no such thing, or none that this principal may see
 ├── Conflict              the thing is in another state, or exists already
+├── Unservable            the thing is there, and somebody must mend it before it can be used; trying again does not help
 ├── TooLarge              a body or a queue over its limit
 ├── NotOffered            part of the API that this server does not implement (yet)
 ├── Unavailable           something that this server depends on does not answer; try again
@@ -52,6 +53,10 @@ class NotFound(AgenthallError):
 
 class Conflict(AgenthallError):
     code = "conflict"
+
+
+class Unservable(AgenthallError):
+    code = "unservable"
 
 
 class TooLarge(AgenthallError):

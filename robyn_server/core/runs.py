@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+_EVENT_ID = re.compile(r"[0-9]{1,9}-(?P<seq>[0-9]{1,9})")
+"""As `RunEvent.event_id` writes it; no number in it is too large for a column."""
 
 END = "__end__"
 """The event that closes a run in the events table. It is never sent: the stream closes instead."""
@@ -91,5 +95,5 @@ def parse_event_id(text: str | None) -> int | None:
         return None
     if text.strip() == "-1":
         return -1
-    attempt, dash, seq = text.strip().partition("-")
-    return int(seq) if dash and attempt.isdecimal() and seq.isdecimal() else None
+    found = _EVENT_ID.fullmatch(text.strip())
+    return int(found["seq"]) if found else None

@@ -1,27 +1,103 @@
 """Checkpoints: LangGraph's own tables, in schema `langgraph`, through psycopg. They are the only truth about a thread's state.
 
-One saver for each run, over one shared pool: a shared saver holds a lock around every statement and so serialises all runs.
+Rules
+  1. One saver for each run, over one shared pool: a shared saver holds a lock around every statement and so serialises all runs.
+  2. A run's saver writes only while its worker holds the run in this attempt; the database decides, in the transaction of the
+     write. A worker that was paused and woke up cannot put its old state on top of what another has made since.
+  3. A database that is away is waited for: all that a saver does may be done twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from uuid import UUID
 
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")  # a checkpoint never imports what it likes
 
 import psycopg
 import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from robyn_server.core.errors import Unavailable
+from robyn_server.core.errors import Conflict, Unavailable
 
 _LOCK = 0x6C616E6767726170  # "langgrap"
 _GRANT = "grant select, insert, update, delete on all tables in schema langgraph to agenthall_system"
+_ASSERT_HELD = "select agenthall.assert_held(%s, %s, %s)"
+_NOT_HELD = "AH001"
+_RETRY_SECONDS = 0.2
+_READ_PATIENCE = 5.0
+_RUN_PATIENCE = 120.0
+"""A run waits longer: its worker stops it when its lease lapses."""
+
+_T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
+
+
+class PatientSaver(AsyncPostgresSaver):
+    """Waits for a database that is away, `patience` seconds; then it raises Unavailable."""
+
+    patience = _READ_PATIENCE
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await self._insist(lambda: super(PatientSaver, self).aget_tuple(config))
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        return await self._insist(lambda: super(PatientSaver, self).aput(config, checkpoint, metadata, new_versions))
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        await self._insist(lambda: super(PatientSaver, self).aput_writes(config, writes, task_id, task_path))
+
+    async def _insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        give_up = time.monotonic() + self.patience
+        while True:
+            try:
+                return await call()
+            except psycopg.OperationalError as error:
+                if time.monotonic() > give_up:
+                    raise Unavailable("The database of checkpoints cannot be reached; try again") from error
+                _log.warning("a checkpoint waits for the database", error=repr(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+
+
+class HeldSaver(PatientSaver):
+    """Writes only while `holder` (worker, run, attempt) is true. Raises Conflict when it is not."""
+
+    patience = _RUN_PATIENCE
+
+    def __init__(self, pool: AsyncConnectionPool[Any], holder: tuple[UUID, UUID, int]) -> None:
+        super().__init__(pool)
+        self._holder = holder
+
+    @asynccontextmanager
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[psycopg.AsyncCursor[Any]]:
+        """LangGraph writes in a pipeline, which is one transaction, and does nothing else in one."""
+        try:
+            async with super()._cursor(pipeline=pipeline) as cursor:
+                yield cursor
+                if pipeline:
+                    await cursor.execute(_ASSERT_HELD, self._holder)
+        except psycopg.Error as error:
+            if error.sqlstate != _NOT_HELD:
+                raise
+            raise Conflict("The run is not this worker's any more", code="run_lost") from error
 
 
 class Checkpoints:
@@ -29,6 +105,7 @@ class Checkpoints:
 
     def __init__(self, dsn: str, *, size: int) -> None:
         self._dsn = dsn
+        self._holder: tuple[UUID, UUID, int] | None = None
         self._pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
             dsn,
             min_size=1,
@@ -55,8 +132,14 @@ class Checkpoints:
     async def stop(self) -> None:
         await self._pool.close()
 
+    def held(self, worker_id: UUID, run_id: UUID, attempt: int) -> Checkpoints:
+        """The same, with savers that write only while that worker holds that run in that attempt."""
+        fenced = copy.copy(self)
+        fenced._holder = (worker_id, run_id, attempt)  # noqa: SLF001 - of this very class
+        return fenced
+
     def saver(self) -> AsyncPostgresSaver:
-        return AsyncPostgresSaver(self._pool)
+        return PatientSaver(self._pool) if self._holder is None else HeldSaver(self._pool, self._holder)
 
 
 async def set_up(dsn: str) -> None:

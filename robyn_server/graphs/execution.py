@@ -81,7 +81,8 @@ def config_of(run: ClaimedRun) -> RunnableConfig:
         "langgraph_auth_user_id": run.owner_id,
     }
     checkpoint = {key: value for key, value in (run.kwargs.get("checkpoint") or {}).items() if key != "thread_id"}
-    metadata = run.metadata | {"run_attempt": run.attempt, "langgraph_version": _LANGGRAPH_VERSION}
+    own = {"run_attempt": run.attempt, "langgraph_version": _LANGGRAPH_VERSION}
+    metadata = (given.get("metadata") or {}) | run.metadata | own
     configurable = (given.get("configurable") or {}) | checkpoint | names
     return {**given, "configurable": configurable, "metadata": metadata}  # type: ignore[typeddict-item]
 

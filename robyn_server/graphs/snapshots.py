@@ -32,8 +32,19 @@ async def read_state(
     subgraphs: bool = False,
 ) -> dict[str, Any]:
     """One ThreadState; the empty one where there is no such checkpoint."""
+    if not await _has_namespace(graph, checkpoint):
+        return orjson.loads(EMPTY_STATE)  # type: ignore[no-any-return]
     snapshot = await graph.aget_state(config_at(thread_id, checkpoint), subgraphs=subgraphs)
     return state_json(snapshot)
+
+
+async def _has_namespace(graph: Pregel[Any, Any, Any, Any], checkpoint: Mapping[str, Any] | None) -> bool:
+    """Whether the graph has the subgraph that a checkpoint's namespace `node:task|node:task` names."""
+    namespace = (checkpoint or {}).get("checkpoint_ns") or ""
+    if not namespace:
+        return True
+    path = "|".join(part.partition(":")[0] for part in namespace.split("|") if not part.isdecimal())
+    return path in {name async for name, _ in graph.aget_subgraphs(recurse=True)}
 
 
 async def read_history(
@@ -46,6 +57,8 @@ async def read_history(
     metadata: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """ThreadStates, newest first; `before` leaves out that checkpoint and all later ones."""
+    if not await _has_namespace(graph, checkpoint):
+        return []
     states = graph.aget_state_history(
         config_at(thread_id, checkpoint and {"checkpoint_ns": checkpoint.get("checkpoint_ns", "")}),
         filter=metadata,

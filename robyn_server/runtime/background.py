@@ -29,13 +29,27 @@ def backoff(failures: int, base: float, longest: float = _LONGEST_BACKOFF) -> fl
 
 
 class Periodic:
-    """Calls `work` every `interval` seconds (±10 %), and at once when woken; after a failure it waits longer each time."""
+    """Calls `work` every `interval` seconds (±10 %), and at once when woken.
 
-    def __init__(self, name: str, work: Callable[[], Awaitable[object]], interval: float) -> None:
+    After failures it waits `retry` seconds (unset: `interval`), longer each time and never beyond `longest`; a wake does not
+    shorten that.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[object]],
+        interval: float,
+        *,
+        retry: float | None = None,
+        longest: float = _LONGEST_BACKOFF,
+    ) -> None:
         self.name = name
         self.counts = Counts()
         self._work = work
         self._interval = interval
+        self._retry = interval if retry is None else retry
+        self._longest = longest
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -70,7 +84,9 @@ class Periodic:
 
     async def _pause(self, failures: int) -> None:
         if failures:
-            await asyncio.sleep(backoff(failures, self._interval))
+            await asyncio.sleep(backoff(failures, self._retry, self._longest))
             return
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the wake, and stop() would hang.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), self._interval * random.uniform(0.9, 1.1))  # noqa: S311
+            async with asyncio.timeout(self._interval * random.uniform(0.9, 1.1)):  # noqa: S311 - as above
+                await self._wake.wait()

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import asyncpg
 import structlog
 
 from robyn_server.core.errors import Unavailable
@@ -25,6 +26,8 @@ EVENTS = "agenthall_events"
 """Payload: ids of runs with new events, comma separated."""
 
 _IDS_PER_PAYLOAD = 200  # 37 bytes each; PostgreSQL takes less than 8,000
+_ANSWER_SECONDS = 5.0
+_ASK_SECONDS = 10.0
 _log = structlog.get_logger(__name__)
 
 
@@ -37,20 +40,21 @@ class Notifier:
         self._gathered: dict[str, set[str]] = {}
         self._wake = asyncio.Event()
         self._connection: Any = None
+        self._sending = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._loop(), name=f"{self._name} notifier")
 
     async def stop(self) -> None:
+        """Sends what was gathered, if that is possible, and stops."""
         if self._task is not None:
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(*_BROKEN):
                 await self._send()
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        if self._connection is not None:
-            await self._connection.close(timeout=1)
+        await self._disconnect()
 
     def notify(self, channel: str, payloads: Iterable[str] = ("",)) -> None:
         """Never waits. A notification that cannot be sent is dropped: the other side polls."""
@@ -65,10 +69,19 @@ class Notifier:
                 await self._send()
             except Exception as error:  # noqa: BLE001 - dropped: the other side polls
                 _log.warning("notification dropped", error=repr(error))
-                self._connection = None
+                await self._disconnect()
                 await asyncio.sleep(0.2)
 
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await closed(connection)
+
     async def _send(self) -> None:
+        async with self._sending:
+            await self._send_gathered()
+
+    async def _send_gathered(self) -> None:
         gathered, self._gathered = self._gathered, {}
         pairs = [pair for channel, payloads in gathered.items() for pair in _packed(channel, payloads)]
         if not pairs:
@@ -80,7 +93,19 @@ class Notifier:
             "select pg_notify(channel, payload) from unnest($1::text[], $2::text[]) as n (channel, payload)",
             list(channels),
             list(texts),
+            timeout=_ANSWER_SECONDS,
         )
+
+
+_BROKEN = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+async def closed(connection: Any) -> None:
+    """Closes it, politely for a second. One that hangs or is broken is left to the kernel."""
+    try:
+        await connection.close(timeout=1)
+    except _BROKEN:
+        connection.terminate()
 
 
 def _packed(channel: str, payloads: set[str]) -> list[tuple[str, str]]:
@@ -115,26 +140,33 @@ class Listener:
         while True:
             try:
                 await self._listen()
-                failures = 0
             except Exception as error:  # noqa: BLE001 - whatever broke the connection, it is made again
                 _log.warning("listener lost its connection", name=self._name, error=repr(error))
+            failures = 1 if self.connected else failures + 1
             self.connected = False
-            failures += 1
             await asyncio.sleep(backoff(failures, 0.1, 5.0))
 
     async def _listen(self) -> None:
         connection = await open_connection(self._dsn, None, name=f"{self._name} listen")
+        gone = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: gone.set())
         try:
             for channel, callback in self._channels.items():
                 await connection.add_listener(channel, _adapted(callback))
             self.connected = True
             self._on_connect()
-            while True:  # a half-open connection is noticed by asking
-                await asyncio.sleep(10)
-                await connection.execute("select 1", timeout=5)
+            while not await _within(_ASK_SECONDS, gone):  # one that is half open is noticed by asking
+                await connection.execute("select 1", timeout=_ANSWER_SECONDS)
+            raise Unavailable("The database closed the connection")
         finally:
-            with contextlib.suppress(Exception):
-                await connection.close(timeout=1)
+            await closed(connection)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 def _adapted(callback: Callable[[str], None]) -> Callable[[Any, int, str, object], None]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from robyn_server.core.errors import Misconfigured, Unavailable
-from robyn_server.files import packaged
+from robyn_server.files import CATALOGUE_FEED, packaged
 
 from .child import Program, Stage
 from .embedded_postgres import EmbeddedPostgres
@@ -109,6 +109,7 @@ def _load(database: EmbeddedPostgres, catalogue: Path, ports: Mapping[str, int])
     variables = [part for url in urls for part in ("-v", url)]
     mark = f"COMMENT ON TABLE public.agents IS '{_MARK}'"
     _psql(database, "--single-transaction", *variables, "--file", str(catalogue), "--command", mark)
+    _psql(database, "--file", str(CATALOGUE_FEED))
 
 
 def _ask(database: EmbeddedPostgres, query: str) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 Rules
   1. A lease is on the database's clock. A worker that could not renew for as long as a lease lasts stops its runs itself: by
-     then another may have them. A run that turns out to be somebody else's is stopped at once and writes nothing.
+     then another may have them. A run that turns out to be somebody else's is stopped at once. Until it notices, the database
+     refuses what it writes: events, ends (flush_runs) and checkpoints (assert_held).
   2. A stop drains: no more claims; runs may finish within the grace; the rest are given back and go on elsewhere.
+  3. What is held is a run in one of its attempts: after a pause a worker may be given a run of its own again.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ import structlog
 
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.ids import new_id
-from robyn_server.core.runs import ClaimedRun
+from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
 from robyn_server.graphs.execution import Stop, StopReason, execute
-from robyn_server.storage.runs import RunQueue
+from robyn_server.storage.runs import Held, RunQueue
 
 from .background import Periodic
 from .channels import RUNS, Listener, Notifier
@@ -34,6 +36,14 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 15.0
+_LONGEST_BACKOFF = 5.0
+_SETTLE_SECONDS = 3.0
+_FAILED = RunEnd(
+    RunStatus.ERROR,
+    ThreadStatus.ERROR,
+    None,
+    error={"error": "InternalError", "message": "The server failed; its log says why."},
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -43,11 +53,20 @@ class _Held:
     stop: Stop = field(default_factory=Stop)
     task: asyncio.Task[None] | None = None
 
+    @property
+    def key(self) -> Held:
+        return self.run.run_id, self.run.attempt
+
     def cancel(self, reason: StopReason | None) -> None:
         """With a reason the run ends so; without one it is dropped without a word."""
         if self.stop.reason is None and self.task is not None:
             self.stop.reason = reason
             self.task.cancel()
+
+    def drop(self) -> None:
+        """It is not ours any more, however it was to end."""
+        self.stop.reason = None
+        self.cancel(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +88,14 @@ class Worker:
         self._checkpoints = checkpoints
         self._options = options
         self._held: dict[UUID, _Held] = {}
-        self._renewed = time.monotonic()
+        self._lapse: asyncio.TimerHandle | None = None
         self._draining = False
         self._notifier = Notifier(dsn, "agenthall worker")
         self._writer = EventWriter(queue, self._notifier, self.id, self._lose)
         third = options.lease.total_seconds() / 3
-        self._claims = Periodic("claims", self._claim, _POLL_SECONDS)
-        self._leases = Periodic("leases", self._renew, third)
-        self._rescues = Periodic("rescues", self._rescue, third)
+        self._claims = Periodic("claims", self._claim, _POLL_SECONDS, longest=_LONGEST_BACKOFF)
+        self._leases = Periodic("leases", self._renew, third, retry=third / 10, longest=third / 2)
+        self._rescues = Periodic("rescues", self._rescue, third, longest=max(third, _LONGEST_BACKOFF))
         self._sweeps = Periodic("event sweep", self._sweep, _SWEEP_SECONDS)
         self._listener = Listener(dsn, "agenthall worker", {RUNS: self._told}, self._claims.wake)
 
@@ -100,6 +119,8 @@ class Worker:
         stops = [each.stop for each in self._services[1:]]
         for stop in (*stops, self._listener.stop, self._writer.stop, self._notifier.stop):
             await stop()
+        if self._lapse is not None:
+            self._lapse.cancel()
 
     async def _let_finish(self) -> None:
         tasks = [held.task for held in self._held.values() if held.task is not None]
@@ -108,18 +129,24 @@ class Worker:
             await asyncio.wait(tasks, timeout=self._options.drain)
 
     async def _give_back(self) -> None:
-        left = list(self._held.values())
-        for held in left:
+        """Also runs that are not known of: of a claim whose answer was lost."""
+        tasks = [held.task for held in self._held.values() if held.task is not None]
+        for held in list(self._held.values()):
             held.cancel(None)
-        if left:
-            await asyncio.wait([held.task for held in left if held.task is not None], timeout=5)
-            with contextlib.suppress(Unavailable):  # then their leases lapse
-                await self._queue.release(self.id, [held.run.run_id for held in left])
-            self._notifier.notify(RUNS)
-            _log.info("runs given back", runs=len(left))
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        await self._writer.settle(_SETTLE_SECONDS)  # what they said before goes before them
+        with contextlib.suppress(Unavailable):  # then their leases lapse
+            if given_back := await self._queue.release(self.id):
+                self._notifier.notify(RUNS)
+                _log.info("runs given back", runs=given_back)
 
     def _told(self, payload: str) -> None:
-        (self._leases if payload == "cancel" else self._claims).wake()
+        words = payload.split(",")  # what was told since the last word comes in one
+        if "cancel" in words:
+            self._leases.wake()
+        if words != ["cancel"]:
+            self._claims.wake()
 
     async def _claim(self) -> None:
         free = self._options.slots - len(self._held)
@@ -129,13 +156,16 @@ class Worker:
             self._begin(run)
 
     def _begin(self, run: ClaimedRun) -> None:
+        if (before := self._held.get(run.run_id)) is not None:
+            before.drop()  # rule 3
         held = _Held(run)
         self._held[run.run_id] = held
         held.task = asyncio.create_task(self._execute(held), name=f"run {run.run_id}")
-        held.task.add_done_callback(lambda _task: self._done(run.run_id))
+        held.task.add_done_callback(lambda _task: self._done(held))
 
-    def _done(self, run_id: UUID) -> None:
-        self._held.pop(run_id, None)
+    def _done(self, held: _Held) -> None:
+        if self._held.get(held.run.run_id) is held:
+            del self._held[held.run.run_id]
         if not self._draining:
             self._claims.wake()
 
@@ -146,38 +176,49 @@ class Worker:
         try:
             if run.attempt > 1:
                 await writer.emit("metadata", b'{"run_id":"%s","attempt":%d}' % (str(run.run_id).encode(), run.attempt))
-            end = await execute(run, self._graphs, self._checkpoints, writer.emit, held.stop)
+            checkpoints = self._checkpoints.held(self.id, run.run_id, run.attempt)
+            end = await execute(run, self._graphs, checkpoints, writer.emit, held.stop)
             await writer.end(end)
         except asyncio.CancelledError:
             _log.info("run dropped", run_id=str(run.run_id), attempt=run.attempt)
+        except Exception:  # noqa: BLE001 - what is not the graph's fault is the run's end all the same
+            _log.exception("run failed outside of its graph", run_id=str(run.run_id))
+            await writer.end(_FAILED)
         finally:
             timer.cancel()
 
     async def _renew(self) -> None:
-        held = dict(self._held)
-        if not held:
-            self._renewed = time.monotonic()
-            return
-        try:
-            ours = await self._queue.renew(self.id, list(held), self._options.lease)
-        except Unavailable:
-            self._give_up_lapsed()
-            raise
-        self._renewed = time.monotonic()
-        self._lose(held.keys() - ours.keys())
-        for run_id, action in ours.items():
-            if action is not None and run_id in self._held:
-                self._held[run_id].cancel(StopReason.INTERRUPT)
+        held = {each.key for each in self._held.values()}
+        asked_at = time.monotonic()
+        ours: dict[Held, str | None] = {}
+        if held:
+            async with asyncio.timeout(self._options.lease.total_seconds() / 3):  # a connection may be half open
+                ours = await self._queue.renew(self.id, [run_id for run_id, _ in held], self._options.lease)
+        self._expect_lapse(asked_at)
+        self._lose(held - ours.keys())
+        for key, action in ours.items():
+            if action is not None and (run := self._find(key)) is not None:
+                run.cancel(StopReason.INTERRUPT)
 
-    def _give_up_lapsed(self) -> None:
-        if time.monotonic() - self._renewed > self._options.lease.total_seconds():
-            self._lose(set(self._held))
+    def _expect_lapse(self, renewed_at: float) -> None:
+        """All that is held is given up when the leases of `renewed_at` lapse, unless they are renewed before."""
+        if self._lapse is not None:
+            self._lapse.cancel()
+        left = self._options.lease.total_seconds() - (time.monotonic() - renewed_at)
+        self._lapse = asyncio.get_running_loop().call_later(left, self._give_up)
 
-    def _lose(self, run_ids: set[UUID]) -> None:
-        for run_id in run_ids:
-            if run_id in self._held:
-                _log.warning("run belongs to another worker now", run_id=str(run_id))
-                self._held[run_id].cancel(None)
+    def _give_up(self) -> None:
+        self._lose({each.key for each in self._held.values()})
+
+    def _find(self, key: Held) -> _Held | None:
+        held = self._held.get(key[0])
+        return held if held is not None and held.key == key else None
+
+    def _lose(self, lost: set[Held]) -> None:
+        for key in lost:
+            if (held := self._find(key)) is not None:
+                _log.warning("run is not this worker's any more", run_id=str(key[0]), attempt=key[1])
+                held.drop()
 
     async def _rescue(self) -> None:
         rescued, failed = await self._queue.rescue()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from robyn_server.core.catalogue import CATALOGUE_METADATA_KEYS
 from robyn_server.core.errors import Conflict, Forbidden, Invalid, NotFound
 from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid
 from robyn_server.core.page import Page
@@ -24,6 +25,7 @@ from .catalogue import CatalogueGate, sync_for
 from .configuration import checked, refuse_catalogue_keys
 
 _FROM_CATALOGUE = ("graph_id", "name", "description")
+_TAKEN = "Assistant {} already exists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +117,18 @@ class AssistantService:
             return await self.get(principal, synced)
         if (request.metadata or {}).get("supabase_agent_id") is not None:
             raise NotFound(f"Agent {agent_id} not found in the catalogue", field="metadata.supabase_agent_id")
+        await self._keep_free(agent_id)
         return None
+
+    async def _keep_free(self, assistant_id: UUID) -> None:
+        """The ids of agents are the catalogue's, also of those that the principal may not see. Raises Conflict."""
+        if await self._catalogue.sync(assistant_id, None) is not None:
+            raise Conflict(_TAKEN.format(assistant_id), field="assistant_id")
 
     async def _existing(self, principal: Principal, assistant_id: UUID, if_exists: str) -> str:
         found = await self._assistants.find(principal, assistant_id, self._catalogue.ttl)
         if found is None or if_exists == "raise":
-            raise Conflict(f"Assistant {assistant_id} already exists", field="assistant_id")
+            raise Conflict(_TAKEN.format(assistant_id), field="assistant_id")
         return found.body
 
     async def update(self, principal: Principal, assistant_id: UUID, change: AssistantChange) -> str:
@@ -128,12 +136,13 @@ class AssistantService:
         if change.graph_id is not None:
             self._graphs.check(change.graph_id)
         config, context = checked(principal, change.config, change.context)
-        change = replace(change, config=config, context=context)
+        change = replace(change, config=config if change.config is not None else None, context=context)
         async with self._assistants.changing(principal) as connection:
             locked = await self._assistants.lock(connection, assistant_id)
             if locked is None:
                 raise await self._unchangeable(principal, assistant_id)
-            body = await self._assistants.update(connection, assistant_id, _within(locked, change))
+            change = _within(locked, _beside(locked, change))
+            body = await self._assistants.update(connection, assistant_id, change)
         if body is None:
             raise NotFound(f"Assistant {assistant_id} not found")
         return body
@@ -164,16 +173,30 @@ class AssistantService:
         return await self._assistants.search(principal, where, **page)
 
 
+def _beside(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
+    """A context alone replaces only what mirrors it: tags and the like stay."""
+    if change.config is not None or change.context is None:
+        return change
+    return replace(change, config={**locked.config, "configurable": change.context})
+
+
 def _within(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
     """The change, as far as an assistant of the catalogue may be changed: its own keys stay. Raises Conflict naming the key."""
     if not locked.from_catalogue:
         return change
     for name in _FROM_CATALOGUE:
         if getattr(change, name) is not None or (name == "description" and change.sets_description):
-            raise Conflict(f"'{name}' belongs to the catalogue; change it there.", code="catalogue_owned", field=name)
+            raise _owned(name)
+    for key in CATALOGUE_METADATA_KEYS:
+        if key in (change.metadata or {}):
+            raise _owned(f"metadata.{key}")
     if change.config is None and change.context is None:
         return change
     owned = locked.config.get("configurable", {})
     refuse_catalogue_keys(owned, change.context, "Assistant")
     configurable = owned | (change.context or {})
     return replace(change, config={**(change.config or {}), "configurable": configurable}, context=configurable)
+
+
+def _owned(name: str) -> Conflict:
+    return Conflict(f"'{name}' belongs to the catalogue; change it there.", code="catalogue_owned", field=name)

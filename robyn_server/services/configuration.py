@@ -35,7 +35,7 @@ _BOTH = (
 def checked(
     principal: Principal, config: Mapping[str, Any] | None, context: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Config and context with each mirrored in the other; None where neither was given.
+    """Config and context with each mirrored in the other; both None where neither was given.
 
     Raises BadRequest when both are given, Forbidden when the principal may not set a key.
     """
@@ -43,10 +43,10 @@ def checked(
     configurable = (given or {}).get("configurable")
     if configurable and context:
         raise BadRequest(_BOTH, field="context")
-    chosen = context if context is not None else configurable
-    if chosen is None:
-        return given, None
-    allowed = _allowed(principal, chosen)
+    chosen = context or configurable
+    if chosen is None and context is None:
+        return given, None if given is None else {}
+    allowed = _allowed(principal, chosen or {})
     return {**(given or {}), "configurable": allowed}, dict(allowed)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,7 +17,7 @@ from robyn_server.core.ids import new_id
 from robyn_server.core.principal import Principal
 from robyn_server.core.runs import END, RunEvent
 from robyn_server.storage.assistants import ResolvedAssistant
-from robyn_server.storage.runs import FoundRun, NewRun, RunQueue, Runs
+from robyn_server.storage.runs import ONLY_END, FoundRun, NewRun, RunQueue, Runs
 from robyn_server.storage.threads import Threads
 
 from .assistants import AssistantService
@@ -119,7 +120,7 @@ class RunService:
         kwargs = {
             "input": request.input,
             "command": request.command,
-            "config": {**assistant.config, **(config or {}), "configurable": configurable},
+            "config": _known(assistant.config | (config or {})) | {"configurable": configurable},
             "context": merged_context,
             "stream_mode": list(request.stream_mode),
             "interrupt_before": request.interrupt_before,
@@ -157,13 +158,17 @@ class RunService:
     async def get(self, principal: Principal, thread_id: UUID, run_id: UUID) -> str:
         body = await self._runs.find(principal, thread_id, run_id)
         if body is None:
-            raise NotFound("Run not found")
+            await self._check_thread(principal, thread_id)
+            raise NotFound("Not Found")
         return body
 
     async def list(self, principal: Principal, thread_id: UUID, **page: Any) -> str:
+        await self._check_thread(principal, thread_id)
+        return await self._runs.list(principal, thread_id, **page)
+
+    async def _check_thread(self, principal: Principal, thread_id: UUID) -> None:
         if await self._threads.find(principal, thread_id) is None:
             raise NotFound(f"Thread with ID {thread_id} not found")
-        return await self._runs.list(principal, thread_id, **page)
 
     async def find(self, principal: Principal, thread_id: UUID | None, run_id: UUID) -> FoundRun:
         """The run to follow. Raises NotFound."""
@@ -189,9 +194,9 @@ class RunService:
         """Where to go on for somebody who wants only what comes from now on: before the end, if that is there already."""
         return await self._queue.place_now(run_id)
 
-    async def result(self, run_id: UUID, after: int = 0) -> bytes:
+    async def result(self, run_id: UUID) -> bytes:
         """Waits for the run's end. JSON text of its last values, or `{"__error__": …}` when it failed."""
-        with self._feed.follow(run_id, after) as follower:
+        with self._feed.follow(run_id, ONLY_END) as follower:
             async for batch in follower.batches():
                 for event in batch:
                     if event.event == END:
@@ -202,13 +207,15 @@ class RunService:
         """As `result`, and for a run that ended long ago the thread's last values."""
         if run.status in ("pending", "running") or await self._queue.last_seq(run.run_id):
             return await self.result(run.run_id)
-        thread = await self._threads.find(principal, run.thread_id)
-        return orjson.dumps(orjson.loads(thread or "{}").get("values"))
+        thread = orjson.loads(await self._threads.find(principal, run.thread_id) or "{}")
+        return _answer(run.status, thread.get("values"), thread.get("error"))
 
     async def cancel(self, principal: Principal, thread_id: UUID, run_id: UUID, action: str) -> None:
         """Asks for the run's end: at once when it waits, else its worker is told. Raises NotFound when there is nothing to cancel."""
         found = await self._runs.cancel(principal, thread_id, run_id, action)
-        if found == "pending" and not await self._queue.cancel_pending(run_id):
+        if found == "pending":
+            if await self._queue.cancel_pending(run_id):
+                return self._wake.run_enqueued()  # the thread's next run may have become claimable
             found = await self._runs.cancel(principal, thread_id, run_id, action)  # a worker was quicker
         if found == "missing":
             raise NotFound("No runs found to cancel.")
@@ -217,11 +224,22 @@ class RunService:
                 "No matching runs to cancel. Please verify the thread ID and run IDs are correct, "
                 "and the runs haven't been deleted or completed."
             )
-        self._wake.run_cancelled()
+        return self._wake.run_cancelled()
+
+
+_CONFIG_KEYS = ("tags", "metadata", "run_name", "max_concurrency", "recursion_limit")
+
+
+def _known(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in _CONFIG_KEYS if key in config}
 
 
 def _result(data: str) -> bytes:
-    end = orjson.loads(data)
-    if end["status"] in ("error", "timeout"):
-        return orjson.dumps({"__error__": end.get("error")})
-    return orjson.dumps(end.get("values") if end.get("values") is not None else {})
+    end = json.loads(data)  # not orjson, which makes floats of integers over 64 bits
+    return _answer(end["status"], end.get("values"), end.get("error"))
+
+
+def _answer(status: str, values: Any, error: Any) -> bytes:
+    if status in ("error", "timeout"):
+        return orjson.dumps({"__error__": error or {"error": "RunFailed", "message": f"The run ended in {status}."}})
+    return json.dumps({} if values is None else values, ensure_ascii=False, separators=(",", ":")).encode()

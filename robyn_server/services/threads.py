@@ -10,7 +10,6 @@ from robyn_server.core.errors import Conflict, NotFound
 from robyn_server.core.ids import new_id
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
-from robyn_server.storage.checkpoints import StoredCheckpoints
 from robyn_server.storage.threads import ThreadFilter, ThreadGraph, Threads
 
 
@@ -29,9 +28,8 @@ class StateReader(Protocol):
 
 
 class ThreadService:
-    def __init__(self, threads: Threads, checkpoints: StoredCheckpoints, states: StateReader) -> None:
+    def __init__(self, threads: Threads, states: StateReader) -> None:
         self._threads = threads
-        self._checkpoints = checkpoints
         self._states = states
 
     async def create(
@@ -62,7 +60,6 @@ class ThreadService:
         """Removes the thread with its runs (one that is running is stopped) and its checkpoints."""
         if not await self._threads.delete(principal, thread_id):
             raise _missing(thread_id)
-        await self._checkpoints.forget(thread_id)
 
     async def search(self, principal: Principal, where: ThreadFilter, **page: Any) -> Page:
         return await self._threads.search(principal, where, **page)

@@ -203,8 +203,14 @@ class Assistants:
     async def delete(connection: Any, assistant_id: UUID, *, with_threads: bool) -> bool:
         deleted = await connection.fetchval(_SQL["delete"], assistant_id)
         if deleted is not None and with_threads:
-            await connection.execute(_SQL["delete_threads"], str(assistant_id))
+            await _delete_threads(connection, assistant_id)
         return deleted is not None
+
+
+async def _delete_threads(connection: Any, assistant_id: UUID) -> None:
+    threads = [row["thread_id"] for row in await connection.fetch(_SQL["lock_threads"], str(assistant_id))]
+    await connection.fetch(_SQL["lock_runs"], threads)
+    await connection.execute(_SQL["delete_threads"], threads)
 
 
 def _sortable(column: str) -> str:

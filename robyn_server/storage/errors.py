@@ -27,6 +27,14 @@ _UNREACHABLE = (
     asyncpg.InterfaceError,
 )
 
+_PASSING = (
+    asyncpg.TransactionRollbackError,  # deadlocks among them
+    asyncpg.InsufficientResourcesError,  # a full disk, no memory
+    asyncpg.ReadOnlySQLTransactionError,  # a failover under way
+    asyncpg.LockNotAvailableError,
+)
+"""Says nothing about the statement: the same one may succeed a moment later."""
+
 
 def translate(error: Exception) -> AgenthallError | None:
     """The error to tell a caller, or None for one that is our own mistake and nobody's business."""
@@ -35,6 +43,8 @@ def translate(error: Exception) -> AgenthallError | None:
         return None if known is None else type(known)(known.detail, field=known.field)
     if isinstance(error, asyncpg.UntranslatableCharacterError | asyncpg.CharacterNotInRepertoireError):
         return Invalid("Text must not contain the character NUL (\\u0000)")
+    if isinstance(error, _PASSING):
+        return Unavailable("The database could not do this now; try again")
     if isinstance(error, asyncpg.QueryCanceledError):
         return Unavailable("The database took too long; try again")
     if isinstance(error, _UNREACHABLE):

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,7 @@ async def migrate(dsn: str, folder: Path) -> list[Migration]:
     """Brings the database to this build's schema; returns what was applied. Safe to run on any number of replicas at once."""
     migrations = read_migrations(folder)
     applied: list[Migration] = []
-    async with translated():
+    async with translated(), _permitted():
         connection = await asyncpg.connect(dsn, statement_cache_size=0, timeout=10)
         try:
             if await _is_current(connection, migrations):
@@ -74,6 +76,18 @@ async def migrate(dsn: str, folder: Path) -> list[Migration]:
         finally:
             await connection.close()
     return applied
+
+
+@asynccontextmanager
+async def _permitted(what: str = "The migration of the database") -> AsyncIterator[None]:
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Misconfigured(
+            f"{what} is not permitted to this database user: {error}. It needs CREATE on the database and CREATEROLE, "
+            "or membership of the roles agenthall_app and agenthall_system where they exist already.",
+            field="DATABASE_URL",
+        ) from error
 
 
 async def _is_current(connection: asyncpg.Connection[Any], migrations: list[Migration]) -> bool:
@@ -94,13 +108,8 @@ async def _apply_next(connection: asyncpg.Connection[Any], migrations: list[Migr
 
 
 async def _apply(connection: asyncpg.Connection[Any], step: Migration) -> None:
-    try:
+    async with _permitted(f"Migration {step}"):
         await connection.execute(step.sql)
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise Misconfigured(
-            f"Migration {step} is not permitted to this database user: {error}. It needs CREATE on the database and CREATEROLE.",
-            field="DATABASE_URL",
-        ) from error
     await connection.execute(
         "insert into agenthall.migrations (version, name, checksum) values ($1, $2, $3)",
         step.version,

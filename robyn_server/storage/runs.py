@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -30,7 +30,14 @@ FIELDS = (
     "updated_at",
     "langsmith_session_name",
 )
+ONLY_END = 2**31 - 1
+"""A place after every event: whoever reads on from there is given the run's end, and nothing else."""
+
 _SQL = load("runs")
+
+
+Held: TypeAlias = tuple[UUID, int]
+"""A run in one of its attempts: what a worker holds, and may lose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +158,9 @@ class RunQueue:
 
     async def flush(
         self, worker_id: UUID, events: Sequence[tuple[ClaimedRun, RunEvent]], ends: Sequence[EndedRun]
-    ) -> tuple[set[UUID], bool]:
-        """Writes events and ends in one transaction. Returns the runs that this worker does not hold any more (nothing was
-        written for them) and whether another run became claimable."""
+    ) -> tuple[set[Held], bool]:
+        """Writes events and ends in one transaction. Returns what this worker does not hold any more (nothing was
+        written for it) and whether another run became claimable."""
         async with translated():
             row = await self._pool.fetchrow(
                 _SQL["flush"],
@@ -166,18 +173,18 @@ class RunQueue:
                 _ends_json(ends),
             )
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
-        return set(row["lost"]), row["woke"]
+        return set(zip(row["lost"], row["lost_attempts"], strict=True)), row["woke"]
 
-    async def renew(self, worker_id: UUID, run_ids: Sequence[UUID], lease: timedelta) -> dict[UUID, str | None]:
-        """Renews the leases; returns the runs still held with the cancel action asked for, if any."""
+    async def renew(self, worker_id: UUID, run_ids: Sequence[UUID], lease: timedelta) -> dict[Held, str | None]:
+        """Renews the leases; returns what is still held with the cancel action asked for, if any."""
         async with translated():
             rows = await self._pool.fetch(_SQL["renew"], worker_id, run_ids, lease)
-        return {row["run_id"]: row["cancel_action"] for row in rows}
+        return {(row["run_id"], row["attempt"]): row["cancel_action"] for row in rows}
 
-    async def release(self, worker_id: UUID, run_ids: Sequence[UUID]) -> int:
-        """Gives runs back, claimable at once; returns how many this worker still held."""
+    async def release(self, worker_id: UUID) -> int:
+        """Gives back all runs that this worker holds, claimable at once; returns how many these were."""
         async with translated():
-            count: int = await self._pool.fetchval(_SQL["release"], worker_id, run_ids)
+            count: int = await self._pool.fetchval(_SQL["release"], worker_id)
         return count
 
     async def rescue(self, limit: int = 100) -> tuple[int, int]:

@@ -47,6 +47,12 @@ def catalogue(pool, real_pool):
     return Catalogue(real_pool)
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "one by one", "bulk"])
 def storage(request, system_pool):
-    return MemoryStorage() if request.param == "memory" else PostgresAssistantStorage(system_pool)
+    """The protocol's three methods in memory; Postgres, one agent at a time; Postgres, by the page."""
+    if request.param == "memory":
+        return MemoryStorage()
+    storage = PostgresAssistantStorage(system_pool)
+    if request.param == "one by one":
+        storage.bulk = None
+    return storage

@@ -25,8 +25,11 @@ from robyn_server.runtime.restarts import Restarts
 from robyn_server.runtime.supervisor import exit_text
 
 CATALOGUE = """
-CREATE TABLE public.agents (name text);
-CREATE TABLE public.mcp_tools (endpoint_url text);
+CREATE TABLE public.agents (id uuid, name text, engine_id uuid);
+CREATE TABLE public.agent_mcp_tools (agent_id uuid, mcp_tool_id uuid);
+CREATE TABLE public.mcp_tools (endpoint_url text, id uuid);
+CREATE TABLE public.global_ai_engines (id uuid, language_model_id uuid);
+CREATE TABLE public.ai_models (id uuid);
 INSERT INTO public.mcp_tools VALUES (:'legal_mcp_url'), (:'documents_mcp_url');
 """
 

@@ -83,9 +83,18 @@ returning agenthall.assistant_json(a)::text as body
 -- name: delete
 delete from agenthall.assistants a where a.assistant_id = $1 returning a.assistant_id
 
+-- name: lock_threads
+-- The threads that the assistant ran on, in the order in which everybody locks them (0004_runs.sql, rule 4).
+select t.thread_id from agenthall.threads t
+ where t.metadata @> jsonb_build_object('assistant_id', $1::text)
+ order by t.thread_id for update
+
+-- name: lock_runs
+select r.run_id from agenthall.runs r where r.thread_id = any ($1::uuid[]) and r.status in ('pending', 'running')
+ order by r.run_id for update
+
 -- name: delete_threads
-delete from agenthall.threads t where t.metadata @> jsonb_build_object('assistant_id', $1::text)
-returning t.thread_id
+delete from agenthall.threads t where t.thread_id = any ($1::uuid[])
 
 -- name: sync_get
 -- Storage for agent sync: works as agenthall_system, and sees what the owner who asks may see, and what the server owns.

@@ -50,11 +50,11 @@ select agenthall.cancel_pending($1)
 -- name: claim
 select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r.owner_id, r.organization_id, r.attempt,
        r.metadata::text as metadata, r.kwargs::text as kwargs, r.keep_thread, r.resumable, r.cancel_action,
-       (select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = r.run_id) as last_seq
+       agenthall.last_seq(r.run_id) as last_seq
   from agenthall.claim_runs($1, $2, $3, $4) r
 
 -- name: flush
-select lost, woke from agenthall.flush_runs($1, $2, $3, $4, $5, $6, $7)
+select lost, lost_attempts, woke from agenthall.flush_runs($1, $2, $3, $4, $5, $6, $7)
 
 -- name: renew
 select run_id, attempt, cancel_action from agenthall.renew_leases($1, $2, $3)
@@ -64,11 +64,17 @@ select rescued, failed from agenthall.rescue_runs($1)
 
 -- name: read_events
 -- What followers have not seen yet: $1 runs, $2 the last seq that each follower saw, $3 the most events for each.
+-- The end is given to whoever asks, also past it: to one who wants nothing else, and to one whose place a crash of the database undid.
 select w.run_id, e.seq, e.attempt, e.event, e.data
   from unnest($1::uuid[], $2::integer[]) as w (run_id, after)
  cross join lateral (
-   select e.seq, e.attempt, e.event, e.data from agenthall.run_events e
-    where e.run_id = w.run_id and e.seq > w.after order by e.seq limit $3) e
+   (select e.seq, e.attempt, e.event, e.data from agenthall.run_events e
+     where e.run_id = w.run_id and e.seq > w.after order by e.seq limit $3)
+   union all
+   (select last.seq, last.attempt, last.event, last.data
+      from (select e.seq, e.attempt, e.event, e.data from agenthall.run_events e
+             where e.run_id = w.run_id order by e.seq desc limit 1) last
+     where last.seq <= w.after and last.event = '__end__')) e
  order by w.run_id, e.seq
 
 -- name: sweep_events
@@ -79,10 +85,10 @@ with ended as (
 delete from agenthall.run_events e using ended where e.run_id = ended.run_id
 
 -- name: last_seq
-select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = $1
+select agenthall.last_seq($1)
 
 -- name: release
-select agenthall.release_runs($1, $2)
+select agenthall.release_runs($1)
 
 -- name: place_now
 select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = $1 and e.event <> '__end__'

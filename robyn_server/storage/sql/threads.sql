@@ -59,6 +59,3 @@ select coalesce(found.body, '[]') as body, found.rows
             order by {order}
             limit $8 offset $9) t) page
    offset 0) as found
-
--- name: forget_checkpoints
-select agenthall.forget_checkpoints($1)

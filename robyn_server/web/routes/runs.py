@@ -11,11 +11,12 @@ from uuid import UUID
 
 import orjson
 
-from robyn_server.core.errors import BadRequest, NotFound, NotOffered
+from robyn_server.core.errors import BadRequest, Invalid, NotFound, NotOffered
 from robyn_server.core.ids import find_uuid, parse_uuid
 from robyn_server.core.runs import RunEvent, parse_event_id
 from robyn_server.services import Services
 from robyn_server.services.runs import RunRequest, StartedRun
+from robyn_server.storage.runs import FIELDS
 from robyn_server.web.http import End, Headers, Request, Response, Sink, Stream, empty, json_response
 from robyn_server.web.routing import RouteTable
 from robyn_server.web.schemas.runs import RunCreateStateful, RunCreateStateless
@@ -84,8 +85,8 @@ async def list_runs(services: Services, request: Request) -> Response:
         _thread_id(request),
         status=request.query.get("status"),
         limit=request.query.integer("limit", 10, 1, 1000),
-        offset=request.query.integer("offset", 0, 0),
-        select=request.query.get_all("select") or None,
+        offset=request.query.integer("offset", 0, 0, 2**31 - 1),
+        select=_selected(request.query.get_all("select")),
     )
     return json_response(runs)
 
@@ -98,14 +99,17 @@ async def get(services: Services, request: Request) -> Response:
 @routes.get("/threads/{thread_id}/runs/{run_id}/join", summary="Wait for a run's result")
 async def join(services: Services, request: Request) -> Response | Stream:
     thread_id, run_id = _thread_id(request), _run_id(request)
+    location = f"/threads/{thread_id}/runs/{run_id}"
     try:
         run = await services.runs.find(request.principal, thread_id, run_id)
     except (
         NotFound
     ):  # the reference server has committed itself to a 200 by then, and the SDK reads the error from the body
-        return json_response({"__error__": {"error": "HTTPException", "message": "404: Run not found"}})
+        headers = _waiting_headers(location)
+        return json_response(
+            {"__error__": {"error": "HTTPException", "message": "404: Run not found"}}, headers=headers
+        )
     cancel = _canceller(services, request, run.thread_id, run_id, request.query.boolean("cancel_on_disconnect"))
-    location = f"/threads/{thread_id}/runs/{run_id}"
     return _waiting(lambda: services.runs.join(request.principal, run), location, cancel)
 
 
@@ -170,9 +174,11 @@ async def _joined_stream(services: Services, request: Request, thread_id: UUID |
 
 async def _place(services: Services, last_event_id: str | None, resumable: bool, run_id: UUID) -> int | None:
     """The seq to go on after: the newest where the client names none. Negative: from the beginning; None: it names no event."""
-    if last_event_id and resumable:
-        return parse_event_id(last_event_id)
-    return await services.runs.place_now(run_id)
+    newest = await services.runs.place_now(run_id)
+    if not (last_event_id and resumable):
+        return newest
+    named = parse_event_id(last_event_id)
+    return None if named is None else min(named, newest)  # beyond the newest there would be no end to wait for
 
 
 async def _send_events(
@@ -197,7 +203,9 @@ def _belongs(event: str, modes: Collection[str]) -> bool:
     name = event.partition("|")[0]
     if name in ("metadata", "error"):
         return name == "error"
-    return name in modes or (name == "messages" and "messages-tuple" in modes) or name.partition("/")[0] in modes
+    if name == "messages":
+        return "messages-tuple" in modes
+    return name.partition("/")[0] in modes
 
 
 def _modes(values: list[str]) -> set[str] | None:
@@ -212,6 +220,13 @@ def _modes(values: list[str]) -> set[str] | None:
         else:
             chosen.update(part.strip() for part in value.split(",") if part.strip())
     return chosen or None
+
+
+def _selected(fields: list[str]) -> list[str] | None:
+    for field in fields:
+        if field not in FIELDS:
+            raise Invalid(f"select: '{field[:100]}' is not one of {', '.join(FIELDS)}", field="select")
+    return fields or None
 
 
 Produce = Callable[[Sink], Awaitable[None]]
@@ -255,14 +270,17 @@ def _waiting(result: Callable[[], Awaitable[bytes]], location: str, cancel: Canc
     async def produce(sink: Sink) -> None:
         await sink.put(await result())
 
-    headers: Headers = (("location", f"{location}/join"), ("content-location", location))
     return Stream(
         _guarded(produce, cancel),
         media_type="application/json",
-        headers=headers,
+        headers=_waiting_headers(location),
         heartbeat=WAIT_HEARTBEAT,
         resumable=True,
     )
+
+
+def _waiting_headers(location: str) -> Headers:
+    return ("location", f"{location}/join"), ("content-location", location)
 
 
 async def _say_not_found(sink: Sink) -> None:

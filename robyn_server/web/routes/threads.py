@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from robyn_server.core.errors import Invalid
+from robyn_server.core.errors import Invalid, NotOffered
 from robyn_server.core.ids import parse_uuid
 from robyn_server.services import Services
 from robyn_server.web.http import Request, Response, empty, json_response
@@ -42,6 +42,8 @@ async def search(services: Services, request: Request, body: ThreadSearch) -> Re
 
 @routes.get("/threads/{thread_id}", summary="Get a thread")
 async def get(services: Services, request: Request) -> Response:
+    if "ttl" in request.query.get_all("include"):
+        raise NotOffered("include=ttl is not offered by this server yet.", field="include")
     return json_response(await services.threads.get(request.principal, _id(request)))
 
 
@@ -60,6 +62,7 @@ async def delete(services: Services, request: Request) -> Response:
 
 @routes.get("/threads/{thread_id}/state", summary="Get a thread's state")
 async def get_state(services: Services, request: Request) -> Response:
+    _refuse_select(request)
     state = await services.threads.state(
         request.principal, _id(request), checkpoint=None, subgraphs=request.query.boolean("subgraphs")
     )
@@ -68,10 +71,11 @@ async def get_state(services: Services, request: Request) -> Response:
 
 @routes.get("/threads/{thread_id}/state/{checkpoint_id}", summary="Get a thread's state at a checkpoint")
 async def get_state_at(services: Services, request: Request) -> Response:
+    _refuse_select(request)
     state = await services.threads.state(
         request.principal,
         _id(request),
-        checkpoint={"checkpoint_id": request.path_params["checkpoint_id"]},
+        checkpoint={"checkpoint_id": str(parse_uuid(request.path_params["checkpoint_id"], "checkpoint ID"))},
         subgraphs=request.query.boolean("subgraphs"),
     )
     return json_response(state)
@@ -93,11 +97,12 @@ async def post_state_at(services: Services, request: Request, body: StateAtCheck
 @routes.get("/threads/{thread_id}/history", summary="Get a thread's past states")
 async def get_history(services: Services, request: Request) -> Response:
     before = request.query.get("before")
+    before_id = str(parse_uuid(before, "checkpoint ID")) if before else None
     history = await services.threads.history(
         request.principal,
         _id(request),
         limit=request.query.integer("limit", 10, 1, 1000),
-        before={"checkpoint_id": before} if before else None,
+        before={"checkpoint_id": before_id} if before_id else None,
     )
     return json_response(history)
 
@@ -121,6 +126,11 @@ def _id(request: Request) -> UUID:
     except Invalid as error:
         error.field = "thread_id"
         raise
+
+
+def _refuse_select(request: Request) -> None:
+    if request.query.get_all("select"):
+        raise NotOffered("select of a state is not offered by this server yet.", field="select")
 
 
 routes.not_offered("POST", "/threads/count", "Count threads")

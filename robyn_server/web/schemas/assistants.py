@@ -9,7 +9,7 @@ from pydantic import Field
 from robyn_server.services.assistants import AssistantRequest
 from robyn_server.storage.assistants import AssistantChange, AssistantFilter
 
-from .fields import AssistantId, Body, IfExists, JsonObject, Limit, Offset, SortOrder
+from .fields import AssistantId, Body, ConfigBody, IfExists, JsonObject, Limit, Offset, SortOrder
 
 AssistantField = Literal[
     "assistant_id",
@@ -28,7 +28,7 @@ AssistantField = Literal[
 class AssistantCreate(Body):
     graph_id: Annotated[str, Field(min_length=1)]
     assistant_id: AssistantId | None = None
-    config: JsonObject | None = None
+    config: ConfigBody | None = None
     context: JsonObject | None = None
     metadata: JsonObject | None = None
     if_exists: IfExists | None = None
@@ -41,7 +41,7 @@ class AssistantCreate(Body):
             assistant_id=self.assistant_id,
             name=self.name or "Untitled",
             description=self.description,
-            config=self.config,
+            config=None if self.config is None else self.config.given(),
             context=self.context,
             metadata=self.metadata,
             if_exists=self.if_exists or "raise",
@@ -50,7 +50,7 @@ class AssistantCreate(Body):
 
 class AssistantPatch(Body):
     graph_id: Annotated[str, Field(min_length=1)] | None = None
-    config: JsonObject | None = None
+    config: ConfigBody | None = None
     context: JsonObject | None = None
     metadata: JsonObject | None = None
     name: str | None = None
@@ -62,7 +62,7 @@ class AssistantPatch(Body):
             name=self.name,
             description=self.description,
             sets_description="description" in self.model_fields_set,
-            config=self.config,
+            config=None if self.config is None else self.config.given(),
             context=self.context,
             metadata=self.metadata,
         )

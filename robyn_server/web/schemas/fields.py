@@ -9,7 +9,8 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from robyn_server.core.errors import NotOffered
+from robyn_server.core.errors import Invalid, NotOffered
+from robyn_server.core.ids import parse_uuid
 
 JsonObject = dict[str, Any]
 Limit = Annotated[int, Field(ge=1, le=1000, strict=True)]
@@ -25,34 +26,17 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _uuid_of(what: str) -> BeforeValidator:
-    def parse(value: object) -> object:
-        if value is None or isinstance(value, UUID):
-            return value
-        try:
-            return UUID(value if isinstance(value, str) else "")
-        except ValueError:
-            raise ValueError(f"Invalid {what}: must be a UUID") from None
+    """Raises Invalid past pydantic, in the reference server's words."""
+    return BeforeValidator(lambda value: None if value is None else parse_uuid(value, what))
 
-    return BeforeValidator(parse)
+
+def _checkpoint_id(value: object) -> str | None:
+    return str(parse_uuid(value, "checkpoint ID")) if value else None
 
 
 AssistantId = Annotated[UUID, _uuid_of("assistant ID")]
 ThreadId = Annotated[UUID, _uuid_of("thread ID")]
-
-
-def _checkpoint_id(value: object) -> object:
-    UUID(value if isinstance(value, str) else "")
-    return value
-
-
-def _checkpoint_id_or_none(value: object) -> object:
-    try:
-        return None if value is None or value == "" else _checkpoint_id(value)
-    except ValueError:
-        raise ValueError("Invalid checkpoint ID: must be a UUID") from None
-
-
-CheckpointId = Annotated[str | None, BeforeValidator(_checkpoint_id_or_none)]
+CheckpointId = Annotated[str, BeforeValidator(_checkpoint_id)]
 
 
 class Part(BaseModel):
@@ -73,13 +57,27 @@ class Body(Part):
         try:
             text = orjson.dumps(wrapped, default=str)
         except TypeError:
-            raise ValueError(f"The request body is nested deeper than {DEEPEST} levels") from None
+            raise Invalid(f"The request body is nested deeper than {DEEPEST} levels", code="too_deep") from None
         if b"\\u0000" in text and _NUL.search(text):
-            raise ValueError("Text must not contain the character NUL (\\u0000)")
+            raise Invalid("Text must not contain the character NUL (\\u0000)", code="nul")
         return value
 
 
 def refuse(field: str, value: object) -> None:
-    """Raises NotOffered for a field that is given and not built yet."""
-    if value:
+    """Raises NotOffered for a field that is given and not built yet; an empty list asks for nothing."""
+    if value is not None and value is not False and value != []:
         raise NotOffered(f"'{field}' is not offered by this server yet.", field=field)
+
+
+class ConfigBody(Part):
+    """What a client may say of a graph's RunnableConfig. Callbacks, run ids and the like are the server's."""
+
+    tags: list[str] | None = None
+    metadata: JsonObject | None = None
+    run_name: str | None = None
+    max_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    recursion_limit: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    configurable: JsonObject | None = None
+
+    def given(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True)

@@ -10,37 +10,24 @@ from robyn_server.core.errors import NotOffered
 from robyn_server.core.runs import STREAM_MODES_TO_COME
 from robyn_server.services.runs import RunRequest
 
-from .fields import Body, JsonObject, refuse
+from .fields import Body, CheckpointId, ConfigBody, JsonObject, Part, refuse
 from .threads import Checkpoint
 
 StreamMode = Literal[
     "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom"
 ]
-RunField = Literal[
-    "run_id",
-    "thread_id",
-    "assistant_id",
-    "metadata",
-    "status",
-    "kwargs",
-    "multitask_strategy",
-    "created_at",
-    "updated_at",
-    "langsmith_session_name",
-]
 _LONGEST_DELAY = 366 * 86400
 
 
-class CommandBody(Body):
-    update: Any = None
+class SendBody(Part):
+    node: str
+    input: Any = None
+
+
+class CommandBody(Part):
+    update: JsonObject | list[Any] | None = None
     resume: Any = None
-    goto: Any = None
-
-
-class RunConfig(Body):
-    tags: list[str] | None = None
-    recursion_limit: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    configurable: JsonObject | None = None
+    goto: str | SendBody | list[str | SendBody] | None = None
 
 
 class RunCreateStateless(Body):
@@ -48,7 +35,7 @@ class RunCreateStateless(Body):
     input: Any = None
     command: CommandBody | None = None
     metadata: JsonObject | None = None
-    config: RunConfig | None = None
+    config: ConfigBody | None = None
     context: JsonObject | None = None
     webhook: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
     stream_mode: StreamMode | list[StreamMode] | None = None
@@ -61,6 +48,7 @@ class RunCreateStateless(Body):
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
     langsmith_tracer: JsonObject | None = None
+    strict_resume: bool | None = None
 
     @field_validator("stream_mode", mode="before")
     @classmethod
@@ -76,6 +64,7 @@ class RunCreateStateless(Body):
         refuse("webhook", self.webhook)
         refuse("feedback_keys", self.feedback_keys)
         refuse("langsmith_tracer", self.langsmith_tracer)
+        refuse("strict_resume", self.strict_resume)
         for mode in self._modes():
             if mode in STREAM_MODES_TO_COME:
                 raise NotOffered(f"stream_mode '{mode}' is not offered by this server yet.", field="stream_mode")
@@ -94,7 +83,7 @@ class RunCreateStateless(Body):
             "assistant_id": self.assistant_id,
             "input": self.input,
             "command": None if self.command is None else self.command.model_dump(exclude_unset=True),
-            "config": None if self.config is None else self.config.model_dump(exclude_none=True),
+            "config": None if self.config is None else self.config.given(),
             "context": self.context,
             "metadata": self.metadata or {},
             "stream_mode": self._modes(),
@@ -108,7 +97,7 @@ class RunCreateStateless(Body):
 
 class RunCreateStateful(RunCreateStateless):
     checkpoint: Checkpoint | None = None
-    checkpoint_id: str | None = None
+    checkpoint_id: CheckpointId | None = None
     interrupt_before: Literal["*"] | list[str] | None = None
     interrupt_after: Literal["*"] | list[str] | None = None
     multitask_strategy: Literal["reject", "rollback", "interrupt", "enqueue"] | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from robyn_server.storage.threads import ThreadFilter
 
-from .fields import Body, IfExists, JsonObject, Limit, Offset, SortOrder, ThreadId, refuse
+from .fields import Body, CheckpointId, IfExists, JsonObject, Limit, Offset, Part, SortOrder, ThreadId, refuse
 
 ThreadField = Literal[
     "thread_id",
@@ -63,10 +63,10 @@ class ThreadSearch(Body):
         refuse("extract", self.extract)
 
 
-class Checkpoint(Body):
+class Checkpoint(Part):
     thread_id: str | None = None
     checkpoint_ns: str = ""
-    checkpoint_id: str | None = None
+    checkpoint_id: CheckpointId | None = None
     checkpoint_map: dict[str, Any] | None = None
 
 
@@ -79,11 +79,14 @@ class HistoryQuery(Body):
     """`before` is a checkpoint, or the id of one (which is what the SDK sends)."""
 
     limit: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
-    before: Checkpoint | str | None = None
+    before: Checkpoint | None = None
     metadata: JsonObject | None = None
     checkpoint: Checkpoint | None = None
 
+    @field_validator("before", mode="before")
+    @classmethod
+    def _id_or_checkpoint(cls, value: Any) -> Any:
+        return {"checkpoint_id": value} if isinstance(value, str) else value
+
     def before_checkpoint(self) -> dict[str, Any] | None:
-        if isinstance(self.before, Checkpoint):
-            return self.before.model_dump(exclude_none=True)
-        return {"checkpoint_id": self.before} if self.before else None
+        return None if self.before is None else self.before.model_dump(exclude_none=True)

@@ -1,0 +1,159 @@
+"""`python -m benchmarks.agent_sync [--agents N …] [--json] [--plot FILE]`: agent sync at size, beside the naive algorithm and bare SQL.
+
+For each size: cold_s, a first sync; naive_s and naive_pooled_s, the reference implementation's algorithm with a connection for each
+statement and with pools (measured on a sample from 10,000 agents on, and scaled); bare_insert_s, two INSERT … SELECT of the same rows
+into the assistant and version tables, without trigger or ledger; unchanged_s, a second sync, and read_s, the catalogue's pages
+fetched and dropped (medians of three, taken in turns); rows_written_unchanged, assistants written by the second sync;
+peak_memory_mb, the largest resident size of a process that does nothing but one sync (Python and its imports are in it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from databases import fresh_database, make_template, postgres_server  # noqa: E402  the tests' own PostgreSQL
+
+from .agent_sync_catalogue import fill, forget  # noqa: E402
+from .agent_sync_naive import naive_pooled_seconds, naive_seconds  # noqa: E402
+from .agent_sync_plot import plot  # noqa: E402
+
+SIZES = (1_000, 10_000, 100_000)
+SAMPLE_FROM, SAMPLE = 10_000, 500
+REPEATS = 3
+_BARE = """
+insert into agenthall.assistants select * from assistants_copy;
+insert into agenthall.assistant_versions select * from versions_copy;
+"""
+
+
+async def measure(postgres: str, template: str, agents: int) -> dict[str, Any]:
+    """One line of results; see above."""
+    async with fresh_database(postgres, template) as dsn:
+        await fill(dsn, agents)
+        naive = await _naive(dsn, agents)
+        cold = await _child("sync", dsn)
+        _expect(cold, created=agents)
+        before = await _versions(dsn)
+        unchanged, read = [], []
+        for _ in range(REPEATS):
+            read.append(await _child("read", dsn))
+            unchanged.append(await _child("sync", dsn))
+            _expect(unchanged[-1], skipped=agents)
+        return {
+            "agents": agents,
+            "cold_s": round(cold["seconds"], 3),
+            **naive,
+            "unchanged_s": round(median(each["seconds"] for each in unchanged), 4),
+            "read_s": round(median(each["seconds"] for each in read), 4),
+            "rows_written_unchanged": await _versions(dsn) - before,
+            "peak_memory_mb": round(max(each["peak_memory_mb"] for each in [cold, *unchanged]), 1),
+            "bare_insert_s": round(await _bare_insert(dsn), 3),
+        }
+
+
+async def _naive(dsn: str, agents: int) -> dict[str, Any]:
+    sample = agents if agents < SAMPLE_FROM else SAMPLE
+    seconds = {}
+    for name, run in (("naive_s", naive_seconds), ("naive_pooled_s", naive_pooled_seconds)):
+        seconds[name] = round(await run(dsn, sample) * agents / sample, 2)
+        await forget(dsn)
+    return {**seconds, "naive_sample": sample}
+
+
+async def _child(what: str, dsn: str) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.agent_sync_child", what, dsn, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{what} ended with {process.returncode}")
+    result: dict[str, Any] = orjson.loads(output)
+    return result
+
+
+def _expect(result: dict[str, Any], **counters: int) -> None:
+    for name, count in counters.items():
+        if result["counters"][name] != count:
+            raise RuntimeError(f"{result['counters']} instead of {counters}")
+
+
+async def _versions(dsn: str) -> int:
+    """Every write of an assistant is a version."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return int(await connection.fetchval("select count(*) from agenthall.assistant_versions"))
+    finally:
+        await connection.close()
+
+
+async def _bare_insert(dsn: str) -> float:
+    """The rows that sync made, once more, by SQL alone and in one go."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(
+            "create temp table assistants_copy as table agenthall.assistants;"
+            "create temp table versions_copy as table agenthall.assistant_versions;"
+            "truncate agenthall.assistants cascade; alter table agenthall.assistants disable trigger user"
+        )
+        began = time.perf_counter()
+        await connection.execute(_BARE)
+        return time.perf_counter() - began
+    finally:
+        await connection.close()
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The results and their ratios, for people."""
+    lines = []
+    for each in results:
+        scaled = f" (from {each['naive_sample']:,} agents)" if each["naive_sample"] < each["agents"] else ""
+        lines += [
+            f"{each['agents']:,} agents",
+            f"  cold        {each['cold_s']:9.2f} s",
+            f"    naive     {each['naive_s']:9.2f} s{scaled}: {each['naive_s'] / each['cold_s']:.0f}x",
+            f"    pooled    {each['naive_pooled_s']:9.2f} s{scaled}: {each['naive_pooled_s'] / each['cold_s']:.1f}x",
+            f"    bare SQL  {each['bare_insert_s']:9.2f} s: cold takes {each['cold_s'] / each['bare_insert_s']:.1f}x",
+            f"  unchanged   {each['unchanged_s']:9.3f} s, {each['rows_written_unchanged']} assistants written",
+            f"    reading   {each['read_s']:9.3f} s: unchanged takes {each['unchanged_s'] / each['read_s']:.2f}x",
+            f"  peak memory {each['peak_memory_mb']:9.1f} MB",
+        ]
+    return "\n".join(lines)
+
+
+async def measure_all(sizes: list[int]) -> list[dict[str, Any]]:
+    with postgres_server() as postgres:
+        template = await make_template(postgres)
+        return [await measure(postgres, template, agents) for agents in sizes]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.agent_sync", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--agents", type=int, nargs="+", default=list(SIZES), metavar="N")
+    parser.add_argument("--json", action="store_true", help="one object for each size, a line each")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="time and memory against size, as SVG")
+    asked = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    results = asyncio.run(measure_all(asked.agents))
+    print("\n".join(orjson.dumps(each).decode() for each in results) if asked.json else table(results))
+    if asked.plot:
+        asked.plot.write_text(plot(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The catalogue by fingerprint: a page of hashes instead of a page of agents, and then only those agents that are asked for.
+
+A fingerprint covers everything that the mapping reads of an agent (its row, tools, engine and model), and the mapping itself: its
+version, the options and the graphs that it depends on. It is computed by the catalogue's database over the very query that reads
+agents, so nothing can be read that it does not cover. What sync itself writes there is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+
+from robyn_server.core.canonical import content_hash
+
+from .catalogue import _query, _read
+from .contract import EXPECTED, CatalogueContract
+from .options import AgentSyncOptions
+from .protocols import CataloguePool
+from .scope import AgentSyncScope
+
+MAPPING_VERSION = 1
+"""To be raised with every change of rows.py, sampling.py or payload.py by which the same row gives another assistant or failure."""
+
+COVERED = (
+    "agent_id",
+    "organization_id",
+    "name",
+    "description",
+    "is_global",
+    "system_prompt",
+    "sampling_params",
+    "assistant_tool_ids",
+    "graph_id",
+    "engine_id",
+    "engine_type",
+    "engine_found",
+    "runtime_model_name",
+    "mcp_tools",
+)
+NOT_COVERED = ("langgraph_assistant_id", "read_at")
+
+_FINGERPRINT = (
+    "substring(sha256(convert_to(row({mapping}::text, "
+    + ", ".join(COVERED)
+    + ")::text, 'UTF8')) for 16) as fingerprint"
+)
+"""Of a row the text form is hashed: it tells NULL from '' and quotes what it must. Not MD5, which a FIPS build refuses."""
+
+_FINGERPRINTS = "select agent_id, langgraph_assistant_id, {fingerprint} from ({query}) as agent"
+_ROWS = "select agent.*, {fingerprint} from ({query}) as agent"
+_log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """`is_written_back`: the catalogue names the agent's assistant already, or has no column for it. `row`: read along with it."""
+
+    agent_id: UUID
+    value: bytes
+    is_written_back: bool
+    row: Any = None
+
+
+def mapping_fingerprint(options: AgentSyncOptions, graphs: Collection[str] | None) -> str:
+    """Changes with whatever makes another assistant, or a failure, of the same row."""
+    served = None if graphs is None else sorted(graphs)
+    return content_hash([MAPPING_VERSION, options.default_model, options.tool_names, served])
+
+
+class FingerprintedCatalogue:
+    """The active agents of `scope`. Raises CatalogueUnavailable.
+
+    `with_rows`: pages bring the agents' rows too. Better where most will be wanted: at the first sync of all, each is.
+    """
+
+    def __init__(self, pool: CataloguePool, scope: AgentSyncScope, mapping: str) -> None:
+        self._pool = pool
+        self._scope = scope
+        self._mapping = mapping
+        self._contract = EXPECTED
+        self.with_rows = False
+
+    async def pages(self, size: int) -> AsyncGenerator[list[Fingerprint], None]:
+        """All of them, by id. Pages go by key, as those of agents do."""
+        after: UUID | None = None
+        while True:
+            conditions, arguments = self._conditions()
+            if after is not None:
+                arguments.append(after)
+                conditions.append(f"a.id > ${len(arguments)}")
+            arguments.append(size)
+            with_rows = self.with_rows
+            form = _ROWS if with_rows else _FINGERPRINTS
+            rows = await self._fetch(form, conditions, arguments, limit=f"${len(arguments)}")
+            if rows:
+                yield [_fingerprint(row, with_row=with_rows) for row in rows]
+            if len(rows) < size:
+                return
+            after = rows[-1]["agent_id"]
+
+    async def rows(self, agent_ids: Sequence[UUID]) -> Sequence[Any]:
+        """Those that are still in the scope, as rows for `parse_agent`, each with its `fingerprint` at this reading."""
+        conditions, arguments = self._conditions()
+        arguments.append(agent_ids)
+        conditions.append(f"a.id = any (${len(arguments)}::uuid[])")
+        return await self._fetch(_ROWS, conditions, arguments, limit="all")
+
+    def _conditions(self) -> tuple[list[str], list[Any]]:
+        if self._scope.type == "org":
+            return ["a.organization_id = any ($2::uuid[])"], [self._mapping, self._scope.organization_ids]
+        return [], [self._mapping]
+
+    async def _fetch(self, form: str, conditions: list[str], arguments: list[Any], *, limit: str) -> Sequence[Any]:
+        def ask(contract: CatalogueContract) -> Awaitable[Sequence[Any]]:
+            query = _query(contract, conditions, limit=limit)
+            return self._pool.fetch(form.format(query=query, fingerprint=_FINGERPRINT.format(mapping="$1")), *arguments)
+
+        return await self._under_contract(ask)
+
+    async def _under_contract(self, ask: Callable[[CatalogueContract], Awaitable[_T]]) -> _T:
+        asked, (self._contract, answer) = self._contract, await _read(self._pool, self._contract, ask)
+        if self._contract != asked:
+            _log.warning("the catalogue lacks optional columns", columns=list(self._contract.absent_columns))
+        return answer
+
+
+def _fingerprint(row: Any, *, with_row: bool) -> Fingerprint:
+    agent_id: UUID = row["agent_id"]
+    is_written_back = row["langgraph_assistant_id"] == str(agent_id)
+    return Fingerprint(agent_id, row["fingerprint"], is_written_back, row if with_row else None)

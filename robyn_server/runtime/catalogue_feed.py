@@ -1,0 +1,67 @@
+"""The catalogue's change feed: ids of edited agents arrive by NOTIFY and are applied, gathered, within milliseconds.
+
+Rules
+  1. The feed is a wake-up, never the truth: after each (re)connect, and every so often, the whole scope is compared.
+  2. Every replica applies what it hears. That is idempotent; whoever comes second finds the work done.
+  3. What could not be applied stays on the list and is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import structlog
+
+from robyn_server.core.ids import find_uuid
+
+from .background import Periodic
+from .channels import Listener
+
+CHANNEL = "agenthall_catalogue"
+"""Payload: ids of agents, comma separated, or `*`."""
+
+_RETRY_SECONDS = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class CatalogueFeed:
+    """`apply` takes ids of agents; `reconcile` asks for a look at the whole scope, and does not wait for it."""
+
+    def __init__(self, dsn: str, apply: Callable[[set[UUID]], Awaitable[object]], reconcile: Callable[[], None]) -> None:
+        self._apply = apply
+        self._reconcile = reconcile
+        self._waiting: set[UUID] = set()
+        self._applies = Periodic("catalogue feed", self._work, _RETRY_SECONDS)
+        self._listener = Listener(dsn, "agenthall catalogue feed", {CHANNEL: self.told}, reconcile)
+
+    @property
+    def connected(self) -> bool:
+        return self._listener.connected
+
+    def start(self) -> None:
+        self._applies.start()
+        self._listener.start()
+
+    async def stop(self) -> None:
+        await self._listener.stop()
+        await self._applies.stop()
+
+    def told(self, payload: str) -> None:
+        """Takes a notification. What is neither an id nor `*` is nobody's agent."""
+        if payload == "*":
+            self._reconcile()
+            return
+        self._waiting |= {agent_id for text in payload.split(",") if (agent_id := find_uuid(text)) is not None}
+        self._applies.wake()
+
+    async def _work(self) -> None:
+        taken, self._waiting = self._waiting, set()
+        if not taken:
+            return
+        try:
+            counters = await self._apply(taken)
+        except BaseException:
+            self._waiting |= taken
+            raise
+        _log.info("catalogue edits applied", agents=len(taken), result=counters)

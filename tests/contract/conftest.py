@@ -1,0 +1,104 @@
+"""Two servers for the whole folder: one for everybody (AUTH_MODE=none), one with users, organisations and a catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import httpx
+import orjson
+import pytest
+from databases import fresh_database
+from langgraph_sdk.client import LangGraphClient
+from live_server import GRAPHS, TESTS, LiveServer, live_server
+
+from robyn_server.files import packaged
+
+from .people import SECRET, bearer
+
+MORE = {name: f"{TESTS / 'sample_graphs.py'}:{name}" for name in ("road", "family", "odd")}
+NOBODY = "http://127.0.0.1:9/mcp"
+"""Where the catalogue's tools are said to be: nothing listens there."""
+
+_SERVED = orjson.dumps(GRAPHS | MORE).decode()
+
+
+@pytest.fixture(scope="session")
+async def server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
+    async with fresh_database(postgres, template) as url, live_server(url, AGENTHALL_GRAPHS=_SERVED) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def client(server: LiveServer) -> LangGraphClient:
+    return server.sdk()
+
+
+@pytest.fixture(scope="session")
+async def http(server: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
+    async with server.http() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def thread(http: httpx.AsyncClient) -> str:
+    """The id of a new thread."""
+    return str((await http.post("/threads", json={})).json()["thread_id"])
+
+
+@pytest.fixture(scope="session")
+async def guarded(postgres: str, template: str) -> AsyncIterator[LiveServer]:
+    """AUTH_MODE=jwt, with the demo's catalogue; an agent counts as fresh for a second."""
+    settings = {
+        "AUTH_MODE": "jwt",
+        "AUTH_JWT_SECRET": SECRET,
+        "AGENT_SYNC_SCOPE": "all",
+        "AGENT_SYNC_CACHE_TTL": "1",
+        "AGENTHALL_GRAPHS": _SERVED,
+    }
+    async with fresh_database(postgres, template) as url:
+        connection = await asyncpg.connect(url)
+        await connection.execute(_catalogue())
+        await connection.close()
+        async with live_server(url, **settings) as running:
+            yield running
+
+
+def _catalogue() -> str:
+    text = (packaged("demo") / "catalogue.sql").read_text()
+    for name in ("legal_mcp_url", "documents_mcp_url"):
+        text = text.replace(f":'{name}'", f"'{NOBODY}'")
+    return text
+
+
+@pytest.fixture(scope="session")
+async def catalogue(guarded: LiveServer) -> AsyncIterator[asyncpg.Connection]:
+    """The catalogue's owner, at a psql of theirs."""
+    connection = await asyncpg.connect(guarded.database)
+    yield connection
+    await connection.close()
+
+
+class Person:
+    """A user of the guarded server: raw HTTP, and the SDK."""
+
+    def __init__(self, server: LiveServer, headers: dict[str, str]) -> None:
+        self.http = server.http(**headers)
+        self.sdk = server.sdk(**headers)
+
+    async def thread(self) -> str:
+        return str((await self.http.post("/threads", json={})).raise_for_status().json()["thread_id"])
+
+
+@pytest.fixture(scope="session")
+async def person(guarded: LiveServer) -> AsyncIterator[object]:
+    """`person(user, *organizations, **claims)` makes a Person."""
+    made: list[Person] = []
+
+    def make(user: str, *organizations: str, headers: dict[str, str] | None = None, **claims: object) -> Person:
+        made.append(Person(guarded, bearer(user, *organizations, **claims) | (headers or {})))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.http.aclose()

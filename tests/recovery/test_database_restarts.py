@@ -1,0 +1,80 @@
+"""PostgreSQL goes away under running streams and comes back: nobody has to restart the server.
+
+Events that were on their way in the last moment before a crash of the database may be lost (`flush_runs` says so); states may not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from databases import in_database, make_template
+from live_server import LiveServer, live_server, until
+from outages import STEPS, streamed, watching
+
+from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
+
+ALL = list(range(1, STEPS + 1))
+
+
+@pytest.fixture(scope="module")
+def database_server() -> Iterator[EmbeddedPostgres]:
+    folder = Path(tempfile.mkdtemp(prefix="agenthall-restart-"))
+    postgres = EmbeddedPostgres(folder)
+    try:
+        postgres.start()
+        yield postgres
+    finally:
+        postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+async def server(database_server: EmbeddedPostgres) -> AsyncIterator[LiveServer]:
+    url = in_database(database_server.dsn, await make_template(database_server.dsn))
+    async with live_server(url, AGENTHALL_RUN_LEASE="6") as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def books() -> None:
+    """Not looked at here: see above."""
+
+
+async def _restart(postgres: EmbeddedPostgres, number: int) -> None:
+    assert postgres.pid is not None
+    os.kill(postgres.pid, number)
+    await until(lambda: postgres.poll() is not None)
+    await asyncio.to_thread(_start_again, postgres)
+
+
+def _start_again(postgres: EmbeddedPostgres) -> None:
+    postgres._start_server()
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL])
+async def test_runs_go_on_when_the_database_is_back(
+    server: LiveServer, database_server: EmbeddedPostgres, number: int
+) -> None:
+    streams = [await streamed(server.sdk()) for _ in range(3)]
+    for stream in streams:
+        await stream.reached(2)
+    await _restart(database_server, number)
+    for stream in streams:
+        await stream.ended()
+        assert stream.counts == sorted(set(stream.counts))
+        assert len(stream.ids) == len(set(stream.ids))
+    server.check_alive()
+    async with watching(server.database) as watch:
+        for stream in streams:
+            await until(lambda at=stream.thread_id: watch.last_run_in(at, "success"))
+            state = await server.sdk().threads.get_state(stream.thread_id)
+            assert state["values"]["seen"] == ALL
+        assert await watch.value("select max(attempt) from agenthall.runs") == 1
+    assert await server.sdk().runs.wait(None, "echo", input={"text": "well"}) == {"text": "well"}

@@ -1,0 +1,269 @@
+"""The queue as a machine that hypothesis drives, beside a model of it in Python: after each step both must say the same.
+
+Two workers work for themselves: each believes that it holds what it was given, until an answer tells it otherwise. So either may be
+a zombie at any time. Time is not waited for: a lease lapses by UPDATE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from stored_runs import LEASE, Store, ended, new_run, said
+
+from robyn_server.core.ids import new_id
+from robyn_server.core.principal import LOCAL
+from robyn_server.core.runs import END, ClaimedRun
+
+_T = TypeVar("_T")
+_ATTEMPTS = 2
+WORKERS = st.integers(0, 1)
+THREADS = st.integers(0, 1)
+
+
+@dataclass(slots=True)
+class ModelRun:
+    run_id: UUID
+    thread: int
+    order: int
+    """Place in the queue: runs are claimed in the order in which they were asked for."""
+    status: str = "pending"
+    ready: bool = False
+    attempt: int = 0
+    max_attempts: int = _ATTEMPTS
+    worker: int | None = None
+    lapsed: bool = False
+    cancelled: bool = False
+    events: list[str] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in ("pending", "running")
+
+    @property
+    def token(self) -> tuple[UUID, int]:
+        return self.run_id, self.attempt
+
+
+@dataclass(slots=True)
+class Claim:
+    """What a worker believes to hold, and how far it has numbered its events."""
+
+    run: ClaimedRun
+    seq: int
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """`wait` runs a coroutine; `open_world` empties the store."""
+
+    def __init__(self, store: Store, wait: Callable[[Awaitable[Any]], Any]) -> None:
+        super().__init__()
+        self.store = store
+        self.wait = wait
+        self.workers = [new_id(), new_id()]
+        self.threads = [new_id(), new_id()]
+        self.runs: dict[UUID, ModelRun] = {}
+        self.deleted: dict[UUID, ModelRun] = {}
+        self.claims: list[dict[tuple[UUID, int], Claim]] = [{}, {}]
+        self.spare: list[UUID] = []
+
+    @initialize()
+    def empty(self) -> None:
+        self.wait(self.store.admin.execute("truncate agenthall.threads, agenthall.runs, agenthall.run_events"))
+
+    # what clients do
+
+    @rule(thread=THREADS, reject=st.booleans(), late=st.booleans())
+    def enqueue(self, thread: int, reject: bool, late: bool) -> None:
+        """`late`: with an id that was made before those of other runs, by a web process that was slower."""
+        run_id = self.spare.pop() if late and self.spare else new_id()
+        if not late:
+            self.spare.append(new_id())
+        strategy = "reject" if reject else "enqueue"
+        new = new_run(self.threads[thread], run_id=run_id, max_attempts=_ATTEMPTS, multitask_strategy=strategy)
+        outcome, _ = self.wait(self.store.runs.enqueue(LOCAL, new))
+        busy = any(run.is_open for run in self._of(thread))
+        assert outcome == ("busy" if busy and reject else "enqueued")
+        if outcome == "enqueued":
+            self.runs[run_id] = ModelRun(run_id, thread, len(self.runs) + len(self.deleted), ready=not busy)
+
+    @precondition(lambda self: self.runs)
+    @rule(choice=st.integers(0, 100))
+    def cancel(self, choice: int) -> None:
+        run = self._pick(choice)
+        found = self.wait(self.store.runs.cancel(LOCAL, self.threads[run.thread], run.run_id, "interrupt"))
+        assert found == (run.status if run.is_open else "ended")
+        if run.status == "pending":
+            assert self.wait(self.store.queue.cancel_pending(run.run_id))
+            self._end(run, "interrupted")
+        elif run.status == "running":
+            run.cancelled = True
+
+    @rule(thread=THREADS)
+    def delete_thread(self, thread: int) -> None:
+        existed = self.wait(self.store.thread(self.threads[thread])) is not None
+        assert self.wait(self.store.threads.delete(LOCAL, self.threads[thread])) == existed
+        for run in self._of(thread):
+            if run.is_open:
+                run.events.append(END)
+            self.deleted[run.run_id] = self.runs.pop(run.run_id)
+
+    # what workers do
+
+    @rule(worker=WORKERS, slots=st.integers(1, 3))
+    def claim(self, worker: int, slots: int) -> None:
+        given = self.wait(self.store.claim(self.workers[worker], slots))
+        waiting = sorted((run for run in self.runs.values() if run.status == "pending" and run.ready), key=_order)
+        assert {each.run_id for each in given} == {run.run_id for run in waiting[:slots]}
+        for each in given:
+            run = self.runs[each.run_id]
+            run.status, run.worker, run.lapsed, run.attempt = "running", worker, False, run.attempt + 1
+            assert (each.attempt, each.last_seq) == (run.attempt, len(run.events))
+            self.claims[worker][run.token] = Claim(each, each.last_seq)
+
+    @precondition(lambda self: any(self.claims))
+    @rule(
+        worker=WORKERS,
+        numbers=st.lists(st.integers(0, 100), max_size=3),
+        ending=st.lists(st.integers(0, 100), max_size=2),
+    )
+    def flush(self, worker: int, numbers: list[int], ending: list[int]) -> None:
+        """Events of any runs that the worker believes in, then ends of some."""
+        claims = list(self.claims[worker].values())
+        if not claims:
+            return
+        events = [self._next_event(claims[number % len(claims)]) for number in numbers]
+        ends = list({number % len(claims): claims[number % len(claims)] for number in ending}.values())
+        lost, woke = self.wait(self.store.queue.flush(self.workers[worker], events, [ended(each.run) for each in ends]))
+        touched = {_token(run) for run, _ in events} | {_token(each.run) for each in ends}
+        assert lost == {token for token in touched if not self._holds(worker, token)}
+        for run, event in events:
+            if self._holds(worker, _token(run)):
+                self.runs[run.run_id].events.append(event.event)
+        promoted = [self._end(self.runs[each.run.run_id], "success") for each in ends if _token(each.run) not in lost]
+        assert woke == any(promoted)
+        for token in lost | {_token(each.run) for each in ends}:
+            self.claims[worker].pop(token, None)
+
+    @rule(worker=WORKERS)
+    def renew(self, worker: int) -> None:
+        believed = self.claims[worker]
+        ours = self.wait(self.store.queue.renew(self.workers[worker], [run_id for run_id, _ in believed], LEASE))
+        held = {run.token: run for run in self.runs.values() if run.status == "running" and run.worker == worker}
+        expected = {token: run for token, run in held.items() if run.run_id in {run_id for run_id, _ in believed}}
+        assert ours == {token: "interrupt" if run.cancelled else None for token, run in expected.items()}
+        for token, run in expected.items():
+            run.lapsed = False
+            assert token in believed
+        self.claims[worker] = {token: claim for token, claim in believed.items() if token in ours}
+
+    @rule(worker=WORKERS)
+    def release(self, worker: int) -> None:
+        held = [run for run in self.runs.values() if run.status == "running" and run.worker == worker]
+        assert self.wait(self.store.queue.release(self.workers[worker])) == len(held)
+        for run in held:
+            if run.cancelled:
+                self._end(run, "interrupted")
+            else:
+                self._put_back(run)
+                run.max_attempts += 1
+
+    # what time does
+
+    @precondition(lambda self: any(run.status == "running" for run in self.runs.values()))
+    @rule(choice=st.integers(0, 100))
+    def lapse(self, choice: int) -> None:
+        running = [run for run in self.runs.values() if run.status == "running"]
+        run = running[choice % len(running)]
+        self.wait(self.store.lapse(run.run_id))
+        run.lapsed = True
+
+    @rule()
+    def rescue(self) -> None:
+        lost = [run for run in self.runs.values() if run.status == "running" and run.lapsed]
+        rescued = 0
+        for run in lost:
+            if run.cancelled:
+                self._end(run, "interrupted")
+            elif run.attempt >= run.max_attempts:
+                run.events.append("error")
+                self._end(run, "error")
+            else:
+                self._put_back(run)
+                rescued += 1
+        assert self.wait(self.store.queue.rescue()) == (rescued, len(lost) - rescued)
+
+    # what is true
+
+    @invariant()
+    def tables_are_as_the_model(self) -> None:
+        self.wait(self._compare())
+
+    async def _compare(self) -> None:
+        rows = await self.store.admin.fetch("select run_id, status, ready, attempt, worker_id from agenthall.runs")
+        assert {row["run_id"]: tuple(row)[1:] for row in rows} == {
+            run.run_id: (run.status, run.ready, run.attempt, None if run.worker is None else self.workers[run.worker])
+            for run in self.runs.values()
+        }
+        events = await self.store.admin.fetch(
+            "select run_id, array_agg(event order by seq) as events, max(seq) as last from agenthall.run_events group by run_id"
+        )
+        said_so = {row["run_id"]: row["events"] for row in events}
+        every = self.runs | self.deleted
+        assert said_so == {run_id: run.events for run_id, run in every.items() if run.events}
+        assert all(row["last"] == len(row["events"]) for row in events)
+        assert all(run.attempt <= run.max_attempts for run in every.values())
+        await self.store.check_books()
+
+    # the model's own rules
+
+    def _of(self, thread: int) -> list[ModelRun]:
+        return [run for run in self.runs.values() if run.thread == thread]
+
+    def _pick(self, choice: int) -> ModelRun:
+        runs = list(self.runs.values())
+        return runs[choice % len(runs)]
+
+    def _holds(self, worker: int, token: tuple[UUID, int]) -> bool:
+        run = self.runs.get(token[0])
+        return run is not None and run.status == "running" and run.worker == worker and run.token == token
+
+    def _next_event(self, claim: Claim) -> Any:
+        claim.seq += 1
+        return said(claim.run, claim.seq)
+
+    def _put_back(self, run: ModelRun) -> None:
+        run.status, run.ready, run.worker, run.lapsed = "pending", True, None, False
+
+    def _end(self, run: ModelRun, status: str) -> bool:
+        """Whether another run of the thread became claimable."""
+        run.status, run.ready, run.worker, run.lapsed = status, False, None, False
+        run.events.append(END)
+        return self._hand_on(run.thread)
+
+    def _hand_on(self, thread: int) -> bool:
+        pending = sorted((run.run_id, run) for run in self._of(thread) if run.status == "pending")
+        if not pending or any(run.ready for run in self._of(thread)):
+            return False
+        pending[0][1].ready = True
+        return True
+
+
+def _order(run: ModelRun) -> int:
+    return run.order
+
+
+def _token(run: ClaimedRun) -> tuple[UUID, int]:
+    return run.run_id, run.attempt
+
+
+def wait_in(runner: asyncio.Runner) -> Callable[[Awaitable[_T]], _T]:
+    async def inside(work: Awaitable[_T]) -> _T:
+        return await work
+
+    return lambda work: runner.run(inside(work))
