@@ -12,6 +12,7 @@ create table agenthall.assistants (
   organization_id uuid,
   visibility      text not null,
   catalogue_hash  text,
+  retired_at      timestamptz,
   created_at      timestamptz not null default now(),
   updated_at      timestamptz not null default now(),
   constraint assistants_visibility check (visibility in ('private', 'organization', 'everyone')),
@@ -20,6 +21,8 @@ create table agenthall.assistants (
 );
 comment on column agenthall.assistants.catalogue_hash is
   'content hash of the projection of the catalogue''s agent; null for an assistant that does not come from the catalogue';
+comment on column agenthall.assistants.retired_at is
+  'since when the catalogue does not offer the agent: it cannot be seen or run, and keeps its versions, threads and history';
 create index assistants_organization on agenthall.assistants (organization_id, created_at desc);
 create index assistants_owner on agenthall.assistants (owner_id, created_at desc);
 create index assistants_created on agenthall.assistants (created_at desc, assistant_id desc);

@@ -95,6 +95,8 @@ class WebApplication:
             self._graphs.ids,
             options,
             settings.cache_ttl,
+            dsn=settings.catalogue_direct_dsn,
+            every=settings.agent_sync_every,
         )
         for part in (feed, notifier, listener, self._catalogue):
             part.start()

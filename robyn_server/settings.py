@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     agent_sync_cache_ttl: float = _env(
         "AGENT_SYNC_CACHE_TTL", 300.0, "Seconds that a synced agent counts as fresh.", ge=0
     )
+    agent_sync_every: float = _env("AGENT_SYNC_EVERY", 60.0, "Seconds between looks at the whole scope.", gt=0)
     agent_sync_write_back: bool = _env(
         "AGENT_SYNC_WRITE_BACK", True, "Write langgraph_assistant_id back to the catalogue."
     )
@@ -150,6 +151,10 @@ class Settings(BaseSettings):
     def catalogue_dsn(self) -> str:
         url = self.catalogue_database_url
         return self.dsn if url is None else normalise_dsn(url.get_secret_value())
+
+    @property
+    def catalogue_direct_dsn(self) -> str:
+        return self.direct_dsn if self.catalogue_database_url is None else self.catalogue_dsn
 
     @property
     def cache_ttl(self) -> timedelta:

@@ -93,6 +93,8 @@ class LiveServer:
 
             async def is_ok() -> bool:
                 self.check_alive()
+                if not all("web.serving" in web.said() for web in self.webs):  # they share the port: any of them may answer
+                    return False
                 with contextlib.suppress(httpx.TransportError):
                     return (await client.get("/ok")).status_code == 200
                 return False

@@ -11,6 +11,7 @@ Rules
 from __future__ import annotations
 
 from .catalogue import fetch_active_agent_by_id, fetch_active_agents
+from .changed import sync_changed_agents
 from .contract import CatalogueContract, probe_catalogue
 from .errors import AgentRejected
 from .lazy import lazy_sync_agent
@@ -18,6 +19,7 @@ from .model import AgentSyncData, AgentSyncMcpTool, AgentSyncResult
 from .options import AgentSyncOptions
 from .payload import _assistant_payload_for_agent, _build_assistant_configurable
 from .protocols import AgentSyncLedgerProtocol, AssistantStorageProtocol
+from .retirement import retire_absent_agents
 from .scope import AgentSyncScope, parse_agent_sync_scope
 from .single import sync_single_agent
 from .startup import startup_agent_sync
@@ -41,7 +43,9 @@ __all__ = [
     "lazy_sync_agent",
     "parse_agent_sync_scope",
     "probe_catalogue",
+    "retire_absent_agents",
     "retry_write_backs",
     "startup_agent_sync",
+    "sync_changed_agents",
     "sync_single_agent",
 ]

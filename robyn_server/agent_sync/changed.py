@@ -16,7 +16,7 @@ from robyn_server.core.principal import SYSTEM_OWNER
 from .catalogue import fetch_active_agent_by_id
 from .errors import AgentRejected
 from .options import DEFAULT_OPTIONS, AgentSyncOptions
-from .protocols import AssistantStorageProtocol, CataloguePool, RetiringStorage
+from .protocols import AssistantStorageProtocol, CataloguePool, is_retirement
 from .single import SyncContext, apply_and_note, find_assistant
 
 _log = structlog.get_logger(__name__)
@@ -70,7 +70,8 @@ async def _is_known(context: SyncContext, agent_id: UUID) -> bool:
 
 
 async def _retire(context: SyncContext, agent_id: UUID) -> SyncAction | None:
-    if not isinstance(context.storage, RetiringStorage) or not await context.storage.retire([agent_id]):
+    retirement = getattr(context.storage, "retirement", None)
+    if not is_retirement(retirement) or not await retirement.retire([agent_id]):
         return None
     await context.ledger.record([SyncOutcome(agent_id, SyncAction.MISSING)])
     return SyncAction.MISSING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeGuard
@@ -80,6 +80,30 @@ class BulkAssistantsProtocol(Protocol):
         Raises whatever is wrong with any one of the page; core Unavailable only when it has nothing to do with the page.
         """
         ...
+
+
+class RetirementProtocol(Protocol):
+    """Takes assistants out of service whose agents are gone: disabled, deleted, or out of scope. They come back with `create`/`update`."""
+
+    async def clock(self) -> datetime:
+        """The storage's own clock, by which it says when an assistant was written."""
+        ...
+
+    async def retire(self, agent_ids: Collection[UUID]) -> int:
+        """Returns how many were in service."""
+        ...
+
+    async def retire_absent(
+        self, after: UUID | None, last: UUID | None, present: Collection[UUID], before: datetime
+    ) -> int:
+        """Those of the catalogue in (after, last] that are not `present` and were written before `before`; None is no bound."""
+        ...
+
+
+def is_retirement(candidate: Any) -> TypeGuard[RetirementProtocol]:
+    """Whether `candidate` has the methods of the retirement protocol, as coroutines."""
+    methods = ("clock", "retire", "retire_absent")
+    return all(inspect.iscoroutinefunction(getattr(candidate, name, None)) for name in methods)
 
 
 def is_ledger(candidate: Any) -> TypeGuard[AgentSyncLedgerProtocol]:

@@ -108,7 +108,8 @@ async def _converge(context: SyncContext, payload: Mapping[str, Any]) -> SyncAct
     assistants, assistant_id = context.storage.assistants, payload["assistant_id"]
     for _ in range(ATTEMPTS):
         existing, owner = await find_assistant(assistants, assistant_id, context.owner_id)
-        if existing is not None and not changed_fields(existing, payload):
+        retired = field_of(existing, "retired_at") if isinstance(existing, Mapping) else None
+        if existing is not None and retired is None and not changed_fields(existing, payload):
             return SyncAction.SKIPPED
         try:
             if existing is None:

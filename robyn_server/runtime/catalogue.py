@@ -1,6 +1,9 @@
-"""Agent sync in a running server: the whole scope at boot, and the gate through which requests sync one agent.
+"""Agent sync in a running server: the whole scope at boot and every so often, edits as the feed tells them, one agent on demand.
 
-The first attempt's end, good or bad, makes the server ready; one that failed is shown in readiness and tried again, later each time.
+Rules
+  1. The first attempt's end, good or bad, makes the server ready. One that failed is shown in readiness and tried again soon.
+  2. The feed is listened to before the first attempt, so that no edit falls between the two.
+  3. What left the catalogue's scope goes out of service in the same pass that brings the rest up to date.
 """
 
 from __future__ import annotations
@@ -14,20 +17,30 @@ from uuid import UUID
 
 import structlog
 
-from robyn_server.agent_sync import AgentSyncOptions, lazy_sync_agent, startup_agent_sync
+from robyn_server.agent_sync import (
+    AgentSyncOptions,
+    lazy_sync_agent,
+    retire_absent_agents,
+    startup_agent_sync,
+    sync_changed_agents,
+)
 from robyn_server.core.errors import AgenthallError
 from robyn_server.core.principal import SYSTEM_OWNER
 from robyn_server.storage.database import Pool
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
-from .background import backoff
+from .background import Periodic
+from .catalogue_feed import CatalogueFeed
 
-_FIRST_RETRY_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
+_FEED_SECONDS = 2.0
+"""How long the first attempt waits for the feed; without it an early edit waits for the next pass."""
+
 _log = structlog.get_logger(__name__)
 
 
 class Catalogue:
-    """A CatalogueGate, and a background service."""
+    """A CatalogueGate, and a background service. `dsn` is the catalogue's, past any pooler, for the feed."""
 
     def __init__(
         self,
@@ -36,25 +49,33 @@ class Catalogue:
         graph_ids: Sequence[str],
         options: AgentSyncOptions,
         ttl: timedelta,
+        *,
+        dsn: str,
+        every: float,
     ) -> None:
         self.ttl = ttl
         self._pool = pool
         self._storage = storage
         self._graph_ids = list(graph_ids)
         self._options = options
-        self._task: asyncio.Task[None] | None = None
+        self._passes = Periodic("agent sync", self._pass, every, retry=_RETRY_SECONDS)
+        self._feed = CatalogueFeed(dsn, self._apply, self._passes.wake)
+        self._starting: asyncio.Task[None] | None = None
         self.attempted = asyncio.Event()
         self.counters: dict[str, int] | None = None
         self.failure: str | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._until_synced(), name="startup agent sync")
+        self._feed.start()
+        self._starting = asyncio.create_task(self._begin(), name="agent sync start")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._starting is not None:
+            self._starting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await self._starting
+        await self._feed.stop()
+        await self._passes.stop()
 
     async def sync(self, agent_id: UUID, organizations: frozenset[UUID] | None) -> UUID | None:
         found = await lazy_sync_agent(
@@ -63,7 +84,7 @@ class Catalogue:
             agent_id=agent_id,
             owner_id=SYSTEM_OWNER,
             cache_ttl=self.ttl,
-            organizations=organizations,
+            organizations=self._within_scope(organizations),
             graphs=self._graph_ids,
             options=self._options,
         )
@@ -71,23 +92,37 @@ class Catalogue:
 
     def report(self) -> dict[str, Any]:
         """What readiness says of the sync."""
-        report: dict[str, Any] = {"scope": str(self._options.scope)}
+        report: dict[str, Any] = {"scope": str(self._options.scope), "feed": self._feed.connected}
         if self.counters is not None:
             report |= self.counters
         if self.failure is not None:
             report["failure"] = self.failure
         return report
 
-    async def _until_synced(self) -> None:
-        failures = 0
-        while not await self._attempt():
-            failures += 1
-            await asyncio.sleep(backoff(failures, _FIRST_RETRY_SECONDS))
+    def _within_scope(self, organizations: frozenset[UUID] | None) -> frozenset[UUID] | None:
+        """Agents outside a scope of organisations are not to be had on demand either."""
+        scope = self._options.scope
+        if scope.type != "org":
+            return organizations
+        served = frozenset(scope.organization_ids)
+        return served if organizations is None else served & organizations
 
-    async def _attempt(self) -> bool:
+    async def _begin(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FEED_SECONDS):
+                await self._feed.listening.wait()
+        self._passes.start()
+
+    async def _apply(self, agent_ids: set[UUID]) -> dict[str, int]:
+        return await sync_changed_agents(
+            self._pool, self._storage, agent_ids=agent_ids, graphs=self._graph_ids, options=self._options
+        )
+
+    async def _pass(self) -> None:
+        """Raises what went wrong, so that it is tried again."""
         try:
             await self._storage.ensure_default_assistants(self._graph_ids)
-            self.counters = await startup_agent_sync(
+            counters = await startup_agent_sync(
                 self._pool,
                 self._storage,
                 scope=self._options.scope,
@@ -95,13 +130,14 @@ class Catalogue:
                 graphs=self._graph_ids,
                 options=self._options,
             )
-            self.failure = None
+            retired = await retire_absent_agents(self._pool, self._storage.retirement, self._options.scope)
+            self.counters, self.failure = counters | {"retired": retired}, None
         except AgenthallError as error:
             self.failure = error.detail
-            _log.error("agent sync failed; it will be tried again", reason=error.detail)
-        except Exception as error:  # noqa: BLE001 - the server serves on, and shows it
+            raise
+        except Exception as error:
             self.failure = f"{type(error).__name__}: see the log"
             _log.exception("agent sync failed; it will be tried again")
+            raise
         finally:
             self.attempted.set()
-        return self.failure is None

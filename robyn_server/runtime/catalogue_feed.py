@@ -8,6 +8,7 @@ Rules
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -28,12 +29,16 @@ _log = structlog.get_logger(__name__)
 class CatalogueFeed:
     """`apply` takes ids of agents; `reconcile` asks for a look at the whole scope, and does not wait for it."""
 
-    def __init__(self, dsn: str, apply: Callable[[set[UUID]], Awaitable[object]], reconcile: Callable[[], None]) -> None:
+    def __init__(
+        self, dsn: str, apply: Callable[[set[UUID]], Awaitable[object]], reconcile: Callable[[], None]
+    ) -> None:
         self._apply = apply
         self._reconcile = reconcile
         self._waiting: set[UUID] = set()
         self._applies = Periodic("catalogue feed", self._work, _RETRY_SECONDS)
-        self._listener = Listener(dsn, "agenthall catalogue feed", {CHANNEL: self.told}, reconcile)
+        self._listener = Listener(dsn, "agenthall catalogue feed", {CHANNEL: self.told}, self._connected)
+        self.listening = asyncio.Event()
+        """Set once the feed was heard for the first time."""
 
     @property
     def connected(self) -> bool:
@@ -46,6 +51,12 @@ class CatalogueFeed:
     async def stop(self) -> None:
         await self._listener.stop()
         await self._applies.stop()
+
+    def _connected(self) -> None:
+        """Whatever was said while nobody listened is found by looking; before the first time, somebody looks anyway."""
+        if self.listening.is_set():
+            self._reconcile()
+        self.listening.set()
 
     def told(self, payload: str) -> None:
         """Takes a notification. What is neither an id nor `*` is nobody's agent."""

@@ -17,6 +17,7 @@ from .bulk_assistants import BulkAssistants
 from .database import Pool
 from .errors import translated
 from .queries import load
+from .retirement import Retirement
 
 _SQL = load("synced_assistants")
 _JSON_COLUMNS = ("config", "context", "metadata")
@@ -59,6 +60,7 @@ class PostgresAssistantStorage:
         self.assistants = SyncedAssistants(pool)
         self.bulk = BulkAssistants(pool)
         self.ledger = PostgresAgentSyncLedger(pool)
+        self.retirement = Retirement(pool)
 
     async def ensure_default_assistants(self, graph_ids: list[str]) -> None:
         """One assistant for each graph, with an id that follows from its name. Never changes one that exists."""

@@ -172,7 +172,7 @@ async def test_a_malformed_agent_is_an_error_that_names_the_column_and_never_a_b
     ):
         answer = await anna.http.request(method, path, json=body)
         assert answer.json()["code"] == "agent_rejected", answer.text
-        assert answer.status_code in (409,)
+        assert answer.status_code == 409
         assert column in detail(answer) and agent in detail(answer)
     await catalogue.execute("delete from public.agents where id = $1", agent)
 

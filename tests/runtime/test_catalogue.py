@@ -33,7 +33,15 @@ async def catalogue(desk: Desk) -> AsyncIterator[Catalogue]:
     options = AgentSyncOptions(
         default_model="offline:demo", tool_names="tools", write_back=True, scope=parse_agent_sync_scope("all")
     )
-    catalogue = Catalogue(desk.admin, PostgresAssistantStorage(desk.admin), ["agent"], options, timedelta(seconds=60))
+    catalogue = Catalogue(
+        desk.admin,
+        PostgresAssistantStorage(desk.admin),
+        ["agent"],
+        options,
+        timedelta(seconds=60),
+        dsn=desk.url,
+        every=60,
+    )
     catalogue.start()
     yield catalogue
     await catalogue.stop()

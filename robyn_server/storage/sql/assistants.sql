@@ -17,7 +17,7 @@ select found.body, found.from_catalogue, found.is_fresh
           {fresh}
      from agenthall.assistants a
      left join agenthall.agent_sync s on s.agent_id = a.assistant_id
-    where acting and a.assistant_id = $4
+    where acting and a.assistant_id = $4 and a.retired_at is null
       and {visible}
    offset 0) as found
 
@@ -31,7 +31,7 @@ select found.*
           {fresh}
      from agenthall.assistants a
      left join agenthall.agent_sync s on s.agent_id = a.assistant_id
-    where acting and a.assistant_id = $4
+    where acting and a.assistant_id = $4 and a.retired_at is null
       and {visible}
    offset 0) as found
 
@@ -49,7 +49,7 @@ select coalesce(found.body, '[]') as body, found.rows
          from (
            select a.* from agenthall.assistants a
             where acting
-              and {visible}
+              and a.retired_at is null and {visible}
               and ($4::jsonb is null or a.metadata @> $4)
               and ($5::text is null or a.graph_id = $5)
               and ($6::text is null or a.name ilike $6)
@@ -68,7 +68,7 @@ returning agenthall.assistant_json(a)::text as body
 -- Inside a transaction that acts as the principal: row-level security decides what is there.
 select a.assistant_id, a.graph_id, a.owner_id, a.visibility, a.config::text as config, a.context::text as context,
        a.metadata::text as metadata, a.catalogue_hash is not null as from_catalogue
-  from agenthall.assistants a where a.assistant_id = $1 for update
+  from agenthall.assistants a where a.assistant_id = $1 and a.retired_at is null for update
 
 -- name: update
 update agenthall.assistants a

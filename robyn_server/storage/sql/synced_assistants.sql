@@ -4,7 +4,7 @@
 -- fragment: same
 -- All that catalogue_projection() in core names, by content: an edit by hand leaves the hash as it was. Of jsonb the text is
 -- compared: its keys have one order, and 1.0 is not 1, as for the canonical hash.
-(a.catalogue_hash is not null and a.graph_id = g.graph_id and a.name = g.name and a.description is not distinct from g.description
+(a.catalogue_hash is not null and a.retired_at is null and a.graph_id = g.graph_id and a.name = g.name and a.description is not distinct from g.description
  and a.metadata ->> 'supabase_organization_id' is not distinct from g.metadata ->> 'supabase_organization_id'
  and a.config::text = ({config})::text)
 
@@ -26,7 +26,7 @@ greatest(a.version, (select max(v.version) from agenthall.assistant_versions v w
 -- name: get
 -- $1 assistant, $2 owner
 select a.assistant_id::text, a.graph_id, a.name, a.description, a.config::text as config, a.context::text as context,
-       a.metadata::text as metadata, a.version, a.owner_id, a.organization_id, a.visibility
+       a.metadata::text as metadata, a.version, a.owner_id, a.organization_id, a.visibility, a.retired_at
   from agenthall.assistants a
  where a.assistant_id = $1 and a.owner_id in ('system', $2)
 
@@ -45,7 +45,7 @@ with g as (
 update agenthall.assistants a
    set version = {next_version}, graph_id = g.graph_id, name = g.name, description = g.description, config = {config},
        context = {context}, metadata = {metadata}, organization_id = g.organization_id, catalogue_hash = g.hash,
-       updated_at = clock_timestamp()
+       retired_at = null, updated_at = clock_timestamp()
   from g
  where a.assistant_id = g.agent_id and a.owner_id in ('system', $10) and not {same}
 returning a.assistant_id
@@ -79,7 +79,8 @@ with given as materialized (
          as g (agent_id uuid, graph_id text, name text, description text, config jsonb, metadata jsonb, organization_id uuid,
                hash text, fingerprint bytea)
 ), held as (
-  select a.assistant_id, a.version, a.graph_id, a.name, a.description, a.config, a.context, a.metadata, a.catalogue_hash
+  select a.assistant_id, a.version, a.graph_id, a.name, a.description, a.config, a.context, a.metadata, a.catalogue_hash,
+         a.retired_at
     from agenthall.assistants a
    where a.assistant_id in (select g.agent_id from given g) and a.owner_id in ('system', $3)
    order by a.assistant_id
@@ -93,7 +94,7 @@ with given as materialized (
   update agenthall.assistants a
      set version = {next_version}, graph_id = m.graph_id, name = m.name, description = m.description, config = m.config,
          context = m.context, metadata = m.metadata, organization_id = m.organization_id, catalogue_hash = m.hash,
-         updated_at = clock_timestamp()
+         retired_at = null, updated_at = clock_timestamp()
     from merged m
    where a.assistant_id = m.agent_id and not m.is_same
   returning a.assistant_id, a.version
@@ -126,3 +127,23 @@ with given as materialized (
          assistant_version = excluded.assistant_version
 )
 select d.agent_id, d.action from done d
+
+-- name: clock
+select clock_timestamp()
+
+-- name: retire
+-- Every write raises the version: so whoever comes back is compared anew.
+update agenthall.assistants a
+   set retired_at = clock_timestamp(), version = {next_version}, updated_at = clock_timestamp()
+ where a.assistant_id = any ($1::uuid[]) and a.catalogue_hash is not null and a.retired_at is null
+returning a.assistant_id
+
+-- name: retire_absent
+-- Of the catalogue's assistants after $1 (null: from the first) up to $2 (null: to the last) those that are not among $3. One that was
+-- written after $4 is newer than what $3 was read from, and stays.
+update agenthall.assistants a
+   set retired_at = clock_timestamp(), version = {next_version}, updated_at = clock_timestamp()
+ where ($1::uuid is null or a.assistant_id > $1) and ($2::uuid is null or a.assistant_id <= $2)
+   and a.catalogue_hash is not null and a.retired_at is null and a.updated_at < $4
+   and not (a.assistant_id = any ($3::uuid[]))
+returning a.assistant_id
