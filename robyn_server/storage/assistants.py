@@ -18,18 +18,6 @@ from .json import from_json, to_json
 from .queries import load, ordered
 
 SORTABLE = ("assistant_id", "created_at", "updated_at", "name", "graph_id")
-FIELDS = (
-    "assistant_id",
-    "graph_id",
-    "config",
-    "context",
-    "metadata",
-    "name",
-    "created_at",
-    "updated_at",
-    "version",
-    "description",
-)
 _SQL = load("assistants")
 
 

@@ -16,18 +16,6 @@ from .json import from_json, to_json
 from .queries import load, ordered
 
 SORTABLE = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
-FIELDS = (
-    "thread_id",
-    "created_at",
-    "updated_at",
-    "state_updated_at",
-    "metadata",
-    "status",
-    "config",
-    "values",
-    "error",
-    "interrupts",
-)
 _SQL = load("threads")
 
 
