@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,17 +18,21 @@ from robyn_server.doctor import check_database
 from robyn_server.files import packaged
 from robyn_server.graphs.loading import Graphs
 from robyn_server.graphs.states import States
+from robyn_server.runtime.agent_sync_operations import Operations
 from robyn_server.runtime.catalogue import Catalogue
 from robyn_server.runtime.channels import EVENTS, RUNS, Listener, Notifier
 from robyn_server.runtime.event_feed import EventFeed
 from robyn_server.runtime.readiness import announce_ready
+from robyn_server.runtime.watched_sync import Progress, watched_sync
 from robyn_server.services import Services
+from robyn_server.services.agent_sync import AgentSyncService, SyncReport, SyncRequest
 from robyn_server.services.assistants import AssistantService
 from robyn_server.services.runs import RunService
 from robyn_server.services.threads import ThreadService
 from robyn_server.settings import Settings
+from robyn_server.storage.agent_sync_view import AgentSyncView
 from robyn_server.storage.assistants import Assistants
-from robyn_server.storage.database import Pool, Role, open_pool
+from robyn_server.storage.database import Pool, Role, open_connection, open_pool
 from robyn_server.storage.errors import translated
 from robyn_server.storage.migrations import Migration, migrate
 from robyn_server.storage.runs import RunQueue, Runs
@@ -89,19 +94,22 @@ class WebApplication:
         feed, notifier = EventFeed(queue), Notifier(settings.dsn, "agenthall web")
         listener = Listener(settings.direct_dsn, "agenthall web", {EVENTS: feed.wake}, feed.wake_all)
         options = _sync_options(settings, scope)
+        storage, pool = PostgresAssistantStorage(system), await self._catalogue_pool()
         self._catalogue = Catalogue(
-            await self._catalogue_pool(),
-            PostgresAssistantStorage(system),
+            pool,
+            storage,
             self._graphs.ids,
             options,
             settings.cache_ttl,
             dsn=settings.catalogue_direct_dsn,
             every=settings.agent_sync_every,
+            stale=timedelta(seconds=settings.agent_sync_stale),
         )
+        operations = _operations(pool, storage, AgentSyncView(system), self._graphs.ids, options, self._catalogue)
         for part in (feed, notifier, listener, self._catalogue):
             part.start()
             self._closing.push_async_callback(part.stop)
-        self._services = self._make_services(app, queue, feed, _Wake(notifier))
+        self._services = self._make_services(app, queue, feed, _Wake(notifier), operations)
         self._announcing = asyncio.create_task(self._announce(), name="announce readiness")
 
     async def _announce(self) -> None:
@@ -110,7 +118,9 @@ class WebApplication:
             await self._catalogue.attempted.wait()
             announce_ready()
 
-    def _make_services(self, app: Pool, queue: RunQueue, feed: EventFeed, wake: _Wake) -> Services:
+    def _make_services(
+        self, app: Pool, queue: RunQueue, feed: EventFeed, wake: _Wake, operations: Operations
+    ) -> Services:
         assert self._catalogue is not None  # noqa: S101 - made in start(), before the services
         settings = self._settings
         states = States(self._graphs, settings.direct_dsn, pool_size=_SYSTEM_POOL)
@@ -121,6 +131,7 @@ class WebApplication:
             assistants=assistants,
             threads=ThreadService(threads, states),
             runs=RunService(Runs(app), queue, threads, assistants, feed, wake, max_attempts=settings.run_max_attempts),
+            agent_sync=AgentSyncService(operations),
             check_database=lambda: _answers(app),
         )
 
@@ -167,6 +178,27 @@ def _sync_options(settings: Settings, scope: Any) -> AgentSyncOptions:
         tool_names="servers" if settings.mcp_tool_names == "servers" else "tools",
         write_back=settings.agent_sync_write_back,
         scope=scope,
+    )
+
+
+def _operations(
+    pool: Pool,
+    storage: PostgresAssistantStorage,
+    view: AgentSyncView,
+    graph_ids: Sequence[str],
+    options: AgentSyncOptions,
+    catalogue: Catalogue,
+) -> Operations:
+    """Those of a running server: they see what its own passes came to."""
+    return Operations(
+        pool,
+        storage,
+        view,
+        graph_ids,
+        options,
+        passes=catalogue.passes,
+        misses=catalogue.misses,
+        is_feed_connected=lambda: catalogue.is_feed_connected,
     )
 
 
@@ -225,6 +257,45 @@ def run_migrate(settings: Settings) -> list[str]:
         return [str(each) for each in applied]
 
     return asyncio.run(work())
+
+
+def run_sync(settings: Settings, request: SyncRequest, progress: Progress) -> SyncReport:
+    """The body of `agenthall sync`: on the databases themselves, whether or not a server runs on them.
+
+    Raises Misconfigured, Invalid (scope), NotFound (agent), CatalogueUnavailable.
+    """
+    from robyn_server import logs
+
+    logs.configure(settings)  # on standard error: the table has the output to itself
+    options = _sync_options(settings, parse_scope(settings.agent_sync_scope))
+
+    async def work() -> SyncReport:
+        await _prepare_sync(settings, dry_run=request.dry_run)
+        async with contextlib.AsyncExitStack() as closing:
+            system = await open_pool(settings.dsn, Role.SYSTEM, size=_SYSTEM_POOL, name="agenthall sync")
+            closing.push_async_callback(_close, system)
+            catalogue = await open_pool(
+                settings.catalogue_dsn, None, size=_CATALOGUE_POOL, name="agenthall catalogue", eager=False
+            )
+            closing.push_async_callback(_close, catalogue)
+            graphs = Graphs(settings.graphs, settings.default_model).ids
+            return await watched_sync(catalogue, system, graphs, options, request, progress)
+
+    return asyncio.run(work())
+
+
+async def _prepare_sync(settings: Settings, *, dry_run: bool) -> None:
+    """A dry run does not migrate, either. Raises Misconfigured where the schema is not there yet."""
+    if not dry_run:
+        await prepare_database(settings)
+        return
+    await check_database(settings.direct_dsn)
+    connection = await open_connection(settings.direct_dsn, None, name="agenthall sync")
+    try:
+        if await connection.fetchval("select to_regclass('agenthall.agent_sync')") is None:
+            raise Misconfigured("the database has no schema of Agenthall's yet; run `agenthall migrate`")
+    finally:
+        await connection.close()
 
 
 async def _worker(settings: Settings) -> None:

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     agent_sync_cache_ttl: float = _env(
         "AGENT_SYNC_CACHE_TTL", 300.0, "Seconds that a synced agent counts as fresh.", ge=0
     )
+    agent_sync_stale: float = _env(
+        "AGENT_SYNC_STALE", 3600.0, "Seconds that a synced agent is served while the catalogue cannot be asked.", ge=0
+    )
     agent_sync_every: float = _env("AGENT_SYNC_EVERY", 60.0, "Seconds between looks at the whole scope.", gt=0)
     agent_sync_write_back: bool = _env(
         "AGENT_SYNC_WRITE_BACK", True, "Write langgraph_assistant_id back to the catalogue."

@@ -93,7 +93,9 @@ class LiveServer:
 
             async def is_ok() -> bool:
                 self.check_alive()
-                if not all("web.serving" in web.said() for web in self.webs):  # they share the port: any of them may answer
+                if not all(
+                    "web.serving" in web.said() for web in self.webs
+                ):  # they share the port: any of them may answer
                     return False
                 with contextlib.suppress(httpx.TransportError):
                     return (await client.get("/ok")).status_code == 200

@@ -13,9 +13,12 @@ from __future__ import annotations
 from .catalogue import fetch_active_agent_by_id, fetch_active_agents
 from .changed import sync_changed_agents
 from .contract import CatalogueContract, probe_catalogue
+from .dry_run import absent_agents, count_active_agents, plan_agent_sync, plan_sync_of_agent
 from .errors import AgentRejected
 from .lazy import lazy_sync_agent
+from .misses import Misses
 from .model import AgentSyncData, AgentSyncMcpTool, AgentSyncResult
+from .on_request import sync_agent_on_request
 from .options import AgentSyncOptions
 from .payload import _assistant_payload_for_agent, _build_assistant_configurable
 from .protocols import AgentSyncLedgerProtocol, AssistantStorageProtocol
@@ -35,17 +38,23 @@ __all__ = [
     "AgentSyncScope",
     "AssistantStorageProtocol",
     "CatalogueContract",
+    "Misses",
     "_assistant_payload_for_agent",
     "_build_assistant_configurable",
     "_write_back_langgraph_assistant_id",
+    "absent_agents",
+    "count_active_agents",
     "fetch_active_agent_by_id",
     "fetch_active_agents",
     "lazy_sync_agent",
     "parse_agent_sync_scope",
+    "plan_agent_sync",
+    "plan_sync_of_agent",
     "probe_catalogue",
     "retire_absent_agents",
     "retry_write_backs",
     "startup_agent_sync",
+    "sync_agent_on_request",
     "sync_changed_agents",
     "sync_single_agent",
 ]

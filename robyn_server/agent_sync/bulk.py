@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from robyn_server.core.catalogue import SyncAction, SyncOutcome
@@ -42,13 +42,14 @@ _EMPTY: Mapping[str, Any] = {"sampling_params": {}, "assistant_tool_ids": [], "i
 """What the model makes of a null, at a tenth of a millisecond each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An agent with what its assistant must be, and the fingerprint of the row that both were read from."""
+class Item(NamedTuple):
+    """What an assistant must be, and the row of the catalogue that says so.
 
-    agent: AgentSyncData
+    The agent between them is not kept: half of the objects of a page would be its, and the garbage collector looks at each.
+    """
+
+    row: Any
     payload: Mapping[str, Any]
-    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class _BulkSync:
 
     async def apply(self, batch: Batch) -> None:
         await self._books.note(batch.failures)
-        left = [item.agent for item in await self._apply(batch.items)]
+        left = [_agent(item.row) for item in await self._apply(batch.items)]
         if left:
             await self._books.note(await sync_each(self._context, left, self._books))
 
@@ -117,9 +118,9 @@ class _BulkSync:
         return batch
 
     def _item(self, row: Any) -> Item:
-        agent = parse_agent({**row, **{name: empty for name, empty in _EMPTY.items() if row[name] is None}})
+        agent = _agent(row)
         check_graph(agent, self._context.graphs)
-        return Item(agent, _assistant_payload_for_agent(agent, self._context.options), row["fingerprint"])
+        return Item(row, _assistant_payload_for_agent(agent, self._context.options))
 
     async def _apply(self, items: Sequence[Item], attempts: int = ATTEMPTS) -> list[Item]:
         """Applies what can be applied by the batch; returns what is left for single agents."""
@@ -127,7 +128,7 @@ class _BulkSync:
             return list(items)
         try:
             actions = await self._bulk.apply(
-                [(each.payload, each.fingerprint) for each in items], self._context.owner_id
+                [(each.payload, each.row["fingerprint"]) for each in items], self._context.owner_id
             )
         except Unavailable:
             if attempts == 1:
@@ -139,17 +140,15 @@ class _BulkSync:
             half = len(items) // 2
             return await self._apply(items[:half], attempts) + await self._apply(items[half:], attempts)
         await self._settled(items, actions)
-        return await self._apply([each for each in items if each.agent.agent_id not in actions], attempts - 1)
+        return await self._apply([each for each in items if each.row["agent_id"] not in actions], attempts - 1)
 
     async def _settled(self, items: Sequence[Item], actions: Mapping[UUID, SyncAction]) -> None:
         """These are in the ledger already."""
         self._books.counts.update(actions.values())
-        written_back = {
-            each.agent.agent_id for each in items if each.agent.langgraph_assistant_id == each.payload["assistant_id"]
-        }
-        await self._write_back(
-            {agent_id: action for agent_id, action in actions.items() if agent_id not in written_back}
-        )
+        untold = [
+            each.row["agent_id"] for each in items if each.row["langgraph_assistant_id"] != each.payload["assistant_id"]
+        ]
+        await self._write_back({agent_id: actions[agent_id] for agent_id in untold if agent_id in actions})
 
     async def _write_back(self, actions: Mapping[UUID, SyncAction]) -> None:
         """Tells the catalogue; what it does not take is owed."""
@@ -161,3 +160,7 @@ class _BulkSync:
         await self._books.note_owed(
             [SyncOutcome(agent_id, actions[agent_id], agent_id, write_back_pending=True) for agent_id in owed]
         )
+
+
+def _agent(row: Any) -> AgentSyncData:
+    return parse_agent({**row, **{name: empty for name, empty in _EMPTY.items() if row[name] is None}})

@@ -10,14 +10,17 @@ from uuid import UUID
 import structlog
 
 from robyn_server.core.catalogue import SyncAction, SyncOutcome
-from robyn_server.core.errors import Conflict
+from robyn_server.core.errors import CatalogueUnavailable, Unavailable
 from robyn_server.core.principal import SYSTEM_OWNER
 
 from .catalogue import fetch_active_agent_by_id
-from .errors import AgentRejected
+from .model import AgentSyncData
 from .options import DEFAULT_OPTIONS, AgentSyncOptions
 from .protocols import AssistantStorageProtocol, CataloguePool, is_retirement
-from .single import SyncContext, apply_and_note, find_assistant
+from .single import SyncContext, apply_and_note, failed, find_assistant
+
+READ_SECONDS = 5.0
+"""One agent is read in milliseconds. An edit must not wait for a connection that is half open."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +36,7 @@ async def sync_changed_agents(
     """Counters by action. A bad row is one failure, noted in the ledger; its assistant stays as it was.
 
     Agents outside `options.scope` are retired; with scope `none` only those are looked at that somebody has referenced before.
-    Raises CatalogueUnavailable: nothing is lost then, as long as the caller tries again.
+    Raises CatalogueUnavailable or Unavailable: nothing is lost then, as long as the caller tries again.
     """
     context = SyncContext(pool, storage, SYSTEM_OWNER, SYSTEM_OWNER, graphs, options)
     room = asyncio.Semaphore(options.concurrency)
@@ -44,24 +47,55 @@ async def sync_changed_agents(
             if (action := await _sync(context, agent_id)) is not None:
                 counts[action] += 1
 
-    async with asyncio.TaskGroup() as group:
-        for agent_id in agent_ids:
-            group.create_task(one(agent_id))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for agent_id in agent_ids:
+                group.create_task(one(agent_id))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     return {str(action): count for action, count in counts.items()}
 
 
 async def _sync(context: SyncContext, agent_id: UUID) -> SyncAction | None:
-    scope = context.options.scope
     try:
-        agent = await fetch_active_agent_by_id(context.pool, agent_id)
-        if agent is None or (scope.type == "org" and agent.organization_id not in scope.organization_ids):
-            return await _retire(context, agent_id)
-        if scope.type == "none" and not await _is_known(context, agent_id):
-            return None
-        return SyncAction((await apply_and_note(context, agent)).action)
-    except (AgentRejected, Conflict) as error:
-        _log.warning("a changed agent cannot be served", agent_id=str(agent_id), reason=error.detail)
+        return await _apply(context, agent_id)
+    except Unavailable:
+        raise
+    except Exception as error:  # noqa: BLE001  one agent's trouble, of whatever kind, must not keep the others waiting for ever
+        outcome = failed(agent_id, error)
+        await context.ledger.record([outcome])
+        _log.warning("a changed agent cannot be served", agent_id=str(agent_id), reason=outcome.failure)
         return SyncAction.FAILED
+
+
+async def _apply(context: SyncContext, agent_id: UUID) -> SyncAction | None:
+    scope = context.options.scope
+    agent = await _read(context.pool, agent_id)
+    if agent is None or (scope.type == "org" and agent.organization_id not in scope.organization_ids):
+        return await _retire(context, agent_id)
+    if scope.type == "none" and not await _is_known(context, agent_id):
+        return None
+    return SyncAction((await apply_and_note(context, agent)).action)
+
+
+async def _read(pool: CataloguePool, agent_id: UUID) -> AgentSyncData | None:
+    """Raises CatalogueUnavailable after READ_SECONDS, whatever the pool does: one that takes a connection back waits until a query
+    that was cancelled is answered, and through a connection that is half open no answer comes."""
+    reading = asyncio.create_task(fetch_active_agent_by_id(pool, agent_id))
+    try:
+        await asyncio.wait([reading], timeout=READ_SECONDS)
+    finally:
+        reading.cancel()  # of one that is done this is nothing
+    if not reading.done():
+        reading.add_done_callback(_seen)
+        raise CatalogueUnavailable("The catalogue's database does not answer; try again")
+    return reading.result()
+
+
+def _seen(reading: asyncio.Task[AgentSyncData | None]) -> None:
+    """What it raised in the end is nobody's business any more; unseen it would be logged as lost."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 async def _is_known(context: SyncContext, agent_id: UUID) -> bool:

@@ -14,6 +14,7 @@ from robyn_server.core.principal import SYSTEM_OWNER
 from .catalogue import fetch_active_agent_by_id
 from .errors import AgentRejected, CatalogueAbsent
 from .memory_ledger import ledger_of
+from .misses import Misses
 from .options import DEFAULT_OPTIONS, AgentSyncOptions
 from .protocols import AssistantStorageProtocol, CataloguePool
 from .single import SyncContext, apply_and_note, failed, find_assistant
@@ -33,11 +34,13 @@ async def lazy_sync_agent(
     organizations: frozenset[UUID] | None = None,
     graphs: Collection[str] | None = None,
     options: AgentSyncOptions = DEFAULT_OPTIONS,
+    misses: Misses | None = None,
 ) -> str | None:
     """The id of the agent's assistant, or None when there is no such active agent in `organizations` (None: in any).
 
     Within `cache_ttl` the catalogue is not asked. `owner_id` asks; what is created belongs to the server, as every agent is shared
-    within its organisation. Raises CatalogueUnavailable, and AgentRejected when the agent's row cannot be served.
+    within its organisation. `misses`: what was unknown a moment ago is unknown, without a query. Raises CatalogueUnavailable, and
+    AgentRejected when the agent's row cannot be served.
     """
     identifier = agent_id if isinstance(agent_id, UUID) else find_uuid(agent_id)
     if identifier is None:
@@ -45,13 +48,18 @@ async def lazy_sync_agent(
     existing, _ = await find_assistant(storage.assistants, str(identifier), owner_id)
     if existing is not None and await _is_fresh(storage, existing, identifier, cache_ttl):
         return str(identifier) if _is_within(existing, organizations) else None
+    if misses is not None and misses.has(identifier, organizations):
+        return None
     context = SyncContext(pool, storage, owner_id, SYSTEM_OWNER, graphs, options)
     # callers of different organisations never share an answer
     key = (id(pool), id(storage), identifier, organizations)
-    return await _flights.share(key, lambda: _sync(context, identifier, organizations))
+    return await _flights.share(key, lambda: _sync(context, identifier, organizations, misses))
 
 
-async def _sync(context: SyncContext, agent_id: UUID, organizations: frozenset[UUID] | None) -> str | None:
+async def _sync(
+    context: SyncContext, agent_id: UUID, organizations: frozenset[UUID] | None, misses: Misses | None
+) -> str | None:
+    ticket = 0 if misses is None else misses.ticket()
     try:
         agent = await fetch_active_agent_by_id(context.pool, agent_id, organizations=organizations)
     except CatalogueAbsent:
@@ -63,6 +71,8 @@ async def _sync(context: SyncContext, agent_id: UUID, organizations: frozenset[U
         raise
     if agent is None:
         await _note_missing(context, agent_id, organizations)
+        if misses is not None:
+            misses.remember(agent_id, organizations, ticket)
         return None
     return (await apply_and_note(context, agent)).assistant_id
 

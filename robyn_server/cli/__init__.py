@@ -34,9 +34,9 @@ def _parse() -> None:
     commands(prog_name="agenthall")
 
 
-def run_process(name: str, **overrides: Any) -> Any:
-    """The body of `web`, `worker` or `migrate`, and what it returns; `overrides` are settings by field name."""
+def run_process(name: str, *arguments: Any, **overrides: Any) -> Any:
+    """The body of `web`, `worker`, `migrate` or `sync`, and what it returns; `overrides` are settings by field name."""
     from robyn_server.settings import load_settings
 
     app = import_module("robyn_server.app")
-    return getattr(app, f"run_{name}")(load_settings(**overrides))
+    return getattr(app, f"run_{name}")(load_settings(**overrides), *arguments)

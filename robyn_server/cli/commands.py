@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -90,6 +91,32 @@ def migrate(data_dir: DataDir = Path(".agenthall")) -> None:
     with _database(data_dir) as given:
         applied: list[str] = run_process("migrate", **given)
     typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
+
+
+@commands.command()
+def sync(
+    scope: Annotated[
+        str | None, typer.Option(help="`all` or org:<uuid>[,org:<uuid>]. Unset: AGENT_SYNC_SCOPE.")
+    ] = None,
+    agent: Annotated[UUID | None, typer.Option(metavar="ID", help="This agent only.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; nothing is written.")] = False,
+    data_dir: DataDir = Path(".agenthall"),
+) -> None:
+    """Bring assistants up to date with the catalogue, and show what changed; exit code 1 when an agent failed."""
+    from robyn_server.core.errors import Invalid, Misconfigured
+    from robyn_server.services.agent_sync import SyncRequest
+
+    from .sync import progress_bar, show
+
+    if scope is not None and agent is not None:
+        raise Misconfigured("--scope and --agent: name one of them")
+    try:
+        with _database(data_dir) as given, progress_bar() as bar:
+            report = run_process("sync", SyncRequest(scope, agent, dry_run), bar, **given)
+    except Invalid as error:
+        raise Misconfigured(error.detail) from None
+    show(report)
+    raise typer.Exit(1 if report.counters["failed"] else 0)
 
 
 @contextmanager

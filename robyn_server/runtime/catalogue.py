@@ -19,9 +19,8 @@ import structlog
 
 from robyn_server.agent_sync import (
     AgentSyncOptions,
+    Misses,
     lazy_sync_agent,
-    retire_absent_agents,
-    startup_agent_sync,
     sync_changed_agents,
 )
 from robyn_server.core.errors import AgenthallError
@@ -31,6 +30,7 @@ from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
 from .background import Periodic
 from .catalogue_feed import CatalogueFeed
+from .sync_passes import SyncPasses
 
 _RETRY_SECONDS = 1.0
 _FEED_SECONDS = 2.0
@@ -52,15 +52,20 @@ class Catalogue:
         *,
         dsn: str,
         every: float,
+        stale: timedelta = timedelta(hours=1),
     ) -> None:
         self.ttl = ttl
+        self.stale = stale
+        self.misses = Misses()
+        self.passes = SyncPasses(pool, storage, graph_ids, options)
         self._pool = pool
         self._storage = storage
         self._graph_ids = list(graph_ids)
         self._options = options
         self._passes = Periodic("agent sync", self._pass, every, retry=_RETRY_SECONDS)
-        self._feed = CatalogueFeed(dsn, self._apply, self._passes.wake)
+        self._feed = CatalogueFeed(dsn, self._apply, self._passes.wake, pool.expire_connections)
         self._starting: asyncio.Task[None] | None = None
+        self._heard: set[UUID] | None = None
         self.attempted = asyncio.Event()
         self.counters: dict[str, int] | None = None
         self.failure: str | None = None
@@ -87,12 +92,17 @@ class Catalogue:
             organizations=self._within_scope(organizations),
             graphs=self._graph_ids,
             options=self._options,
+            misses=self.misses,
         )
         return None if found is None else UUID(found)
 
+    @property
+    def is_feed_connected(self) -> bool:
+        return self._feed.connected
+
     def report(self) -> dict[str, Any]:
         """What readiness says of the sync."""
-        report: dict[str, Any] = {"scope": str(self._options.scope), "feed": self._feed.connected}
+        report: dict[str, Any] = {"scope": str(self._options.scope), "feed": self.is_feed_connected}
         if self.counters is not None:
             report |= self.counters
         if self.failure is not None:
@@ -114,24 +124,20 @@ class Catalogue:
         self._passes.start()
 
     async def _apply(self, agent_ids: set[UUID]) -> dict[str, int]:
+        self.misses.forget(agent_ids)
+        if self._heard is not None:
+            self._heard |= agent_ids
         return await sync_changed_agents(
             self._pool, self._storage, agent_ids=agent_ids, graphs=self._graph_ids, options=self._options
         )
 
     async def _pass(self) -> None:
         """Raises what went wrong, so that it is tried again."""
+        self.misses.forget_all()
+        self._heard = set()
         try:
             await self._storage.ensure_default_assistants(self._graph_ids)
-            counters = await startup_agent_sync(
-                self._pool,
-                self._storage,
-                scope=self._options.scope,
-                owner_id=SYSTEM_OWNER,
-                graphs=self._graph_ids,
-                options=self._options,
-            )
-            retired = await retire_absent_agents(self._pool, self._storage.retirement, self._options.scope)
-            self.counters, self.failure = counters | {"retired": retired}, None
+            self.counters, self.failure = await self.passes.run(self._options.scope), None
         except AgenthallError as error:
             self.failure = error.detail
             raise
@@ -140,4 +146,11 @@ class Catalogue:
             _log.exception("agent sync failed; it will be tried again")
             raise
         finally:
+            self._hear_again()
             self.attempted.set()
+
+    def _hear_again(self) -> None:
+        """A pass may have read an agent before an edit and written it afterwards: edits of its time are applied once more."""
+        heard, self._heard = self._heard, None
+        if heard:
+            self._feed.told(",".join(map(str, heard)))

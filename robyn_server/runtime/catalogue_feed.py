@@ -4,6 +4,7 @@ Rules
   1. The feed is a wake-up, never the truth: after each (re)connect, and every so often, the whole scope is compared.
   2. Every replica applies what it hears. That is idempotent; whoever comes second finds the work done.
   3. What could not be applied stays on the list and is tried again.
+  4. What broke the feed's connection may have broken those of the pool, too: they are made anew before anybody reads through them.
 """
 
 from __future__ import annotations
@@ -27,13 +28,22 @@ _log = structlog.get_logger(__name__)
 
 
 class CatalogueFeed:
-    """`apply` takes ids of agents; `reconcile` asks for a look at the whole scope, and does not wait for it."""
+    """`apply` takes ids of agents; `reconcile` asks for a look at the whole scope, and does not wait for it.
+
+    `renew` lets a pool's connections be made anew (`Pool.expire_connections`); called after the feed was lost, before `reconcile`.
+    """
 
     def __init__(
-        self, dsn: str, apply: Callable[[set[UUID]], Awaitable[object]], reconcile: Callable[[], None]
+        self,
+        dsn: str,
+        apply: Callable[[set[UUID]], Awaitable[object]],
+        reconcile: Callable[[], None],
+        renew: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._apply = apply
         self._reconcile = reconcile
+        self._renew = renew
+        self._renewing: asyncio.Task[None] | None = None
         self._waiting: set[UUID] = set()
         self._applies = Periodic("catalogue feed", self._work, _RETRY_SECONDS)
         self._listener = Listener(dsn, "agenthall catalogue feed", {CHANNEL: self.told}, self._connected)
@@ -50,13 +60,21 @@ class CatalogueFeed:
 
     async def stop(self) -> None:
         await self._listener.stop()
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing])
         await self._applies.stop()
 
     def _connected(self) -> None:
         """Whatever was said while nobody listened is found by looking; before the first time, somebody looks anyway."""
         if self.listening.is_set():
-            self._reconcile()
+            self._renewing = asyncio.create_task(self._look_again(), name="catalogue feed is back")
         self.listening.set()
+
+    async def _look_again(self) -> None:
+        if self._renew is not None:
+            await self._renew()
+        self._reconcile()
 
     def told(self, payload: str) -> None:
         """Takes a notification. What is neither an id nor `*` is nobody's agent."""

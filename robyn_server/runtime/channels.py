@@ -26,8 +26,10 @@ EVENTS = "agenthall_events"
 """Payload: ids of runs with new events, comma separated."""
 
 _IDS_PER_PAYLOAD = 200  # 37 bytes each; PostgreSQL takes less than 8,000
-_ANSWER_SECONDS = 5.0
-_ASK_SECONDS = 10.0
+_ANSWER_SECONDS = 3.0
+_ASK_SECONDS = 5.0
+"""A connection that is half open is noticed within the sum of both."""
+
 _log = structlog.get_logger(__name__)
 
 

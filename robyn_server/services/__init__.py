@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from .agent_sync import AgentSyncService
 from .assistants import AssistantService
 from .runs import RunService
 from .threads import ThreadService
@@ -17,5 +18,6 @@ class Services:
     assistants: AssistantService
     threads: ThreadService
     runs: RunService
+    agent_sync: AgentSyncService
     check_database: Callable[[], Awaitable[None]]
     """Raises Unavailable when the database does not answer."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 
 from robyn_server.core.catalogue import CATALOGUE_METADATA_KEYS
-from robyn_server.core.errors import Conflict, Forbidden, Invalid, NotFound
+from robyn_server.core.errors import CatalogueUnavailable, Conflict, Forbidden, Invalid, NotFound
 from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
@@ -16,6 +18,7 @@ from robyn_server.storage.assistants import (
     AssistantChange,
     AssistantFilter,
     Assistants,
+    FoundAssistant,
     LockedAssistant,
     NewAssistant,
     ResolvedAssistant,
@@ -26,6 +29,7 @@ from .configuration import checked, refuse_catalogue_keys
 
 _FROM_CATALOGUE = ("graph_id", "name", "description")
 _TAKEN = "Assistant {} already exists"
+F = TypeVar("F", FoundAssistant, ResolvedAssistant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +60,40 @@ class AssistantService:
 
     async def get(self, principal: Principal, assistant_id: UUID) -> str:
         """The assistant as JSON text. Raises NotFound."""
-        found = await self._assistants.find(principal, assistant_id, self._catalogue.ttl)
-        if found is not None and (found.is_fresh or not found.from_catalogue):
-            return found.body
-        if await sync_for(self._catalogue, principal, assistant_id) is not None:
-            found = await self._assistants.find(principal, assistant_id, self._catalogue.ttl)
-            if found is not None:
-                return found.body
-        raise NotFound("Not Found")
+        found = await self._current(principal, assistant_id, self._assistants.find)
+        if found is None:
+            raise NotFound("Not Found")
+        return found.body
 
     async def resolve(self, principal: Principal, name: str) -> ResolvedAssistant:
         """The assistant that a run names, by UUID or by its graph's name. Raises Invalid or NotFound."""
         assistant_id = find_uuid(name) or self._default(name)
-        found = await self._assistants.resolve(principal, assistant_id, self._catalogue.ttl)
+        found = await self._current(principal, assistant_id, self._assistants.resolve)
+        if found is None:
+            raise NotFound("Thread or assistant not found.")
+        return found
+
+    async def _current(
+        self,
+        principal: Principal,
+        assistant_id: UUID,
+        find: Callable[[Principal, UUID, timedelta], Awaitable[F | None]],
+    ) -> F | None:
+        """What `find` finds, after the catalogue was asked where that is due.
+
+        When it cannot be asked, what was synced within `stale` is served as it is; else raises CatalogueUnavailable.
+        """
+        found = await find(principal, assistant_id, self._catalogue.ttl)
         if found is not None and (found.is_fresh or not found.from_catalogue):
             return found
-        if await sync_for(self._catalogue, principal, assistant_id) is not None:
-            found = await self._assistants.resolve(principal, assistant_id, self._catalogue.ttl)
-            if found is not None:
-                return found
-        raise NotFound("Thread or assistant not found.")
+        try:
+            synced = await sync_for(self._catalogue, principal, assistant_id)
+        except CatalogueUnavailable:
+            stale = await find(principal, assistant_id, self._catalogue.stale)
+            if stale is None or not stale.is_fresh:
+                raise
+            return stale
+        return None if synced is None else await find(principal, assistant_id, self._catalogue.ttl)
 
     def _default(self, graph_id: str) -> UUID:
         if graph_id not in self._graphs.ids:
@@ -112,9 +130,9 @@ class AssistantService:
         agent_id = request.catalogue_agent
         if agent_id is None:
             return None
-        synced = await sync_for(self._catalogue, principal, agent_id)
-        if synced is not None:
-            return await self.get(principal, synced)
+        found = await self._current(principal, agent_id, self._assistants.find)
+        if found is not None and found.from_catalogue:
+            return found.body
         if (request.metadata or {}).get("supabase_agent_id") is not None:
             raise NotFound(f"Agent {agent_id} not found in the catalogue", field="metadata.supabase_agent_id")
         await self._keep_free(agent_id)

@@ -10,9 +10,10 @@ from robyn_server.core.principal import Principal
 
 
 class CatalogueGate(Protocol):
-    """`ttl` is how long a synced agent counts as fresh."""
+    """`ttl`: how long a synced agent counts as fresh. `stale`: how long it is served when the catalogue cannot be asked."""
 
     ttl: timedelta
+    stale: timedelta
 
     async def sync(self, agent_id: UUID, organizations: frozenset[UUID] | None) -> UUID | None:
         """Makes the agent's assistant equal to the catalogue and returns its id; None when there is no such active agent for
@@ -23,6 +24,7 @@ class NoCatalogue:
     """For a server without a catalogue: no id is an agent's."""
 
     ttl = timedelta(0)
+    stale = timedelta(0)
 
     async def sync(self, agent_id: UUID, organizations: frozenset[UUID] | None) -> UUID | None:  # noqa: ARG002
         return None

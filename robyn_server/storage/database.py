@@ -21,6 +21,9 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolC
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
+RELEASE_SECONDS = 2.0
+
+
 class Role(StrEnum):
     APP = "agenthall_app"
     SYSTEM = "agenthall_system"
@@ -33,6 +36,14 @@ class _PooledConnection(asyncpg.Connection):
         return ""
 
 
+class _Pool(asyncpg.Pool):
+    """A connection that does not come back within RELEASE_SECONDS is dropped: asyncpg would wait for the longest query there may be,
+    a minute, for a peer that has silently gone."""
+
+    async def release(self, connection: Any, *, timeout: float | None = None) -> None:
+        await super().release(connection, timeout=RELEASE_SECONDS if timeout is None else timeout)
+
+
 async def open_pool(
     dsn: str, role: Role | None, *, size: int, name: str, timeout: float = 10.0, eager: bool = True
 ) -> Pool:
@@ -42,15 +53,21 @@ async def open_pool(
     if role is not None:
         settings["role"] = role.value
     async with translated():
-        return await asyncpg.create_pool(
+        pool: Pool = _Pool(
             dsn,
             min_size=1 if eager else 0,
             max_size=size,
+            max_queries=50_000,
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            connection_class=_PooledConnection,
+            record_class=asyncpg.Record,
             command_timeout=60,
             timeout=timeout,
-            connection_class=_PooledConnection,
             server_settings=settings,
         )
+        await pool
+        return pool
 
 
 async def open_connection(dsn: str, role: Role | None, *, name: str, timeout: float = 10.0) -> asyncpg.Connection[Any]:

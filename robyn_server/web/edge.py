@@ -108,7 +108,7 @@ class Edge:
         self.in_flight += 1
         request_id = _request_id(raw.headers)
         try:
-            reply = self._opened(raw, await self._answer(raw, request_id))
+            reply = await self._answer(raw, request_id)
         except AgenthallError as error:
             reply = problem(error, request_id)
         except Exception:
@@ -123,7 +123,7 @@ class Edge:
             self._record(Entry(time.time(), raw.method, raw.path, reply.status, took, request_id))
         return self._dressed(reply, raw, request_id)
 
-    async def _answer(self, raw: RawRequest, request_id: str) -> Response | Stream:
+    async def _answer(self, raw: RawRequest, request_id: str) -> Reply:
         if self.draining and raw.path != LIVENESS:
             raise Unavailable("The server is stopping; try again.", code="draining")
         if raw.method == "OPTIONS":
@@ -136,9 +136,16 @@ class Edge:
         principal = ANONYMOUS if route.public else await self._principal(raw.headers)
         query = Query.from_raw(raw.query) if raw.query else EMPTY_QUERY
         request = Request(raw.method, raw.path, path_params, query, raw.headers, body, principal, request_id)
-        if route.body is None:
-            return await route.handler(self._services, request)
-        return await route.handler(self._services, request, parse_body(route.body, body))
+        given = () if route.body is None else (parse_body(route.body, body),)
+        if not route.streams:
+            return self._whole(await route.handler(self._services, request, *given))
+        with self.streams.promised():
+            return self._opened(raw, await route.handler(self._services, request, *given))
+
+    def _whole(self, answer: Response | Stream) -> Response:
+        if isinstance(answer, Stream):
+            raise TypeError("a route that answers with a Stream says so: streams=True")
+        return answer
 
     async def _principal(self, headers: Mapping[str, str]) -> Principal:
         principal = self._identify(headers)

@@ -171,7 +171,7 @@ class Lifecycle:
         finished = await _until(lambda: not edge.in_flight and not edge.streams.open, self._drain_seconds)
         if not finished:
             log.warning("web.drain_cut", in_flight=edge.in_flight, streams=edge.streams.open)
-        edge.streams.end_all()
+        edge.streams.cut_all()
         await _until(lambda: not edge.streams.producing, LAST_WORDS_SECONDS)
         await asyncio.sleep(FLUSH_SECONDS)
 

@@ -32,6 +32,8 @@ class Route:
     success: int = 200
     public: bool = False
     unbuilt: bool = False
+    streams: bool = False
+    """Its answer is a Stream: there must be room for one before the handler is called."""
     media_type: str = JSON
     parameters: tuple[str, ...] = field(init=False)
 
@@ -62,7 +64,7 @@ class RouteTable(Sequence[Route]):
         return iter(self._routes)
 
     def add(self, method: str, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
-        """Options are those of `Route`: body, success, public, media_type."""
+        """Options are those of `Route`: body, success, public, streams, media_type."""
 
         def register(handler: H) -> H:
             self._routes.append(Route(method, path, handler, summary, self._tag, **options))

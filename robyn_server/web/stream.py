@@ -21,7 +21,7 @@ import contextlib
 import math
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -196,6 +196,7 @@ class _Open:
         self.sink = sink
         self.channel = channel
         self.task: asyncio.Task[None] | None = None
+        self.is_cut = False
 
     def stop(self, reason: End) -> None:
         """End the producer; its `finally` runs on the loop."""
@@ -221,6 +222,7 @@ class Streams:
         self._heartbeat_seconds = heartbeat_seconds
         self._buffer_bytes = buffer_bytes
         self._stall_seconds = stall_seconds
+        self._promised = 0
         self._open: set[_Open] = set()
         self._producing: set[_Open] = set()
 
@@ -234,11 +236,21 @@ class Streams:
         """Producers that have not returned yet, with or without a client."""
         return len(self._producing)
 
-    def start(self, stream: Stream) -> EventStream:
-        """Begin to produce `stream`. Raises Unavailable when as many are open as the limit allows."""
-        if len(self._open) >= self.limit:
+    @contextlib.contextmanager
+    def promised(self) -> Iterator[None]:
+        """Room for a stream that the block starts, or not. Raises Unavailable when as many are open as the limit allows:
+        before a request has done anything, for whoever is refused tries again."""
+        if len(self._open) + self._promised >= self.limit:
             self.refused += 1
             raise Unavailable("Too many open streams; try again later.", code="too_many_streams")
+        self._promised += 1
+        try:
+            yield
+        finally:
+            self._promised -= 1
+
+    def start(self, stream: Stream) -> EventStream:
+        """Begin to produce `stream`, for which room was promised."""
         loop = asyncio.get_running_loop()
         channel = Channel(loop)
         opened = _Open(stream, QueueSink(channel, self._buffer_bytes, self._stall_seconds), channel)
@@ -258,7 +270,8 @@ class Streams:
             log.exception("stream.failed")
         finally:
             self._producing.discard(opened)
-            opened.channel.finish()
+            if not opened.is_cut:
+                opened.channel.finish()
 
     def _closed(self, opened: _Open) -> None:
         """The iterator is gone: it was read to its end, or the client went away. Called once or twice."""
@@ -280,6 +293,9 @@ class Streams:
             if opened.stream.resumable:
                 opened.stop(End.DRAINING)
 
-    def end_all(self) -> None:
+    def cut_all(self) -> None:
+        """For a server that exits: bodies that are not whole must not look as if they were. They are left open, and break with
+        the connection: then clients know, and come back."""
         for opened in list(self._producing):
+            opened.is_cut = True
             opened.stop(End.DRAINING)

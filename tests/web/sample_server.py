@@ -74,7 +74,7 @@ async def state(services: Services, _request: Request) -> Response:
     return json_response({"ends": services.ends, "slow_started": services.slow_started})
 
 
-@routes.get("/count/{items}", summary="Events, then the end")
+@routes.get("/count/{items}", summary="Events, then the end", streams=True)
 async def count(_services: Services, request: Request) -> Stream:
     items = int(request.path_params["items"])
 
@@ -85,7 +85,7 @@ async def count(_services: Services, request: Request) -> Stream:
     return Stream(produce, headers=(("x-run", "1"),))
 
 
-@routes.get("/idle", summary="One event, then silence; holds one of three places of a pool")
+@routes.get("/idle", summary="One event, then silence; holds one of three places of a pool", streams=True)
 async def idle(services: Services, request: Request) -> Stream:
     pooled = request.query.boolean("pooled")
     resumable = request.query.boolean("resumable")
@@ -110,7 +110,7 @@ async def _idle(services: Services, sink: Sink) -> None:
         services.ends.append(str(sink.end))
 
 
-@routes.get("/flood", summary="More than any reader wants")
+@routes.get("/flood", summary="More than any reader wants", streams=True)
 async def flood(services: Services, _request: Request) -> Stream:
     async def produce(sink: Sink) -> None:
         try:
@@ -122,7 +122,7 @@ async def flood(services: Services, _request: Request) -> Stream:
     return Stream(produce)
 
 
-@routes.post("/wait", summary="JSON after a silence")
+@routes.post("/wait", summary="JSON after a silence", streams=True)
 async def wait(_services: Services, request: Request) -> Stream:
     seconds = float(request.query.get("seconds", "1") or 1)
 
@@ -133,7 +133,7 @@ async def wait(_services: Services, request: Request) -> Stream:
     return Stream(produce, media_type=JSON, heartbeat=sse.WAIT_HEARTBEAT)
 
 
-@routes.get("/failing", summary="A stream whose producer has a bug")
+@routes.get("/failing", summary="A stream whose producer has a bug", streams=True)
 async def failing(_services: Services, _request: Request) -> Stream:
     async def produce(sink: Sink) -> None:
         await sink.put(sse.frame("first", {}))

@@ -33,7 +33,7 @@ async def delete(services: list[str], request: Request) -> Response:
     return empty()
 
 
-@routes.get("/events", summary="Events")
+@routes.get("/events", summary="Events", streams=True)
 async def events(_services: object, _request: Request) -> Stream:
     async def produce(sink: Sink) -> None:
         await sink.put(b"a")

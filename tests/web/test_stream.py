@@ -89,12 +89,14 @@ async def test_a_dropped_iterator_cancels_the_producer_on_the_loop() -> None:
 
 
 async def test_a_stream_over_the_limit_is_refused_and_counted() -> None:
-    streams = Streams(1, 5)
-    stream = streams.start(forever([]))
-    with pytest.raises(Unavailable, match="Too many open streams"):
-        streams.start(forever([]))
+    streams = Streams(2, 5)
+    with streams.promised():
+        stream = streams.start(forever([]))
+    with streams.promised(), pytest.raises(Unavailable, match="Too many open streams"), streams.promised():
+        raise AssertionError("room for two is promised to one and taken by another")
     assert streams.refused == 1
-    del stream
+    with streams.promised():
+        del stream
 
 
 async def test_a_producer_waits_for_a_slow_reader() -> None:
@@ -145,9 +147,12 @@ async def test_a_drain_ends_resumable_streams_and_takes_their_last_words() -> No
     streams.end_resumable()
     assert await pulled(resumable) == b"bye"
     assert ends == []
-    streams.end_all()
-    assert await pulled(other) == b"first"
+    streams.cut_all()
+    assert next(other) == b"first"
+    while not ends:
+        await asyncio.sleep(0)
     assert ends == [End.DRAINING]
+    assert not await asyncio.to_thread(next, other), "a body that is cut never looks whole"
 
 
 async def test_a_failing_producer_ends_its_stream() -> None:

@@ -96,33 +96,6 @@ select r.run_id from agenthall.runs r where r.thread_id = any ($1::uuid[]) and r
 -- name: delete_threads
 delete from agenthall.threads t where t.thread_id = any ($1::uuid[])
 
--- name: sync_get
--- Storage for agent sync: works as agenthall_system, and sees what the owner who asks may see, and what the server owns.
-select a.assistant_id::text, a.graph_id, a.name, a.description, a.config::text as config, a.context::text as context,
-       a.metadata::text as metadata, a.version, a.owner_id, a.organization_id, a.visibility
-  from agenthall.assistants a
- where a.assistant_id = $1 and a.owner_id in ('system', $2)
-
--- name: sync_insert
-insert into agenthall.assistants
-  (assistant_id, graph_id, name, description, config, context, metadata, owner_id, organization_id, visibility, catalogue_hash)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-on conflict (assistant_id) do nothing
-returning assistant_id
-
--- name: sync_update
--- The catalogue's keys replace their like; what members of the organisation added stays. $10: the catalogue's keys of `configurable`.
-update agenthall.assistants a
-   set version = (select max(v.version) from agenthall.assistant_versions v where v.assistant_id = a.assistant_id) + 1,
-       graph_id = $2, name = $3, description = $4,
-       config = (a.config || ($5::jsonb - 'configurable')) || jsonb_build_object('configurable',
-         (coalesce(a.config -> 'configurable', '{}') - $10::text[]) || coalesce($5::jsonb -> 'configurable', '{}')),
-       context = (a.context - $10::text[]) || $6::jsonb,
-       metadata = (a.metadata - 'supabase_organization_id') || $7::jsonb,
-       organization_id = $9, catalogue_hash = $11, updated_at = clock_timestamp()
- where a.assistant_id = $1 and a.owner_id in ('system', $8) and a.catalogue_hash is distinct from $11
-returning a.assistant_id
-
 -- name: ensure_default
 insert into agenthall.assistants (assistant_id, graph_id, name, metadata, owner_id, visibility)
 values ($1, $2, $2, '{"created_by": "system"}', 'system', 'everyone')

@@ -45,6 +45,7 @@ async def create_stateless(services: Services, request: Request, body: RunCreate
     body=RunCreateStateful,
     summary="Create a run and stream it",
     media_type=_EVENT_STREAM,
+    streams=True,
 )
 async def create_stream(services: Services, request: Request, body: RunCreateStateful) -> Stream:
     wanted = body.request()
@@ -57,6 +58,7 @@ async def create_stream(services: Services, request: Request, body: RunCreateSta
     body=RunCreateStateless,
     summary="Create a run without a thread and stream it",
     media_type=_EVENT_STREAM,
+    streams=True,
 )
 async def create_stream_stateless(services: Services, request: Request, body: RunCreateStateless) -> Stream:
     wanted = body.request()
@@ -64,14 +66,21 @@ async def create_stream_stateless(services: Services, request: Request, body: Ru
     return _new_stream(services, request, run, wanted, f"/runs/{run.run_id}")
 
 
-@routes.post("/threads/{thread_id}/runs/wait", body=RunCreateStateful, summary="Create a run and wait for its result")
+@routes.post(
+    "/threads/{thread_id}/runs/wait",
+    body=RunCreateStateful,
+    summary="Create a run and wait for its result",
+    streams=True,
+)
 async def create_wait(services: Services, request: Request, body: RunCreateStateful) -> Stream:
     wanted = body.request()
     run = await services.runs.start(request.principal, _thread_id(request), wanted)
     return _new_wait(services, request, run, wanted)
 
 
-@routes.post("/runs/wait", body=RunCreateStateless, summary="Create a run without a thread and wait for its result")
+@routes.post(
+    "/runs/wait", body=RunCreateStateless, summary="Create a run without a thread and wait for its result", streams=True
+)
 async def create_wait_stateless(services: Services, request: Request, body: RunCreateStateless) -> Stream:
     wanted = body.request()
     run = await services.runs.start(request.principal, None, wanted)
@@ -96,7 +105,7 @@ async def get(services: Services, request: Request) -> Response:
     return json_response(await services.runs.get(request.principal, _thread_id(request), _run_id(request)))
 
 
-@routes.get("/threads/{thread_id}/runs/{run_id}/join", summary="Wait for a run's result")
+@routes.get("/threads/{thread_id}/runs/{run_id}/join", summary="Wait for a run's result", streams=True)
 async def join(services: Services, request: Request) -> Response | Stream:
     thread_id, run_id = _thread_id(request), _run_id(request)
     location = f"/threads/{thread_id}/runs/{run_id}"
@@ -113,17 +122,21 @@ async def join(services: Services, request: Request) -> Response | Stream:
     return _waiting(lambda: services.runs.join(request.principal, run), location, cancel)
 
 
-@routes.get("/threads/{thread_id}/runs/{run_id}/stream", summary="Join a run's stream", media_type=_EVENT_STREAM)
+@routes.get(
+    "/threads/{thread_id}/runs/{run_id}/stream", summary="Join a run's stream", media_type=_EVENT_STREAM, streams=True
+)
 async def join_stream(services: Services, request: Request) -> Stream:
     return await _joined_stream(services, request, _thread_id(request), _run_id(request))
 
 
-@routes.get("/runs/{run_id}/stream", summary="Join the stream of a run without a thread", media_type=_EVENT_STREAM)
+@routes.get(
+    "/runs/{run_id}/stream", summary="Join the stream of a run without a thread", media_type=_EVENT_STREAM, streams=True
+)
 async def join_stream_stateless(services: Services, request: Request) -> Stream:
     return await _joined_stream(services, request, None, _run_id(request))
 
 
-@routes.post("/threads/{thread_id}/runs/{run_id}/cancel", summary="Cancel a run", success=202)
+@routes.post("/threads/{thread_id}/runs/{run_id}/cancel", summary="Cancel a run", success=202, streams=True)
 async def cancel(services: Services, request: Request) -> Response | Stream:
     thread_id, run_id = _thread_id(request), _run_id(request)
     action = request.query.get("action") or "interrupt"
@@ -143,7 +156,7 @@ def _new_stream(services: Services, request: Request, run: StartedRun, wanted: R
         await _send_events(services, sink, run.run_id, 0, None, run.resumable)
 
     cancel = _canceller(services, request, run.thread_id, run.run_id, wanted.on_disconnect == "cancel")
-    return _event_stream(produce, location, cancel)
+    return _event_stream(produce, location, cancel, run.resumable)
 
 
 def _new_wait(services: Services, request: Request, run: StartedRun, wanted: RunRequest) -> Stream:
@@ -157,7 +170,7 @@ async def _joined_stream(services: Services, request: Request, thread_id: UUID |
     try:
         run = await services.runs.find(request.principal, thread_id, run_id)
     except NotFound:  # as in join
-        return _event_stream(_say_not_found, location, None)
+        return _event_stream(_say_not_found, location, None, resumable=False)
     after = await _place(services, request.headers.get("last-event-id"), run.resumable, run_id)
 
     async def produce(sink: Sink) -> None:
@@ -169,7 +182,7 @@ async def _joined_stream(services: Services, request: Request, thread_id: UUID |
             await _send_events(services, sink, run_id, max(after, 0), modes, run.resumable)
 
     cancel = _canceller(services, request, run.thread_id, run_id, request.query.boolean("cancel_on_disconnect"))
-    return _event_stream(produce, location, cancel)
+    return _event_stream(produce, location, cancel, run.resumable)
 
 
 async def _place(services: Services, last_event_id: str | None, resumable: bool, run_id: UUID) -> int | None:
@@ -261,9 +274,9 @@ def _guarded(produce: Produce, cancel: Cancel) -> Produce:
     return guarded
 
 
-def _event_stream(produce: Produce, location: str, cancel: Cancel) -> Stream:
+def _event_stream(produce: Produce, location: str, cancel: Cancel, resumable: bool) -> Stream:
     headers: Headers = (*_SSE_HEADERS, ("location", f"{location}/stream"), ("content-location", location))
-    return Stream(_guarded(produce, cancel), headers=headers, resumable=True)
+    return Stream(_guarded(produce, cancel), headers=headers, resumable=resumable)
 
 
 def _waiting(result: Callable[[], Awaitable[bytes]], location: str, cancel: Cancel) -> Stream:
@@ -275,7 +288,6 @@ def _waiting(result: Callable[[], Awaitable[bytes]], location: str, cancel: Canc
         media_type="application/json",
         headers=_waiting_headers(location),
         heartbeat=WAIT_HEARTBEAT,
-        resumable=True,
     )
 
 

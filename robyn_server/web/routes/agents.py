@@ -1,0 +1,31 @@
+"""/agents/sync: for administrators."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from robyn_server.core.ids import parse_uuid
+from robyn_server.services import Services
+from robyn_server.web.http import Request, Response, json_response
+from robyn_server.web.routing import RouteTable
+from robyn_server.web.schemas.agents import AgentSyncBody, rendered
+
+routes = RouteTable(tag="Agents")
+
+_FAILURES, _MOST_FAILURES = 100, 1000
+
+
+@routes.get("/agents/sync", summary="How agent sync stands: last passes, failures (`limit`, `after`), contract")
+async def status(services: Services, request: Request) -> Response:
+    limit = request.query.integer("limit", _FAILURES, 1, _MOST_FAILURES) or _FAILURES
+    return json_response(await services.agent_sync.status(request.principal, after=_after(request), limit=limit))
+
+
+@routes.post("/agents/sync", body=AgentSyncBody, summary="Sync a scope or an agent now, or see what that would change")
+async def sync(services: Services, request: Request, body: AgentSyncBody) -> Response:
+    return json_response(rendered(await services.agent_sync.sync(request.principal, body.request())))
+
+
+def _after(request: Request) -> UUID | None:
+    text = request.query.get("after")
+    return parse_uuid(text, "after") if text else None
