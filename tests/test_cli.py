@@ -205,3 +205,20 @@ def test_a_database_older_than_15_is_refused() -> None:
 
 async def test_a_notification_comes_back(dsn: str) -> None:
     await doctor.check_notify(dsn)
+
+
+def test_psql_reaches_the_database_that_database_url_names_and_shows_no_password(postgres: str) -> None:
+    """The password travels in the environment: arguments can be read by everybody."""
+    command = [sys.executable, "-m", "robyn_server", "psql", "-c", "select 6 * 7 as answer", "-tA"]
+    answer = subprocess.run(
+        command, check=False, env={**os.environ, "DATABASE_URL": postgres}, capture_output=True, text=True, timeout=60
+    )
+    assert (answer.returncode, answer.stdout.strip()) == (0, "42"), answer.stderr
+
+
+def test_psql_without_a_server_says_what_to_start(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    command = [sys.executable, "-m", "robyn_server", "psql", "--data-dir", str(tmp_path)]
+    answer = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 2
+    assert "agenthall serve" in answer.stderr

@@ -137,6 +137,14 @@ def _database(data_dir: Path) -> Iterator[dict[str, str]]:
         database.stop()
 
 
+@commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql(context: typer.Context, data_dir: DataDir = Path(".agenthall")) -> None:
+    """Open psql on the server's database; further arguments are psql's (-c "select …")."""
+    from robyn_server.runtime.psql import run_psql
+
+    run_psql(data_dir, context.args)
+
+
 catalogue = typer.Typer(help="The product tables that define agents.", no_args_is_help=True)
 commands.add_typer(catalogue, name="catalogue")
 

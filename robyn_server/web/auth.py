@@ -20,6 +20,7 @@ Authenticate = Callable[[Mapping[str, str]], Principal | Awaitable[Principal]]
 ORGANIZATION_HEADER = "x-organization-id"
 ALGORITHMS = ["HS256"]
 _USER_EDITABLE = "user_metadata"
+LONGEST_SUBJECT = 255
 _RESERVED = frozenset({SYSTEM_OWNER, LOCAL.identity})
 """Names of our own: a token that claims one would own the server's rows."""
 
@@ -95,6 +96,8 @@ def _identity(claims: Mapping[str, Any]) -> str:
     subject = claims["sub"]
     if not isinstance(subject, str) or not subject.strip() or subject in _RESERVED:
         raise _malformed("sub", "must name a user")
+    if len(subject) > LONGEST_SUBJECT or not subject.isprintable():
+        raise _malformed("sub", f"must be at most {LONGEST_SUBJECT} printable characters")
     return subject
 
 

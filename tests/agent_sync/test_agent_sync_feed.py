@@ -24,8 +24,14 @@ class Ear:
         self._said: asyncio.Queue[str] = asyncio.Queue()
 
     async def open(self) -> Ear:
-        await self._connection.add_listener(CHANNEL, lambda *heard: self._said.put_nowait(str(heard[-1])))
+        await self._connection.add_listener(CHANNEL, self._hear)
         return self
+
+    async def close(self) -> None:
+        await self._connection.remove_listener(CHANNEL, self._hear)
+
+    def _hear(self, *heard: object) -> None:
+        self._said.put_nowait(str(heard[-1]))
 
     async def heard(self) -> set[str]:
         await self._pool.execute(f"select pg_notify('{CHANNEL}', '{END}')")  # notifications keep their order
@@ -47,7 +53,9 @@ async def installed(postgres: str) -> AsyncIterator[asyncpg.Pool]:
 @pytest.fixture
 async def ear(installed: asyncpg.Pool) -> AsyncIterator[Ear]:
     async with installed.acquire() as connection:
-        yield await Ear(connection, installed).open()
+        ear = await Ear(connection, installed).open()
+        yield ear
+        await ear.close()
 
 
 @pytest.fixture

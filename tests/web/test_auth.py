@@ -132,3 +132,9 @@ def test_the_organization_header_names_one_of_the_users_own(
     else:
         acting_for: UUID | None = ORGANIZATION if organization else None
         assert principal(headers).acting_for == acting_for
+
+
+@pytest.mark.parametrize("subject", ["x" * 256, "a\nb", "\x00"])
+def test_a_subject_that_cannot_be_stored_is_refused(subject: str) -> None:
+    with pytest.raises(Unauthenticated, match="sub"):
+        principal(bearer(sub=subject))
