@@ -38,7 +38,7 @@ async def _measure(server: LiveServer, seconds: float, *, pinned: bool) -> list[
     edge = request("GET", "/livez")
     assistant = request("GET", f"/assistants/{default_assistant_id('echo')}")
     wait = request("POST", "/runs/wait", orjson.dumps({"assistant_id": "echo", "input": {"text": "hello"}}))
-    await measure(server.port, wait, 1, 1.0)  # everything is imported and connected
+    await measure(server.port, wait, 1, 4.0)  # everything is imported and connected
     rows = []
     for clients in CLIENTS:
         base = await measure(server.port, edge, clients, seconds)
