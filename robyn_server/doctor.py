@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from .agent_sync import parse_agent_sync_scope, probe_catalogue
 from .core.dsn import normalise_dsn, without_password
 from .core.errors import AgenthallError, Misconfigured, Unavailable
 from .runtime.data_directory import DataDirectory
@@ -159,6 +160,10 @@ def _check(name: str, look: Callable[[], str]) -> Check:
 
 def _settings(host: str, port: int) -> str:
     settings = load_settings(host=host, port=port)
+    try:
+        parse_agent_sync_scope(settings.agent_sync_scope)
+    except ValueError as error:
+        raise Misconfigured(f"AGENT_SYNC_SCOPE: {error}", field="AGENT_SYNC_SCOPE") from None
     return f"AUTH_MODE={settings.auth_mode}, AGENT_SYNC_SCOPE={settings.agent_sync_scope}"
 
 
@@ -177,7 +182,7 @@ def _is_ours(host: str, port: int) -> bool:
     import httpx  # here: whoever only checks a database does not pay for it
 
     try:
-        answer = httpx.get(f"http://{f'[{host}]' if ':' in host else host}:{port}/ok", timeout=2, trust_env=False)
+        answer = httpx.get(f"http://{f'[{host}]' if ':' in host else host}:{port}/livez", timeout=2, trust_env=False)
         return bool(answer.json() == {"ok": True})
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return False
@@ -230,6 +235,7 @@ def _database(dsn: str, direct: str) -> Iterator[Check]:
     yield Check("schemas", facts.may_create_schemas, _may(facts.role, "create schemas", facts.may_create_schemas))
     yield Check("roles", facts.may_create_roles, _may(facts.role, "create roles", facts.may_create_roles))
     yield _check("notify", lambda: _notify(direct))
+    yield _check("catalogue", lambda: asyncio.run(_catalogue(dsn)))
 
 
 def _may(role: str, what: str, allowed: bool) -> str:
@@ -239,6 +245,21 @@ def _may(role: str, what: str, allowed: bool) -> str:
 def _notify(dsn: str) -> str:
     asyncio.run(check_notify(dsn))
     return "LISTEN and NOTIFY work"
+
+
+async def _catalogue(dsn: str) -> str:
+    """What agent sync would find, column by column. Raises CatalogueUnavailable naming what is missing."""
+    url = os.environ.get("CATALOGUE_DATABASE_URL")
+    connection = await _connect(normalise_dsn(url) if url else dsn)
+    try:
+        contract = await probe_catalogue(connection)
+    finally:
+        await connection.close()
+    if contract.is_absent and os.environ.get("AGENT_SYNC_SCOPE", "none").strip().lower() in {"", "none"}:
+        return "there is none, and no AGENT_SYNC_SCOPE asks for one"
+    contract.ensure_usable()
+    absent = f"; absent optional columns: {', '.join(contract.absent_columns)}" if contract.absent_columns else ""
+    return f"its tables and columns can be read{absent}"
 
 
 def table(checks: list[Check]) -> str:

@@ -130,7 +130,9 @@ def test_doctor_finds_a_healthy_database_fit(dsn: str) -> None:
     said = agenthall("doctor", "--port", "0", DATABASE_URL=dsn)
     assert said.returncode == 0, said.stdout + said.stderr
     names = [line.split()[:2] for line in said.stdout.splitlines()]
-    assert names == [["ok", name] for name in ("settings", "port", "database", "schemas", "roles", "notify")]
+    assert names == [
+        ["ok", name] for name in ("settings", "port", "database", "schemas", "roles", "notify", "catalogue")
+    ]
     assert "secret" not in said.stdout
 
 
@@ -164,6 +166,18 @@ def test_doctor_names_wrong_settings() -> None:
     assert said.returncode == 1
     assert "FAIL  settings" in said.stdout
     assert "AUTH_JWT_SECRET" in said.stdout
+
+
+def test_doctor_names_a_scope_that_is_none() -> None:
+    said = agenthall("doctor", "--port", "0", AGENT_SYNC_SCOPE="org:xx")
+    assert (said.returncode, "AGENT_SYNC_SCOPE: 'org:xx'" in said.stdout) == (1, True)
+
+
+def test_doctor_names_what_the_catalogue_lacks(dsn: str) -> None:
+    said = agenthall("doctor", "--port", "0", DATABASE_URL=dsn, AGENT_SYNC_SCOPE="all")
+    assert said.returncode == 1
+    assert "FAIL  catalogue" in said.stdout
+    assert "table public.ai_models is missing" in said.stdout
 
 
 async def test_check_database_tells_what_the_server_needs_to_know(dsn: str) -> None:
