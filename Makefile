@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
 export UV_PYTHON_DOWNLOADS := never
+# The tests start some hundreds of processes, each of which would compile the server anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN   := $(VENV)/bin
 UV    := VIRTUAL_ENV=$(VENV) $(BIN)/uv
@@ -27,8 +29,8 @@ $(VENV)/.ready: requirements.lock bootstrap.lock pyproject.toml
 serve: setup ## start everything: database, web, worker, demo (ARGS="--port 2024")
 	@exec $(BIN)/agenthall serve $(ARGS)
 
-test: setup ## run the tests (ARGS="-k name")
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## run the tests (ARGS="-k name"; one process for a debugger: ARGS="-n 0 -x --pdb")
+	$(BIN)/python -m pytest -n auto --max-worker-restart 2 --no-loadscope-reorder $(ARGS)
 
 check: lint test ## format, lint, types, import directions, docs in step with code, tests
 

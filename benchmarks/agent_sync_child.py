@@ -17,8 +17,9 @@ import orjson
 import structlog
 
 from robyn_server.agent_sync import AgentSyncScope, startup_agent_sync
-from robyn_server.agent_sync.catalogue import _page
+from robyn_server.agent_sync.catalogue import page_of_agents
 from robyn_server.agent_sync.contract import EXPECTED
+from robyn_server.agent_sync.source import STANDARD
 from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
@@ -41,7 +42,7 @@ async def read(dsn: str) -> Any:
     """The catalogue once, page by page, and nothing done with it: no parsing, no objects but the driver's."""
     async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as catalogue:
         began, rows, after = time.perf_counter(), 0, None
-        while page := await _page(catalogue, ALL, after, PAGE)(EXPECTED):
+        while page := await page_of_agents(catalogue, STANDARD, ALL, after, PAGE)(EXPECTED):
             rows, after = rows + len(page), page[-1]["agent_id"]
         return time.perf_counter() - began, {"total": rows}
 

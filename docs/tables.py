@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from robyn_server.core import errors
+from robyn_server.metrics import every_metric
+from robyn_server.metrics.instruments import Metric
 from robyn_server.settings import Settings
 from robyn_server.web.problems import TABLE
 from robyn_server.web.routes import all_routes
 from robyn_server.web.routes.system import system_routes
 from robyn_server.web.routing import Route
 
+_MANY_WORDS = 12
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -35,6 +38,23 @@ def endpoints(*, built: bool) -> str:
     """A table of what is offered, or of what answers 501."""
     rows = [(f"`{r.method} {r.path}`", r.summary) for r in _routes() if r.unbuilt is not built]
     return _table(("endpoint", "what it does"), rows)
+
+
+def metrics() -> str:
+    rows = [
+        (f"`{metric.name}{'_total' if metric.kind == 'counter' else ''}`", metric.kind, _labels(metric), metric.meaning)
+        for metric in every_metric()
+    ]
+    return _table(("metric", "kind", "labels", "meaning"), rows)
+
+
+def _labels(metric: Metric) -> str:
+    return "; ".join(f"`{label}`: {_words(list(words))}" for label, words in metric.labels.items())
+
+
+def _words(words: list[str]) -> str:
+    """A long vocabulary is one that other tables have: statuses, paths of routes."""
+    return ", ".join(words) if len(words) <= _MANY_WORDS else f"{words[0]} … {words[-1]}"
 
 
 def settings() -> str:

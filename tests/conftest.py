@@ -12,17 +12,36 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from databases import fresh_database, make_template, postgres_server
 from live_server import LiveServer, live_server
+from spread import (
+    pytest_collection_modifyitems,
+    pytest_configure_node,
+    pytest_unconfigure,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+    told,
+)
+
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_configure_node",
+    "pytest_unconfigure",
+    "pytest_xdist_auto_num_workers",
+    "pytest_xdist_make_scheduler",
+]
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
+def postgres(pytestconfig: pytest.Config) -> Iterator[str]:
+    if url := told(pytestconfig, "postgres"):
+        yield url
+        return
     with postgres_server() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-async def template(postgres: str) -> str:
-    return await make_template(postgres)
+async def template(postgres: str, pytestconfig: pytest.Config) -> str:
+    return told(pytestconfig, "template") or await make_template(postgres)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def postgres_server() -> Iterator[str]:
         yield url
         return
     folder = Path(tempfile.mkdtemp(prefix="agenthall-test-"))
-    postgres = EmbeddedPostgres(folder, options={"max_connections": "200", "fsync": "off"})
+    postgres = EmbeddedPostgres(folder, options={"max_connections": "400", "fsync": "off"})
     try:
         yield postgres.start()
     finally:
@@ -50,6 +50,17 @@ async def make_template(url: str) -> str:
     await migrate(in_database(url, name), packaged("migrations"))
     await set_up(in_database(url, name))
     return name
+
+
+@contextlib.asynccontextmanager
+async def prepared_database(url: str, template: str, *scripts: str) -> AsyncIterator[str]:
+    """As fresh_database, after these scripts of SQL."""
+    async with fresh_database(url, template) as made:
+        connection = await asyncpg.connect(made)
+        for script in scripts:
+            await connection.execute(script)
+        await connection.close()
+        yield made
 
 
 @contextlib.asynccontextmanager

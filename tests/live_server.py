@@ -20,6 +20,8 @@ import orjson
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
+from robyn_server.runtime.lifeline import death_signal
+
 TESTS = Path(__file__).parent
 DEADLINE = 30.0
 GRAPHS = {
@@ -40,7 +42,7 @@ async def until(condition: Callable[[], Any | Awaitable[Any]], seconds: float = 
 
 
 class Process:
-    """One child of ours; its output goes to a file."""
+    """One child of ours, which ends when the test process does; its output goes to a file."""
 
     def __init__(self, command: str, environment: dict[str, str], log: Path) -> None:
         self.log = log
@@ -51,7 +53,12 @@ class Process:
     def start(self) -> None:
         with self.log.open("ab") as out:
             self.popen = subprocess.Popen(
-                self._arguments, env=self._environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                self._arguments,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509  nothing but a system call
             )
 
     def said(self) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from robyn_server import __version__, doctor
 from robyn_server.core.errors import Misconfigured
+from robyn_server.doctor.database import facts_of
 from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
 
 HEAVY = {
@@ -131,7 +132,7 @@ def test_doctor_finds_a_healthy_database_fit(dsn: str) -> None:
     assert said.returncode == 0, said.stdout + said.stderr
     names = [line.split()[:2] for line in said.stdout.splitlines()]
     assert names == [
-        ["ok", name] for name in ("settings", "port", "database", "schemas", "roles", "notify", "catalogue")
+        ["ok", name] for name in ("settings", "port", "database", "schemas", "roles", "notify", "catalogue", "passes")
     ]
     assert "secret" not in said.stdout
 
@@ -214,7 +215,7 @@ async def test_each_way_not_to_connect_has_its_reason_and_no_password(dsn: str) 
 
 def test_a_database_older_than_15_is_refused() -> None:
     with pytest.raises(Misconfigured, match=r"is PostgreSQL 14.9; Agenthall needs 15 or newer"):
-        doctor._facts({"number": 140009, "text": "14.9"}, "postgresql://me:secret@db/x")  # type: ignore[arg-type]
+        facts_of({"number": 140009, "text": "14.9"}, "postgresql://me:secret@db/x")  # type: ignore[arg-type]
 
 
 async def test_a_notification_comes_back(dsn: str) -> None:

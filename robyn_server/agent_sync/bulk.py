@@ -24,7 +24,6 @@ from .ahead import ahead
 from .books import Books
 from .bulk_write_back import write_back_page
 from .fingerprints import Fingerprint, FingerprintedCatalogue, mapping_fingerprint
-from .model import AgentSyncData
 from .one_by_one import sync_each
 from .payload import _assistant_payload_for_agent, check_graph
 from .protocols import BulkAssistantsProtocol
@@ -37,9 +36,6 @@ FINGERPRINTS_PER_AGENT = 2
 
 PARSED_AT_ONCE = 25
 """Rows between which the event loop gets its turn: some milliseconds."""
-
-_EMPTY: Mapping[str, Any] = {"sampling_params": {}, "assistant_tool_ids": [], "is_global": False}
-"""What the model makes of a null, at a tenth of a millisecond each."""
 
 
 class Item(NamedTuple):
@@ -72,7 +68,7 @@ async def sync_in_bulk(context: SyncContext, bulk: BulkAssistantsProtocol, scope
 class _BulkSync:
     def __init__(self, context: SyncContext, bulk: BulkAssistantsProtocol, scope: AgentSyncScope, books: Books) -> None:
         self._catalogue = FingerprintedCatalogue(
-            context.pool, scope, mapping_fingerprint(context.options, context.graphs)
+            context.pool, scope, mapping_fingerprint(context.options, context.graphs), context.options.source
         )
         self._context = context
         self._bulk = bulk
@@ -90,7 +86,7 @@ class _BulkSync:
 
     async def apply(self, batch: Batch) -> None:
         await self._books.note(batch.failures)
-        left = [_agent(item.row) for item in await self._apply(batch.items)]
+        left = [parse_agent(item.row) for item in await self._apply(batch.items)]
         if left:
             await self._books.note(await sync_each(self._context, left, self._books))
 
@@ -100,7 +96,8 @@ class _BulkSync:
 
     async def _changed(self, page: Sequence[Fingerprint]) -> list[Fingerprint]:
         """Those of `page` that have to be looked at; the others are done with."""
-        unchanged = await self._bulk.unchanged({each.agent_id: each.value for each in page}, self._context.owner_id)
+        fingerprints = {each.agent_id: each.value for each in page}
+        unchanged = await self._bulk.unchanged(fingerprints, self._context.owner_id, page[0].read_at)
         self._books.counts[SyncAction.SKIPPED] += len(unchanged)
         untold = [each.agent_id for each in page if each.agent_id in unchanged and not each.is_written_back]
         await self._write_back(dict.fromkeys(untold, SyncAction.SKIPPED))
@@ -118,7 +115,7 @@ class _BulkSync:
         return batch
 
     def _item(self, row: Any) -> Item:
-        agent = _agent(row)
+        agent = parse_agent(row)
         check_graph(agent, self._context.graphs)
         return Item(row, _assistant_payload_for_agent(agent, self._context.options))
 
@@ -154,13 +151,9 @@ class _BulkSync:
         """Tells the catalogue; what it does not take is owed."""
         if not self._context.options.write_back or not actions:
             return
-        owed = await write_back_page(self._context.pool, list(actions))
+        owed = await write_back_page(self._context.pool, list(actions), self._context.options.source)
         for agent_id, reason in owed.items():
             self._books.tell_owed(agent_id, reason)
         await self._books.note_owed(
             [SyncOutcome(agent_id, actions[agent_id], agent_id, write_back_pending=True) for agent_id in owed]
         )
-
-
-def _agent(row: Any) -> AgentSyncData:
-    return parse_agent({**row, **{name: empty for name, empty in _EMPTY.items() if row[name] is None}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -13,11 +14,13 @@ from robyn_server.core.catalogue import SyncAction, SyncOutcome
 from robyn_server.core.errors import CatalogueUnavailable, Unavailable
 from robyn_server.core.principal import SYSTEM_OWNER
 
-from .catalogue import fetch_active_agent_by_id
+from .catalogue import absent_since, fetch_active_agent_by_id
 from .model import AgentSyncData
 from .options import DEFAULT_OPTIONS, AgentSyncOptions
 from .protocols import AssistantStorageProtocol, CataloguePool, is_retirement
-from .single import SyncContext, apply_and_note, failed, find_assistant
+from .sharing import is_template
+from .single import SyncContext, failed, find_assistant
+from .templates import end_copies, sync_as_it_is
 
 READ_SECONDS = 5.0
 """One agent is read in milliseconds. An edit must not wait for a connection that is half open."""
@@ -70,18 +73,21 @@ async def _sync(context: SyncContext, agent_id: UUID) -> SyncAction | None:
 
 async def _apply(context: SyncContext, agent_id: UUID) -> SyncAction | None:
     scope = context.options.scope
-    agent = await _read(context.pool, agent_id)
-    if agent is None or (scope.type == "org" and agent.organization_id not in scope.organization_ids):
-        return await _retire(context, agent_id)
-    if scope.type == "none" and not await _is_known(context, agent_id):
+    agent = await _read(context, agent_id)
+    if agent is None:
+        return await retire_absent_agent(context, agent_id)
+    if scope.type == "org" and agent.organization_id not in scope.organization_ids:
+        return await retire_agent(context, agent_id, agent.read_at)
+    if scope.type == "none" and not is_template(agent, context.options) and not await _is_known(context, agent_id):
+        await end_copies(context, agent_id)
         return None
-    return SyncAction((await apply_and_note(context, agent)).action)
+    return (await sync_as_it_is(context, agent)).action
 
 
-async def _read(pool: CataloguePool, agent_id: UUID) -> AgentSyncData | None:
+async def _read(context: SyncContext, agent_id: UUID) -> AgentSyncData | None:
     """Raises CatalogueUnavailable after READ_SECONDS, whatever the pool does: one that takes a connection back waits until a query
     that was cancelled is answered, and through a connection that is half open no answer comes."""
-    reading = asyncio.create_task(fetch_active_agent_by_id(pool, agent_id))
+    reading = asyncio.create_task(fetch_active_agent_by_id(context.pool, agent_id, source=context.options.source))
     try:
         await asyncio.wait([reading], timeout=READ_SECONDS)
     finally:
@@ -103,9 +109,18 @@ async def _is_known(context: SyncContext, agent_id: UUID) -> bool:
     return existing is not None
 
 
-async def _retire(context: SyncContext, agent_id: UUID) -> SyncAction | None:
+async def retire_absent_agent(context: SyncContext, agent_id: UUID) -> SyncAction | None:
+    """As retire_agent, of one that was not there a moment ago. Who came back meanwhile stays: whoever brought it back tells of it."""
+    if not is_retirement(getattr(context.storage, "retirement", None)):
+        return None
+    read_at = await absent_since(context.pool, agent_id, context.options.source)
+    return None if read_at is None else await retire_agent(context, agent_id, read_at)
+
+
+async def retire_agent(context: SyncContext, agent_id: UUID, read_at: datetime | None) -> SyncAction | None:
+    """MISSING, which is in the ledger then; None where there was nothing to retire. `read_at`: when the catalogue said so."""
     retirement = getattr(context.storage, "retirement", None)
-    if not is_retirement(retirement) or not await retirement.retire([agent_id]):
+    if not is_retirement(retirement) or not await retirement.retire([agent_id], read_at):
         return None
     await context.ledger.record([SyncOutcome(agent_id, SyncAction.MISSING)])
     return SyncAction.MISSING

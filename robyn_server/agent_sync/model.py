@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from robyn_server.core.catalogue import SyncAction, SyncOutcome
+
+_NULL_IS_OBJECT = BeforeValidator(lambda value: {} if value is None else value)
+_NULL_IS_LIST = BeforeValidator(lambda value: [] if value is None else value)
+_UUID_IS_TEXT = BeforeValidator(lambda value: str(value) if isinstance(value, UUID) else value)
+Flag = Annotated[bool, BeforeValidator(lambda value: value is not None and value)]
+"""A column that may be null, which is no."""
 
 
 class AgentSyncMcpTool(BaseModel):
@@ -19,13 +25,8 @@ class AgentSyncMcpTool(BaseModel):
     tool_id: UUID | int | str
     tool_name: str | None = None
     endpoint_url: str
-    is_builtin: bool = False
-    auth_required: bool = False
-
-    @field_validator("is_builtin", "auth_required", mode="before")
-    @classmethod
-    def _null_is_false(cls, value: Any) -> Any:
-        return False if value is None else value
+    is_builtin: Flag = False
+    auth_required: Flag = False
 
 
 class AgentSyncData(BaseModel):
@@ -38,24 +39,16 @@ class AgentSyncData(BaseModel):
     name: str = Field(min_length=1)
     description: str | None = None
     system_prompt: str | None = None
-    sampling_params: dict[str, Any] = Field(default_factory=dict)
-    assistant_tool_ids: list[UUID] = Field(default_factory=list)
+    sampling_params: Annotated[dict[str, Any], _NULL_IS_OBJECT] = Field(default_factory=dict)
+    assistant_tool_ids: Annotated[list[UUID], _NULL_IS_LIST] = Field(default_factory=list)
     runtime_model_name: str | None = None
     graph_id: str | None = None
-    langgraph_assistant_id: str | None = None
-    is_global: bool = False
-    mcp_tools: list[AgentSyncMcpTool] = Field(default_factory=list)
+    langgraph_assistant_id: Annotated[str | None, _UUID_IS_TEXT] = None
+    is_global: Flag = False
+    mcp_tools: Annotated[list[AgentSyncMcpTool], _NULL_IS_LIST] = Field(default_factory=list)
     read_at: datetime | None = None
-
-    @field_validator("sampling_params", "assistant_tool_ids", "is_global", "mcp_tools", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any, info: Any) -> Any:
-        return cls.model_fields[info.field_name].get_default(call_default_factory=True) if value is None else value
-
-    @field_validator("langgraph_assistant_id", mode="before")
-    @classmethod
-    def _uuid_is_text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, UUID) else value
+    registry_id: str | None = None
+    """Of a configuration: the type of agent that it is for."""
 
 
 class AgentSyncResult(BaseModel):

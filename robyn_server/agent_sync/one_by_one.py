@@ -20,7 +20,9 @@ async def sync_one_by_one(context: SyncContext, scope: AgentSyncScope, books: Bo
     """The whole scope. Raises CatalogueUnavailable, and what the ledger raises; what was synced until then stays."""
     rejected: list[AgentRejected] = []
     pages: AsyncGenerator[list[AgentSyncData], None]
-    async with aclosing(agent_pages(context.pool, scope, rejected, size=context.options.page_size)) as pages:
+    async with aclosing(
+        agent_pages(context.pool, scope, rejected, size=context.options.page_size, source=context.options.source)
+    ) as pages:
         async for agents in pages:
             outcomes = [failed(rejection.agent_id, rejection) for rejection in rejected]
             rejected.clear()

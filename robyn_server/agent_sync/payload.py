@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from robyn_server.core.catalogue import AgentSource
+
 from .errors import AgentRejected
 from .model import AgentSyncData, AgentSyncMcpTool
 from .options import DEFAULT_OPTIONS, AgentSyncOptions
@@ -28,7 +30,7 @@ def _assistant_payload_for_agent(agent: AgentSyncData, options: AgentSyncOptions
         "description": agent.description,
         "config": {"configurable": _build_assistant_configurable(agent, options)},
         "metadata": {
-            "supabase_agent_id": str(agent.agent_id),
+            **_named(agent),
             **_organization(agent),
             "synced_at": (agent.read_at or datetime.now(UTC)).astimezone(UTC).isoformat(),
         },
@@ -47,6 +49,13 @@ def _build_assistant_configurable(agent: AgentSyncData, options: AgentSyncOption
     if agent.mcp_tools:
         configurable["mcp_config"] = {"servers": _servers(agent, options)}
     return configurable
+
+
+def _named(agent: AgentSyncData) -> dict[str, str]:
+    """Where the agent is from, and what it is called there."""
+    if agent.registry_id is None:
+        return {"supabase_agent_id": str(agent.agent_id)}
+    return {"agent_source": AgentSource.CONFIGURATION.value, "agent_id": agent.registry_id}
 
 
 def check_graph(agent: AgentSyncData, graphs: Collection[str] | None) -> None:

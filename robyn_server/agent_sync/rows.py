@@ -47,6 +47,7 @@ def parse_agent(row: Mapping[str, Any]) -> AgentSyncData:
             sampling_params=_json(agent_id, row, "sampling_params"),
             assistant_tool_ids=_json(agent_id, row, "assistant_tool_ids"),
             mcp_tools=_tools(agent_id, _json(agent_id, row, "mcp_tools") or []),
+            registry_id=row.get("registry_id"),
             **{name: row[name] for name in _PLAIN},
         )
     except ValidationError as error:
@@ -57,9 +58,9 @@ def _check_engine(agent_id: UUID, row: Mapping[str, Any]) -> None:
     """An engine that leads to no model is a failure: the default model would answer in its place, and nobody would know."""
     if row["engine_id"] is None:
         return
-    if row["engine_type"] not in {None, _GLOBAL_ENGINE}:
-        raise AgentRejected(agent_id, "agents.engine_type", "only global engines can be resolved")
     if not row["engine_found"]:
+        if row["engine_type"] not in {None, _GLOBAL_ENGINE}:
+            raise AgentRejected(agent_id, "agents.engine_type", "only global engines can be resolved")
         raise AgentRejected(agent_id, "agents.engine_id", "no such row in global_ai_engines")
     if not row["runtime_model_name"]:
         raise AgentRejected(
@@ -68,9 +69,12 @@ def _check_engine(agent_id: UUID, row: Mapping[str, Any]) -> None:
 
 
 def _tools(agent_id: UUID, tools: Any) -> Any:
+    """A view may leave `tool_found` out: what it lists is there."""
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise AgentRejected(agent_id, "agents.mcp_tools", "not an array of objects")
     for tool in tools:
-        if not tool["tool_found"]:
-            raise AgentRejected(agent_id, "agent_mcp_tools.mcp_tool_id", f"no tool {tool['tool_id']} in mcp_tools")
+        if not tool.get("tool_found", True):
+            raise AgentRejected(agent_id, "agent_mcp_tools.mcp_tool_id", f"no tool {tool.get('tool_id')} in mcp_tools")
     return tools
 
 

@@ -16,10 +16,11 @@ from robyn_server.core.ids import find_uuid
 
 @dataclass(frozen=True, slots=True)
 class AgentSyncScope:
-    """`organization_ids` is empty unless `type` is "org"."""
+    """`organization_ids` is empty unless `type` is "org". `only`: of its agents those that are shared, or templates (sharing.py)."""
 
     type: Literal["none", "all", "org"] = "none"
     organization_ids: list[UUID] = field(default_factory=list)
+    only: Literal["shared", "templates"] | None = None
 
     @classmethod
     def orgs(cls, organization_ids: Iterable[UUID]) -> AgentSyncScope:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from robyn_server.core.errors import AgenthallError, Misconfigured
 
-_CHILDREN = ("web", "worker")
+_CHILDREN = ("web", "worker", "sockets")
 
 
 def main() -> NoReturn:
@@ -35,7 +35,7 @@ def _parse() -> None:
 
 
 def run_process(name: str, *arguments: Any, **overrides: Any) -> Any:
-    """The body of `web`, `worker`, `migrate` or `sync`, and what it returns; `overrides` are settings by field name."""
+    """The body of `web`, `worker`, `sockets`, `migrate` or `sync`, and what it returns; `overrides` are settings by field name."""
     from robyn_server.settings import load_settings
 
     app = import_module("robyn_server.app")

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from .canonical import canonical_json, content_hash
+from .errors import Conflict
 
 SAMPLING_KEYS = (
     "temperature",
@@ -37,10 +38,23 @@ CATALOGUE_KEYS = (
 )
 """Keys of `config.configurable` that only the catalogue sets, also where it leaves them out."""
 
-CATALOGUE_METADATA_KEYS = ("supabase_agent_id", "supabase_organization_id", "synced_at")
-"""Keys of `metadata` that only the catalogue sets."""
+CATALOGUE_METADATA_KEYS = ("supabase_agent_id", "supabase_organization_id", "synced_at", "agent_source")
+"""Keys of `metadata` that only agent sync sets."""
 
 _ABSENT = object()
+
+
+class AgentSource(StrEnum):
+    """Where an agent is from: a product's catalogue, or a tenant's configuration in the registry. Neither touches the other's."""
+
+    CATALOGUE = "catalogue"
+    CONFIGURATION = "configuration"
+
+
+class Superseded(Conflict):
+    """A later reading of the same agent was applied already: what this one says is old, and was not written."""
+
+    code = "superseded"
 
 
 class SyncAction(StrEnum):

@@ -1,7 +1,7 @@
 """DATABASE_URL as people write it, made into what both drivers (asyncpg and psycopg) accept.
 
 Hosted databases hand out URLs with query keys of libpq (`channel_binding`, `connect_timeout`, `keepalives*`) or of other
-clients (`pgbouncer=true`, `schema=`). asyncpg sends keys that it does not know as server settings, and the server refuses them.
+clients (`pgbouncer=true`, `schema=`, Supabase's `supa=` and `workaround=`). asyncpg sends keys that it does not know as server settings, and the server refuses them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _DROPPED = {
     "pool_timeout",
     "schema",
     "statement_cache_size",
+    "supa",
+    "workaround",
 }
 
 

@@ -6,6 +6,7 @@ AgenthallError
 ├── Unauthenticated       credentials missing, malformed or expired
 ├── Forbidden             the principal is known and may not do this
 ├── NotFound              no such thing, or none that this principal may see
+├── Gone                  the thing is over; whoever it was must begin anew
 ├── Conflict              the thing is in another state, or exists already
 ├── Unservable            the thing is there, and somebody must mend it before it can be used; trying again does not help
 ├── TooLarge              a body or a queue over its limit
@@ -49,6 +50,10 @@ class Forbidden(AgenthallError):
 
 class NotFound(AgenthallError):
     code = "not_found"
+
+
+class Gone(AgenthallError):
+    code = "gone"
 
 
 class Conflict(AgenthallError):

@@ -22,6 +22,11 @@ def default_assistant_id(graph_id: str) -> UUID:
     return uuid5(GRAPH_NAMESPACE, graph_id)
 
 
+def user_assistant_id(agent_id: UUID, identity: str) -> UUID:
+    """The id of one user's copy of a template agent (AGENT_SYNC_TEMPLATES)."""
+    return uuid5(agent_id, identity)
+
+
 def parse_uuid(text: object, what: str) -> UUID:
     """`text` as a UUID. Raises Invalid, worded as the reference server words it (`what` is e.g. "thread ID")."""
     if isinstance(text, UUID):

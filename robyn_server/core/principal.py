@@ -6,13 +6,14 @@ never in a context variable: a variable that outlives its request stamps one cal
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
 from .errors import BadRequest, Forbidden
+from .scopes import PRIVILEGED, Scope
 
-ADMIN = "admin"
+ADMIN: str = Scope.ADMIN
 """The permission that sees and changes everything, whatever its owner and organisation."""
 
 SYSTEM_OWNER = "system"
@@ -35,19 +36,30 @@ class Principal:
     kind: Kind = Kind.USER
     acting_for: UUID | None = field(default=None)
     """The organisation that the request named with `X-Organization-Id`."""
+    limited: bool = False
+    """It may do no more than its permissions name: an API key with scopes."""
 
     @property
     def is_admin(self) -> bool:
         return ADMIN in self.permissions
 
+    def may(self, scope: Scope) -> bool:
+        """By the rules of `core/scopes.py`."""
+        return self.is_admin or scope in self.permissions or not (self.limited or scope in PRIVILEGED)
+
+    def require(self, scope: Scope) -> None:
+        """Raises Forbidden."""
+        if not self.may(scope):
+            raise Forbidden(f"This asks for the scope {scope.value!r}.", code="scope_missing", field=scope.value)
+
     def is_member(self, organization: UUID) -> bool:
         return self.organizations is None or organization in self.organizations
 
-    def in_organization(self, organization: UUID) -> Principal:
-        """The same principal, acting for `organization`. Raises Forbidden when it is no member of it."""
+    def in_organization(self, organization: UUID, *, named_by: str = "X-Organization-Id") -> Principal:
+        """The same principal, acting for `organization`. Raises Forbidden, with the field `named_by`, when it is no member of it."""
         if not self.is_member(organization):
-            raise Forbidden(f"You are not a member of organization {organization}.", field="X-Organization-Id")
-        return Principal(self.identity, self.organizations, self.permissions, self.kind, organization)
+            raise Forbidden(f"You are not a member of organization {organization}.", field=named_by)
+        return replace(self, acting_for=organization)
 
     def organization_for_new(self) -> UUID | None:
         """The organisation that something new belongs to: the one named, else the only one, else none.

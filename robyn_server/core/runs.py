@@ -60,6 +60,8 @@ class ClaimedRun:
     resumable: bool
     cancel_action: str | None
     last_seq: int
+    waited: float = 0.0
+    """Seconds from when it was due until it was claimed, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True)

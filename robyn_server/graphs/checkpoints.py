@@ -32,6 +32,7 @@ from robyn_server.core.errors import Conflict, Unavailable
 
 _LOCK = 0x6C616E6767726170  # "langgrap"
 _GRANT = "grant select, insert, update, delete on all tables in schema langgraph to agenthall_system"
+_SEARCH_PATH = "set search_path = langgraph"
 _ASSERT_HELD = "select agenthall.assert_held(%s, %s, %s)"
 _NOT_HELD = "AH001"
 _RETRY_SECONDS = 0.2
@@ -112,11 +113,11 @@ class Checkpoints:
             max_size=size,
             open=False,
             timeout=30,
+            configure=_work_in_langgraph,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
                 "prepare_threshold": 0,
-                "options": "-c search_path=langgraph -c role=agenthall_system",
                 "application_name": "agenthall checkpoints",
             },
         )
@@ -142,12 +143,17 @@ class Checkpoints:
         return PatientSaver(self._pool) if self._holder is None else HeldSaver(self._pool, self._holder)
 
 
+async def _work_in_langgraph(connection: psycopg.AsyncConnection[Any]) -> None:
+    """By statement: of `options` in the startup packet a pooler may know nothing, and the tables would be looked for in `public`."""
+    await connection.execute(_SEARCH_PATH)
+    await connection.execute("set role agenthall_system")
+
+
 async def set_up(dsn: str) -> None:
     """LangGraph's migrations, under a polled try-lock: its CREATE INDEX CONCURRENTLY waits for every session that waits for a lock."""
-    connect = psycopg.AsyncConnection.connect(
-        dsn, autocommit=True, row_factory=dict_row, prepare_threshold=None, options="-c search_path=langgraph"
-    )
+    connect = psycopg.AsyncConnection.connect(dsn, autocommit=True, row_factory=dict_row, prepare_threshold=None)
     async with await connect as connection:
+        await connection.execute(_SEARCH_PATH)
         if await _is_set_up(connection):
             return
         while not await _value(connection, "select pg_try_advisory_lock(%s) as v", _LOCK):

@@ -21,6 +21,7 @@ from robyn_server.agent_sync import (
     AgentSyncScope,
     Misses,
     absent_agents,
+    name_of_source,
     parse_agent_sync_scope,
     plan_agent_sync,
     plan_sync_of_agent,
@@ -28,14 +29,15 @@ from robyn_server.agent_sync import (
     sync_agent_on_request,
 )
 from robyn_server.core.agent_change import RETIRED, AgentChange
-from robyn_server.core.catalogue import SyncAction
+from robyn_server.core.catalogue import AgentSource, SyncAction
 from robyn_server.core.errors import CatalogueUnavailable, Conflict, Invalid, NotFound
 from robyn_server.services.agent_sync import CHANGES, SyncReport, SyncRequest
+from robyn_server.storage.agent_sync_passes import PassRecord
 from robyn_server.storage.agent_sync_view import AgentSyncView
 from robyn_server.storage.database import Pool
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
-from .sync_passes import PassRecord, SyncPasses
+from .sync_passes import SyncPasses
 
 _PROBE_SECONDS = 5.0
 _COUNTERS = ("total", SyncAction.CREATED, SyncAction.UPDATED, SyncAction.SKIPPED, SyncAction.FAILED, RETIRED)
@@ -55,6 +57,7 @@ class Operations:
         passes: SyncPasses | None = None,
         misses: Misses | None = None,
         is_feed_connected: Callable[[], bool] = lambda: False,
+        feed: Callable[[], dict[str, Any]] = dict,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._pool = pool
@@ -65,21 +68,32 @@ class Operations:
         self._passes = passes or SyncPasses(pool, storage, graph_ids, options)
         self._misses = Misses() if misses is None else misses  # an empty one is false
         self._is_feed_connected = is_feed_connected
+        self._feed = feed
         self._progress = progress
         self._is_syncing = False
 
     async def status(self, *, after: UUID | None, limit: int) -> dict[str, Any]:
         trouble, failures = await self._view.trouble(), await self._view.failures(after, limit + 1)
-        shown, records = failures[:limit], self._passes.records
+        shown, passes = failures[:limit], [_pass(record) for record in await self._passes.last()]
+        own = name_of_source(self._options.source.origin)
         return {
             "scope": str(self._options.scope),
+            "templates": self._options.templates,
+            "catalogue": str(self._options.source),
             "feed_connected": self._is_feed_connected(),
-            "last_pass": _pass(records[0]) if records else None,
-            "passes": [_pass(record) for record in records],
+            "feed": self._feed(),
+            "last_pass": next((each for each in passes if each["source"] == own), None),
+            "passes": passes,
             "failures": {
                 "total": trouble.failures,
                 "items": [
-                    {"agent_id": str(each.agent_id), "name": each.name, "reason": each.reason, "at": each.at}
+                    {
+                        "agent_id": str(each.agent_id),
+                        "source": name_of_source(AgentSource(each.source)),
+                        "name": each.name,
+                        "reason": each.reason,
+                        "at": each.at,
+                    }
                     for each in shown
                 ],
                 "next_after": str(shown[-1].agent_id) if len(failures) > limit else None,
@@ -92,7 +106,7 @@ class Operations:
         """A catalogue that cannot be asked is a finding here, and no error."""
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                found = await probe_catalogue(self._pool)
+                found = await probe_catalogue(self._pool, self._options.source)
         except CatalogueUnavailable as error:
             return {"reachable": False, "problems": [error.detail]}
         except TimeoutError:
@@ -189,7 +203,11 @@ class Operations:
     async def _retire_within(self, scope: AgentSyncScope) -> int:
         """Each is looked at once more: it may have come, or come back, while the catalogue was read."""
         retired = 0
-        async for page in absent_agents(self._pool, self._view, scope, self._retirable(scope)):
+        options = self._options
+        absent = absent_agents(
+            self._pool, self._view, scope, self._retirable(scope), options.source, templates=options.templates
+        )
+        async for page in absent:
             for agent_id, _ in page:
                 outcome = await sync_agent_on_request(
                     self._pool,
@@ -211,9 +229,14 @@ class Operations:
 
 
 def _pass(record: PassRecord) -> dict[str, Any]:
+    configured = f"{name_of_source(AgentSource.CONFIGURATION)}:"  # sync_passes.told_scope
+    source = AgentSource.CONFIGURATION if record.scope.startswith(configured) else AgentSource.CATALOGUE
     return {
-        "scope": record.scope,
+        "scope": record.scope.removeprefix(configured),
+        "source": name_of_source(source),
         "at": record.started_at,
+        "finished_at": record.finished_at,
+        "replica": record.replica,
         "seconds": round(record.seconds, 3),
         "counters": record.counters,
         "failure": record.failure,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -23,13 +23,17 @@ from robyn_server.agent_sync import (
     lazy_sync_agent,
     sync_changed_agents,
 )
+from robyn_server.core.catalogue import AgentSource
 from robyn_server.core.errors import AgenthallError
 from robyn_server.core.principal import SYSTEM_OWNER
+from robyn_server.metrics.definitions import FEED_CONNECTED
 from robyn_server.storage.database import Pool
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
 from .background import Periodic
-from .catalogue_feed import CatalogueFeed
+from .catalogue_feed import CHANNEL, CatalogueFeed
+from .catalogue_poll import CataloguePoll
+from .sync_counts import count_edits
 from .sync_passes import SyncPasses
 
 _RETRY_SECONDS = 1.0
@@ -40,7 +44,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Catalogue:
-    """A CatalogueGate, and a background service. `dsn` is the catalogue's, past any pooler, for the feed."""
+    """A CatalogueGate, and a background service. `dsn` is the catalogue's, past any pooler, for the feed; `every` and `poll` are
+    seconds: between passes, and between looks for edits where no feed tells them. `channel`: where the feed tells them. `unserved`:
+    sources that this server does not serve; what is in service of them is retired by the pass."""
 
     def __init__(
         self,
@@ -53,6 +59,9 @@ class Catalogue:
         dsn: str,
         every: float,
         stale: timedelta = timedelta(hours=1),
+        poll: float = 2.0,
+        channel: str = CHANNEL,
+        unserved: Collection[AgentSource] = (),
     ) -> None:
         self.ttl = ttl
         self.stale = stale
@@ -62,8 +71,10 @@ class Catalogue:
         self._storage = storage
         self._graph_ids = list(graph_ids)
         self._options = options
+        self._retirements = [storage.of(source).retirement for source in unserved]
         self._passes = Periodic("agent sync", self._pass, every, retry=_RETRY_SECONDS)
-        self._feed = CatalogueFeed(dsn, self._apply, self._passes.wake, pool.expire_connections)
+        self._feed = CatalogueFeed(dsn, self._apply, self._passes.wake, pool.expire_connections, channel)
+        self._poll = CataloguePoll(pool, options, self._feed.told, lambda: self._feed.connected, poll)
         self._starting: asyncio.Task[None] | None = None
         self._heard: set[UUID] | None = None
         self.attempted = asyncio.Event()
@@ -71,6 +82,7 @@ class Catalogue:
         self.failure: str | None = None
 
     def start(self) -> None:
+        FEED_CONNECTED.follow(lambda: self.is_feed_connected)
         self._feed.start()
         self._starting = asyncio.create_task(self._begin(), name="agent sync start")
 
@@ -79,15 +91,22 @@ class Catalogue:
             self._starting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._starting
+        await self._poll.stop()
         await self._feed.stop()
         await self._passes.stop()
 
-    async def sync(self, agent_id: UUID, organizations: frozenset[UUID] | None) -> UUID | None:
+    @property
+    def templates(self) -> bool:
+        return self._options.templates
+
+    async def sync(
+        self, agent_id: UUID, organizations: frozenset[UUID] | None, identity: str | None = None
+    ) -> UUID | None:
         found = await lazy_sync_agent(
             self._pool,
             self._storage,
             agent_id=agent_id,
-            owner_id=SYSTEM_OWNER,
+            owner_id=identity if identity is not None and self._options.templates else SYSTEM_OWNER,
             cache_ttl=self.ttl,
             organizations=self._within_scope(organizations),
             graphs=self._graph_ids,
@@ -99,6 +118,10 @@ class Catalogue:
     @property
     def is_feed_connected(self) -> bool:
         return self._feed.connected
+
+    def feed_report(self) -> dict[str, Any]:
+        """How edits are heard of: what feed and poll say of themselves."""
+        return self._feed.report() | self._poll.report()
 
     def report(self) -> dict[str, Any]:
         """What readiness says of the sync."""
@@ -121,22 +144,28 @@ class Catalogue:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FEED_SECONDS):
                 await self._feed.listening.wait()
+        await self._poll.begin()
         self._passes.start()
+        self._poll.start()
 
     async def _apply(self, agent_ids: set[UUID]) -> dict[str, int]:
         self.misses.forget(agent_ids)
         if self._heard is not None:
             self._heard |= agent_ids
-        return await sync_changed_agents(
+        counters = await sync_changed_agents(
             self._pool, self._storage, agent_ids=agent_ids, graphs=self._graph_ids, options=self._options
         )
+        return count_edits(counters)
 
     async def _pass(self) -> None:
         """Raises what went wrong, so that it is tried again."""
         self.misses.forget_all()
+        self._poll.probe_again()
         self._heard = set()
         try:
             await self._storage.ensure_default_assistants(self._graph_ids)
+            for retirement in self._retirements:
+                await retirement.retire_absent(None, None, [], await retirement.clock())
             self.counters, self.failure = await self.passes.run(self._options.scope), None
         except AgenthallError as error:
             self.failure = error.detail

@@ -10,12 +10,15 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID
 
 import structlog
 
 from robyn_server.core.ids import find_uuid
+from robyn_server.metrics.definitions import FEED_LAG
 
 from .background import Periodic
 from .channels import Listener
@@ -39,20 +42,34 @@ class CatalogueFeed:
         apply: Callable[[set[UUID]], Awaitable[object]],
         reconcile: Callable[[], None],
         renew: Callable[[], Awaitable[object]] | None = None,
+        channel: str = CHANNEL,
     ) -> None:
         self._apply = apply
         self._reconcile = reconcile
         self._renew = renew
         self._renewing: asyncio.Task[None] | None = None
         self._waiting: set[UUID] = set()
+        self._waiting_since: float | None = None
+        self._lag: float | None = None
         self._applies = Periodic("catalogue feed", self._work, _RETRY_SECONDS)
-        self._listener = Listener(dsn, "agenthall catalogue feed", {CHANNEL: self.told}, self._connected)
+        self._listener = Listener(dsn, "agenthall catalogue feed", {channel: self.told}, self._connected)
         self.listening = asyncio.Event()
         """Set once the feed was heard for the first time."""
 
     @property
     def connected(self) -> bool:
         return self._listener.connected
+
+    def report(self) -> dict[str, Any]:
+        """{connected, waiting, waiting_seconds, lag_seconds}: agents that are told of and not applied, since when; how long the last
+        took from being told to being effective, null before the first."""
+        since = self._waiting_since
+        return {
+            "connected": self.connected,
+            "waiting": len(self._waiting),
+            "waiting_seconds": 0.0 if since is None else round(time.monotonic() - since, 3),
+            "lag_seconds": self._lag,
+        }
 
     def start(self) -> None:
         self._applies.start()
@@ -82,15 +99,22 @@ class CatalogueFeed:
             self._reconcile()
             return
         self._waiting |= {agent_id for text in payload.split(",") if (agent_id := find_uuid(text)) is not None}
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
         self._applies.wake()
 
     async def _work(self) -> None:
         taken, self._waiting = self._waiting, set()
-        if not taken:
+        since, self._waiting_since = self._waiting_since, None
+        if not taken or since is None:
             return
         try:
             counters = await self._apply(taken)
         except BaseException:
             self._waiting |= taken
+            self._waiting_since = since
             raise
+        lag = time.monotonic() - since
+        self._lag = round(lag, 3)
+        FEED_LAG.observe(lag)
         _log.info("catalogue edits applied", agents=len(taken), result=counters)

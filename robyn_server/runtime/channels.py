@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from robyn_server.core.errors import Unavailable
-from robyn_server.storage.database import open_connection
+from robyn_server.storage.database import open_connection, open_listening_connection
 
 from .background import backoff
 
@@ -149,7 +149,7 @@ class Listener:
             await asyncio.sleep(backoff(failures, 0.1, 5.0))
 
     async def _listen(self) -> None:
-        connection = await open_connection(self._dsn, None, name=f"{self._name} listen")
+        connection = await open_listening_connection(self._dsn, name=f"{self._name} listen")
         gone = asyncio.Event()
         connection.add_termination_listener(lambda _connection: gone.set())
         try:

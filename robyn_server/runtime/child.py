@@ -22,9 +22,10 @@ class Stage(IntEnum):
     """In this order they are stopped: nobody is asked for what has already gone."""
 
     WEB = 0
-    WORKER = 1
-    DEMO = 2
-    DATABASE = 3
+    SOCKETS = 1
+    WORKER = 2
+    DEMO = 3
+    DATABASE = 4
 
 
 class Child(Protocol):

@@ -31,6 +31,9 @@ PORTS = {"legal": 18101, "documents": 18102}
 ENVIRONMENT = {"AGENT_SYNC_SCOPE": "all", "AGENTHALL_DEFAULT_MODEL": "offline:demo"}
 """What the server's processes get with the demo, where the user has not said otherwise."""
 
+REGISTRY = {"AGENTHALL_DEV_TENANT": "00000000-0000-0000-0000-000000000001", "AGENTHALL_DEV_KEY": "dev-key"}
+"""And with AUTH_MODE=none: what instances register with that name no tenant, and what they say as their key."""
+
 FIRST = {"agent": "Legal Researcher", "question": "What does the law say about rent?"}
 """The first conversation that the greeting proposes: one that uses a tool."""
 

@@ -49,6 +49,7 @@ class Facts:
     database: str
     processes: list[tuple[str, int]]
     seconds: float
+    sockets: str = ""
     expects_agents: bool = False
     agent: str = ""
     question: str = "Hello! What can you do?"
@@ -121,6 +122,7 @@ def _lines(facts: Facts, served: Served) -> list[tuple[str, str]]:
     return [
         ("server", facts.url),
         ("docs", f"{facts.url}/docs"),
+        *([("sockets", facts.sockets)] if facts.sockets else []),
         ("database", facts.database),
         ("processes", ", ".join(f"{name} {pid}" for name, pid in facts.processes)),
         ("agents", _agents(served)),

@@ -14,15 +14,15 @@ from robyn_server.core.errors import Misconfigured
 _HINT = "choose another with --port or AGENTHALL_PORT (0 picks a free one)"
 
 
-def hold_port(host: str, port: int) -> socket.socket:
+def hold_port(host: str, port: int, hint: str = _HINT) -> socket.socket:
     """A bound, not listening socket with SO_REUSEPORT; `getsockname()[1]` is the port, also when `port` was 0.
 
-    Raises Misconfigured when the port or the address cannot be had.
+    Raises Misconfigured, with the hint, when the port or the address cannot be had.
     """
     address = _resolve(host, port)
     if port != 0:
-        _bind(*address, share=False).close()
-    return _bind(*address, share=True)
+        _bind(*address, share=False, hint=hint).close()
+    return _bind(*address, share=True, hint=hint)
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -34,7 +34,7 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int
     return family, (str(address[0]), port)
 
 
-def _bind(family: socket.AddressFamily, address: tuple[str, int], *, share: bool) -> socket.socket:
+def _bind(family: socket.AddressFamily, address: tuple[str, int], *, share: bool, hint: str = _HINT) -> socket.socket:
     """A bound socket. SO_REUSEADDR when it tries the port: connections in TIME_WAIT do not make it taken."""
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -42,15 +42,15 @@ def _bind(family: socket.AddressFamily, address: tuple[str, int], *, share: bool
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise Misconfigured(_reason(error, *address), field="port") from None
+        raise Misconfigured(_reason(error, *address, hint), field="port") from None
     return bound
 
 
-def _reason(error: OSError, host: str, port: int) -> str:
+def _reason(error: OSError, host: str, port: int, hint: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is taken by another program; {_HINT}"
+        return f"port {port} on {host} is taken by another program; {hint}"
     if error.errno == errno.EACCES:
-        return f"port {port} may be opened by root only; {_HINT}"
+        return f"port {port} may be opened by root only; {hint}"
     return f"cannot listen on {host}, port {port}: {error.strerror}; set --host (AGENTHALL_HOST) to an address of this machine"
 
 

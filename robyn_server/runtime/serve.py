@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,11 +25,20 @@ from .embedded_postgres import EmbeddedPostgres
 from .greeting import Facts
 from .journal import Journal
 from .lifeline import death_signal
-from .port import hold_port
+from .metrics_folder import MetricsFolder
+from .port import free_port, hold_port
 from .supervisor import KILLED, Supervisor
 
 _LEAVE_SECONDS = 5.0
 """What a child gets on top of its own drain before it is killed."""
+
+_METRICS_PORT = "AGENTHALL_METRICS_PORT"
+"""For workers on their own: of ours there may be several, and the webs answer scrapes for all."""
+
+_LATE = frozenset({Stage.DEMO, Stage.SOCKETS})
+"""What starts once the web answers: it would only take the cores away from what people wait for."""
+
+_LAST_PORT = 65535
 
 COMMAND = (sys.executable, "-m", "robyn_server")
 
@@ -46,6 +56,12 @@ class Serve:
     demo: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    web: int
+    sockets: int
+
+
 def serve(asked: Serve) -> int:
     """Start everything, wait for a signal, stop everything. The exit code: 0 after a clean stop.
 
@@ -56,15 +72,21 @@ def serve(asked: Serve) -> int:
     grace = _number(asked.environment, "AGENTHALL_DRAIN_SECONDS", 10.0) + _LEAVE_SECONDS
     given = asked.environment.get("DATABASE_URL")
     database = None if given else EmbeddedPostgres(asked.data_dir, environment=asked.environment)
-    with hold_port(asked.host, asked.port) as held, Supervisor(journal, grace=grace) as supervisor:
+    with (
+        hold_port(asked.host, asked.port) as held,
+        _hold_sockets_port(asked, held.getsockname()[1]) as held_for_sockets,
+        MetricsFolder() as metrics,
+        Supervisor(journal, grace=grace, on_death=metrics.forget, late=_LATE) as supervisor,
+    ):
         try:
             with supervisor.interruptible():
                 url = database.start() if database else normalise_dsn(given or "")
                 demo = load_demo(database, journal, asked.demo) if database else None
-            children = _children(asked, url, held.getsockname()[1], demo)
+            ports = _Ports(held.getsockname()[1], held_for_sockets.getsockname()[1])
+            children = _children(asked, url, ports, demo, metrics)
             where = _database_text(url, database)
             first = demo_module.FIRST if demo else {}
-            supervisor.on_ready = lambda: _greet(asked, held.getsockname()[1], where, children, began, first)
+            supervisor.on_ready = lambda: _greet(asked, ports, where, children, began, first)
             return supervisor.run(children, running=[database] if database else [])
         except KeyboardInterrupt:
             return KILLED if supervisor.hurried else 0
@@ -73,18 +95,29 @@ def serve(asked: Serve) -> int:
                 database.stop()
 
 
-def _children(asked: Serve, url: str, port: int, demo: Demo | None) -> list[ProgramChild]:
-    environment = _environment(asked, url, port, demo)
+def _hold_sockets_port(asked: Serve, web: int) -> socket.socket:
+    """AGENTHALL_SOCKETS_PORT; unset: the port after the web's, or a free one where that is taken."""
+    given = _number(asked.environment, "AGENTHALL_SOCKETS_PORT", -1)
+    if given < 0:
+        return hold_port(asked.host, free_port(asked.host, min(web + 1, _LAST_PORT)))
+    return hold_port(asked.host, int(given), "choose another with AGENTHALL_SOCKETS_PORT (0 picks a free one)")
+
+
+def _children(asked: Serve, url: str, ports: _Ports, demo: Demo | None, metrics: MetricsFolder) -> list[ProgramChild]:
+    environment = _environment(asked, url, ports, demo)
     counts = {
         "web": _count(asked.environment, "AGENTHALL_WEB_PROCESSES"),
         "worker": _count(asked.environment, "AGENTHALL_WORKER_PROCESSES"),
+        "sockets": 1,
     }
     programs = [
         Program(
             name=name,
             argv=(*asked.command, kind),
             stage=Stage[kind.upper()],
-            environment=environment | (_core(asked.environment, number) if kind == "web" else {}),
+            environment=environment
+            | metrics.environment(name)
+            | (_core(asked.environment, number) if kind == "web" else {}),
         )
         for kind, count in counts.items()
         for number, name in enumerate(_names(kind, count))
@@ -106,15 +139,17 @@ def _names(kind: str, count: int) -> list[str]:
     return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
 
 
-def _environment(asked: Serve, url: str, port: int, demo: Demo | None) -> dict[str, str]:
+def _environment(asked: Serve, url: str, ports: _Ports, demo: Demo | None) -> dict[str, str]:
     """The database's URL holds a password, and is never an argument: those can be read by everybody."""
     return {
         **(demo_module.ENVIRONMENT if demo else {}),
-        **asked.environment,
+        **(demo_module.REGISTRY if demo and asked.environment.get("AUTH_MODE", "none") == "none" else {}),
+        **{name: value for name, value in asked.environment.items() if name != _METRICS_PORT},
         "DATABASE_URL": url,
         "AGENTHALL_HOST": asked.host,
-        "AGENTHALL_PORT": str(port),
-        "AGENTHALL_SHARE_PORT": "true",  # held by us, and listened on by each web process
+        "AGENTHALL_PORT": str(ports.web),
+        "AGENTHALL_SOCKETS_PORT": str(ports.sockets),
+        "AGENTHALL_SHARE_PORT": "true",  # held by us, and listened on by the children
         "AGENTHALL_DATA_DIR": str(asked.data_dir.expanduser().absolute()),
         "AGENTHALL_LOG_FORMAT": asked.log_format,
     }
@@ -143,7 +178,7 @@ def _database_text(url: str, database: EmbeddedPostgres | None) -> str:
 
 def _greet(
     asked: Serve,
-    port: int,
+    ports: _Ports,
     database: str,
     children: Sequence[ProgramChild],
     began: float,
@@ -151,8 +186,10 @@ def _greet(
 ) -> subprocess.Popen[str]:
     """Start the process that prints the greeting."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(asked.host, asked.host)  # noqa: S104 - compared, not bound
+    host = f"[{host}]" if ":" in host else host
     facts = Facts(
-        url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+        url=f"http://{host}:{ports.web}",
+        sockets=asked.environment.get("AGENTHALL_SOCKETS_URL") or f"ws://{host}:{ports.sockets}",
         database=database,
         processes=[(child.name, child.pid or 0) for child in children],
         seconds=time.monotonic() - began,

@@ -58,7 +58,7 @@ class Supervisor:
     `grace` is in seconds, for each stage. `on_ready` is called once, when every child is ready; the process that it
     may return is reaped when it ends, and does not outlive `run`.
     Children of the stages in `late` start when those of stage web are ready: they would only take processor time
-    from them before.
+    from them before. `on_death` is given the name of each child that has ended and is not being stopped.
     """
 
     def __init__(
@@ -69,12 +69,14 @@ class Supervisor:
         on_ready: Callable[[], subprocess.Popen[str] | None] = lambda: None,
         late: frozenset[Stage] = frozenset({Stage.DEMO}),
         restarts: Callable[[], Restarts] = Restarts,
+        on_death: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._journal = journal
         self._grace = grace
         self.on_ready = on_ready
         self._late = late
         self._restarts = restarts
+        self._on_death = on_death
         self._watched: list[_Watched] = []
         self._stopping = self.hurried = self._interruptible = False
         self._code = 0
@@ -169,6 +171,7 @@ class Supervisor:
 
     def _bury(self, watched: _Watched, code: int) -> None:
         watched.ready = False
+        self._on_death(watched.child.name)
         if code == MISCONFIGURED and not watched.was_ever_ready:
             self._journal.note(f"{watched.child.name} cannot work with these settings; stopping")
             self._stopping, self._code = True, MISCONFIGURED

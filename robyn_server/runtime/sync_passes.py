@@ -1,30 +1,39 @@
-"""Looks at a whole scope, and the record of the last one of each scope. In this process: every replica makes its own."""
+"""Looks at a whole scope, each of which is written down for all replicas to see, however it ended."""
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, retire_absent_agents, startup_agent_sync
+import structlog
+
+from robyn_server.agent_sync import (
+    AgentSyncOptions,
+    AgentSyncScope,
+    name_of_source,
+    probe_catalogue,
+    retire_absent_agents,
+    startup_agent_sync,
+)
+from robyn_server.core.catalogue import AgentSource
 from robyn_server.core.errors import AgenthallError
 from robyn_server.core.principal import SYSTEM_OWNER
+from robyn_server.storage.agent_sync_passes import PassRecord
 from robyn_server.storage.database import Pool
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
-MOST_SCOPES = 20
+from .sync_counts import count_pass
+
+REPLICA = f"{socket.gethostname()}:{os.getpid()}"
+_log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PassRecord:
-    """`started_at`: the server database's clock. `counters` of one that ended well, `failure` of one that did not."""
-
-    scope: str
-    started_at: datetime
-    seconds: float
-    counters: dict[str, int] | None = None
-    failure: str | None = None
+def told_scope(scope: AgentSyncScope, source: AgentSource) -> str:
+    """As passes are kept by: of the catalogue the scope itself, of another source `<source>:<scope>`."""
+    return str(scope) if source is AgentSource.CATALOGUE else f"{name_of_source(source)}:{scope}"
 
 
 class SyncPasses:
@@ -35,12 +44,10 @@ class SyncPasses:
         self._storage = storage
         self._graph_ids = list(graph_ids)
         self._options = options
-        self._records: dict[str, PassRecord] = {}
 
-    @property
-    def records(self) -> list[PassRecord]:
-        """The last pass of each scope, the latest first."""
-        return list(reversed(self._records.values()))
+    async def last(self) -> list[PassRecord]:
+        """The last pass of each scope, the latest first, whichever replica made it. Raises Unavailable."""
+        return await self._storage.ledger.passes.last()
 
     async def run(self, scope: AgentSyncScope, retire: Callable[[], Awaitable[int]] | None = None) -> dict[str, int]:
         """{total, created, updated, skipped, failed, retired}. `retire` instead of retiring all that is not in `scope`, which is right
@@ -57,10 +64,14 @@ class SyncPasses:
             raise
         finally:
             if counters is not None or failure is not None:  # neither: it was cancelled
-                self._keep(PassRecord(str(scope), started_at, time.monotonic() - began, counters, failure))
+                await self._keep(scope, started_at, time.monotonic() - began, counters, failure)
         return counters
 
     async def _sync(self, scope: AgentSyncScope, retire: Callable[[], Awaitable[int]] | None) -> dict[str, int]:
+        """What is wrong with the contract is said before any agent is looked at."""
+        source = self._options.source
+        if scope.type != "none":
+            (await probe_catalogue(self._pool, source)).ensure_usable()
         counters = await startup_agent_sync(
             self._pool,
             self._storage,
@@ -71,10 +82,29 @@ class SyncPasses:
         )
         if retire is not None:
             return counters | {"retired": await retire()}
-        return counters | {"retired": await retire_absent_agents(self._pool, self._storage.retirement, scope)}
+        retired = await retire_absent_agents(
+            self._pool, self._storage.retirement, scope, source, templates=self._options.templates
+        )
+        return counters | {"retired": retired}
 
-    def _keep(self, record: PassRecord) -> None:
-        self._records.pop(record.scope, None)
-        self._records[record.scope] = record
-        if len(self._records) > MOST_SCOPES:
-            del self._records[next(iter(self._records))]
+    async def _keep(
+        self,
+        scope: AgentSyncScope,
+        started_at: datetime,
+        seconds: float,
+        counters: dict[str, int] | None,
+        failure: str | None,
+    ) -> None:
+        """Best effort: a pass is what it is, whether or not it can be written down."""
+        count_pass(counters, started_at, seconds)
+        try:
+            await self._storage.ledger.passes.note(
+                told_scope(scope, self._options.source.origin),
+                REPLICA,
+                started_at,
+                seconds,
+                counters=counters,
+                failure=failure,
+            )
+        except Exception as error:  # noqa: BLE001  best effort, whatever the reason: the pass itself has ended
+            _log.warning("a pass of agent sync could not be written down", scope=str(scope), reason=repr(error))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from robyn_server.agent_sync import AgentSyncOptions, count_active_agents
+from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, count_active_agents
+from robyn_server.agent_sync.sharing import shared_in
+from robyn_server.core.catalogue import AgentSource
 from robyn_server.services.agent_sync import SyncReport, SyncRequest
 from robyn_server.storage.agent_sync_view import AgentSyncView
 from robyn_server.storage.database import Pool
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
+from .agent_sources import Place, places
 from .agent_sync_operations import Operations
+from .sourced_operations import SourcedOperations
 
 _LOOK_SECONDS = 0.25
 
@@ -32,30 +36,56 @@ async def watched_sync(
     options: AgentSyncOptions,
     request: SyncRequest,
     progress: Progress,
+    sources: Sequence[AgentSource] = (AgentSource.CATALOGUE,),
 ) -> SyncReport:
-    """As Operations.sync. `system` works as agenthall_system."""
-    storage, view, seen = PostgresAssistantStorage(system), AgentSyncView(system), 0
-
-    def planned(count: int) -> None:
-        nonlocal seen
-        seen += count
-        progress.reached(seen)
-
-    operations = Operations(catalogue, storage, view, graph_ids, options, progress=planned)
+    """As SourcedOperations.sync. `system` works as agenthall_system. `options`: the catalogue's."""
+    storage = PostgresAssistantStorage(system)
+    at = places(sources, options, (catalogue, ""), (system, ""))
+    each = _operations(at, system, graph_ids, progress)
+    operations = SourcedOperations(each)
     if request.agent_id is not None:
         return await operations.sync(request)
-    scope = operations.scope_of(request.scope)
-    progress.expect(await count_active_agents(catalogue, scope))
+    progress.expect(await _count(at.values(), each[sources[0]].scope_of(request.scope)))
     if request.dry_run:
         return await operations.sync(request)
     await storage.ensure_default_assistants(list(graph_ids))
-    watching = asyncio.create_task(_watch(storage, view, progress), name="watch the sync")
+    watching = asyncio.create_task(_watch(storage, AgentSyncView(system), progress), name="watch the sync")
     try:
         return await operations.sync(request)
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
+
+
+def _operations(
+    at: Mapping[AgentSource, Place], system: Pool, graph_ids: Sequence[str], progress: Progress
+) -> dict[AgentSource, Operations]:
+    """Of each source; what they plan is counted over all of them."""
+    seen = 0
+
+    def planned(count: int) -> None:
+        nonlocal seen
+        seen += count
+        progress.reached(seen)
+
+    return {
+        source: Operations(
+            place.pool,
+            PostgresAssistantStorage(system, source),
+            AgentSyncView(system, source),
+            graph_ids,
+            place.options,
+            progress=planned,
+        )
+        for source, place in at.items()
+    }
+
+
+async def _count(at: Iterable[Place], scope: AgentSyncScope) -> int:
+    return sum(
+        [await count_active_agents(place.pool, shared_in(scope, place.options), place.options.source) for place in at]
+    )
 
 
 async def _watch(storage: PostgresAssistantStorage, view: AgentSyncView, progress: Progress) -> None:

@@ -24,6 +24,14 @@ from robyn_server.core.errors import Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
 from robyn_server.graphs.execution import Stop, StopReason, execute
+from robyn_server.metrics.definitions import (
+    RUN_SECONDS,
+    RUN_WAIT,
+    RUNS_FINISHED,
+    RUNS_REPEATED,
+    SLOTS,
+    SLOTS_BUSY,
+)
 from robyn_server.storage.runs import Held, RunQueue
 
 from .background import Periodic
@@ -104,6 +112,8 @@ class Worker:
         return (self._claims, self._leases, self._rescues, self._sweeps)
 
     def start(self) -> None:
+        SLOTS.follow(lambda: self._options.slots)
+        SLOTS_BUSY.follow(lambda: len(self._held))
         self._writer.start()
         self._notifier.start()
         self._listener.start()
@@ -159,6 +169,7 @@ class Worker:
         if (before := self._held.get(run.run_id)) is not None:
             before.drop()  # rule 3
         held = _Held(run)
+        _count_claim(run)
         self._held[run.run_id] = held
         held.task = asyncio.create_task(self._execute(held), name=f"run {run.run_id}")
         held.task.add_done_callback(lambda _task: self._done(held))
@@ -170,7 +181,7 @@ class Worker:
             self._claims.wake()
 
     async def _execute(self, held: _Held) -> None:
-        run = held.run
+        run, began = held.run, time.monotonic()
         writer = RunWriter(self._writer, run)
         timer = asyncio.get_running_loop().call_later(self._options.run_timeout, held.cancel, StopReason.TIMEOUT)
         try:
@@ -179,11 +190,13 @@ class Worker:
             checkpoints = self._checkpoints.held(self.id, run.run_id, run.attempt)
             end = await execute(run, self._graphs, checkpoints, writer.emit, held.stop)
             await writer.end(end)
+            _count_end(end, began)
         except asyncio.CancelledError:
             _log.info("run dropped", run_id=str(run.run_id), attempt=run.attempt)
         except Exception:  # noqa: BLE001 - what is not the graph's fault is the run's end all the same
             _log.exception("run failed outside of its graph", run_id=str(run.run_id))
             await writer.end(_FAILED)
+            _count_end(_FAILED, began)
         finally:
             timer.cancel()
 
@@ -224,8 +237,21 @@ class Worker:
         rescued, failed = await self._queue.rescue()
         if rescued or failed:
             _log.warning("runs of lost workers", rescued=rescued, failed=failed)
+            RUNS_FINISHED.inc(RunStatus.ERROR, by=failed)
             self._claims.wake()
             self._notifier.notify(RUNS)
 
     async def _sweep(self) -> None:
         await self._queue.sweep_events(self._options.event_ttl)
+
+
+def _count_claim(run: ClaimedRun) -> None:
+    if run.attempt > 1:
+        RUNS_REPEATED.inc()
+    else:
+        RUN_WAIT.observe(run.waited)
+
+
+def _count_end(end: RunEnd, began: float) -> None:
+    RUNS_FINISHED.inc(end.status)
+    RUN_SECONDS.observe(time.monotonic() - began)

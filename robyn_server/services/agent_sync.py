@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -24,7 +24,7 @@ class SyncRequest:
 @dataclass(frozen=True, slots=True)
 class SyncReport:
     """`counters`: {total, created, updated, skipped, failed, retired}. `changes`: without the skipped, and no more than `CHANGES`;
-    `more` of them are not listed. `started_at`: the server database's clock."""
+    `more` of them are not listed. `started_at`: the server database's clock. `by_source`: the counters of each of AGENT_SYNC_SOURCES."""
 
     scope: str
     agent_id: UUID | None
@@ -34,6 +34,7 @@ class SyncReport:
     counters: dict[str, int]
     changes: list[AgentChange]
     more: int
+    by_source: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 CHANGES = 1000

@@ -10,10 +10,11 @@ from uuid import UUID
 
 from robyn_server.core.catalogue import CATALOGUE_METADATA_KEYS
 from robyn_server.core.errors import CatalogueUnavailable, Conflict, Forbidden, Invalid, NotFound
-from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid
+from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid, user_assistant_id
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
 from robyn_server.graphs.loading import Graphs
+from robyn_server.metrics.definitions import LAZY_SYNCS
 from robyn_server.storage.assistants import (
     AssistantChange,
     AssistantFilter,
@@ -28,6 +29,8 @@ from .catalogue import CatalogueGate, sync_for
 from .configuration import checked, refuse_catalogue_keys
 
 _FROM_CATALOGUE = ("graph_id", "name", "description")
+_OF_COPIES = 5
+"""The version of UUIDs that follow from others."""
 _TAKEN = "Assistant {} already exists"
 F = TypeVar("F", FoundAssistant, ResolvedAssistant)
 
@@ -83,17 +86,43 @@ class AssistantService:
 
         When it cannot be asked, what was synced within `stale` is served as it is; else raises CatalogueUnavailable.
         """
-        found = await find(principal, assistant_id, self._catalogue.ttl)
+        found = await self._find(principal, assistant_id, find, self._catalogue.ttl)
         if found is not None and (found.is_fresh or not found.from_catalogue):
+            if found.from_catalogue:
+                LAZY_SYNCS.inc("hit")
             return found
         try:
-            synced = await sync_for(self._catalogue, principal, assistant_id)
+            synced = await self._synced(principal, assistant_id, found)
         except CatalogueUnavailable:
-            stale = await find(principal, assistant_id, self._catalogue.stale)
+            stale = await self._find(principal, assistant_id, find, self._catalogue.stale)
             if stale is None or not stale.is_fresh:
+                LAZY_SYNCS.inc("unavailable")
                 raise
+            LAZY_SYNCS.inc("stale")
             return stale
-        return None if synced is None else await find(principal, assistant_id, self._catalogue.ttl)
+        return None if synced is None else await find(principal, synced, self._catalogue.ttl)
+
+    async def _find(
+        self,
+        principal: Principal,
+        assistant_id: UUID,
+        find: Callable[[Principal, UUID, timedelta], Awaitable[F | None]],
+        within: timedelta,
+    ) -> F | None:
+        """The assistant with that id; of a template agent with that id the principal's own copy."""
+        found = await find(principal, assistant_id, within)
+        if found is not None or not self._catalogue.templates:
+            return found
+        return await find(principal, user_assistant_id(assistant_id, principal.identity), within)
+
+    async def _synced(self, principal: Principal, assistant_id: UUID, found: F | None) -> UUID | None:
+        """The id under which the principal now has what it named; None when that is nothing. A copy is its owner's, whoever looks."""
+        if found is None or found.template_id is None:
+            agent_id, owner = assistant_id, principal.identity
+        else:
+            agent_id, owner = found.template_id, found.owner_id
+        synced = await sync_for(self._catalogue, principal, agent_id, owner)
+        return synced if synced in {assistant_id, user_assistant_id(assistant_id, principal.identity)} else None
 
     def _default(self, graph_id: str) -> UUID:
         if graph_id not in self._graphs.ids:
@@ -139,7 +168,12 @@ class AssistantService:
         return None
 
     async def _keep_free(self, assistant_id: UUID) -> None:
-        """The ids of agents are the catalogue's, also of those that the principal may not see. Raises Conflict."""
+        """The ids of agents are the catalogue's, also of those that the principal may not see. Raises Conflict.
+
+        Who could take the id of another user's copy, before that user asks for it, would keep the agent from them.
+        """
+        if self._catalogue.templates and assistant_id.version == _OF_COPIES:
+            raise Conflict("Ids of version 5 are for users' copies of agents; choose another.", field="assistant_id")
         if await self._catalogue.sync(assistant_id, None) is not None:
             raise Conflict(_TAKEN.format(assistant_id), field="assistant_id")
 
@@ -156,14 +190,20 @@ class AssistantService:
         config, context = checked(principal, change.config, change.context)
         change = replace(change, config=config if change.config is not None else None, context=context)
         async with self._assistants.changing(principal) as connection:
-            locked = await self._assistants.lock(connection, assistant_id)
+            locked = await self._lock(connection, principal, assistant_id)
             if locked is None:
                 raise await self._unchangeable(principal, assistant_id)
             change = _within(locked, _beside(locked, change))
-            body = await self._assistants.update(connection, assistant_id, change)
+            body = await self._assistants.update(connection, locked.assistant_id, change)
         if body is None:
             raise NotFound(f"Assistant {assistant_id} not found")
         return body
+
+    async def _lock(self, connection: Any, principal: Principal, assistant_id: UUID) -> LockedAssistant | None:
+        locked = await self._assistants.lock(connection, assistant_id)
+        if locked is not None or not self._catalogue.templates:
+            return locked
+        return await self._assistants.lock(connection, user_assistant_id(assistant_id, principal.identity))
 
     async def _unchangeable(self, principal: Principal, assistant_id: UUID) -> NotFound | Forbidden:
         if await self._assistants.find(principal, assistant_id, self._catalogue.ttl) is None:
@@ -173,7 +213,7 @@ class AssistantService:
     async def delete(self, principal: Principal, assistant_id: UUID, *, with_threads: bool) -> None:
         """Raises NotFound, Forbidden, or Conflict when the catalogue owns it."""
         async with self._assistants.changing(principal) as connection:
-            locked = await self._assistants.lock(connection, assistant_id)
+            locked = await self._lock(connection, principal, assistant_id)
             if locked is not None and locked.from_catalogue:
                 raise Conflict(
                     f"Assistant {assistant_id} comes from the catalogue; disable or delete its agent there.",

@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from robyn_server.core.agent_change import AgentChange
+from robyn_server.core.catalogue import AgentSource
 
 from .database import Pool
 from .errors import translated
@@ -36,25 +37,27 @@ class Failure:
     name: str | None
     reason: str
     at: datetime
+    source: str = AgentSource.CATALOGUE
 
 
 class AgentSyncView:
-    """Raises Unavailable when the database is away."""
+    """Failures and troubles are everybody's; the rest is of one `source`. Raises Unavailable when the database is away."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, source: AgentSource = AgentSource.CATALOGUE) -> None:
         self._pool = pool
+        self._source = source
 
     async def failures(self, after: UUID | None, limit: int) -> list[Failure]:
         """Of the last look at each agent, in the order of ids."""
         rows = await self._fetch("failures", after, limit)
-        return [Failure(row["agent_id"], row["name"], row["failure"], row["checked_at"]) for row in rows]
+        return [Failure(row["agent_id"], row["name"], row["failure"], row["checked_at"], row["source"]) for row in rows]
 
     async def trouble(self) -> Trouble:
         (row,) = await self._fetch("trouble")
         return Trouble(row["failures"], row["owed_write_backs"])
 
     async def assistants(self, agent_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, Any]]:
-        """By id: {graph_id, name, description, config, metadata, owner_id, retired_at, from_catalogue}."""
+        """By id: {graph_id, name, description, config, metadata, owner_id, retired_at, from_catalogue, agent_source}."""
         rows = await self._fetch("assistants", list(agent_ids))
         return {row["assistant_id"]: {**row, **{name: orjson.loads(row[name]) for name in _JSON}} for row in rows}
 
@@ -63,12 +66,31 @@ class AgentSyncView:
     ) -> Sequence[tuple[UUID, str]]:
         """(id, name) of the catalogue's assistants in service in (after, last] that are not among `present`; None is no bound."""
         of = None if organizations is None else list(organizations)
-        rows = await self._fetch("absent", after, last, list(present), of)
+        rows = await self._fetch("absent", after, last, list(present), of, self._source)
         return [(row["assistant_id"], row["name"]) for row in rows]
+
+    async def absent_copies(
+        self, after: UUID | None, last: UUID | None, present: Collection[UUID], organizations: Sequence[UUID] | None
+    ) -> Sequence[tuple[UUID, str]]:
+        """As `absent`, of agents that users have copies of; the ids are the agents'."""
+        of = None if organizations is None else list(organizations)
+        rows = await self._fetch("absent_copies", after, last, list(present), of, self._source)
+        return [(row["assistant_id"], row["name"]) for row in rows]
+
+    async def copied_agents(self, after: UUID | None, limit: int) -> Sequence[UUID]:
+        """Agents that users have copies of, and those whose last look was a failure, by id."""
+        async with translated():
+            rows = await self._pool.fetch(load("synced_assistants")["copied_agents"], after, limit, self._source)
+        return [row["agent_id"] for row in rows]
+
+    async def copies(self, agent_ids: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
+        """Users' copies of these agents, retired ones too; each as `assistants` has it, with its `template_id`."""
+        rows = await self._fetch("copies", list(agent_ids))
+        return [{**row, **{name: orjson.loads(row[name]) for name in _JSON}} for row in rows]
 
     async def changes_since(self, moment: datetime, limit: int) -> tuple[list[AgentChange], int]:
         """The failures first, and how many changes there are in all. What other replicas did meanwhile is among them."""
-        rows = await self._fetch("changes_since", moment, limit)
+        rows = await self._fetch("changes_since", moment, limit, self._source)
         changes = [AgentChange(row["agent_id"], row["action"], row["name"], reason=row["failure"]) for row in rows]
         return changes, rows[0]["total"] if rows else 0
 

@@ -45,6 +45,12 @@ class AssistantRow(NamedTuple):
         )
 
 
+def agent_of(payload: Mapping[str, Any]) -> UUID:
+    """The agent that the payload was made of: its own id, unless it is a user's copy."""
+    named = payload["metadata"].get("supabase_agent_id")
+    return parse_uuid(payload["assistant_id"] if named is None else named, "agent ID")
+
+
 def name_of(payload: Mapping[str, Any]) -> str:
     return payload.get("name") or "Untitled"
 

@@ -23,11 +23,16 @@ _SQL = load("assistants")
 
 @dataclass(frozen=True, slots=True)
 class FoundAssistant:
-    """`body` is the assistant as JSON text. `is_fresh`: the catalogue was asked about it within the given time."""
+    """`body` is the assistant as JSON text. `is_fresh`: the catalogue was asked about it within the given time.
+
+    `template_id`: the agent that it is `owner_id`'s copy of, if it is one.
+    """
 
     body: str
     from_catalogue: bool
     is_fresh: bool
+    template_id: UUID | None
+    owner_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class ResolvedAssistant:
     metadata: dict[str, Any]
     from_catalogue: bool
     is_fresh: bool
+    template_id: UUID | None
+    owner_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,9 @@ class Assistants:
     async def find(self, principal: Principal, assistant_id: UUID, ttl: timedelta) -> FoundAssistant | None:
         async with translated():
             row = await self._pool.fetchrow(_SQL["get"], *acting(principal), assistant_id, ttl)
-        return None if row is None else FoundAssistant(row["body"], row["from_catalogue"], row["is_fresh"])
+        if row is None:
+            return None
+        return FoundAssistant(row["body"], row["from_catalogue"], row["is_fresh"], row["template_id"], row["owner_id"])
 
     async def resolve(self, principal: Principal, assistant_id: UUID, ttl: timedelta) -> ResolvedAssistant | None:
         async with translated():
@@ -108,6 +117,8 @@ class Assistants:
             orjson.loads(row["metadata"]),
             row["from_catalogue"],
             row["is_fresh"],
+            row["template_id"],
+            row["owner_id"],
         )
 
     async def search(

@@ -16,6 +16,7 @@ import asyncpg
 from robyn_server.core.principal import Principal
 
 from .errors import translated
+from .pooling import Pooling, pooling_of
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -27,6 +28,10 @@ RELEASE_SECONDS = 2.0
 class Role(StrEnum):
     APP = "agenthall_app"
     SYSTEM = "agenthall_system"
+
+
+_OWN_SETTINGS = {Role.APP: "; set mcp.ring = off"}
+"""Who changes instances through this role publishes what happened after the commit: a NOTIFY inside would make commits wait in line."""
 
 
 class _PooledConnection(asyncpg.Connection):
@@ -47,11 +52,8 @@ class _Pool(asyncpg.Pool):
 async def open_pool(
     dsn: str, role: Role | None, *, size: int, name: str, timeout: float = 10.0, eager: bool = True
 ) -> Pool:
-    """A pool working as `role` (None: as the login itself). Raises Unavailable when the database cannot be reached; a pool that
-    is not `eager` finds that out at its first use."""
-    settings = {"application_name": name, "plan_cache_mode": "force_generic_plan", "jit": "off"}
-    if role is not None:
-        settings["role"] = role.value
+    """A pool working as `role` (None: as the login itself). Raises Unavailable when the database cannot be reached, Misconfigured
+    when a role would have to go through a transaction pooler; a pool that is not `eager` finds that out at its first use."""
     async with translated():
         pool: Pool = _Pool(
             dsn,
@@ -62,19 +64,78 @@ async def open_pool(
             loop=None,
             connection_class=_PooledConnection,
             record_class=asyncpg.Record,
+            connect=_Dial(dsn, role),
             command_timeout=60,
             timeout=timeout,
-            server_settings=settings,
+            server_settings={"application_name": name},
         )
         await pool
         return pool
 
 
+class _Dial:
+    """Connects for a pool. The first time it looks whether a pooler stands between; through one that lends a session for a transaction
+    only, nothing is kept in the session: neither prepared statements nor settings, which others would find there."""
+
+    def __init__(self, dsn: str, role: Role | None) -> None:
+        self._dsn = dsn
+        self._role = role
+        self._pooling: Pooling | None = None
+
+    async def __call__(self, *arguments: Any, **options: Any) -> asyncpg.Connection[Any]:
+        if self._pooling is None:
+            self._pooling = await self._look(*arguments, **options)
+        is_lent = self._pooling is Pooling.TRANSACTION
+        if is_lent:
+            options["statement_cache_size"] = 0
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(*arguments, **options)
+        return connection if is_lent else await _settled(connection, self._role)
+
+    async def _look(self, *arguments: Any, **options: Any) -> Pooling:
+        connection = await asyncpg.connect(*arguments, statement_cache_size=0, **options)
+        try:
+            pooling = await pooling_of(connection, self._dsn)
+        finally:
+            await connection.close()
+        if self._role is not None:
+            pooling.ensure_session(self._dsn)
+        return pooling
+
+
+async def _settled(connection: asyncpg.Connection[Any], role: Role | None) -> asyncpg.Connection[Any]:
+    """The session's settings, by statement: of those in a startup packet poolers refuse some and ignore others without a word."""
+    work_as = "" if role is None else f"; set role {role.value}{_OWN_SETTINGS.get(role, '')}"
+    try:
+        await connection.execute(f"set plan_cache_mode = force_generic_plan; set jit = off{work_as}")
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
 async def open_connection(dsn: str, role: Role | None, *, name: str, timeout: float = 10.0) -> asyncpg.Connection[Any]:
-    """One connection of its own, for LISTEN or NOTIFY."""
-    settings = {"application_name": name} | ({} if role is None else {"role": role.value})
+    """One connection of its own, for LISTEN or NOTIFY. It keeps no prepared statements: a pooler may stand between."""
     async with translated():
-        return await asyncpg.connect(dsn, timeout=timeout, command_timeout=60, server_settings=settings)
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(
+            dsn,
+            timeout=timeout,
+            command_timeout=60,
+            statement_cache_size=0,
+            server_settings={"application_name": name},
+        )
+        return connection if role is None else await _settled(connection, role)
+
+
+async def open_listening_connection(dsn: str, *, name: str) -> asyncpg.Connection[Any]:
+    """One that hears what is said. Raises Misconfigured where a transaction pooler would swallow it without a word."""
+    connection = await open_connection(dsn, None, name=name)
+    try:
+        async with translated():
+            (await pooling_of(connection, dsn)).ensure_session(dsn)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 def acting(principal: Principal) -> tuple[str, str, bool]:

@@ -71,6 +71,17 @@ class FoundRun:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueState:
+    """Numbers of runs; waits are in seconds since a run was due, None where none waits."""
+
+    pending: int
+    running: int
+    longest_wait: float | None
+    median_wait: float | None
+    longest_unblocked_wait: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class EndedRun:
     """A run's end on its way to the database."""
 
@@ -218,6 +229,12 @@ class RunQueue:
         async with translated():
             seq: int = await self._pool.fetchval(_SQL["place_now"], run_id)
         return seq
+
+    async def state(self) -> QueueState:
+        async with translated():
+            row = await self._pool.fetchrow(_SQL["state"])
+        assert row is not None  # noqa: S101 - it aggregates: always one row
+        return QueueState(**row)
 
     async def sweep_events(self, older_than: timedelta, limit: int = 1000) -> int:
         """Deletes the events of runs that ended so long ago; returns how many rows went."""

@@ -1,6 +1,6 @@
 """The one wrapper around every route: raw HTTP in, a finished answer out. Knows no framework; `server.py` binds it to Robyn.
 
-Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials → body model → handler → errors → headers, log.
+Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope → body model → handler → errors → headers, log.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import structlog
 from robyn_server.core.errors import AgenthallError, BadRequest, NotFound, TooLarge, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.principal import Principal
+from robyn_server.metrics.definitions import HTTP_REQUESTS, HTTP_SECONDS, METHODS, ROUTES, UNROUTED
+from robyn_server.services.identity import Identity
 from robyn_server.settings import Settings
 
 from .access_log import Entry
@@ -26,6 +28,7 @@ from .http import EMPTY_QUERY, Headers, Query, Request, Response, Stream, empty
 from .problems import method_not_allowed, problem, stranger
 from .routes.system import system_routes
 from .routing import Matcher, Route
+from .scopes import authorize
 from .stream import EventStream, Streams
 from .validation import parse_body
 
@@ -62,6 +65,13 @@ class Streaming:
 Reply = Response | Streaming
 
 
+@dataclass(slots=True)
+class _Passage:
+    """What becomes known of a request on its way: the pattern of its route."""
+
+    route: str = UNROUTED
+
+
 class Edge:
     """Serves the system routes from its first moment, and an application's as soon as it is given one."""
 
@@ -77,8 +87,9 @@ class Edge:
         self.draining = False
         self.in_flight = 0
         self.answered = 0
+        self.sockets_url = settings.sockets_address
         self._max_body_bytes = settings.max_body_bytes
-        self._identify = identify or authenticate(settings)
+        self._identify = identify or authenticate(Identity(settings))
         self._cors = Cors(settings.cors_origins)
         self._record = record
         self._application: WebApplication | None = None
@@ -93,6 +104,7 @@ class Edge:
     def _use(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self._matcher = Matcher(self.routes)
+        ROUTES.add(route.path for route in self.routes)
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         if self._application is None:
@@ -107,8 +119,9 @@ class Edge:
         started = time.perf_counter()
         self.in_flight += 1
         request_id = _request_id(raw.headers)
+        passage = _Passage()
         try:
-            reply = await self._answer(raw, request_id)
+            reply = await self._answer(raw, request_id, passage)
         except AgenthallError as error:
             reply = problem(error, request_id)
         except Exception:
@@ -118,12 +131,13 @@ class Edge:
         finally:
             self.in_flight -= 1
             self.answered += 1
+        took = time.perf_counter() - started
+        _count(raw.method, passage.route, reply.status, took)
         if self._record is not None:
-            took = time.perf_counter() - started
             self._record(Entry(time.time(), raw.method, raw.path, reply.status, took, request_id))
         return self._dressed(reply, raw, request_id)
 
-    async def _answer(self, raw: RawRequest, request_id: str) -> Reply:
+    async def _answer(self, raw: RawRequest, request_id: str, passage: _Passage) -> Reply:
         if self.draining and raw.path != LIVENESS:
             raise Unavailable("The server is stopping; try again.", code="draining")
         if raw.method == "OPTIONS":
@@ -132,8 +146,9 @@ class Edge:
         if found is None:
             return self._missed(raw, request_id)
         route, path_params = found
+        passage.route = route.path
         body = self._body(raw)
-        principal = ANONYMOUS if route.public else await self._principal(raw.headers)
+        principal = ANONYMOUS if route.public else await self._authorized(route, raw.headers)
         query = Query.from_raw(raw.query) if raw.query else EMPTY_QUERY
         request = Request(raw.method, raw.path, path_params, query, raw.headers, body, principal, request_id)
         given = () if route.body is None else (parse_body(route.body, body),)
@@ -147,9 +162,11 @@ class Edge:
             raise TypeError("a route that answers with a Stream says so: streams=True")
         return answer
 
-    async def _principal(self, headers: Mapping[str, str]) -> Principal:
-        principal = self._identify(headers)
-        return principal if isinstance(principal, Principal) else await principal
+    async def _authorized(self, route: Route, headers: Mapping[str, str]) -> Principal:
+        identified = self._identify(headers)
+        principal = identified if isinstance(identified, Principal) else await identified
+        authorize(route, principal)
+        return principal
 
     def _options(self, raw: RawRequest) -> Response:
         methods = self._matcher.methods(raw.path)
@@ -198,6 +215,12 @@ class Edge:
         if isinstance(reply, Response):
             return Response(reply.status, reply.body, headers, reply.media_type)
         return Streaming(reply.status, headers, reply.media_type, reply.chunks)
+
+
+def _count(method: str, route: str, status: int, seconds: float) -> None:
+    known = method if method in METHODS else "other"
+    HTTP_REQUESTS.inc(known, route, str(status))
+    HTTP_SECONDS.observe(seconds, known, route)
 
 
 def _request_id(headers: Mapping[str, str]) -> str:

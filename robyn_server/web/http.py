@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -46,6 +46,12 @@ class Query:
 
     def get_all(self, name: str) -> list[str]:
         return list(self._values.get(name, ()))
+
+    def ensure_known(self, names: Collection[str]) -> None:
+        """Raises Invalid naming the first parameter that is not among `names`: a filter that is misspelt must not filter nothing."""
+        for name in self._values:
+            if name not in names:
+                raise Invalid(f"{name[:64]}: no such parameter; there are {', '.join(names)}", field=name[:64])
 
     def integer(
         self, name: str, default: int | None = None, minimum: int | None = None, maximum: int | None = None

@@ -62,7 +62,10 @@ def _components(schemas: dict[str, Any]) -> dict[str, Any]:
     return {
         "schemas": {**schemas, "Problem": _PROBLEM_SCHEMA},
         "responses": {"Problem": {"description": "What went wrong.", "content": content}},
-        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A JWT, or an API key."},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        },
     }
 
 
@@ -72,7 +75,7 @@ def _operation(route: Route, references: dict[type[BaseModel], str]) -> dict[str
         "summary": route.summary,
         "tags": [route.tag],
         "responses": _responses(route),
-        "security": [] if route.public else [{}, {"bearer": []}],
+        "security": [] if route.public else [{}, {"bearer": []}, {"apiKey": []}],
     }
     if route.parameters:
         operation["parameters"] = [_parameter(name) for name in route.parameters]

@@ -31,6 +31,7 @@ TABLE: dict[type[errors.AgenthallError], Answer] = {
     errors.Forbidden: Answer(403),
     errors.NotFound: Answer(404),
     errors.Conflict: Answer(409),
+    errors.Gone: Answer(410),
     errors.Unservable: Answer(409),
     errors.TooLarge: Answer(413),
     errors.Invalid: Answer(422),

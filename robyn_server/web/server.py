@@ -21,9 +21,11 @@ import structlog
 
 from robyn_server import logs
 from robyn_server.core.errors import Misconfigured
+from robyn_server.metrics.definitions import HTTP_IN_FLIGHT, STREAMS_OPEN
 from robyn_server.settings import Settings
 
 from .access_log import AccessLog, as_json, as_text
+from .auth import Authenticate
 from .edge import Edge, RawRequest, Reply, Streaming
 from .lifecycle import EXIT_MISCONFIGURED, EXIT_START_FAILED, SIGNALS, Build, Lifecycle, exit_process
 from .stream import STALL_SECONDS, Streams, workers_for
@@ -43,12 +45,14 @@ def run(
     share_port: bool = False,
     cpu: int | None = None,
     stall_seconds: float = STALL_SECONDS,
+    identify: Authenticate | None = None,
 ) -> NoReturn:
     """Serve until a signal; never returns. Exit codes: 0 stopped, 2 misconfigured, 3 start failed, 130 second signal.
 
     `build` runs on the loop after the socket listens; `on_ready` is called when the application has started.
     `share_port`: other processes of ours listen there too (whoever starts them checks that the port is free).
     `cpu`: pin the process to that core. `stall_seconds`: how long a stream waits for a reader that does not read.
+    `identify`: who asks (unset: by the settings alone, which know no API keys).
     """
     logs.configure(settings)
     for number in SIGNALS:
@@ -60,19 +64,27 @@ def run(
         log.error("web.misconfigured", problem=error.detail, setting=error.field)  # noqa: TRY400 - the operator's, no trace
         exit_process(EXIT_MISCONFIGURED)
     with held:
-        _serve(settings, build, on_ready, address, stall_seconds)
+        _serve(settings, build, on_ready, address, stall_seconds, identify)
     exit_process(EXIT_START_FAILED)  # the loop was stopped by somebody else
 
 
 def _serve(
-    settings: Settings, build: Build, on_ready: Callable[[], None], address: tuple[str, int], stall_seconds: float
+    settings: Settings,
+    build: Build,
+    on_ready: Callable[[], None],
+    address: tuple[str, int],
+    stall_seconds: float,
+    identify: Authenticate | None,
 ) -> None:
     access_log = _access_log(settings)
     edge = Edge(
         settings,
         Streams(settings.max_streams, settings.heartbeat_seconds, stall_seconds=stall_seconds),
+        identify=identify,
         record=access_log.record if access_log else None,
     )
+    HTTP_IN_FLIGHT.follow(lambda: edge.in_flight)
+    STREAMS_OPEN.follow(lambda: edge.streams.open)
     with _blank_argv():
         from robyn.robyn import get_version
     lifecycle = Lifecycle(edge, address, build, on_ready, reap=get_version, drain_seconds=settings.drain_seconds)

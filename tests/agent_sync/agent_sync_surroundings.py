@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from databases import fresh_database
 
+from robyn_server.agent_sync import CatalogueSource
 from robyn_server.core.catalogue import CATALOGUE_KEYS
 from robyn_server.core.errors import Conflict
 
@@ -30,6 +31,8 @@ CLEAR = """
 truncate public.agents, public.agent_mcp_tools, public.mcp_tools, public.global_ai_engines, public.ai_models;
 truncate agenthall.agent_sync, agenthall.assistants cascade;
 """
+VIEW = CatalogueSource("app.agenthall_agents")
+FORMS = {"tables": CatalogueSource(), "view": VIEW}
 
 
 @asynccontextmanager
@@ -79,8 +82,9 @@ class MemoryStorage:
 class WatchedPool:
     """Passes on to a real pool, and remembers every statement. `refuse`: what to raise instead; `gate`: what reads wait for."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, source: CatalogueSource | None = None) -> None:
         self.pool = pool
+        self.source = source or CatalogueSource()
         self.statements: list[str] = []
         self.refuse: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None

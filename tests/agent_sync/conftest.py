@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
-from agent_sync_surroundings import CLEAR, TABLES, Catalogue, MemoryStorage, WatchedPool
+from agent_sync_surroundings import CLEAR, FORMS, TABLES, VIEW, Catalogue, MemoryStorage, WatchedPool
 from databases import fresh_database
 
+from robyn_server.agent_sync import catalogue_view_sql
 from robyn_server.files import packaged
 from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.migrations import migrate
@@ -19,6 +20,7 @@ async def agent_sync_dsn(postgres):
         await migrate(dsn, packaged("migrations"))
         connection = await asyncpg.connect(dsn)
         await connection.execute(TABLES.format(assistant_id="text"))
+        await connection.execute(catalogue_view_sql(VIEW, write_back=True, role=None))
         await connection.close()
         yield dsn
 
@@ -37,9 +39,15 @@ async def system_pool(agent_sync_dsn):
 
 
 @pytest.fixture
-async def pool(real_pool):
+def form():
+    """The form of the catalogue's contract; what has to hold for both is parametrised."""
+    return "tables"
+
+
+@pytest.fixture
+async def pool(real_pool, form):
     await real_pool.execute(CLEAR)
-    return WatchedPool(real_pool)
+    return WatchedPool(real_pool, FORMS[form])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from robyn_server.agent_sync import AgentRejected, AgentSyncOptions, AgentSyncScope, _assistant_payload_for_agent
 from robyn_server.agent_sync.ahead import ahead
-from robyn_server.agent_sync.catalogue import _query
+from robyn_server.agent_sync.catalogue_sql import agents_query
 from robyn_server.agent_sync.contract import EXPECTED
 from robyn_server.agent_sync.fingerprints import (
     COVERED,
@@ -21,6 +21,7 @@ from robyn_server.agent_sync.fingerprints import (
     mapping_fingerprint,
 )
 from robyn_server.agent_sync.rows import parse_agent
+from robyn_server.agent_sync.source import STANDARD
 from robyn_server.core.canonical import content_hash
 
 ALL = AgentSyncScope("all")
@@ -39,7 +40,7 @@ async def one(pool):
 
 async def test_every_column_that_is_read_is_covered_but_what_sync_writes(real_pool, pool):
     async with real_pool.acquire() as connection:
-        statement = await connection.prepare(_query(EXPECTED, ["true"], limit="1"))
+        statement = await connection.prepare(agents_query(STANDARD, EXPECTED, ["true"], limit="1"))
         read = {attribute.name for attribute in statement.get_attributes()}
     assert read == set(COVERED) | set(NOT_COVERED)
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from agent_sync_surroundings import Catalogue, WatchedPool, catalogue_database
+from agent_sync_surroundings import FORMS, Catalogue, WatchedPool, catalogue_database
 from databases import fresh_database
 
 from robyn_server.agent_sync import (
@@ -23,9 +23,15 @@ from robyn_server.core.errors import CatalogueUnavailable
 ALL = AgentSyncScope("all")
 
 
+@pytest.fixture(params=FORMS)
+def form(request):
+    """What is read is the same, be it read from the five tables or from a view."""
+    return request.param
+
+
 async def rejection_of(pool, agent_id: UUID) -> AgentRejected:
     failures: list[AgentRejected] = []
-    assert await fetch_active_agents(pool, ALL, failures=failures) == []
+    assert await fetch_active_agents(pool, ALL, failures=failures, source=pool.source) == []
     assert [failure.agent_id for failure in failures] == [agent_id]
     assert str(agent_id) in failures[0].detail
     return failures[0]
@@ -46,7 +52,7 @@ async def test_an_agent_is_read_with_its_model_and_its_tools(pool, catalogue):
     )
     await catalogue.tool(agent_id, "http://a:1", "x", auth_required=True)
     await catalogue.tool(agent_id, "http://b:1", "y")
-    (agent,) = await fetch_active_agents(pool, ALL)
+    (agent,) = await fetch_active_agents(pool, ALL, source=pool.source)
     assert len(pool.statements) == 1
     assert (agent.agent_id, agent.name, agent.description) == (agent_id, "Ada", "first")
     assert (agent.system_prompt, agent.graph_id, agent.is_global) == ("Be brief.", "special", True)
@@ -57,12 +63,14 @@ async def test_an_agent_is_read_with_its_model_and_its_tools(pool, catalogue):
         ("http://b:1", "y", False),
     }
     assert agent.read_at is not None
-    assert agent == (await fetch_active_agent_by_id(pool, agent_id)).model_copy(update={"read_at": agent.read_at})
+    assert agent == (await fetch_active_agent_by_id(pool, agent_id, source=pool.source)).model_copy(
+        update={"read_at": agent.read_at}
+    )
 
 
 async def test_a_row_of_nulls_with_a_name_is_an_agent(pool, catalogue):
     agent_id = await catalogue.agent(organization_id=None)
-    agent = await fetch_active_agent_by_id(pool, agent_id)
+    agent = await fetch_active_agent_by_id(pool, agent_id, source=pool.source)
     assert (agent.organization_id, agent.sampling_params, agent.mcp_tools, agent.is_global) == (None, {}, [], False)
 
 
@@ -71,9 +79,9 @@ async def test_only_active_agents_that_are_not_deleted_are_read(pool, catalogue,
     unknown = await catalogue.agent(status=None)
     deleted = await catalogue.agent()
     await real_pool.execute("update public.agents set deleted_at = now() where id = $1", deleted)
-    assert await fetch_active_agents(pool, ALL) == []
+    assert await fetch_active_agents(pool, ALL, source=pool.source) == []
     for agent_id in (disabled, unknown, deleted, uuid4()):
-        assert await fetch_active_agent_by_id(pool, agent_id) is None
+        assert await fetch_active_agent_by_id(pool, agent_id, source=pool.source) is None
 
 
 async def test_a_scope_of_organizations_reads_theirs_only(pool, catalogue):
@@ -81,13 +89,13 @@ async def test_a_scope_of_organizations_reads_theirs_only(pool, catalogue):
     kept = {await catalogue.agent(organization_id=mine), await catalogue.agent(organization_id=other)}
     await catalogue.agent()
     await catalogue.agent(organization_id=None)
-    agents = await fetch_active_agents(pool, AgentSyncScope.orgs([mine, other]))
+    agents = await fetch_active_agents(pool, AgentSyncScope.orgs([mine, other]), source=pool.source)
     assert {agent.agent_id for agent in agents} == kept
 
 
 async def test_the_scope_none_asks_nothing(pool, catalogue):
     await catalogue.agent()
-    assert await fetch_active_agents(pool, AgentSyncScope()) == []
+    assert await fetch_active_agents(pool, AgentSyncScope(), source=pool.source) == []
     assert pool.statements == []
 
 
@@ -95,16 +103,24 @@ async def test_an_agent_of_another_organization_is_not_even_read(pool, catalogue
     organization = uuid4()
     agent_id = await catalogue.agent(organization_id=organization)
     nobodys = await catalogue.agent(organization_id=None)
-    assert await fetch_active_agent_by_id(pool, agent_id, organizations=frozenset([uuid4()])) is None
-    assert await fetch_active_agent_by_id(pool, agent_id, organizations=frozenset()) is None
-    assert await fetch_active_agent_by_id(pool, nobodys, organizations=frozenset([organization])) is None
-    assert await fetch_active_agent_by_id(pool, agent_id, organizations=frozenset([organization])) is not None
+    assert (
+        await fetch_active_agent_by_id(pool, agent_id, organizations=frozenset([uuid4()]), source=pool.source) is None
+    )
+    assert await fetch_active_agent_by_id(pool, agent_id, organizations=frozenset(), source=pool.source) is None
+    assert (
+        await fetch_active_agent_by_id(pool, nobodys, organizations=frozenset([organization]), source=pool.source)
+        is None
+    )
+    assert (
+        await fetch_active_agent_by_id(pool, agent_id, organizations=frozenset([organization]), source=pool.source)
+        is not None
+    )
 
 
 async def test_pages_go_by_key_and_leave_nobody_out(pool, catalogue):
     await catalogue.agents(7)
     await catalogue.agent(id=UUID(int=0))
-    pages = [page async for page in agent_pages(pool, ALL, [], size=3)]
+    pages = [page async for page in agent_pages(pool, ALL, [], size=3, source=pool.source)]
     assert [len(page) for page in pages] == [3, 3, 2]
     ids = [agent.agent_id for page in pages for agent in page]
     assert ids == sorted(set(ids))
@@ -154,7 +170,7 @@ async def test_numbers_that_json_readers_refuse_are_one_failure(pool, catalogue)
 async def test_one_agent_that_cannot_be_served_is_told_to_who_asked_for_it(pool, catalogue):
     agent_id = await catalogue.agent(name=None)
     with pytest.raises(AgentRejected, match=r"agents\.name"):
-        await fetch_active_agent_by_id(pool, agent_id)
+        await fetch_active_agent_by_id(pool, agent_id, source=pool.source)
 
 
 async def test_a_database_without_a_catalogue_is_told_from_a_broken_one(postgres):
@@ -199,7 +215,7 @@ async def test_optional_columns_may_be_absent_and_are_reported(postgres):
         watched = WatchedPool(poor)
         pages = [page async for page in agent_pages(watched, ALL, [], size=3)]
         assert sum(map(len, pages)) == 5
-        assert len(watched.statements) == 4  # the refused one, the probe, two pages
+        assert len(watched.statements) == 5  # the refused one, two of the probe, two pages
         assert (await fetch_active_agent_by_id(poor, agent_id)).mcp_tools[0].tool_name == "x"
 
 

@@ -1,13 +1,15 @@
-"""What holds for every storage: the suite runs against the protocol's three methods in memory, and against Postgres."""
+"""What holds for every storage and for both forms of the catalogue: the suite runs against the protocol's three methods in memory, and
+against Postgres; on the five tables, and on a view."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from agent_sync_surroundings import Catalogue, MemoryStorage, catalogue_database, count_of_writes, stored
+from agent_sync_surroundings import FORMS, Catalogue, MemoryStorage, catalogue_database, count_of_writes, stored
 from structlog.testing import capture_logs
 
 from robyn_server.agent_sync import (
@@ -26,13 +28,24 @@ from robyn_server.core.errors import CatalogueUnavailable, Conflict
 ALL = AgentSyncScope("all")
 
 
-async def sync_one(pool, storage, agent_id, **options):
-    agent = await fetch_active_agent_by_id(pool, agent_id)
-    return await sync_single_agent(pool, storage, agent=agent, owner_id="system", **options)
+@pytest.fixture(params=FORMS)
+def form(request):
+    return request.param
 
 
-async def startup(pool, storage, scope=ALL, **options):
-    return await startup_agent_sync(pool, storage, scope=scope, owner_id="system", **options)
+def of_source(pool, options=AgentSyncOptions()):  # noqa: B008  frozen
+    return replace(options, source=getattr(pool, "source", options.source))
+
+
+async def sync_one(pool, storage, agent_id, options=AgentSyncOptions(), **given):  # noqa: B008  frozen
+    options = of_source(pool, options)
+    agent = await fetch_active_agent_by_id(pool, agent_id, source=options.source)
+    return await sync_single_agent(pool, storage, agent=agent, owner_id="system", options=options, **given)
+
+
+async def startup(pool, storage, scope=ALL, options=AgentSyncOptions(), **given):  # noqa: B008  frozen
+    options = of_source(pool, options)
+    return await startup_agent_sync(pool, storage, scope=scope, owner_id="system", options=options, **given)
 
 
 async def test_an_agent_is_created_then_skipped_then_updated(pool, catalogue, storage):
@@ -155,7 +168,8 @@ async def test_reasons_in_the_log_are_bounded(pool, catalogue, storage):
 
 
 async def test_a_catalogue_that_goes_away_ends_the_sync_with_an_error(pool, catalogue, storage):
-    pool.refuse["public.agents a"] = ConnectionResetError("gone")
+    for relation in ("public.agents a", "app.agenthall_agents a"):
+        pool.refuse[relation] = ConnectionResetError("gone")
     with pytest.raises(CatalogueUnavailable):
         await startup(pool, storage)
 
@@ -171,7 +185,7 @@ async def test_two_syncs_at_once_create_each_agent_once(pool, catalogue, storage
 
 async def test_an_id_that_is_somebody_elses_is_a_failure_with_a_reason(pool, catalogue, storage):
     agent_id = await catalogue.agent()
-    agent = await fetch_active_agent_by_id(pool, agent_id)
+    agent = await fetch_active_agent_by_id(pool, agent_id, source=pool.source)
     await sync_single_agent(pool, storage, agent=agent, owner_id="somebody")
     with pytest.raises(Conflict, match="somebody else"):
         await sync_single_agent(pool, storage, agent=agent, owner_id="other")

@@ -38,10 +38,10 @@ async def lazy(pool, storage, misses, agent_id, organizations=None):
 async def test_an_unknown_id_is_asked_for_once_and_again_after_some_seconds(pool, catalogue, storage, misses, clock):
     for _ in range(5):
         assert await lazy(pool, storage, misses, UNKNOWN) is None
-    assert len(pool.statements) == 1
+    assert len([each for each in pool.statements if "public.agents a" in each]) == 1
     clock.now = 3.0
     assert await lazy(pool, storage, misses, UNKNOWN) is None
-    assert len(pool.statements) == 2
+    assert len([each for each in pool.statements if "public.agents a" in each]) == 2
 
 
 async def test_an_agent_that_the_feed_names_is_found_at_once(pool, catalogue, storage, misses):

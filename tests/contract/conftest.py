@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 import httpx
 import orjson
 import pytest
-from databases import fresh_database
+from databases import fresh_database, prepared_database
 from langgraph_sdk.client import LangGraphClient
 from live_server import GRAPHS, TESTS, LiveServer, live_server
 
@@ -56,12 +57,11 @@ async def guarded(postgres: str, template: str) -> AsyncIterator[LiveServer]:
         "AGENT_SYNC_CACHE_TTL": "1",
         "AGENTHALL_GRAPHS": _SERVED,
     }
-    async with fresh_database(postgres, template) as url:
-        connection = await asyncpg.connect(url)
-        await connection.execute(_catalogue())
-        await connection.close()
-        async with live_server(url, **settings) as running:
-            yield running
+    async with (
+        prepared_database(postgres, template, _catalogue()) as url,
+        live_server(url, **settings) as running,
+    ):
+        yield running
 
 
 def _catalogue() -> str:
@@ -93,12 +93,18 @@ class Person:
 @pytest.fixture(scope="session")
 async def person(guarded: LiveServer) -> AsyncIterator[object]:
     """`person(user, *organizations, **claims)` makes a Person."""
-    made: list[Person] = []
+    async with people_of(guarded) as make:
+        yield make
 
-    def make(user: str, *organizations: str, headers: dict[str, str] | None = None, **claims: object) -> Person:
-        made.append(Person(guarded, bearer(user, *organizations, **claims) | (headers or {})))
-        return made[-1]
 
-    yield make
-    for one in made:
-        await one.http.aclose()
+@contextlib.asynccontextmanager
+async def people_of(server: LiveServer) -> AsyncIterator[Callable[..., Person]]:
+    """What makes a Person, by user, organisations and claims; `headers` go with what each asks."""
+    async with contextlib.AsyncExitStack() as closing:
+
+        def make(user: str, *organizations: str, headers: dict[str, str] | None = None, **claims: object) -> Person:
+            person = Person(server, bearer(user, *organizations, **claims) | (headers or {}))
+            closing.push_async_callback(person.http.aclose)
+            return person
+
+        yield make

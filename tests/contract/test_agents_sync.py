@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from databases import fresh_database
+from databases import fresh_database, prepared_database
 from live_server import LiveServer, live_server, until
 
 from .people import SECRET, bearer
@@ -28,12 +28,11 @@ select (select md5(string_agg(a::text, ',' order by a.id)) from public.agents a)
 @pytest.fixture(scope="module")
 async def operated(postgres: str, template: str) -> AsyncIterator[LiveServer]:
     settings = {"AUTH_MODE": "jwt", "AUTH_JWT_SECRET": SECRET, "AGENT_SYNC_SCOPE": "all", "AGENT_SYNC_EVERY": "3600"}
-    async with fresh_database(postgres, template) as url:
-        connection = await asyncpg.connect(url)
-        await connection.execute(TABLES)
-        await connection.close()
-        async with live_server(url, workers=0, **settings) as server:
-            yield server
+    async with (
+        prepared_database(postgres, template, TABLES) as url,
+        live_server(url, workers=0, **settings) as server,
+    ):
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -30,11 +30,11 @@ NO_JSON = {
 }
 NO_OBJECT = {"an array": b"[]", "a string": b'"x"', "null": b"null", "a number": b"5", "true": b"true"}
 
+PARAMETERS = {name for route in all_routes() for name in route.parameters}
+
 
 def named(path: str, value: object = NOBODY) -> str:
-    return path.format_map(
-        dict.fromkeys(("assistant_id", "thread_id", "run_id", "checkpoint_id", "cron_id", "namespace"), value)
-    )
+    return path.format_map(dict.fromkeys(PARAMETERS, value))
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from databases import fresh_database
+from databases import fresh_database, prepared_database
 from live_server import LiveServer, live_server, until
 
 from robyn_server.files import CATALOGUE_FEED
@@ -23,13 +23,11 @@ FEED = CATALOGUE_FEED.read_text()
 @pytest.fixture(scope="module")
 async def fed(postgres: str, template: str) -> AsyncIterator[LiveServer]:
     """Two web processes on a catalogue with the feed installed."""
-    async with fresh_database(postgres, template) as url:
-        connection = await asyncpg.connect(url)
-        await connection.execute(TABLES)
-        await connection.execute(FEED)
-        await connection.close()
-        async with live_server(url, webs=2, AGENT_SYNC_SCOPE="all", AGENT_SYNC_EVERY="3600") as server:
-            yield server
+    async with (
+        prepared_database(postgres, template, TABLES, FEED) as url,
+        live_server(url, webs=2, AGENT_SYNC_SCOPE="all", AGENT_SYNC_EVERY="3600") as server,
+    ):
+        yield server
 
 
 @pytest.fixture(scope="module")

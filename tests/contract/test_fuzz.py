@@ -38,6 +38,7 @@ REFUSED = {"ttl", "supersteps", "extract", "webhook", "feedback_keys", "langsmit
 """Fields that answer 501: null, unless they are the one that may be anything."""
 
 CHECKPOINT = "1f1e5e10-023e-69c3-8005-b819345e7831"
+ORGANIZATION = {"x-organization-id": CHECKPOINT}
 
 PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "assistant_id": st.sampled_from(["echo", "road", "approval", "agent", "context", CHECKPOINT]),
@@ -89,6 +90,21 @@ PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "on_disconnect": st.sampled_from(["cancel", "continue"]),
     "on_completion": st.sampled_from(["delete", "keep"]),
     "status": st.sampled_from(["idle", "busy", "interrupted", "error"]),
+    "agent_id": st.sampled_from(["ide-agent", "bot", CHECKPOINT]),
+    "instance_id": st.sampled_from(["c1", "c2"]) | CLEAN,
+    "epoch": st.integers(0, 3) | st.just(2**63 - 1),
+    "health": st.sampled_from(["healthy", "degraded"]),
+    "load": OBJECT
+    | st.fixed_dictionaries({"workload": st.integers() | st.floats(allow_nan=False, allow_infinity=False)}),
+    "capabilities": st.lists(CLEAN, max_size=3),
+    "tags": st.lists(CLEAN, max_size=3),
+    "zone": CLEAN,
+    "version": CLEAN | st.sampled_from(["1.2.3", "v1-0", "9" * 30]),
+    "published": st.booleans(),
+    "enabled": st.booleans(),
+    "temperature": st.floats(0, 2),
+    "max_tokens": st.integers(1, 2**31 - 1),
+    "max_workload": st.integers(0, 2**31 - 1),
 }
 WITHIN_BOUNDS = {"after_seconds": st.sampled_from([-1, "x", None, 10**20])}
 """A run that begins in a year would never end."""
@@ -111,11 +127,13 @@ def bodies(draw: st.DrawFn, route: Route) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 async def places(http: httpx.AsyncClient) -> dict[str, str]:
-    """Ids of an assistant and of a thread that are there."""
+    """Ids of an assistant, a thread, an instance and an agent that are there."""
     assistant = (await http.post("/assistants", json={"graph_id": "road"})).json()["assistant_id"]
     thread = (await http.post("/threads", json={})).json()["thread_id"]
     await http.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "road", "input": {"note": "a"}})
-    return {"assistant_id": assistant, "thread_id": thread}
+    known = {"agent_id": "ide-agent", "instance_id": "c1"}
+    instance = (await http.post("/agents/instances", json=known, headers=ORGANIZATION)).json()["registration_id"]
+    return {"assistant_id": assistant, "thread_id": thread, "registration_id": instance, "agent_id": "ide-agent"}
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=lambda route: f"{route.method} {route.path}")
@@ -125,7 +143,8 @@ async def test_no_body_is_answered_with_a_500(
     http: httpx.AsyncClient, places: dict[str, str], route: Route, data: st.DataObject
 ) -> None:
     body = json.dumps(data.draw(bodies(route)))
-    answer = await http.request(route.method, route.path.format_map(places), content=body)
+    headers = ORGANIZATION if route.path.startswith("/agents/") else {}
+    answer = await http.request(route.method, route.path.format_map(places), content=body, headers=headers)
     assert answer.status_code < 500 or answer.status_code in (501, 503), (answer.status_code, body)
     if answer.status_code >= 400:
         assert isinstance(answer.json()["detail"], str)

@@ -11,7 +11,12 @@ from outages import LEASE, watching
 @pytest.fixture(scope="module")
 async def server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
     """One web, one worker, leases so short that a lost run goes on soon. Each test leaves one of each running."""
-    settings = {"AGENTHALL_RUN_LEASE": str(LEASE), "AGENTHALL_DRAIN_SECONDS": "1", "AGENTHALL_RUN_MAX_ATTEMPTS": "20"}
+    settings = {
+        "AGENTHALL_RUN_LEASE": str(LEASE),
+        "AGENTHALL_DRAIN_SECONDS": "1",
+        "AGENTHALL_RUN_MAX_ATTEMPTS": "20",
+        "AGENTHALL_EVENT_TTL": "3600",  # the books are looked at after each test, with the events of all before
+    }
     async with fresh_database(postgres, template) as url, live_server(url, **settings) as server:
         yield server
 

@@ -221,7 +221,8 @@ async def test_edits_survive_a_feed_that_is_cut_off_again_and_again(postgres: st
                 await until(partial(_shows, watch, ids[number % 5], str(number)))
             server.check_alive()
             assert await _count(watch) == 5
-            assert await watch.value("select count(*) from agenthall.agent_sync where failure is not null") == 0
+            failures = "select count(*) from agenthall.agent_sync where failure is not null"
+            await until(lambda: _is_zero(watch, failures))
 
 
 @contextlib.asynccontextmanager

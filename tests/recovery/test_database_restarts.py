@@ -38,7 +38,7 @@ def database_server() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="module")
 async def server(database_server: EmbeddedPostgres) -> AsyncIterator[LiveServer]:
     url = in_database(database_server.dsn, await make_template(database_server.dsn))
-    async with live_server(url, AGENTHALL_RUN_LEASE="6") as server:
+    async with live_server(url, AGENTHALL_RUN_LEASE="20") as server:
         yield server
 
 

@@ -136,8 +136,10 @@ async def test_a_drained_worker_finishes_what_is_short_and_gives_back_what_is_lo
     draining.kill(signal.SIGTERM)
     assert await draining.ended() == 0
     async with watching(server.database) as watch:
+        held = "select count(*) from agenthall.runs where thread_id = $1 and status = 'running' and attempt = 1"
+        assert await watch.value(held, long.thread_id) == 0, "given back before it ended, not lost with its lease"
         moved = "select attempt from agenthall.runs where thread_id = $1 and status = 'running'"
-        assert await until(lambda: watch.value(moved, long.thread_id), seconds=1.0) == 2
+        assert await until(lambda: watch.value(moved, long.thread_id)) == 2
         assert await watch.value("select attempt from agenthall.runs where thread_id = $1", short.thread_id) == 1
     await asyncio.gather(short.ended(), long.ended())
     _check_stream(short, losses=0)

@@ -96,11 +96,18 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def open_desk(url: str) -> AsyncIterator[Desk]:
+async def open_pools(url: str) -> AsyncIterator[tuple[Pool, Pool, Pool]]:
+    """As agenthall_app, as agenthall_system, and as the login itself."""
     async with contextlib.AsyncExitStack() as closing:
         pools = []
         for role in (Role.APP, Role.SYSTEM, None):
             pools.append(await open_pool(url, role, size=4, name="tests"))
             closing.push_async_callback(pools[-1].close)
-        app, system, admin = pools
+        app, system, login = pools
+        yield app, system, login
+
+
+@contextlib.asynccontextmanager
+async def open_desk(url: str) -> AsyncIterator[Desk]:
+    async with open_pools(url) as (app, system, admin):
         yield Desk(url, Runs(app), CountingQueue(system), admin)

@@ -1,22 +1,23 @@
 -- The first three parameters of a principal's query: identity, organisations, is admin. See database.py.
 
 -- fragment: visible
-($3 or a.visibility = 'everyone' or (a.visibility = 'private' and a.owner_id = $1)
- or (a.visibility = 'organization' and (a.organization_id = any (nullif($2, '*')::uuid[])
-                                        or ($2 = '*' and a.organization_id is not null))))
+-- a user's copy of a template is seen only while its user is a member of the agent's organisation
+($3 or a.visibility = 'everyone' or (a.visibility = 'private' and a.owner_id = $1 and a.template_id is null)
+ or ((a.visibility = 'organization' or (a.template_id is not null and a.owner_id = $1))
+     and (a.organization_id = any (nullif($2, '*')::uuid[]) or ($2 = '*' and a.organization_id is not null))))
 
 -- fragment: fresh
 -- the catalogue was asked about this agent within $5
 coalesce(s.checked_at > now() - $5::interval and s.last_action in ('created', 'updated', 'skipped'), false) as is_fresh
 
 -- name: get
-select found.body, found.from_catalogue, found.is_fresh
+select found.body, found.from_catalogue, found.is_fresh, found.template_id, found.owner_id
   from agenthall.act_as($1, $2, $3) as acting
  cross join lateral (
    select agenthall.assistant_json(a)::text as body, a.catalogue_hash is not null as from_catalogue,
-          {fresh}
+          {fresh}, a.template_id, a.owner_id
      from agenthall.assistants a
-     left join agenthall.agent_sync s on s.agent_id = a.assistant_id
+     left join agenthall.agent_sync s on s.agent_id = coalesce(a.template_id, a.assistant_id) and s.source = a.agent_source
     where acting and a.assistant_id = $4 and a.retired_at is null
       and {visible}
    offset 0) as found
@@ -28,9 +29,9 @@ select found.*
  cross join lateral (
    select a.assistant_id, a.version, a.graph_id, a.config::text as config, a.context::text as context,
           a.metadata::text as metadata, a.catalogue_hash is not null as from_catalogue,
-          {fresh}
+          {fresh}, a.template_id, a.owner_id
      from agenthall.assistants a
-     left join agenthall.agent_sync s on s.agent_id = a.assistant_id
+     left join agenthall.agent_sync s on s.agent_id = coalesce(a.template_id, a.assistant_id) and s.source = a.agent_source
     where acting and a.assistant_id = $4 and a.retired_at is null
       and {visible}
    offset 0) as found

@@ -50,7 +50,8 @@ select agenthall.cancel_pending($1)
 -- name: claim
 select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r.owner_id, r.organization_id, r.attempt,
        r.metadata::text as metadata, r.kwargs::text as kwargs, r.keep_thread, r.resumable, r.cancel_action,
-       agenthall.last_seq(r.run_id) as last_seq
+       agenthall.last_seq(r.run_id) as last_seq,
+       extract(epoch from clock_timestamp() - r.run_at)::float8 as waited
   from agenthall.claim_runs($1, $2, $3, $4) r
 
 -- name: flush
@@ -92,3 +93,28 @@ select agenthall.release_runs($1)
 
 -- name: place_now
 select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = $1 and e.event <> '__end__'
+
+-- name: state
+-- The runs that wait for a worker and those under way, by their indexes; and behind each the younger ones of its thread, which wait
+-- for it. So nothing is read of what has ended.
+with first as (
+  select r.thread_id, r.run_id, r.run_at, true as waits from agenthall.runs r where r.status = 'pending' and r.ready
+   union all
+  select r.thread_id, r.run_id, r.run_at, false from agenthall.runs r where r.status = 'running'
+), waiting as (
+  select f.run_at, true as unblocked from first f where f.waits
+   union all
+  select behind.run_at, false
+    from first f
+   cross join lateral (
+     select b.run_at from agenthall.runs b
+      where b.thread_id = f.thread_id and b.run_id > f.run_id and b.status = 'pending'
+     offset 0) as behind
+), aged as (
+  select greatest(extract(epoch from clock_timestamp() - w.run_at), 0)::float8 as seconds, w.unblocked from waiting w
+)
+select count(*) as pending, max(a.seconds) as longest_wait,
+       percentile_cont(0.5) within group (order by a.seconds) as median_wait,
+       max(a.seconds) filter (where a.unblocked) as longest_unblocked_wait,
+       (select count(*) from first f where not f.waits) as running
+  from aged a

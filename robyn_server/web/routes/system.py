@@ -22,6 +22,9 @@ class Host(Protocol):
     @property
     def routes(self) -> Sequence[Route]: ...
 
+    @property
+    def sockets_url(self) -> str | None: ...
+
     def readiness(self) -> tuple[bool, dict[str, Any]]: ...
 
 
@@ -50,7 +53,7 @@ def _health(routes: RouteTable, host: Host) -> None:
 
 def _description(routes: RouteTable, host: Host) -> None:
     async def info(_services: Any, _request: Request) -> Response:
-        return json_response(server_info())
+        return json_response({**server_info(), "sockets_url": host.sockets_url})
 
     async def specification(_services: Any, _request: Request) -> Response:
         return json_response(_specification(tuple(host.routes)))

@@ -16,7 +16,4 @@ protocols.not_offered("POST", "/mcp", "Assistants as MCP tools")
 protocols.not_offered("POST", "/a2a/{assistant_id}", "Agent to agent")
 protocols.not_offered("GET", "/a2a/{assistant_id}", "Agent card")
 
-metrics = RouteTable(tag="System")
-metrics.not_offered("GET", "/metrics", "Metrics")
-
-routes = [*store, *protocols, *metrics]
+routes = [*store, *protocols]

@@ -37,6 +37,7 @@ def rendered(report: SyncReport) -> dict[str, Any]:
         "at": report.started_at,
         "seconds": round(report.seconds, 3),
         "counters": report.counters,
+        "sources": report.by_source,
         "changes": [_line(change) for change in report.changes],
         "changes_not_listed": report.more,
     }

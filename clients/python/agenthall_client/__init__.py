@@ -1,0 +1,33 @@
+"""Register a process as an agent instance with an Agenthall server, keep it alive, find and watch others.
+
+    async with AgentInstance("ide-agent", capabilities=["debugging"]) as me:
+        print(me.registration_id, me.epoch)
+        await me.until_draining()
+
+Logs go to the logger `agenthall_client`.
+"""
+
+from .client import Client
+from .errors import ClientError, Closed, Forbidden, Refused, Superseded, Unauthenticated, Unreachable
+from .events import Event
+from .instance import AgentInstance
+from .registration import Registration, State
+from .timing import Timing
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AgentInstance",
+    "Client",
+    "ClientError",
+    "Closed",
+    "Event",
+    "Forbidden",
+    "Refused",
+    "Registration",
+    "State",
+    "Superseded",
+    "Timing",
+    "Unauthenticated",
+    "Unreachable",
+]

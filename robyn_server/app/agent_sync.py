@@ -1,0 +1,39 @@
+"""What the settings say of agent sync. Raises Misconfigured naming the variable."""
+
+from __future__ import annotations
+
+from robyn_server.agent_sync import AgentSyncOptions, CatalogueSource
+from robyn_server.agent_sync.settings import configured_catalogue, configured_scope, configured_sources
+from robyn_server.agent_sync.settings import configured_scope as parse_scope
+from robyn_server.core.catalogue import AgentSource
+from robyn_server.settings import Settings
+
+__all__ = ["check_settings", "parse_scope", "parse_source", "parse_sources", "sync_options"]
+
+
+def parse_sources(settings: Settings) -> tuple[AgentSource, ...]:
+    """Where agents come from."""
+    return configured_sources(settings.agent_sync_sources)
+
+
+def parse_source(settings: Settings) -> CatalogueSource:
+    """Where the catalogue is read."""
+    return configured_catalogue(settings.agent_sync_catalogue, settings.agent_sync_write_back_to)
+
+
+def sync_options(settings: Settings) -> AgentSyncOptions:
+    return AgentSyncOptions(
+        default_model=settings.default_model,
+        tool_names="servers" if settings.mcp_tool_names == "servers" else "tools",
+        write_back=settings.agent_sync_write_back,
+        templates=settings.agent_sync_templates == "on",
+        scope=configured_scope(settings.agent_sync_scope),
+        source=parse_source(settings),
+    )
+
+
+def check_settings(settings: Settings) -> None:
+    """What is wrong with the settings is said before anything starts."""
+    sync_options(settings)
+    parse_sources(settings)
+    _ = settings.dsn

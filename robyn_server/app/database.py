@@ -1,0 +1,27 @@
+"""The database before anything is built on it."""
+
+from __future__ import annotations
+
+from robyn_server.core.errors import Misconfigured
+from robyn_server.doctor.database import check_database
+from robyn_server.files import packaged
+from robyn_server.settings import Settings
+from robyn_server.storage.database import open_connection
+from robyn_server.storage.migrations import Migration, migrate
+
+
+async def prepare_database(settings: Settings) -> list[Migration]:
+    """Looks whether the database will do, and brings it up to date. Raises Misconfigured with the reason and a hint."""
+    await check_database(settings.direct_dsn)
+    return await migrate(settings.direct_dsn, packaged("migrations"))
+
+
+async def check_schema(settings: Settings, table: str) -> None:
+    """For commands that migrate nothing. Raises Misconfigured when `table` is not there."""
+    await check_database(settings.direct_dsn)
+    connection = await open_connection(settings.direct_dsn, None, name="agenthall check")
+    try:
+        if await connection.fetchval("select to_regclass($1)", table) is None:
+            raise Misconfigured("the database has no schema of Agenthall's yet; run `agenthall migrate`")
+    finally:
+        await connection.close()

@@ -1,0 +1,31 @@
+"""The body of `agenthall keys`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+from robyn_server import logs
+from robyn_server.services.api_keys import ApiKeyService
+from robyn_server.settings import Settings
+from robyn_server.storage.api_keys import ApiKeys
+
+from .database import check_schema
+from .pools import Pools
+
+T = TypeVar("T")
+
+
+def run_keys(settings: Settings, work: Callable[[ApiKeyService], Awaitable[T]]) -> T:
+    """What `work` returns. Nothing is migrated. Raises Misconfigured where there is no schema yet."""
+    logs.configure(settings)  # on standard error: a key has the output to itself
+    return asyncio.run(_keys(settings, work))
+
+
+async def _keys(settings: Settings, work: Callable[[ApiKeyService], Awaitable[T]]) -> T:
+    await check_schema(settings, "agenthall.api_keys")
+    async with AsyncExitStack() as closing:
+        pool = await Pools(settings, closing).system("agenthall keys", size=1)
+        return await work(ApiKeyService(ApiKeys(pool)))

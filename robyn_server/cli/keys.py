@@ -1,0 +1,156 @@
+"""`agenthall keys`: API keys on the database itself, whether or not a server runs on it."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import sys
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from . import run_process
+from .database import database_setting, wrong_usage
+from .options import DataDir, Output
+
+if TYPE_CHECKING:
+    from robyn_server.core.principal import Principal
+    from robyn_server.services.api_keys import ApiKeyService, KeyRequest
+    from robyn_server.storage.api_keys import ApiKey
+
+keys = typer.Typer(help="API keys: for services, and for agents that run elsewhere.", no_args_is_help=True)
+
+_MOST = 1000
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LIFETIME = re.compile(r"(\d{1,7})([mhdw])")
+
+
+class KindOfKey(StrEnum):
+    SERVICE = "service"
+    INSTANCE = "instance"
+
+
+@keys.command("create")
+def create(
+    tenant: Annotated[list[UUID] | None, typer.Option(metavar="UUID", help="Organization; may be repeated.")] = None,
+    name: Annotated[str, typer.Option(help="For people who read lists of keys.")] = "",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Limit the key to this; may be repeated. Unset: what a member may.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help="Lifetime: 30d, 12h, 90m, 4w. Unset: without end.")] = None,
+    identity: Annotated[str | None, typer.Option(help="Who it acts as. Unset: key:<prefix>.")] = None,
+    kind: Annotated[KindOfKey, typer.Option(help="What uses it.")] = KindOfKey.SERVICE,
+    data_dir: DataDir = Path(".agenthall"),
+) -> None:
+    """Make a key. The key alone goes to standard output, once: it is stored nowhere."""
+    from robyn_server.services.api_keys import KeyRequest
+
+    request = KeyRequest(
+        frozenset(tenant or ()), name, tuple(scope) if scope else None, _lifetime(expires), identity, kind.value
+    )
+    made = _run(data_dir, _creation(request))
+    sys.stderr.write(f"{_described(made.key)}\n")
+    sys.stdout.write(f"{made.text.text}\n")
+
+
+def _creation(request: KeyRequest) -> Any:
+    return lambda service: service.create(_operator(), request)
+
+
+@keys.command("list")
+def list_keys(
+    tenant: Annotated[UUID | None, typer.Option(metavar="UUID", help="Keys of this organization only.")] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="How to write them.")] = Output.TABLE,
+    data_dir: DataDir = Path(".agenthall"),
+) -> None:
+    """Show all keys, newest first, without their secrets."""
+
+    async def every(service: ApiKeyService) -> list[ApiKey]:
+        found: list[ApiKey] = []
+        while page := (await service.search(_operator(), tenant, limit=_MOST, offset=len(found)))[0]:
+            found += page
+        return found
+
+    found = _run(data_dir, every)
+    typer.echo(_as_json(found) if output is Output.JSON else _as_table(found))
+
+
+@keys.command("revoke")
+def revoke(
+    prefix: Annotated[str, typer.Argument(help="As `list` shows it; a whole key will do.")],
+    data_dir: DataDir = Path(".agenthall"),
+) -> None:
+    """Revoke a key, for good; running servers refuse it within seconds."""
+    key = _run(data_dir, lambda service: service.revoke(_operator(), prefix))
+    typer.echo(f"revoked {key.prefix} at {key.revoked_at:%Y-%m-%d %H:%M:%S %Z}")
+
+
+def _operator() -> Principal:
+    """Whoever has the database may do everything; the name is written down as `created_by`."""
+    from robyn_server.core.principal import ADMIN, Principal
+
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        name = "unknown"
+    return Principal(f"cli:{name}", organizations=None, permissions=frozenset({ADMIN}))
+
+
+def _run(data_dir: Path, work: Any) -> Any:
+    """Wrong usage is told as such. Raises Misconfigured, NotFound."""
+    with wrong_usage(), database_setting(data_dir) as given:
+        return run_process("keys", work, **given)
+
+
+def _lifetime(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    match = _LIFETIME.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter("a number and m, h, d or w, such as 30d", param_hint="--expires")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _described(key: ApiKey) -> str:
+    tenants = ", ".join(map(str, key.organizations)) or "no organization"
+    scopes = "not limited" if key.scopes is None else ", ".join(key.scopes)
+    until = "without end" if key.expires_at is None else f"until {key.expires_at:%Y-%m-%d %H:%M %Z}"
+    return f"key {key.prefix} ({key.kind} {key.identity}): {tenants}; {scopes}; {until}. It is shown this once:"
+
+
+def _as_json(found: list[ApiKey]) -> str:
+    import orjson
+
+    from robyn_server.web.schemas.keys import rendered
+
+    return orjson.dumps([rendered(key) for key in found], option=orjson.OPT_INDENT_2).decode()
+
+
+def _as_table(found: list[ApiKey]) -> str:
+    """Plain columns: it is read by people and cut by programs."""
+    if not found:
+        return "there are no keys"
+    head = ("PREFIX", "STATUS", "KIND", "IDENTITY", "TENANTS", "SCOPES", "EXPIRES", "LAST USED", "NAME")
+    rows = [head, *(_cells(key) for key in found)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _cells(key: ApiKey) -> tuple[str, ...]:
+    return (
+        key.prefix,
+        key.status,
+        key.kind,
+        key.identity,
+        ",".join(map(str, key.organizations)) or "–",
+        "–" if key.scopes is None else ",".join(key.scopes),
+        f"{key.expires_at:%Y-%m-%d}" if key.expires_at else "–",
+        f"{key.last_used_at:%Y-%m-%dT%H:%M}" if key.last_used_at else "–",
+        key.name,
+    )

@@ -1,0 +1,350 @@
+"""One socket from its first message to its end: who it is, what it holds, and the reader that answers it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import structlog
+from websockets.exceptions import ConnectionClosed
+
+from robyn_server.core.errors import AgenthallError, BadRequest, Invalid, NotFound
+from robyn_server.core.principal import Principal
+from robyn_server.core.registry import EventKind, InstanceEvent
+from robyn_server.storage.json import dump_json
+
+from . import answers, envelope, methods
+from .admission import Admitted, Shown
+from .codes import Close, Code, Fault, fault, stranger
+from .connection import Socket
+from .envelope import Batch, Dialect, Message, Type
+from .hall import Hall
+from .held import Held
+from .leaving import leave
+from .limits import Bucket
+from .params import Auth, OfRegistration, parse
+
+_log = structlog.get_logger(__name__)
+
+
+class Session:
+    __slots__ = (
+        "_afterwards",
+        "_bucket",
+        "_busy",
+        "_dialect",
+        "_parting",
+        "_tenant",
+        "_watches_made",
+        "admitted",
+        "hall",
+        "held",
+        "postponed",
+        "socket",
+        "verified_at",
+        "watches",
+    )
+
+    def __init__(self, socket: Socket, hall: Hall) -> None:
+        self.socket = socket
+        self.hall = hall
+        self.admitted: Admitted | None = socket.admitted
+        self.verified_at = socket.loop.time()
+        self.held: dict[UUID, Held] = {}
+        self.postponed: list[InstanceEvent] | None = None
+        """Not None while it registers: the event of its own new epoch may come before the answer that tells it."""
+        self.watches: dict[str, asyncio.Task[None]] = {}
+        self._tenant: UUID | None = None
+        self._dialect = Dialect.ENVELOPE
+        self._bucket = Bucket(self._burst, self.verified_at)
+        self._busy = False
+        self._parting: tuple[Close, str] | None = None
+        self._afterwards: list[Callable[[], None]] = []
+        self._watches_made = 0
+
+    @property
+    def _burst(self) -> float:
+        return self.hall.limits.messages_per_second * self.hall.limits.burst_seconds
+
+    @property
+    def connection_id(self) -> str:
+        return str(self.socket.id)
+
+    @property
+    def principal(self) -> Principal:
+        """Raises Fault while nobody is known."""
+        if self.admitted is None:
+            raise Fault(
+                Code.AUTHENTICATION,
+                "This socket has shown no credentials: send them in the handshake, or `auth` in the first message.",
+                reason="credentials_expected",
+                close=Close.CREDENTIALS,
+            )
+        return self.admitted.principal
+
+    def tenant(self, named: UUID | None) -> UUID:
+        """The tenant that a message is about. Raises Forbidden, BadRequest."""
+        return self.hall.rooms.tenant_of(self.principal, named or self._tenant)
+
+    # the reader
+
+    async def run(self) -> None:
+        """Until the socket is closed. Never raises for what a client does."""
+        try:
+            if self._is_seated():
+                await self._read()
+        except ConnectionClosed:
+            pass
+        finally:
+            self.hall.exit(self)
+            await leave(self)
+            if self.admitted is not None:
+                self.hall.seats.leave(self.admitted.principal.identity)
+
+    def _is_seated(self) -> bool:
+        """Whether there is room for one socket more, in all and for its principal."""
+        if self.admitted is not None and not self.hall.seats.take(self.admitted.principal.identity):
+            self.admitted = None
+            return self._full("too many sockets of this principal")
+        if not self.hall.enter(self):
+            return self._full("too many sockets")
+        return True
+
+    def _full(self, reason: str) -> bool:
+        self.hall.counts.refused += 1
+        self.socket.end(Close.TOO_MANY, reason)
+        return False
+
+    async def _read(self) -> None:
+        frame: str | bytes = ""
+        try:
+            async with asyncio.timeout(self.hall.limits.first_message_seconds):
+                frame = await self.socket.recv()
+        except TimeoutError:
+            self.socket.end(Close.CREDENTIALS, "credentials expected: nothing was said in time")
+        while self.socket.closed_at is None:  # what comes after the message that closed it is not looked at
+            await self._receive(frame)
+            if self.socket.closed_at is None:
+                frame = await self.socket.recv()
+        await self.socket.wait_closed()
+
+    async def _receive(self, frame: str | bytes) -> None:
+        self._busy = True
+        try:
+            parsed = envelope.read(frame) if isinstance(frame, str) else answers.BINARY
+            self._dialect = parsed.dialect
+            answer, close = await self._answer(parsed)
+        finally:
+            self._busy = False
+        if answer is not None:
+            self.socket.put(dump_json(answer))
+        for start in self._afterwards:
+            start()
+        self._afterwards.clear()
+        if close or self._parting:
+            self.socket.end(*(close or self._parting))  # type: ignore[misc]
+        await self.socket.taken()
+
+    async def _answer(self, parsed: Message | Batch) -> tuple[Any, tuple[Close, str] | None]:
+        messages = parsed.messages if isinstance(parsed, Batch) else [parsed]
+        limits, now = self.hall.limits, self.socket.loop.time()
+        if not self._bucket.take(len(messages), now, limits.messages_per_second, self._burst):
+            refused = answers.too_fast(limits.messages_per_second, close=self._bucket.is_spent(self._burst))
+            whole = parsed if isinstance(parsed, Message) else Message(Type.REQUEST, parsed.id, dialect=parsed.dialect)
+            return envelope.refusal(whole, refused), answers.closing(refused)
+        told, close = await self._answer_all(messages)
+        if isinstance(parsed, Batch):
+            return envelope.batch_response(parsed, told), close
+        return (told[0] if told else None), close
+
+    async def _answer_all(self, messages: list[Message]) -> tuple[list[dict[str, Any]], tuple[Close, str] | None]:
+        """In their order. Heartbeats that follow each other go together: each waits for the same flush."""
+        told: list[dict[str, Any]] = []
+        for group in answers.grouped(messages):
+            answered = [await self._answer_one(group[0])] if len(group) == 1 else await self._answer_together(group)
+            for answer, close in answered:
+                if answer is not None:
+                    told.append(answer)
+                if close is not None:
+                    return told, close
+        return told, None
+
+    async def _answer_together(self, group: list[Message]) -> list[Any]:
+        return list(await asyncio.gather(*map(self._answer_one, group)))
+
+    async def _answer_one(self, message: Message) -> tuple[dict[str, Any] | None, tuple[Close, str] | None]:
+        try:
+            return envelope.response(message, await self._result(message)), None
+        except AgenthallError as error:
+            refused = fault(error)
+        except TimeoutError:
+            refused = answers.took_too_long(self.hall.limits.request_seconds)
+        except ConnectionClosed:
+            raise
+        except Exception:  # noqa: BLE001 - see below
+            # One message must not end the process, nor the socket: its client is told that it was not his fault.
+            _log.exception("a message failed", method=message.method[:64])
+            refused = stranger()
+        return envelope.refusal(message, refused), answers.closing(refused)
+
+    async def _result(self, message: Message) -> Any:
+        if message.fault is not None:
+            raise message.fault
+        if message.type in {Type.PING, Type.PONG}:
+            return None
+        async with asyncio.timeout(self.hall.limits.request_seconds):
+            return await self._call(message)
+
+    async def _call(self, message: Message) -> Any:
+        params = dict(message.params)
+        if message.method in methods.AUTH:
+            await self.authenticate(parse(Auth, params))
+            return self.who()
+        if "auth" in params:
+            given = params.pop("auth")
+            if not isinstance(given, dict):
+                raise Invalid("auth: must be an object", field="auth")
+            await self.authenticate(parse(Auth, given, at="auth"))
+        _ = self.principal
+        return await methods.call(self, message.method, params)
+
+    # who it is
+
+    async def authenticate(self, auth: Auth) -> None:
+        """Verify, and act as whom that is from now on. A socket never changes hands: later it may only show fresher credentials."""
+        shown = Shown(auth.credential, auth.tenant_id)
+        admitted = await self.hall.rooms.admission.verified(shown)
+        if self.admitted is None:
+            if not self.hall.seats.take(admitted.principal.identity):
+                raise Fault(
+                    Code.RATE_LIMITED,
+                    "Too many sockets of this principal.",
+                    reason="too_many_sockets",
+                    close=Close.TOO_MANY,
+                )
+        elif self.admitted.principal.identity != admitted.principal.identity:
+            raise Fault(
+                Code.AUTHENTICATION,
+                "This socket is somebody else's already; open another one.",
+                reason="principal_differs",
+                close=Close.CREDENTIALS,
+            )
+        self.renew(admitted)
+        self._tenant = auth.tenant_id or self._tenant
+
+    def renew(self, admitted: Admitted) -> None:
+        """The same principal, perhaps with other rights. What is held in a tenant that it has left cannot be kept."""
+        self.admitted = admitted
+        self.verified_at = self.socket.loop.time()
+        if any(not admitted.principal.is_member(each.tenant) for each in self.held.values()):
+            self.part(Close.TENANT, "the credentials no longer belong to the tenant")
+
+    def who(self) -> dict[str, Any]:
+        return {
+            "connection_id": self.connection_id,
+            "identity": self.principal.identity,
+            "tenant_id": self._tenant or self.principal.acting_for,
+        }
+
+    # what it holds
+
+    def hold(self, held: Held) -> None:
+        self.held[held.registration_id] = held
+        self.hall.hold(held.registration_id, self)
+
+    @contextlib.contextmanager
+    def registering(self) -> Iterator[None]:
+        self.postponed = []
+        try:
+            yield
+        finally:
+            events, self.postponed = self.postponed, None
+            for event in events:
+                self.hall.changed(event)
+
+    def release(self, registration_id: UUID) -> None:
+        if self.held.pop(registration_id, None) is not None:
+            self.hall.release(registration_id, self)
+
+    def which(self, given: OfRegistration) -> Held:
+        """The registration that a message is about. Raises BadRequest when it must be named, NotFound when there is none."""
+        if given.registration_id is None:
+            return self._only(given.epoch)
+        held = self.held.get(given.registration_id)
+        if held is None:
+            if given.epoch is None:
+                raise BadRequest(
+                    "epoch: must be named for a registration that this socket has not made",
+                    code="epoch_required",
+                    field="epoch",
+                )
+            return Held(self.tenant(given.tenant_id), given.registration_id, given.epoch, "", "")
+        return held.in_epoch(given.epoch)
+
+    def _only(self, epoch: int | None) -> Held:
+        if not self.held:
+            raise NotFound("This socket has registered nothing.", code="must_register", field="registration_id")
+        if len(self.held) > 1:
+            raise BadRequest(
+                "This socket has several registrations; name one.",
+                code="registration_required",
+                field="registration_id",
+            )
+        return next(iter(self.held.values())).in_epoch(epoch)
+
+    def superseded(self, registration_id: UUID) -> None:
+        """The instance has registered elsewhere."""
+        detail = "the instance has registered again, elsewhere"
+        self._let_go(registration_id, "agent.superseded", Close.SUPERSEDED, detail)
+
+    def lost(self, registration_id: UUID, kind: EventKind) -> None:
+        """The registration is over, and this socket did not end it."""
+        detail = f"the registration is over ({kind}); register again"
+        self._let_go(registration_id, "agent.lease_lost", Close.LEASE_LOST, detail)
+
+    def _let_go(self, registration_id: UUID, method: str, close: Close, detail: str) -> None:
+        held = self.held.get(registration_id)
+        if held is None:
+            return
+        self.release(registration_id)
+        self.notify(method, {"registration_id": registration_id, "epoch": held.epoch, "message": detail})
+        if self.is_idle:
+            self.part(close, detail)
+
+    def lapsed(self, registration_id: UUID) -> None:
+        """No heartbeat came in time. The next one revives it."""
+        epoch = self.held[registration_id].epoch
+        detail = "the lease has lapsed; a heartbeat revives it"
+        self.notify("agent.lapsed", {"registration_id": registration_id, "epoch": epoch, "message": detail})
+
+    def draining(self, registration_id: UUID, reason: str | None) -> None:
+        """Somebody wants it to finish what it has: itself, or an operator."""
+        params = {"registration_id": registration_id, "epoch": self.held[registration_id].epoch, "reason": reason}
+        self.notify("agent.draining", params | {"message": "finish what runs; nothing new will come"})
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.held and not self.watches
+
+    # what it is told
+
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        self.socket.put(dump_json(envelope.notification(self._dialect, method, params)))
+
+    def new_watch_id(self) -> str:
+        self._watches_made += 1
+        return f"watch-{self._watches_made}"
+
+    def afterwards(self, start: Callable[[], None]) -> None:
+        """Once the answer is written."""
+        self._afterwards.append(start)
+
+    def part(self, code: Close, reason: str) -> None:
+        """Close; a message that is being answered is answered first."""
+        if self._busy:
+            self._parting = self._parting or (code, reason)
+        else:
+            self.socket.end(code, reason)

@@ -1,0 +1,37 @@
+"""/keys: API keys, for administrators."""
+
+from __future__ import annotations
+
+from robyn_server.core.ids import parse_uuid
+from robyn_server.services import Services
+from robyn_server.web.http import Request, Response, empty, json_response
+from robyn_server.web.routing import RouteTable
+from robyn_server.web.schemas.keys import KeyBody, rendered
+
+routes = RouteTable(tag="Keys")
+
+_PAGE, _LARGEST_PAGE = 100, 1000
+
+
+@routes.get("/keys", summary="API keys, newest first, without their secrets (`organization_id`, `limit`, `offset`)")
+async def search(services: Services, request: Request) -> Response:
+    named = request.query.get("organization_id")
+    keys, total = await services.keys.search(
+        request.principal,
+        parse_uuid(named, "organization_id") if named else None,
+        limit=request.query.integer("limit", _PAGE, 1, _LARGEST_PAGE) or _PAGE,
+        offset=request.query.integer("offset", 0, 0, 2**31 - 1) or 0,
+    )
+    return json_response([rendered(key) for key in keys], headers=(("x-pagination-total", str(total)),))
+
+
+@routes.post("/keys", body=KeyBody, summary="Make an API key; its secret, `key`, is in this answer and nowhere else")
+async def create(services: Services, request: Request, body: KeyBody) -> Response:
+    made = await services.keys.create(request.principal, body.request())
+    return json_response({"key": made.text.text, **rendered(made.key)}, headers=(("cache-control", "no-store"),))
+
+
+@routes.delete("/keys/{prefix}", success=204, summary="Revoke an API key, for good")
+async def revoke(services: Services, request: Request) -> Response:
+    await services.keys.revoke(request.principal, request.path_params["prefix"])
+    return empty()

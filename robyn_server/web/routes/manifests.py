@@ -1,0 +1,37 @@
+"""/agents/manifests: types of agents. Only administrators write them."""
+
+from __future__ import annotations
+
+from robyn_server.services import Services
+from robyn_server.web.http import Request, Response, json_response
+from robyn_server.web.routing import RouteTable
+from robyn_server.web.schemas.manifests import ManifestBody
+
+from .agent_paging import page_of
+
+routes = RouteTable(tag="Registry")
+
+_ONE = "/agents/manifests/{agent_id}"
+
+
+@routes.get("/agents/manifests", summary="List manifests: one's own agents' and published ones (`limit`, `cursor`)")
+async def search(services: Services, request: Request) -> Response:
+    return json_response(await services.manifests.search(request.principal, *page_of(request.query)))
+
+
+@routes.get(_ONE, summary="Get a manifest")
+async def get(services: Services, request: Request) -> Response:
+    return json_response(await services.manifests.get(request.principal, request.path_params["agent_id"]))
+
+
+@routes.put(_ONE, body=ManifestBody, summary="Write a whole manifest; 201 when it is new. For administrators")
+async def put(services: Services, request: Request, body: ManifestBody) -> Response:
+    agent_id = request.path_params["agent_id"]
+    manifest, is_new = await services.manifests.put(request.principal, agent_id, body.all_fields())
+    return json_response(manifest, status=201 if is_new else 200)
+
+
+@routes.patch(_ONE, body=ManifestBody, summary="Change fields of a manifest. For administrators")
+async def update(services: Services, request: Request, body: ManifestBody) -> Response:
+    agent_id = request.path_params["agent_id"]
+    return json_response(await services.manifests.update(request.principal, agent_id, body.given_fields()))

@@ -1,0 +1,58 @@
+"""Body of POST /keys, and a key as it is answered: with everything but its secret."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from robyn_server.core.ids import parse_uuid
+from robyn_server.services.api_keys import KeyRequest
+from robyn_server.storage.api_keys import ApiKey
+
+from .fields import Body
+
+OrganizationId = Annotated[UUID, BeforeValidator(lambda value: parse_uuid(value, "organization ID"))]
+Seconds = Annotated[int, Field(ge=1, le=10 * 366 * 86400, strict=True)]
+
+
+class KeyBody(Body):
+    """An unknown field is refused: a `scopes` that is misspelt must not become a key without limits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    organizations: Annotated[list[OrganizationId], Field(default_factory=list, max_length=1000)]
+    name: str = ""
+    scopes: list[str] | None = None
+    expires_in: Seconds | None = None
+    identity: str | None = None
+    kind: str = "service"
+
+    def request(self) -> KeyRequest:
+        return KeyRequest(
+            frozenset(self.organizations),
+            self.name,
+            None if self.scopes is None else tuple(self.scopes),
+            None if self.expires_in is None else timedelta(seconds=self.expires_in),
+            self.identity,
+            self.kind,
+        )
+
+
+def rendered(key: ApiKey) -> dict[str, Any]:
+    return {
+        "prefix": key.prefix,
+        "name": key.name,
+        "status": key.status,
+        "identity": key.identity,
+        "kind": key.kind,
+        "organizations": [str(each) for each in key.organizations],
+        "scopes": key.scopes,
+        "created_at": key.created_at,
+        "created_by": key.created_by,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "last_used_at": key.last_used_at,
+    }

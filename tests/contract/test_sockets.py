@@ -1,0 +1,417 @@
+"""The sockets process as it is run: two of them on one database beside a web process, API keys, tickets, and one more that is open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import orjson
+import pytest
+from databases import fresh_database
+from live_server import LiveServer, Process, free_port, live_server, until
+from websockets.exceptions import InvalidStatus
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "sockets"))
+
+from dialled import Dialled, Refused, dial
+
+from robyn_server.core.principal import LOCAL
+from robyn_server.services.api_keys import ApiKeyService, KeyRequest
+from robyn_server.storage.api_keys import ApiKeys
+from robyn_server.storage.database import Role, open_pool
+
+from .people import HARBOUR, MEADOW
+
+DEVELOPMENT = "00000000-0000-0000-0000-000000000001"
+DOCS = Path(__file__).parents[2] / "docs" / "websocket.md"
+
+
+class Sockets(Process):
+    """A sockets process of the live server's database, on a port of its own."""
+
+    def __init__(self, environment: dict[str, str], log: Path, **settings: str) -> None:
+        self.port = free_port()
+        super().__init__("sockets", environment | {"AGENTHALL_SOCKETS_PORT": str(self.port)} | settings, log)
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+    async def ready(self) -> None:
+        async with httpx.AsyncClient() as client:
+
+            async def is_ok() -> bool:
+                assert self.popen.poll() is None, self.said()[-3000:]
+                with contextlib.suppress(httpx.TransportError):
+                    return (await client.get(f"http://127.0.0.1:{self.port}/ok")).status_code == 200
+                return False
+
+            await until(is_ok)
+
+
+@dataclass
+class Place:
+    server: LiveServer
+    one: Sockets
+    other: Sockets
+    open: Sockets
+    service: ApiKeyService
+    database: asyncpg.Pool[asyncpg.Record]
+    harbour: str
+    meadow: str
+
+    async def key(self, *organizations: str, **request: Any) -> Any:
+        return await self.service.create(LOCAL, KeyRequest(frozenset(map(UUID, organizations)), **request))
+
+    def dial(self, process: Sockets | None = None, key: str | None = None, **options: Any) -> Any:
+        return dial((process or self.one).url, headers={"X-API-Key": key or self.harbour}, **options)
+
+    async def row(self, registration_id: str) -> Any:
+        query = "select registration_status, health_status, epoch from mcp.agent_registrations where id = $1"
+        return await self.database.fetchrow(query, UUID(registration_id))
+
+
+@pytest.fixture(scope="module")
+async def place(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    folder = tmp_path_factory.mktemp("sockets")
+    settings = {"AUTH_MODE": "keys", "AGENTHALL_SOCKETS_RECHECK": "0.3"}
+    async with fresh_database(postgres, template) as url, contextlib.AsyncExitStack() as stack:
+        sockets_port = free_port()
+        server = await stack.enter_async_context(live_server(url, AGENTHALL_SOCKETS_PORT=str(sockets_port), **settings))
+        dev = {"AUTH_MODE": "none", "AGENTHALL_DEV_TENANT": DEVELOPMENT, "AGENTHALL_DEV_KEY": "dev-key"}
+        three = [
+            Sockets(server.environment, folder / "one.log"),
+            Sockets(server.environment, folder / "other.log"),
+            Sockets(server.environment, folder / "open.log", **dev),
+        ]
+        for each in three:
+            stack.callback(each.popen.wait)
+            stack.callback(each.kill)
+        pool = await open_pool(url, Role.SYSTEM, size=2, name="test")
+        stack.push_async_callback(pool.close)
+        service = ApiKeyService(ApiKeys(pool))
+        found = Place(server, *three, service, pool, "", "")  # type: ignore[arg-type]
+        found.harbour = (await found.key(HARBOUR)).text.text
+        found.meadow = (await found.key(MEADOW)).text.text
+        await asyncio.gather(*(each.ready() for each in three))
+        yield found
+
+
+async def refused(asking: Any) -> Refused:
+    with pytest.raises(Refused) as caught:
+        await asking
+    return caught.value
+
+
+async def test_info_says_where_the_sockets_are(place: Place) -> None:
+    async with place.server.http() as http:
+        info = (await http.get("/info")).json()
+    assert info["sockets_url"] == f"ws://127.0.0.1:{place.server.environment['AGENTHALL_SOCKETS_PORT']}/ws"
+
+
+async def test_the_seeds_message_registers_word_for_word(place: Place) -> None:
+    async with dial(place.open.url) as socket:
+        answer = await socket.roundtrip(
+            '{"type": 0, "id": "msg-123", "method": "agent.register", "params": {"agent_id": "ide-agent", "name": "VS Code Agent",'
+            ' "capabilities": ["code_completion", "debugging"],'
+            f' "auth": {{"tenant_id": "{DEVELOPMENT}", "api_key": "dev-key"}}}}}}'
+        )
+        assert (answer["type"], answer["id"]) == (1, "msg-123")
+        result = answer["result"]
+        assert result["is_new"] is True and result["lease_ttl_seconds"] > result["heartbeat_interval_seconds"]
+        assert (await place.row(result["registration_id"]))["registration_status"] == "active"
+    await until(lambda: _is(place, result["registration_id"], "inactive"))
+
+
+async def _is(place: Place, registration_id: str, status: str) -> bool:
+    return bool((await place.row(registration_id))["registration_status"] == status)
+
+
+async def test_every_method_on_the_real_registry(place: Place) -> None:
+    async with place.dial() as socket:
+        made = await socket.ask(
+            "agent.register",
+            agent_id="every-method",
+            instance_id="m-1",
+            capabilities=["search", "code"],
+            tags=["blue"],
+            zone="eu",
+            version="1.2.3",
+            agent_type="bot",
+            runtime_config={"deep": {"er": [1, 2]}},
+            connection_details={"host": "somewhere"},
+        )
+        beat = await socket.ask("agent.heartbeat", health="degraded", load={"workload": 2}, metrics={"cpu": 0.5})
+        assert beat["epoch"] == made["epoch"] and beat["heartbeat_interval_seconds"] > 0
+        seen = await socket.ask("agent.status", registration_id=made["registration_id"])
+        assert (seen["health_status"], seen["workload"], seen["instance_id"]) == ("degraded", 2, "m-1")
+        assert seen["connection_details"] | {"connection_id": ""} == {
+            "transport": "websocket",
+            "connection_id": "",
+            "host": "somewhere",
+        }
+        for wanted in ({"capabilities": ["code", "search"]}, {"version": ">=1.2,<2"}, {"tags": ["blue"], "zone": "eu"}):
+            found = await socket.ask("agent.discover", agent_id="every-method", **wanted)
+            assert [each["registration_id"] for each in found["instances"]] == [made["registration_id"]]
+        assert (await socket.ask("agent.discover", capabilities=["absent"]))["instances"] == []
+        assert (await socket.ask("agent.update", zone="us"))["zone"] == "us"
+        assert (await socket.ask("agent.drain", reason="update"))["registration_status"] == "draining"
+        assert (await socket.ask("agent.discover", agent_id="every-method"))["instances"] == []
+        listed = await socket.ask("agent.list", agent_id="every-method", status="draining")
+        assert [each["instance_id"] for each in listed["instances"]] == ["m-1"]
+        await socket.ask("agent.deregister", reason="done")
+        assert await _is(place, made["registration_id"], "inactive")
+
+
+async def test_the_same_idempotency_key_does_not_burn_an_epoch(place: Place) -> None:
+    async with place.dial() as socket:
+        asked = {"agent_id": "careful", "instance_id": "c-1", "idempotency_key": "k-1"}
+        first, second = await socket.ask("agent.register", **asked), await socket.ask("agent.register", **asked)
+        assert (first["epoch"], first["is_new"]) == (second["epoch"], second["is_new"])
+
+
+async def test_a_wrong_key_is_401_in_the_handshake_and_4401_in_a_message(place: Place) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        async with place.dial(key="ahk_wrong"):
+            pass
+    assert caught.value.response.status_code == 401
+    async with dial(place.one.url) as socket:
+        assert (await refused(socket.ask("auth", api_key="ahk_wrong"))).code == 4001
+        assert await socket.close_code() == 4401
+
+
+async def test_a_tenant_sees_and_touches_only_its_own(place: Place) -> None:
+    async with place.dial() as harbour, place.dial(key=place.meadow) as meadow:
+        ours = await harbour.ask("agent.register", agent_id="shared-type", instance_id="same-name")
+        theirs = await meadow.ask("agent.register", agent_id="shared-type", instance_id="same-name")
+        assert ours["registration_id"] != theirs["registration_id"] and theirs["is_new"]
+        listed = await meadow.ask("agent.list", agent_id="shared-type")
+        assert [each["registration_id"] for each in listed["instances"]] == [theirs["registration_id"]]
+        of = {"registration_id": ours["registration_id"], "epoch": ours["epoch"]}
+        for method, extra in (
+            ("agent.heartbeat", {}),
+            ("agent.drain", {}),
+            ("agent.deregister", {}),
+            ("agent.update", {"zone": "x"}),
+        ):
+            error = await refused(meadow.ask(method, **of, **extra))
+            assert (error.code, error.reason) == (4005, "not_found"), method
+        assert (
+            await refused(meadow.ask("agent.status", registration_id=ours["registration_id"]))
+        ).reason == "not_found"
+        await harbour.ask("agent.heartbeat")
+        error = await refused(meadow.ask("agent.list", tenant_id=HARBOUR))
+        assert error.code == 4001 and await meadow.close_code() == 4403
+
+
+async def test_a_revoked_key_closes_its_sockets_in_time(place: Place) -> None:
+    made = await place.key(HARBOUR)
+    async with place.dial(key=made.text.text) as socket:
+        await socket.ask("agent.register", agent_id="revoked")
+        await place.service.revoke(LOCAL, made.key.prefix)
+        assert await socket.close_code() == 4401
+
+
+async def test_a_ticket_opens_one_socket_on_whichever_process(place: Place) -> None:
+    async with place.server.http(**{"X-API-Key": place.harbour}) as http:
+        answer = await http.post("/agents/tickets")
+    assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
+    ticket = answer.json()["ticket"]
+    assert 0 < answer.json()["expires_in_seconds"] <= 60
+    sealed = await place.database.fetchval(
+        "select string_agg(encode(sealed, 'escape'), '') from agenthall.socket_tickets"
+    )
+    assert "ahk_" not in sealed
+
+    async def take(process: Sockets) -> str:
+        try:
+            async with dial(f"{process.url}?ticket={ticket}") as socket:
+                return str((await socket.ask("agent.status"))["identity"])
+        except InvalidStatus as error:
+            return str(error.response.status_code)
+
+    taken = await asyncio.gather(*(take(each) for each in (place.one, place.other, place.one, place.other)))
+    assert sorted(taken)[:3] == ["401"] * 3 and sorted(taken)[3].startswith("key:")
+
+
+async def test_an_expired_ticket_opens_nothing_and_no_credentials_get_none(place: Place) -> None:
+    async with place.server.http(**{"X-API-Key": place.harbour}) as http:
+        ticket = (await http.post("/agents/tickets")).json()["ticket"]
+    connection = await asyncpg.connect(place.server.database)
+    await connection.execute("update agenthall.socket_tickets set expires_at = now() - interval '1 second'")
+    await connection.close()
+    with pytest.raises(InvalidStatus):
+        async with dial(f"{place.one.url}?ticket={ticket}"):
+            pass
+    async with place.server.http() as http:
+        assert (await http.post("/agents/tickets")).status_code == 401
+
+
+async def test_a_dropped_instance_comes_back_to_its_registration_on_another_process(place: Place) -> None:
+    async with place.dial() as socket:
+        made = await socket.ask("agent.register", agent_id="pod", instance_id="pod-1", capabilities=["a"])
+        socket.drop()
+    async with place.dial(place.other) as socket:
+        again = await socket.ask("agent.register", resume_token=made["resume_token"])
+        assert (again["registration_id"], again["is_new"]) == (made["registration_id"], False)
+        assert again["epoch"] == made["epoch"] + 1
+        seen = await socket.ask("agent.status", registration_id=made["registration_id"])
+        assert seen["capabilities"] == ["a"] and seen["registration_status"] == "active"
+
+
+async def test_a_dropped_socket_shortens_the_lease_to_the_grace(place: Place) -> None:
+    async with place.dial() as watcher, place.dial() as socket:
+        await watcher.ask("agent.watch", agent_id="gone")
+        made = await socket.ask("agent.register", agent_id="gone")
+        socket.drop()
+        while (await watcher.notified("agent.event"))["kind"] != "disconnected":
+            pass
+        left = await place.database.fetchval(
+            "select extract(epoch from lease_expires_at - now()) from mcp.agent_leases where registration_id = $1",
+            UUID(made["registration_id"]),
+        )
+        assert left <= 10
+
+
+async def test_an_instance_that_registers_on_another_process_closes_the_older_socket(place: Place) -> None:
+    async with place.dial() as older, place.dial(place.other) as newer:
+        made = await older.ask("agent.register", agent_id="twice", instance_id="t-1")
+        await newer.ask("agent.register", agent_id="twice", instance_id="t-1")
+        assert (await older.notified("agent.superseded"))["registration_id"] == made["registration_id"]
+        assert await older.close_code() == 4409
+        await newer.ask("agent.heartbeat")
+
+
+async def test_an_operator_who_ends_a_registration_closes_its_socket(place: Place) -> None:
+    async with place.dial() as socket:
+        made = await socket.ask("agent.register", agent_id="ended")
+        await place.database.execute(
+            "select mcp.deregister_agent_instance($1, $2, null, 'by hand')",
+            UUID(HARBOUR),
+            UUID(made["registration_id"]),
+        )
+        assert await socket.close_code() == 4408
+
+
+async def test_a_watch_follows_both_processes_and_resumes(place: Place) -> None:
+    async with place.dial() as watcher, place.dial(place.other) as socket, place.dial(key=place.meadow) as stranger:
+        position = (await watcher.ask("agent.watch", agent_id="seen"))["position"]
+        await stranger.ask("agent.register", agent_id="seen")
+        made = await socket.ask("agent.register", agent_id="seen", instance_id="s-1", capabilities=["x"])
+        event = await watcher.notified("agent.event")
+        assert (event["kind"], event["registration_id"]) == ("registered", made["registration_id"])
+        assert event["position"] > position and event["instance"]["capabilities"] == ["x"]
+        await socket.ask("agent.drain")
+        assert (await watcher.notified("agent.event"))["kind"] == "draining"
+        await watcher.ask("agent.watch", agent_id="seen", after=event["position"])
+        assert (await watcher.notified("agent.event"))["kind"] == "draining"
+        await watcher.ask("agent.watch", agent_id="seen", capabilities=["x"], after=position)
+        assert [(await watcher.notified("agent.event"))["kind"] for _ in range(2)] == ["registered", "draining"]
+
+
+async def test_what_happened_too_long_ago_is_told_as_compacted(place: Place) -> None:
+    async with place.dial() as socket:
+        await socket.ask("agent.register", agent_id="old")
+        await until(lambda: place.database.fetchval("select last > 0 from mcp.agent_event_log"))
+        await place.database.execute("select mcp.compact_agent_events('0 seconds', 0)")
+        await socket.ask("agent.watch", after=0)
+        assert (await socket.notified("agent.compacted"))["watch_id"] == "watch-1"
+
+
+async def test_a_stop_closes_with_1012_keeps_the_leases_and_exits_with_0(place: Place) -> None:
+    async with place.dial(place.other) as socket:
+        made = await socket.ask("agent.register", agent_id="stays", instance_id="st-1")
+        place.other.kill(signal.SIGTERM)
+        assert await socket.notified("server.restarting")
+        assert await socket.close_code() == 1012
+    assert await place.other.ended() == 0, place.other.said()[-2000:]
+    assert await _is(place, made["registration_id"], "active")
+    place.other.start()
+    await place.other.ready()
+    async with place.dial(place.other) as socket:
+        again = await socket.ask("agent.register", agent_id="stays", instance_id="st-1")
+        assert (again["registration_id"], again["epoch"]) == (made["registration_id"], made["epoch"] + 1)
+
+
+async def test_a_port_that_is_taken_is_said_in_one_line(place: Place) -> None:
+    settings = place.server.environment | {"AGENTHALL_SOCKETS_PORT": str(place.one.port), "AGENTHALL_SHARE_PORT": "0"}
+    process = Process("sockets", settings, place.one.log.with_name("taken.log"))
+    assert await process.ended() == 2
+    assert "AGENTHALL_SOCKETS_PORT" in process.said()
+
+
+# docs/websocket.md
+
+
+def _conversations() -> list[tuple[str, list[str]]]:
+    """Each fenced block of the page that is a conversation, by the heading that it stands under."""
+    text = DOCS.read_text(encoding="utf-8")
+    found = []
+    for heading, body in re.findall(r"^##+ (.+?)$(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL):
+        for block in re.findall(r"```text\n(.*?)```", body, re.DOTALL):
+            lines = [line for line in block.splitlines() if line[:2] in {"→ ", "← "}]
+            if lines:
+                found.append((heading, lines))
+    return found
+
+
+def _agrees(wanted: Any, got: Any) -> bool:
+    """`…` stands for anything; a member `…` for further members."""
+    if wanted == "…":
+        return True
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        return (set(wanted) == set(got) or "…" in wanted) and all(
+            name in got and _agrees(value, got[name]) for name, value in wanted.items() if name != "…"
+        )
+    if isinstance(wanted, list) and isinstance(got, list):
+        return len(wanted) == len(got) and all(map(_agrees, wanted, got))
+    return bool(wanted == got)
+
+
+def _filled(value: Any, known: dict[str, Any]) -> Any:
+    """`<name>` in what is sent is that member of an earlier result."""
+    if isinstance(value, dict):
+        return {name: _filled(each, known) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, known) for each in value]
+    return known[value[1:-1]] if isinstance(value, str) and value.startswith("<") and value.endswith(">") else value
+
+
+@pytest.mark.parametrize(("heading", "lines"), _conversations(), ids=[heading for heading, _ in _conversations()])
+async def test_the_pages_examples_are_what_happens(place: Place, heading: str, lines: list[str]) -> None:
+    async with dial(place.open.url) as socket:
+        known: dict[str, Any] = {}
+        early: list[Any] = []
+        for line in lines:
+            if line.startswith("→ "):
+                await socket.send(_filled(orjson.loads(line[2:]), known))
+                continue
+            wanted = orjson.loads(line[2:])
+            got = await _next(socket, wanted, early)
+            assert _agrees(wanted, got), f"{heading}: {got}"
+            for part in [got, *got.get("messages", ())] if isinstance(got, dict) else got:
+                known |= part.get("result") or {}
+
+
+async def _next(socket: Dialled, wanted: Any, early: list[Any]) -> Any:
+    """What comes next. A notification may come before the answer that the page has first: those wait in `early`."""
+    notice = wanted.get("method") if isinstance(wanted, dict) and wanted.get("type") == 2 else None
+    while True:
+        got = next((each for each in early if each["method"] == notice), None)
+        if got is not None:
+            early.remove(got)
+            return got
+        got = await socket.read()
+        if not (isinstance(got, dict) and got.get("type") == 2):
+            return got
+        early.append(got)

@@ -1,0 +1,120 @@
+"""The registry as a database shows it: connections that work as the server's roles do, and the calls that tests make."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from robyn_server.storage.database import Pool, Role, open_pool
+
+T1, T2 = UUID(int=1), UUID(int=2)
+Row: TypeAlias = "asyncpg.Record"
+Number: TypeAlias = "int | float"
+
+
+@dataclass(slots=True)
+class Registry:
+    """`app` works as agenthall_app, `system` as agenthall_system, `owner` as the login."""
+
+    url: str
+    app: Pool
+    system: Pool
+    owner: Pool
+
+    async def row(self, query: str, *arguments: Any) -> Row:
+        found = await self.owner.fetchrow(query, *arguments)
+        assert found is not None
+        return found
+
+    async def register(
+        self, agent_id: str = "ide-agent", instance_id: str = "c1", tenant: UUID = T1, **more: Any
+    ) -> Row:
+        """The seed's call; `more` are its further parameters by name."""
+        names = "".join(f", {name} => ${number}" for number, name in enumerate(more, start=4))
+        row = await self.app.fetchrow(
+            f"select * from mcp.register_agent_instance($1, $2, $3, 'VS Code', '{{}}', '{{}}'{names})",
+            tenant,
+            agent_id,
+            instance_id,
+            *more.values(),
+        )
+        assert row is not None
+        return row
+
+    async def beat(self, row: Row, tenant: UUID = T1, epoch: int | None = None, **more: Any) -> str:
+        names = "".join(f", {name} => ${number}" for number, name in enumerate(more, start=4))
+        return str(
+            await self.app.fetchval(
+                f"select outcome from mcp.heartbeat_agent_instance($1, $2, $3{names})",
+                tenant,
+                row["registration_id"],
+                row["epoch"] if epoch is None else epoch,
+                *more.values(),
+            )
+        )
+
+    async def end(self, verb: str, row: Row, last: Any = "why", epoch: int | None = None, tenant: UUID = T1) -> str:
+        """deregister, drain, or disconnect (`last`: its grace)."""
+        epoch = row["epoch"] if epoch is None else epoch
+        return str(
+            await self.app.fetchval(
+                f"select outcome from mcp.{verb}_agent_instance($1, $2, $3, $4)",
+                tenant,
+                row["registration_id"],
+                epoch,
+                last,
+            )
+        )
+
+    async def sweep(self, at: datetime | None = None) -> Row:
+        row = await self.system.fetchrow("select * from mcp.sweep_agent_instances($1)", at)
+        assert row is not None
+        return row
+
+    async def seen(self, row: Row, at: datetime | None = None) -> tuple[str, str]:
+        """registration_status and health_status."""
+        found = await self.owner.fetchrow(
+            "select registration_status, health_status from mcp.agent_registrations_at(coalesce($2, clock_timestamp())) where id = $1",
+            row["registration_id"],
+            at,
+        )
+        assert found is not None
+        return found[0], found[1]
+
+    async def now(self) -> datetime:
+        moment: datetime = await self.owner.fetchval("select clock_timestamp()")
+        return moment
+
+    async def later(self, seconds: Number) -> datetime:
+        return await self.now() + timedelta(seconds=seconds)
+
+    async def kinds(self) -> list[str]:
+        """The kinds of all events, published, in order."""
+        await self.system.execute("select mcp.publish_agent_events()")
+        return [row["kind"] for row in await self.owner.fetch("select kind from mcp.agent_events order by position")]
+
+
+@contextlib.asynccontextmanager
+async def open_registry(url: str, size: int = 4) -> AsyncIterator[Registry]:
+    app = await open_pool(url, Role.APP, size=size, name="test app")
+    system = await open_pool(url, Role.SYSTEM, size=4, name="test system")
+    owner = await open_pool(url, None, size=4, name="test owner")
+    try:
+        yield Registry(url, app, system, owner)
+    finally:
+        for pool in (app, system, owner):
+            await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def acting_for(pool: Pool, tenant: UUID) -> AsyncIterator[Any]:
+    """A transaction of one tenant."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("select mcp.act_for($1)", tenant)
+        yield connection

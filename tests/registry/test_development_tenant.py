@@ -1,0 +1,40 @@
+"""The tenant of whoever names none is for AUTH_MODE=none alone."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from databases import fresh_database
+from live_server import live_server
+
+from robyn_server.core.errors import Misconfigured
+from robyn_server.runtime import demo
+from robyn_server.settings import load_settings
+
+SECRET = "s" * 32
+
+
+@pytest.mark.parametrize("given", [{"dev_tenant": UUID(int=1)}, {"dev_key": "dev-key"}])
+@pytest.mark.parametrize("mode", [{"auth_mode": "keys"}, {"auth_mode": "jwt", "jwt_secret": SECRET}])
+def test_where_credentials_are_asked_for_there_is_no_development_key(
+    given: dict[str, object], mode: dict[str, object]
+) -> None:
+    assert load_settings(**given).auth_mode == "none"
+    with pytest.raises(Misconfigured, match="AGENTHALL_DEV_TENANT"):
+        load_settings(**given, **mode)
+
+
+async def test_the_demo_s_settings_let_an_instance_register_that_names_no_tenant(postgres: str, template: str) -> None:
+    tenant, key = demo.REGISTRY["AGENTHALL_DEV_TENANT"], demo.REGISTRY["AGENTHALL_DEV_KEY"]
+    async with (
+        fresh_database(postgres, template) as url,
+        live_server(url, workers=0, AGENTHALL_DEV_TENANT=tenant, AGENTHALL_DEV_KEY=key) as server,
+        server.http() as client,
+    ):
+        body = {"agent_id": "ide-agent", "instance_id": "conn-1"}
+        assert (await client.post("/agents/instances", json=body)).status_code == 201
+        (found,) = (await client.get("/agents/instances")).json()["instances"]
+        assert found["tenant_id"] == tenant
+        elsewhere = {"x-organization-id": str(UUID(int=2))}
+        assert (await client.get("/agents/instances", headers=elsewhere)).json()["instances"] == []

@@ -1,0 +1,152 @@
+"""The feed of changes: ordered, resumable, silent about secrets."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import asyncpg
+import orjson
+import pytest
+from live_server import until
+from registry_sql import T1, T2, Registry, acting_for
+
+PUBLISH = "select mcp.publish_agent_events($1)"
+POSITIONS = "select array_agg(position order by position) from mcp.agent_events"
+
+
+async def test_every_change_is_told_once_and_in_order(registry: Registry) -> None:
+    row = await registry.register()
+    await registry.beat(row)
+    await registry.beat(row, health="degraded")
+    await registry.end("drain", row)
+    await registry.end("disconnect", row, 5.0)
+    row = await registry.register()
+    await registry.sweep(await registry.later(20))
+    await registry.beat(row)
+    await registry.end("deregister", row)
+    await registry.sweep(await registry.later(90_000))
+    assert await registry.kinds() == [
+        "registered", "health", "draining", "disconnected", "reconnected", "stale", "revived", "deregistered", "deleted",
+    ]  # fmt: skip
+
+
+async def test_a_batch_tells_what_changed_and_nothing_else(registry: Registry) -> None:
+    rows = [await registry.register(instance_id=f"i{n}") for n in range(3)]
+    arguments = [row["registration_id"] for row in rows], [1] * 3
+    await registry.system.execute("select from mcp.heartbeat_agent_instances($1, $2)", *arguments)
+    await registry.sweep(await registry.later(20))
+    await registry.system.execute("select from mcp.heartbeat_agent_instances($1, $2)", *arguments)
+    await registry.system.execute(
+        "select from mcp.heartbeat_agent_instances($1, $2, array['degraded', null, 'healthy'])", *arguments
+    )
+    assert await registry.kinds() == ["registered"] * 3 + ["stale"] * 3 + ["revived"] * 3 + ["health"]
+
+
+async def test_an_event_shows_the_instance_as_the_view_does_without_secrets(registry: Registry) -> None:
+    details = (
+        '{"url": "https://me:pw@host/x", "api_key": "dev-key", "deep": [{"Authorization": "Bearer x", "port": 1}]}'
+    )
+    call = "select from mcp.register_agent_instance($1, 'bot', 'x', 'Bot', $2, '{}')"
+    await registry.app.execute(call, T1, details)
+    await registry.kinds()
+    event = orjson.loads(await registry.owner.fetchval("select instance from mcp.agent_events"))
+    columns = await registry.owner.fetch("select * from mcp.agent_registrations limit 1")
+    assert set(event) == set(columns[0].keys()) - {"version_key"}
+    assert (event["registration_status"], event["health_status"], event["agent_id"]) == ("active", "healthy", "bot")
+    assert event["connection_details"] == {
+        "url": "https://[secret]@host/x",
+        "api_key": "[secret]",
+        "deep": [{"Authorization": "[secret]", "port": 1}],
+    }
+
+
+async def test_deleted_instances_look_like_all_others(registry: Registry) -> None:
+    await registry.register()
+    async with acting_for(registry.app, T1) as connection:
+        await connection.execute("delete from mcp.agents")
+    assert await registry.kinds() == ["registered", "deleted"]
+    shapes = await registry.owner.fetch(
+        "select distinct (select array_agg(k order by k) from jsonb_object_keys(instance) k) from mcp.agent_events"
+    )
+    assert len(shapes) == 1
+
+
+async def test_what_commits_late_is_published_late_and_missed_by_nobody(registry: Registry) -> None:
+    async with acting_for(registry.app, T1) as connection:
+        await connection.execute("select mcp.register_agent_instance($1, 'slow', 'x', null, '{}', '{}')", T1)
+        await registry.register("fast")
+        assert await registry.system.fetchval(PUBLISH, 1000) == 1
+    assert await registry.system.fetchval(PUBLISH, 1000) == 2
+    assert [
+        row[0] for row in await registry.owner.fetch("select agent_id from mcp.agent_events order by position")
+    ] == ["fast", "slow"]
+
+
+async def test_publishers_and_writers_at_once_leave_no_gap_and_a_reader_misses_nothing(registry: Registry) -> None:
+    seen: list[int] = []
+
+    async def read() -> bool:
+        after = seen[-1] if seen else 0
+        rows = await registry.owner.fetch(
+            "select position from mcp.agent_events where position > $1 order by position", after
+        )
+        seen.extend(row["position"] for row in rows)
+        await registry.system.execute(PUBLISH, 7)
+        return len(seen) == 120
+
+    writers = asyncio.gather(*(registry.register(f"a{n % 7}", f"i{n}") for n in range(120)))
+    publishers = asyncio.gather(*(registry.system.execute(PUBLISH, 3) for _ in range(40)))
+    await until(read)
+    await asyncio.gather(writers, publishers)
+    assert seen == list(range(1, 121))
+
+
+async def test_events_of_one_instance_keep_their_order(registry: Registry) -> None:
+    await asyncio.gather(*(registry.register() for _ in range(30)))
+    await registry.kinds()
+    rows = await registry.owner.fetch(
+        "select (instance ->> 'epoch')::integer as epoch from mcp.agent_events order by position"
+    )
+    assert all(one["epoch"] + 1 == two["epoch"] for one, two in pairwise(rows))
+
+
+async def test_a_change_rings_once_and_a_quiet_heartbeat_does_not(registry: Registry) -> None:
+    heard: list[str] = []
+    listener = await asyncpg.connect(registry.url)
+    await listener.add_listener("agent_events", lambda *message: heard.append(message[3]))
+    await registry.register(instance_id="of the server: it publishes after the commit")
+    row = await registry.row("select * from mcp.register_agent_instance($1, 'ide-agent', 'c1', null, null, null)", T1)
+    await until(lambda: heard == [""])
+    await registry.system.execute("select from mcp.heartbeat_agent_instances($1, $2)", [row["registration_id"]], [1])
+    await registry.beat(row)
+    await registry.system.execute(PUBLISH, 1000)
+    await until(lambda: heard == ["", "2"])
+    await listener.close()
+
+
+@pytest.mark.parametrize(
+    ("keep", "rows", "lowest"), [("1 hour", 100, 1), ("1 hour", 2, 4), ("0 s", 100, 6), ("1 hour", 0, 6)]
+)
+async def test_compaction_remembers_where_the_log_begins(registry: Registry, keep: str, rows: int, lowest: int) -> None:
+    for n in range(5):
+        await registry.register(instance_id=f"i{n}")
+    await registry.kinds()
+    assert await registry.system.fetchval(f"select mcp.compact_agent_events('{keep}', $1)", rows) == lowest
+    assert await registry.owner.fetchval("select lowest from mcp.agent_event_log") == lowest
+    left = await registry.owner.fetchval(POSITIONS)
+    assert (left or []) == list(range(lowest, 6))
+    await registry.register(instance_id="next")
+    assert await registry.system.fetchval(PUBLISH, 10) == 6
+
+
+async def test_a_tenant_reads_its_own_events_and_writes_none_of_anothers(registry: Registry) -> None:
+    await registry.register()
+    await registry.register(tenant=T2)
+    await registry.kinds()
+    async with acting_for(registry.app, T1) as connection:
+        assert {row[0] for row in await connection.fetch("select tenant_id from mcp.agent_events")} == {T1}
+        forged = "insert into mcp.agent_event_inbox (tenant_id, registration_id, agent_id, kind, instance, at) values ($1, $1, 'x', 'stale', '{}', now())"
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(forged, T2)
+    assert await registry.app.fetchval("select count(*) from mcp.agent_events") == 0

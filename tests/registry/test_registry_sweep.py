@@ -1,0 +1,118 @@
+"""The sweeper writes down what is true, once, and brakes where the fault is probably ours."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from registry_sql import T1, T2, Registry, Row
+
+COUNTERS = ("stale", "inactive", "deleted", "braked_sets", "live")
+
+
+async def _fill(registry: Registry, count: int, **more: Any) -> list[Row]:
+    return list(await asyncio.gather(*(registry.register(instance_id=f"i{n}", **more) for n in range(count))))
+
+
+async def test_lapsed_then_stale_then_inactive_then_deleted_and_each_once(registry: Registry) -> None:
+    row = await registry.register()
+    steps = []
+    for seconds in (0, 20, 20, 85, 85, 86_500, 86_500):
+        swept = await registry.sweep(await registry.later(seconds))
+        steps.append(tuple(swept[name] for name in ("stale", "inactive", "deleted")))
+    assert steps == [(0, 0, 0), (1, 0, 0), (0, 0, 0), (0, 1, 0), (0, 0, 0), (0, 0, 1), (0, 0, 0)]
+    assert await registry.kinds() == ["registered", "stale", "inactive", "deleted"]
+    fresh = await registry.register()
+    assert (fresh["is_new"], fresh["registration_id"] != row["registration_id"]) == (True, True)
+
+
+async def test_two_sweepers_at_once_one_sweeps_and_the_other_says_so(registry: Registry) -> None:
+    async with registry.system.acquire() as connection, connection.transaction():
+        assert not await connection.fetchval("select skipped from mcp.sweep_agent_instances()")
+        other = await registry.sweep()
+        assert other["skipped"]
+        assert [other[name] for name in COUNTERS] == [0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("total", "dying", "braked"), [(6, 6, 0), (7, 1, 0), (7, 2, 1), (20, 3, 0), (20, 4, 1)])
+async def test_more_than_15_percent_of_more_than_six_at_once_are_not_removed(
+    registry: Registry, total: int, dying: int, braked: int
+) -> None:
+    rows = await _fill(registry, total)
+    later = await registry.later(80)
+    for row in rows[dying:]:
+        await registry.beat(row, now=later)
+    swept = await registry.sweep(await registry.later(20))
+    assert (swept["stale"], swept["braked_sets"], swept["live"]) == (dying, braked, total - dying)
+    assert await registry.seen(rows[0]) == ("inactive", "stale")
+    swept = await registry.sweep(await registry.later(85))
+    assert swept["inactive"] == (0 if braked else dying)
+
+
+async def _braked(registry: Registry) -> list[Row]:
+    rows = await _fill(registry, 10)
+    await _fill(registry, 10, tenant=T2)
+    for row in rows[5:]:
+        await registry.beat(row, now=await registry.later(3600))
+    for row in await registry.owner.fetch(
+        "select id as registration_id, 1 as epoch from mcp.agent_instances where tenant_id = $1", T2
+    ):
+        await registry.beat(row, tenant=T2, now=await registry.later(3600))
+    assert (await registry.sweep(await registry.later(20)))["braked_sets"] == 1
+    return rows
+
+
+async def test_a_brake_holds_one_set_until_its_instances_are_back(registry: Registry) -> None:
+    rows = await _braked(registry)
+    assert tuple(await registry.row("select tenant_id, stale, total from mcp.agent_brakes")) == (T1, 5, 10)
+    assert (await registry.sweep(await registry.later(600)))["inactive"] == 0
+    for row in rows[:4]:
+        assert await registry.beat(row, now=await registry.later(3600)) == "ok"
+    swept = await registry.sweep(await registry.later(601))
+    assert (swept["braked_sets"], swept["inactive"], swept["live"]) == (0, 1, 19)
+
+
+async def test_an_operator_releases_a_brake(registry: Registry) -> None:
+    await _braked(registry)
+    assert await registry.system.fetchval("select mcp.release_brake($1, 'ide-agent')", T1)
+    assert not await registry.system.fetchval("select mcp.release_brake($1, 'ide-agent')", T1)
+    swept = await registry.sweep(await registry.later(600))
+    assert (swept["braked_sets"], swept["inactive"]) == (0, 5)
+
+
+async def test_a_sweep_is_bounded_and_the_next_goes_on(registry: Registry) -> None:
+    await _fill(registry, 6)
+    at = await registry.later(20)
+    counts = [
+        await registry.system.fetchval("select stale from mcp.sweep_agent_instances($1, 4)", at) for _ in range(3)
+    ]
+    assert counts == [4, 2, 0]
+
+
+async def test_what_somebody_works_on_is_passed_over(registry: Registry) -> None:
+    row = await registry.register()
+    at = await registry.later(20)
+    async with registry.owner.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "select from mcp.agent_leases where registration_id = $1 for update", row["registration_id"]
+        )
+        assert (await registry.sweep(at))["stale"] == 0
+    assert (await registry.sweep(at))["stale"] == 1
+
+
+async def test_the_pace_follows_how_many_live(registry: Registry) -> None:
+    await registry.owner.execute(
+        "insert into mcp.agent_manifests (agent_id) values ('crowd'); "
+        "insert into mcp.agent_configurations (tenant_id, manifest_id, name) select $$00000000-0000-0000-0000-000000000001$$, id, 'x' from mcp.agent_manifests; "
+        "insert into mcp.agent_instances (tenant_id, manifest_id, agent_id, instance_id, name) "
+        "select c.tenant_id, c.manifest_id, 'crowd', 'i' || n, 'x' from mcp.agent_configurations c, generate_series(1, 7000) n; "
+        "insert into mcp.agent_leases (registration_id, tenant_id, manifest_id, epoch, lease_expires_at, last_health_check, lease_ttl) "
+        "select id, tenant_id, manifest_id, 1, now() + interval '1 h', now(), '1 h' from mcp.agent_instances"
+    )
+    assert (await registry.sweep())["live"] == 7000
+    assert tuple(await registry.row("select interval_seconds, ttl_seconds, live from mcp.lease_pace")) == (
+        7,
+        21,
+        7000,
+    )

@@ -1,0 +1,45 @@
+"""A server that asks for no credentials is for its own machine, and a proxy in front of it would lend that machine to everybody."""
+
+from __future__ import annotations
+
+import pytest
+
+from robyn_server.core.errors import Forbidden
+from robyn_server.core.principal import LOCAL
+from robyn_server.services.identity import Identity
+from robyn_server.settings import Settings
+
+
+@pytest.fixture
+def identity() -> Identity:
+    return Identity(Settings(_env_file=None))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-forwarded-for": "127.0.0.1"},
+        {"x-forwarded-for": "::1, 127.0.0.1"},
+        {"forwarded": 'for="[::1]:4711";proto=http'},
+        {"forwarded": "for=127.0.0.1:80"},
+    ],
+)
+async def test_whoever_comes_from_this_machine_is_local(identity: Identity, headers: dict[str, str]) -> None:
+    assert await identity.identify(headers) == LOCAL
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-forwarded-for": "192.0.2.7"},
+        {"x-forwarded-for": "127.0.0.1, 192.0.2.7"},
+        {"x-forwarded-for": "unknown"},
+        {"forwarded": 'for="[2001:db8::1]"'},
+        {"forwarded": "proto=https;for=192.0.2.7"},
+    ],
+)
+async def test_whoever_was_forwarded_from_elsewhere_is_refused(identity: Identity, headers: dict[str, str]) -> None:
+    with pytest.raises(Forbidden) as refused:
+        await identity.identify(headers)
+    assert refused.value.code == "forwarded_without_auth"

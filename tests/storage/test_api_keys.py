@@ -1,0 +1,280 @@
+"""API keys in the database, and the ring that remembers them for seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from live_server import until
+from stored_runs import Store
+
+from robyn_server.core.api_key import _checksum, mint
+from robyn_server.core.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from robyn_server.core.principal import LOCAL, Kind, Principal
+from robyn_server.services.api_keys import ApiKeyService, KeyRequest, MadeKey
+from robyn_server.services.key_ring import KeyRing
+from robyn_server.storage.api_keys import ApiKeys, KnownKey
+from robyn_server.storage.queries import load
+
+HARBOUR, MEADOW = UUID(int=1), UUID(int=2)
+
+
+class Counted(ApiKeys):
+    """The real thing, and how often it was asked."""
+
+    def __init__(self, pool: Any) -> None:
+        super().__init__(pool)
+        self.asked: list[str] = []
+
+    async def find(self, prefix: str) -> KnownKey | None:
+        self.asked.append(prefix)
+        return await super().find(prefix)
+
+
+@pytest.fixture
+def keys(store: Store) -> Counted:
+    return Counted(store.system)
+
+
+@pytest.fixture
+def service(keys: Counted) -> ApiKeyService:
+    return ApiKeyService(keys)
+
+
+@pytest.fixture
+def ring(keys: Counted) -> KeyRing:
+    return KeyRing(keys)
+
+
+async def made(service: ApiKeyService, *organizations: UUID, **request: Any) -> MadeKey:
+    return await service.create(LOCAL, KeyRequest(frozenset(organizations or {HARBOUR}), **request))
+
+
+async def refused(ring: KeyRing, text: str) -> str:
+    with pytest.raises(Unauthenticated) as caught:
+        await ring.principal(text)
+    return caught.value.code
+
+
+async def test_a_key_is_its_organisations_member(service: ApiKeyService, ring: KeyRing) -> None:
+    key = await made(service, HARBOUR, MEADOW, name="bot")
+    assert await ring.principal(key.text.text) == Principal(
+        f"key:{key.text.prefix}", frozenset({HARBOUR, MEADOW}), kind=Kind.SERVICE
+    )
+
+
+async def test_a_key_acts_as_it_was_told_and_within_its_scopes(service: ApiKeyService, ring: KeyRing) -> None:
+    key = await made(service, scopes=("agents:register",), identity="robot 7", kind="instance")
+    assert await ring.principal(key.text.text) == Principal(
+        "robot 7", frozenset({HARBOUR}), frozenset({"agents:register"}), Kind.INSTANCE, limited=True
+    )
+
+
+async def test_the_secret_is_nowhere_in_the_database(service: ApiKeyService, store: Store) -> None:
+    key = await made(service)
+    row = str(await store.admin.fetchrow("select k.*, k::text as whole from agenthall.api_keys k"))
+    secret = key.text.text.rsplit("_", 1)[1]
+    assert key.text.prefix in row
+    assert secret not in row and secret[:20] not in row and secret.encode().hex() not in row
+
+
+async def test_nobody_who_answers_requests_as_somebody_may_read_keys(service: ApiKeyService, store: Store) -> None:
+    await made(service)
+    for statement in ("select prefix from agenthall.api_keys", "update agenthall.api_keys set revoked_at = null"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await store.app.execute(statement)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await store.system.execute("delete from agenthall.api_keys")
+
+
+async def test_what_no_key_can_be_costs_no_query_and_what_is_unknown_costs_one(ring: KeyRing, keys: Counted) -> None:
+    for text in ("", "ahk_", "ahk_aaaaaaaaaa_" + "0" * 49, "lsv2_something", "x" * 10_000, "ahk_\x00"):
+        assert await refused(ring, text) == "key_invalid"
+    assert keys.asked == []
+    stranger = mint()
+    for _ in range(5):
+        assert await refused(ring, stranger.text) == "key_invalid"
+    assert keys.asked == [stranger.prefix]
+
+
+async def test_a_wrong_secret_under_a_right_prefix_is_invalid_and_asks_nothing_more(
+    service: ApiKeyService, ring: KeyRing, keys: Counted
+) -> None:
+    key = await made(service)
+    for letter in "0aZ":
+        assert await refused(ring, forged(key.text.prefix, letter)) == "key_invalid"
+    assert (await ring.principal(key.text.text)).identity == f"key:{key.text.prefix}"
+    assert keys.asked == [key.text.prefix]
+
+
+def forged(prefix: str, letter: str) -> str:
+    """A key that could be one: its checksum is right."""
+    body = f"ahk_{prefix}_{letter * 43}"
+    return body + _checksum(body)
+
+
+async def test_only_so_many_prefixes_are_remembered(keys: Counted) -> None:
+    ring = KeyRing(keys, most=5)
+    await asyncio.gather(*(refused(ring, mint().text) for _ in range(20)))
+    assert len(ring) == 5
+
+
+async def test_a_revoked_key_is_refused_when_it_is_forgotten_or_its_time_is_up(
+    service: ApiKeyService, keys: Counted
+) -> None:
+    key = await made(service)
+    told, late = KeyRing(keys, seconds=3600), KeyRing(keys, seconds=0.3)
+    for ring in (told, late):
+        await ring.principal(key.text.text)
+    first = await service.revoke(LOCAL, key.text.prefix)
+    told.forget(key.text.prefix)
+    assert await refused(told, key.text.text) == "key_revoked"
+
+    async def is_refused() -> bool:
+        try:
+            await late.principal(key.text.text)
+        except Unauthenticated as error:
+            return error.code == "key_revoked"
+        return False
+
+    await until(is_refused)
+    again = await service.revoke(LOCAL, key.text.text)
+    assert again.revoked_at == first.revoked_at and again.status == "revoked"
+
+
+async def test_a_revocation_is_told_to_who_listens(service: ApiKeyService, store: Store) -> None:
+    key, heard = await made(service), asyncio.Queue[str]()
+    listener = await asyncpg.connect(store.url)
+    await listener.add_listener("agenthall_keys", lambda *said: heard.put_nowait(str(said[-1])))
+    await service.revoke(LOCAL, key.text.prefix)
+    async with asyncio.timeout(20):
+        assert await heard.get() == key.text.prefix
+    await listener.close()
+
+
+async def test_a_key_expires_to_the_moment_though_it_is_remembered(service: ApiKeyService, keys: Counted) -> None:
+    key, ring = await made(service, lifetime=timedelta(seconds=1)), KeyRing(keys, seconds=3600)
+    await ring.principal(key.text.text)
+    assert key.key.expires_at is not None and key.key.expires_at - key.key.created_at == timedelta(seconds=1)
+
+    async def is_expired() -> bool:
+        try:
+            await ring.principal(key.text.text)
+        except Unauthenticated as error:
+            return error.code == "key_expired"
+        return False
+
+    await until(is_expired)
+    assert keys.asked == [key.text.prefix]
+
+    async def is_listed_as_expired() -> bool:
+        (listed,), _ = await service.search(LOCAL, None, limit=10, offset=0)
+        return listed.status == "expired"
+
+    await until(is_listed_as_expired)
+
+
+async def test_a_use_is_written_once_a_minute_and_only_of_who_has_the_key(
+    service: ApiKeyService, keys: Counted, store: Store
+) -> None:
+    key = await made(service)
+
+    async def last_used() -> Any:
+        return await store.admin.fetchval("select last_used_at from agenthall.api_keys")
+
+    assert await refused(KeyRing(keys), forged(key.text.prefix, "a")) == "key_invalid"
+    assert await last_used() is None
+    first = KeyRing(keys)
+    await asyncio.gather(*(first.principal(key.text.text) for _ in range(5)))
+    written = await until(last_used)
+    for ring in (first, KeyRing(keys)):
+        await ring.principal(key.text.text)
+        await ring.stop()
+    assert await last_used() == written
+    await store.admin.execute("update agenthall.api_keys set last_used_at = now() - interval '61 seconds'")
+    later = KeyRing(keys)
+    await later.principal(key.text.text)
+    await later.stop()
+    assert await last_used() >= written
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (KeyRequest(frozenset()), "organizations"),
+        (KeyRequest(frozenset(), scopes=("runs", "metrics")), "organizations"),
+        (KeyRequest(frozenset({HARBOUR}), scopes=("run",)), "scopes"),
+        (KeyRequest(frozenset({HARBOUR}), scopes=()), "scopes"),
+        (KeyRequest(frozenset({HARBOUR}), lifetime=timedelta(0)), "expires"),
+        (KeyRequest(frozenset({HARBOUR}), lifetime=timedelta(days=4000)), "expires"),
+        (KeyRequest(frozenset({HARBOUR}), name="a\nb"), "name"),
+        (KeyRequest(frozenset({HARBOUR}), name="x" * 201), "name"),
+        (KeyRequest(frozenset({HARBOUR}), identity="system"), "identity"),
+        (KeyRequest(frozenset({HARBOUR}), identity="local"), "identity"),
+        (KeyRequest(frozenset({HARBOUR}), identity="key:another"), "identity"),
+        (KeyRequest(frozenset({HARBOUR}), identity=" "), "identity"),
+        (KeyRequest(frozenset({HARBOUR}), identity="x" * 256), "identity"),
+        (KeyRequest(frozenset({HARBOUR}), kind="user"), "kind"),
+    ],
+)
+async def test_a_key_that_makes_no_sense_is_refused_by_field(
+    service: ApiKeyService, request_: KeyRequest, field: str
+) -> None:
+    with pytest.raises(Invalid) as caught:
+        await service.create(LOCAL, request_)
+    assert caught.value.field == field
+
+
+async def test_keys_are_listed_by_page_and_organisation(service: ApiKeyService) -> None:
+    first, second = await made(service, HARBOUR), await made(service, HARBOUR, MEADOW)
+    watcher = await service.create(LOCAL, KeyRequest(frozenset(), scopes=("metrics",)))
+
+    async def listed(organization: UUID | None, **page: int) -> list[str]:
+        found, _ = await service.search(LOCAL, organization, **({"limit": 10, "offset": 0} | page))
+        return [key.prefix for key in found]
+
+    assert await listed(None) == [each.text.prefix for each in (watcher, second, first)]
+    assert await listed(MEADOW) == [second.text.prefix]
+    assert await listed(UUID(int=9)) == []
+    assert await listed(None, limit=1, offset=1) == [second.text.prefix]
+    assert (await service.search(LOCAL, None, limit=1, offset=0))[1] == 3
+
+
+async def test_only_administrators_administer_keys(service: ApiKeyService) -> None:
+    key = await made(service)
+    for member in (
+        Principal("ada", frozenset({HARBOUR})),
+        Principal("k", frozenset({HARBOUR}), frozenset({"metrics"}), limited=True),
+    ):
+        with pytest.raises(Forbidden):
+            await service.create(member, KeyRequest(frozenset({HARBOUR})))
+        with pytest.raises(Forbidden):
+            await service.search(member, HARBOUR, limit=1, offset=0)
+        with pytest.raises(Forbidden):
+            await service.revoke(member, key.text.prefix)
+
+
+@pytest.mark.parametrize("named", ["aaaaaaaaaa", "nonsense", "", "%"])
+async def test_a_key_that_is_not_there_cannot_be_revoked(service: ApiKeyService, named: str) -> None:
+    with pytest.raises(NotFound):
+        await service.revoke(LOCAL, named)
+
+
+async def test_a_bad_key_costs_one_lookup_by_index(service: ApiKeyService, store: Store) -> None:
+    await store.admin.execute(
+        """insert into agenthall.api_keys (prefix, digest, name, identity, kind, organizations, created_by)
+           select translate(lpad(to_hex(n), 10, 'x'), '0189', 'wxyz'), sha256(n::text::bytea), '', 'a', 'service', array[$1::uuid], 'a'
+             from generate_series(4096, 9096) n on conflict do nothing""",
+        HARBOUR,
+    )
+    async with store.system.acquire() as connection, connection.transaction():
+        before = await connection.fetchval(_SCANS)
+        await connection.fetchrow(load("api_keys")["find"], "zzzzzzzzzz")
+        assert await connection.fetchval(_SCANS) == before
+
+
+_SCANS = "select pg_stat_get_xact_numscans('agenthall.api_keys'::regclass)"

@@ -1,0 +1,178 @@
+"""`agenthall agents`, against a server that asks for keys."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+import httpx
+import orjson
+import pytest
+from databases import fresh_database
+from live_server import live_server, until
+from made_keys import make_key
+
+from robyn_server.cli import main
+
+HARBOUR = "0a000000-0000-4000-8000-0000000000d1"
+_OURS = ("AGENT", "AUTH_", "DATABASE_", "CATALOGUE_")
+_SURROUNDINGS = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+
+
+class Said(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@dataclass
+class Shell:
+    """A terminal with the server's address and a key in its environment. `start` runs a command until it is ended."""
+
+    environment: dict[str, str]
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def run(self, *arguments: str, **environment: str) -> Said:
+        """In this process, as the entry point runs it."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**self.environment, **environment}.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["agenthall", "agents", *arguments])
+            with pytest.raises(SystemExit) as left:
+                main()
+        return Said(int(left.value.code or 0), *self.capsys.readouterr())
+
+    def json(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "-o", "json")
+        assert done.status == 0, done.err
+        return orjson.loads(done.out)
+
+    def start(self, *arguments: str) -> tuple[subprocess.Popen[bytes], Callable[[], str]]:
+        """The process, and what it has said so far (both streams)."""
+        log = self.folder / f"{len(self.started)}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "robyn_server", "agents", *arguments],
+                env={**_SURROUNDINGS, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        self.started.append(process)
+        return process, log.read_text
+
+
+async def ended(process: subprocess.Popen[bytes]) -> int:
+    await until(lambda: process.poll() is not None)
+    return int(process.returncode)
+
+
+@pytest.fixture(scope="module")
+async def surroundings(postgres: str, template: str) -> AsyncIterator[dict[str, str]]:
+    async with fresh_database(postgres, template) as url:
+        await _beat_often(url)
+        async with live_server(url, workers=0, AUTH_MODE="keys") as server:
+            yield {"AGENTHALL_URL": server.url, "AGENTHALL_API_KEY": await make_key(url, HARBOUR)}
+
+
+async def _beat_often(url: str) -> None:
+    """A command sees with its heartbeat what has become of its instance."""
+    connection = await asyncpg.connect(url)
+    name = await connection.fetchval("select current_database()")
+    await connection.execute(f"alter database \"{name}\" set mcp.heartbeat_interval = '300 ms'")
+    await connection.close()
+
+
+@pytest.fixture
+def shell(surroundings: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+    made = Shell(surroundings, tmp_path, capsys)
+    yield made
+    for process in made.started:
+        process.kill()
+        process.wait()
+
+
+async def test_an_instance_is_registered_watched_described_and_drained_from_four_terminals(shell: Shell) -> None:
+    watching, watched = shell.start("watch", "--agent", "demo-bot")
+    await until(lambda: "TIME" in watched())
+    living, lived = shell.start(
+        "register", "demo-bot", "--instance-id", "desk 1", "--capability", "summarise", "--version", "1.2.0"
+    )
+    await until(lambda: "demo-bot desk 1 is active, healthy (epoch 1" in lived())
+    (found,) = shell.json("list", "--capability", "summarise", "--version", ">=1.2,<2")
+    assert (found["agent_id"], found["instance_id"], found["tenant_id"]) == ("demo-bot", "desk 1", HARBOUR)
+    table = shell.run("list").out
+    assert "demo-bot" in table and found["registration_id"] in table and "summarise" in table
+    assert shell.json("describe", "desk 1")["registration_id"] == found["registration_id"]
+    assert "1.2.0" in shell.run("describe", found["registration_id"]).out
+    drained = shell.run("drain", "desk 1", "--reason", "lunch")
+    assert drained == (0, "demo-bot desk 1 is draining\n", ""), drained
+    assert await ended(living) == 0
+    assert "is draining" in lived() and "leaving" in lived()
+    await until(lambda: "deregistered" in watched())
+    assert ["registered" in watched(), "draining" in watched()] == [True, True]
+    assert shell.json("list", "--agent", "demo-bot") == []
+    assert shell.json("list", "--agent", "demo-bot", "--status", "inactive")[0]["registration_status"] == "inactive"
+    watching.send_signal(signal.SIGINT)
+    assert await ended(watching) == 0
+
+
+async def test_programs_read_one_object_per_line(shell: Shell) -> None:
+    living, lived = shell.start("register", "line-bot", "-o", "json")
+    await until(lambda: lived().endswith("\n"))
+    instance = orjson.loads(lived())
+    watching, watched = shell.start("watch", "--agent", "line-bot", "-o", "json")
+    await until(lambda: watched().count("\n") == 1)
+    living.send_signal(signal.SIGTERM)
+    assert await ended(living) == 0
+    await until(lambda: watched().count("\n") == 2)
+    listed, gone = map(orjson.loads, watched().splitlines())
+    assert (listed["kind"], gone["kind"]) == ("listed", "deregistered")
+    assert listed["registration_id"] == gone["registration_id"] == instance["registration_id"]
+    watching.send_signal(signal.SIGTERM)
+    assert await ended(watching) == 0
+
+
+async def test_who_is_taken_over_says_so_and_fails(shell: Shell) -> None:
+    living, lived = shell.start("register", "twin-bot", "--instance-id", "twin")
+    await until(lambda: "epoch 1" in lived())
+    headers = {"x-api-key": shell.environment["AGENTHALL_API_KEY"]}
+    async with httpx.AsyncClient(base_url=shell.environment["AGENTHALL_URL"], headers=headers) as http:
+        again = await http.post("/agents/instances", json={"agent_id": "twin-bot", "instance_id": "twin"})
+    assert again.json()["epoch"] == 2
+    assert await ended(living) == 1
+    assert "registered again" in lived()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said", "status"),
+    [
+        (("describe", "nobody"), {}, "the id nobody", 1),
+        (("drain", "0a000000-0000-4000-8000-0000000000ff"), {}, "no registration", 1),
+        (("list", "--version", "soon"), {}, "version", 1),
+        (("list", "--status", "asleep"), {}, "--status", 2),
+        (("list",), {"AGENTHALL_API_KEY": ""}, "agenthall keys create", 1),
+        (("list",), {"AGENTHALL_API_KEY": "ahk_wrong"}, "key", 1),
+        (("list",), {"AGENTHALL_TENANT": "0b000000-0000-4000-8000-000000000002"}, "member", 1),
+        (("list",), {"AGENTHALL_URL": "ftp://here"}, "no http or https", 2),
+        (("watch",), {"AGENTHALL_URL": "http://127.0.0.1:9"}, "no server at", 1),
+        (("register",), {}, "AGENT_ID", 2),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_an_exit_code(
+    shell: Shell, arguments: tuple[str, ...], environment: dict[str, str], said: str, status: int
+) -> None:
+    done = shell.run(*arguments, **environment)
+    assert (done.status, done.out) == (status, ""), done.err
+    assert said in done.err
+    if status == 1:
+        assert done.err.startswith("agenthall: ") and done.err.count("\n") == 1

@@ -1,0 +1,73 @@
+"""Which scope a route asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from robyn_server.core.errors import Forbidden
+from robyn_server.core.principal import LOCAL, Principal
+from robyn_server.core.scopes import Scope
+from robyn_server.web.http import Response
+from robyn_server.web.routes import all_routes
+from robyn_server.web.routing import Route
+from robyn_server.web.scopes import TABLE, authorize, scope_of
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/assistants/{assistant_id}", Scope.ASSISTANTS_READ),
+        ("POST", "/assistants/search", Scope.ASSISTANTS_READ),
+        ("POST", "/assistants/count", Scope.ASSISTANTS_READ),
+        ("POST", "/assistants", Scope.ASSISTANTS_WRITE),
+        ("DELETE", "/assistants/{assistant_id}", Scope.ASSISTANTS_WRITE),
+        ("POST", "/threads/search", Scope.THREADS_READ),
+        ("POST", "/threads/{thread_id}/history", Scope.THREADS_READ),
+        ("POST", "/threads/{thread_id}/state/checkpoint", Scope.THREADS_READ),
+        ("POST", "/threads/{thread_id}/state", Scope.THREADS_WRITE),
+        ("POST", "/threads", Scope.THREADS_WRITE),
+        ("GET", "/threads/{thread_id}/runs/{run_id}/stream", Scope.RUNS),
+        ("POST", "/threads/{thread_id}/runs", Scope.RUNS),
+        ("POST", "/runs/wait", Scope.RUNS),
+        ("GET", "/agents/sync", Scope.ADMIN),
+        ("POST", "/agents/instances", Scope.AGENTS_REGISTER),
+        ("POST", "/agents/instances/{id}/heartbeat", Scope.AGENTS_REGISTER),
+        ("GET", "/agents/instances", Scope.AGENTS_READ),
+        ("GET", "/agents/watch", Scope.AGENTS_READ),
+        ("PUT", "/agents/manifests/{agent_id}", Scope.AGENTS_WRITE),
+        ("PUT", "/store/items", Scope.STORE_WRITE),
+        ("POST", "/store/items/search", Scope.STORE_READ),
+        ("POST", "/keys", Scope.ADMIN),
+        ("GET", "/metrics", Scope.METRICS),
+        ("POST", "/mcp", None),
+        ("GET", "/threadsomething", None),
+    ],
+)
+def test_the_longest_prefix_decides(method: str, path: str, scope: Scope | None) -> None:
+    assert scope_of(method, path) is scope
+
+
+def test_every_scope_is_asked_for_somewhere() -> None:
+    assert {scope for needed in TABLE.values() for scope in needed} == set(Scope)
+
+
+def test_every_route_that_is_built_and_not_public_has_its_scope() -> None:
+    open_to_members = [
+        f"{route.method} {route.path}"
+        for route in all_routes()
+        if not (route.public or route.unbuilt) and scope_of(route.method, route.path) is None
+    ]
+    assert open_to_members == [], "no key with scopes could ever use these: give them a line in web/scopes.py"
+
+
+async def _answer(_services: object, _request: object) -> Response:
+    return Response()
+
+
+def test_a_route_that_no_line_fits_is_closed_to_limited_keys() -> None:
+    route = Route("GET", "/tomorrow", _answer, "Not thought of yet", "Things")
+    authorize(route, Principal("ada"))
+    authorize(route, LOCAL)
+    authorize(route, Principal("key:a", permissions=frozenset({"admin"}), limited=True))
+    with pytest.raises(Forbidden):
+        authorize(route, Principal("key:a", permissions=frozenset(Scope) - {Scope.ADMIN}, limited=True))
