@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robyn_server.agent_sync import AgentSyncOptions, CatalogueSource
-from robyn_server.agent_sync.settings import configured_catalogue, configured_scope, configured_sources
+from robyn_server.agent_sync.settings import configured_catalogue, configured_sources
 from robyn_server.agent_sync.settings import configured_scope as parse_scope
 from robyn_server.core.catalogue import AgentSource
 from robyn_server.settings import Settings
@@ -27,7 +27,7 @@ def sync_options(settings: Settings) -> AgentSyncOptions:
         tool_names="servers" if settings.mcp_tool_names == "servers" else "tools",
         write_back=settings.agent_sync_write_back,
         templates=settings.agent_sync_templates == "on",
-        scope=configured_scope(settings.agent_sync_scope),
+        scope=parse_scope(settings.agent_sync_scope),
         source=parse_source(settings),
     )
 
