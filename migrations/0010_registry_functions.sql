@@ -230,7 +230,7 @@ begin
     update mcp.agent_leases l
        set lease_expires_at = v_now + make_interval(secs => lease_ttl_seconds), last_health_check = v_now, lapsed_at = null,
            keeper_id = v_keeper, lease_ttl = make_interval(secs => lease_ttl_seconds), health_status = v_health,
-           workload = coalesce((v_load ->> 'workload')::integer, l.workload),
+           workload = coalesce((v_load ->> 'workload')::numeric::integer, l.workload),
            load = coalesce(v_load, l.load), metrics = coalesce(v_metrics, l.metrics)
      where l.registration_id = v_id;
     if v_lease.health_status <> v_health then
@@ -284,7 +284,7 @@ begin
   beaten as (
     update mcp.agent_leases l
        set lease_expires_at = v_now + v_ttl, last_health_check = v_now, lapsed_at = null, keeper_id = v_keeper, lease_ttl = v_ttl,
-           health_status = n.health, workload = coalesce((n.load ->> 'workload')::integer, l.workload),
+           health_status = n.health, workload = coalesce((n.load ->> 'workload')::numeric::integer, l.workload),
            load = coalesce(n.load, l.load), metrics = coalesce(n.metrics, l.metrics)
       from newest n
      where l.registration_id = n.registration_id

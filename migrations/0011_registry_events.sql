@@ -59,7 +59,7 @@ create policy own on mcp.agent_events for select to agenthall_app using (tenant_
 create policy everybody on mcp.agent_event_log for select to agenthall_app using (true);
 
 create function mcp.is_secret_name(name text) returns boolean language sql immutable parallel safe as
-$$ select name ~* 'passw|secret|token|api[_-]?key|authorization|credential|private[_-]?key|cookie|dsn' $$;
+$$ select name ~* 'passw|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|authorization|auth(?!or)|bearer|jwt|credential|private[_-]?key|cookie|dsn|signature' $$;
 
 create function mcp.without_secrets(document jsonb) returns jsonb language plpgsql immutable as $$
 begin
@@ -71,7 +71,8 @@ begin
       return (select coalesce(jsonb_agg(mcp.without_secrets(e.value) order by e.ordinality), '[]')
                 from jsonb_array_elements(document) with ordinality e);
     when 'string' then
-      return to_jsonb(regexp_replace(document #>> '{}', '://[^/@[:space:]]*@', '://[secret]@', 'g'));
+      return to_jsonb(regexp_replace(regexp_replace(document #>> '{}', '://[^/@[:space:]]*@', '://[secret]@', 'g'),
+        '([?&](?:sig|key|[^=&#[:space:]]*(?:passw|secret|token|api[_-]?key|access[_-]?key|auth|jwt|credential|signature)[^=&#[:space:]]*)=)[^&#[:space:]]*', '\1[secret]', 'gi'));
     else
       return document;
   end case;
@@ -80,7 +81,7 @@ comment on function mcp.without_secrets is 'The document; what is named like a s
 
 create function mcp.public_instance(instance jsonb) returns jsonb language sql immutable as $$
   select instance - 'version_key' || case
-    when instance::text ~* 'passw|secret|token|api[_-]?key|authorization|credential|private[_-]?key|cookie|dsn|://[^/@[:space:]]*@'
+    when instance::text ~* 'passw|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|authorization|auth(?!or)|bearer|jwt|credential|private[_-]?key|cookie|dsn|signature|[?&](sig|key)=|://[^/@[:space:]]*@'
       then jsonb_build_object('connection_details', mcp.without_secrets(instance -> 'connection_details'),
                               'runtime_config', mcp.without_secrets(instance -> 'runtime_config'))
     else '{}' end

@@ -59,4 +59,4 @@ async def run_until_signal(name: str, start: Coroutine[Any, Any, None]) -> None:
     starting.result()
     announce_ready()
     await waiting
-    _log.info(f"{name} stops")
+    _log.info("process stops", process=name)

@@ -20,7 +20,7 @@ MOST_COMPARATORS = 16
 LONGEST_NUMBER = 18
 """Digits that an ordered number may have."""
 
-_COMPARATOR = re.compile(r"\s*(>=|<=|==|>|<|=)?\s*[vV]?([0-9][0-9A-Za-z.+-]*)\s*", re.ASCII)
+_COMPARATOR = re.compile(r"(>=|<=|==|>|<|=)?\s*[vV]?([0-9][0-9A-Za-z.+-]*)", re.ASCII)
 _RULE = "must be comparators like >=1.2,<2 (>=, >, <=, <, =), joined by commas"
 
 
@@ -87,7 +87,7 @@ def find_version(text: str) -> Version | None:
 
 
 def _parsed(comparator: str) -> tuple[str, Version]:
-    match = _COMPARATOR.fullmatch(comparator)
+    match = _COMPARATOR.fullmatch(comparator.strip())
     version = None if match is None else find_version(match[2])
     if match is None or version is None:
         raise Invalid(f"version: {comparator.strip()[:64]!r} is not understood; {_RULE}", field="version")

@@ -167,7 +167,7 @@ class LeaseKeeper:
             _fail(batch, error)
         except Exception as error:  # noqa: BLE001 - the loop outlives whatever a statement meets; the callers are told
             _log.exception("heartbeats could not be written", rows=len(batch))
-            _fail(batch, error)
+            await self._flush_apart(batch, error)
         except BaseException:
             _fail(batch, Unavailable("The server stops; try again"))
             raise
@@ -177,6 +177,15 @@ class LeaseKeeper:
             _answer(batch, beaten)
         finally:
             self._flushing_since = None
+
+    async def _flush_apart(self, batch: list[_Gathered], error: Exception) -> None:
+        """One of them must be at fault, and only its callers are to hear of it."""
+        if len(batch) == 1:
+            _fail(batch, error)
+            return
+        half = len(batch) // 2
+        await self._flush(batch[:half])
+        await self._flush(batch[half:])
 
 
 def _check(beat: Beat) -> None:

@@ -12,13 +12,12 @@ RFC 6750 (bearer tokens).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from uuid import UUID
 
 import structlog
 
 from robyn_server.core.api_key import MARK
-from robyn_server.core.errors import BadRequest, Forbidden, Misconfigured, Unauthenticated, Unavailable
+from robyn_server.core.errors import BadRequest, Misconfigured, Unauthenticated, Unavailable
 from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.settings import AuthMode, Settings
 from robyn_server.storage.api_keys import ApiKeys
@@ -27,10 +26,10 @@ from robyn_server.storage.membership import read_organizations
 
 from .jwks import Jwks
 from .key_ring import KeyRing
+from .own_machine import OwnMachine
 from .remembered import Remembered
 from .tokens import Tokens
 
-FORWARDED_HEADERS = ("x-forwarded-for", "forwarded")
 MEMBERSHIP_SECONDS = 60.0
 MOST_SUBJECTS = 10_000
 
@@ -45,6 +44,7 @@ class Identity:
 
     def __init__(self, settings: Settings) -> None:
         self._mode = settings.auth_mode
+        self._own_machine = OwnMachine(settings.cors_origins)
         self._query = settings.membership_query
         self._ring: KeyRing | None = None
         self._catalogue: Pool | None = None
@@ -68,11 +68,12 @@ class Identity:
         """Who presents `credentials`: headers (lower-case names), or a bare API key or token.
 
         `organization`: the one that they say they act for; verified. Raises Unauthenticated, BadRequest (contradictory credentials),
-        Forbidden (a foreign organisation), Unavailable. In AUTH_MODE=none everybody is `local`, whatever they present; but who was
-        forwarded by a proxy from another machine is Forbidden.
+        Forbidden (a foreign organisation), Unavailable. In AUTH_MODE=none everybody is `local`, whatever they present; but what
+        comes from another machine is Forbidden.
         """
         if self._mode is AuthMode.NONE:
-            refuse_forwarded(credentials)
+            if not isinstance(credentials, str):
+                self._own_machine.check(credentials)
             principal = LOCAL
         else:
             principal = await self._verified(presented(credentials))
@@ -115,30 +116,6 @@ class Identity:
             raise Unavailable(
                 "Your organizations cannot be looked up now; try again.", code="membership_unavailable"
             ) from None
-
-
-def refuse_forwarded(headers: Mapping[str, str] | str) -> None:
-    """For a server that asks for no credentials because only this machine can reach it: a proxy on this machine would open it to
-    all others. Raises Forbidden for a request that came from elsewhere."""
-    if isinstance(headers, str):
-        return
-    hops = ",".join(headers.get(name, "") for name in FORWARDED_HEADERS).split(",")
-    if any(not _is_here(hop) for hop in hops if hop.strip()):
-        raise Forbidden(
-            "This server asks for no credentials (AUTH_MODE=none) and serves its own machine only; set AUTH_MODE to put it behind a proxy.",
-            code="forwarded_without_auth",
-        )
-
-
-def _is_here(hop: str) -> bool:
-    """`hop`: an address, or a `for=` of RFC 7239. What cannot be read is not here."""
-    text = hop.strip().partition(";")[0].removeprefix("for=").strip('"').removeprefix("[").partition("]")[0]
-    if text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        return ip_address(text).is_loopback
-    except ValueError:
-        return text == "localhost"
 
 
 def presented(credentials: Mapping[str, str] | str) -> str | None:

@@ -14,7 +14,7 @@ from uuid import UUID
 from robyn_server.core.errors import Forbidden, Invalid, Unauthenticated
 from robyn_server.core.ids import find_uuid
 from robyn_server.core.principal import Principal
-from robyn_server.services.identity import refuse_forwarded
+from robyn_server.services.own_machine import refuse_forwarded
 
 from . import ports
 

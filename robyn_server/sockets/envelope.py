@@ -13,6 +13,7 @@ members that do not exist are refused by name. An answer is of the same dialect 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, TypeAlias
@@ -27,6 +28,8 @@ LARGEST_ID = 2**53 - 1
 
 DEEPEST = 64
 """Levels of arrays and objects. orjson reads 1,024 of them and writes 254."""
+
+_BRACKETS = re.compile(r"[\[{\]}]")
 
 MOST_IN_BATCH = 64
 
@@ -99,13 +102,10 @@ def _is_deep(text: str) -> bool:
     if text.count("[") + text.count("{") <= DEEPEST:
         return False
     depth = 0
-    for character in text:
-        if character in "[{":
-            depth += 1
-            if depth > DEEPEST:
-                return True
-        elif character in "]}":
-            depth -= 1
+    for bracket in _BRACKETS.finditer(text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > DEEPEST:
+            return True
     return False
 
 

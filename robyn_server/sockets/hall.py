@@ -98,6 +98,11 @@ class Hall:
     def hold(self, registration_id: UUID, session: Session) -> None:
         """`session` has it now. An older holder in this process is told so."""
         before = self._holders.get(registration_id)
+        newer = None if before is None or before is session else before.held.get(registration_id)
+        if newer is not None and newer.epoch > session.held[registration_id].epoch:
+            # the answer of this life was overtaken by that of the next: it is told once it has its answer
+            session.afterwards(lambda: session.superseded(registration_id))
+            return
         self._holders[registration_id] = session
         if before is not None and before is not session:
             before.superseded(registration_id)
@@ -169,8 +174,11 @@ class Hall:
             if session.admitted is None or now - session.verified_at < self.limits.recheck_seconds:
                 continue
             session.verified_at = now
+            shown = session.admitted.shown
             try:
-                session.renew(await self.rooms.admission.verified(session.admitted.shown))
+                admitted = await self.rooms.admission.verified(shown)
+                if session.admitted.shown is shown:  # it may have shown fresher ones meanwhile
+                    session.renew(admitted)
             except (Unauthenticated, Forbidden) as error:
                 session.part(fault(error).close or Close.TENANT, error.detail)
             except Unavailable as error:

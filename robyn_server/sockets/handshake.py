@@ -15,7 +15,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from robyn_server.core import errors
-from robyn_server.services.identity import FORWARDED_HEADERS
+from robyn_server.services.own_machine import FORWARDED_HEADERS
 
 from .admission import CREDENTIAL_HEADERS, ORGANIZATION_HEADER, Admission
 

@@ -27,6 +27,9 @@ from .leaving import leave
 from .limits import Bucket
 from .params import Auth, OfRegistration, parse
 
+LARGE_FRAME = 4096
+"""Bytes of a frame that count as one message."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -119,16 +122,16 @@ class Session:
         return False
 
     async def _read(self) -> None:
-        frame: str | bytes = ""
-        try:
-            async with asyncio.timeout(self.hall.limits.first_message_seconds):
-                frame = await self.socket.recv()
-        except TimeoutError:
-            self.socket.end(Close.CREDENTIALS, "credentials expected: nothing was said in time")
+        until: float | None = self.socket.loop.time() + self.hall.limits.first_message_seconds
         while self.socket.closed_at is None:  # what comes after the message that closed it is not looked at
+            try:
+                async with asyncio.timeout_at(until):
+                    frame = await self.socket.recv()
+            except TimeoutError:
+                self.socket.end(Close.CREDENTIALS, "credentials expected: none were shown in time")
+                break
             await self._receive(frame)
-            if self.socket.closed_at is None:
-                frame = await self.socket.recv()
+            until = until if self.admitted is None else None
         await self.socket.wait_closed()
 
     async def _receive(self, frame: str | bytes) -> None:
@@ -136,7 +139,7 @@ class Session:
         try:
             parsed = envelope.read(frame) if isinstance(frame, str) else answers.BINARY
             self._dialect = parsed.dialect
-            answer, close = await self._answer(parsed)
+            answer, close = await self._answer(parsed, len(frame))
         finally:
             self._busy = False
         if answer is not None:
@@ -148,10 +151,11 @@ class Session:
             self.socket.end(*(close or self._parting))  # type: ignore[misc]
         await self.socket.taken()
 
-    async def _answer(self, parsed: Message | Batch) -> tuple[Any, tuple[Close, str] | None]:
+    async def _answer(self, parsed: Message | Batch, size: int) -> tuple[Any, tuple[Close, str] | None]:
+        """`size`: of the frame. A large one counts as several messages, for it takes as long to read."""
         messages = parsed.messages if isinstance(parsed, Batch) else [parsed]
         limits, now = self.hall.limits, self.socket.loop.time()
-        if not self._bucket.take(len(messages), now, limits.messages_per_second, self._burst):
+        if not self._bucket.take(max(len(messages), size // LARGE_FRAME), now, limits.messages_per_second, self._burst):
             refused = answers.too_fast(limits.messages_per_second, close=self._bucket.is_spent(self._burst))
             whole = parsed if isinstance(parsed, Message) else Message(Type.REQUEST, parsed.id, dialect=parsed.dialect)
             return envelope.refusal(whole, refused), answers.closing(refused)
@@ -324,6 +328,11 @@ class Session:
         """Somebody wants it to finish what it has: itself, or an operator."""
         params = {"registration_id": registration_id, "epoch": self.held[registration_id].epoch, "reason": reason}
         self.notify("agent.draining", params | {"message": "finish what runs; nothing new will come"})
+
+    @property
+    def starting(self) -> int:
+        """What begins once the answer is written, watches among it."""
+        return len(self._afterwards)
 
     @property
     def is_idle(self) -> bool:

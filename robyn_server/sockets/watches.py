@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 async def watch(session: Session, given: Watch) -> Mapping[str, Any]:
     most = session.hall.limits.watches
-    if len(session.watches) >= most:
+    if len(session.watches) + session.starting >= most:
         raise Fault(Code.RATE_LIMITED, f"A socket may have {most} watches.", reason="too_many_watches")
     tenant = session.tenant(given.tenant_id)
     watch_id = session.new_watch_id()

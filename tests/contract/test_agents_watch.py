@@ -110,6 +110,7 @@ async def test_events_that_are_gone_are_told_with_where_to_go_on(
         ({}, {"after": "-1"}),
         ({}, {"after": "soon"}),
         ({"last-event-id": "1-0"}, {}),
+        ({"last-event-id": "9" * 5000}, {}),
     ],
 )
 async def test_what_is_not_understood_is_refused(

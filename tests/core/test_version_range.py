@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import time
 
 import pytest
 from hypothesis import given
@@ -79,6 +80,14 @@ def test_what_is_not_supported_is_refused_clearly(text: str) -> None:
     with pytest.raises(Invalid) as caught:
         parse_version_range(text)
     assert caught.value.field == "version"
+
+
+def test_a_long_text_takes_no_long_time() -> None:
+    began = time.process_time()
+    for text in ("+" * 100_000 + "x", " " * 100_000 + "x", "1" + " " * 100_000 + "x", ">= " * 30_000):
+        with pytest.raises(Invalid):
+            parse_version_range(text)
+    assert time.process_time() - began < 2, "it took minutes when it looked again from every blank"
 
 
 def test_what_is_no_version_is_none() -> None:

@@ -110,7 +110,7 @@ async def test_heartbeats_are_heap_only_updates(registry: Registry) -> None:
         await registry.system.execute("select from mcp.heartbeat_agent_instances($1, $2)", *arguments)
     after = await _settled(registry, stats, least=before[0] + 180)
     assert after[0] - before[0] == 180
-    assert after[1] - before[1] >= 150, "a lease may pass into the next five minutes once"
+    assert after[1] - before[1] >= 120, "a lease may pass into the next five minutes once, and its page be full then"
 
 
 async def _settled(registry: Registry, stats: str, least: int = 0) -> tuple[int, int]:

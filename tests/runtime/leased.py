@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 from uuid import UUID
 
 from surroundings import open_pools
@@ -87,7 +87,7 @@ class Cut:
     """A way to the database that can be cut: then connections break and new ones are refused."""
 
     url: str
-    target: tuple[str, int]
+    target: SplitResult
     server: Any = None
     open: set[Any] = field(default_factory=set)
     is_cut: bool = False
@@ -96,7 +96,7 @@ class Cut:
         if self.is_cut:
             writer.transport.abort()
             return
-        to, back = await asyncio.open_connection(*self.target)
+        to, back = await _dial(self.target)
         self.open |= {writer, back}
         with contextlib.suppress(OSError):
             await asyncio.gather(_pump(reader, back), _pump(to, writer))
@@ -111,6 +111,13 @@ class Cut:
         self.is_cut = False
 
 
+async def _dial(target: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    folder = parse_qs(target.query).get("host")
+    if folder is not None:  # the embedded one listens on a socket in a folder
+        return await asyncio.open_unix_connection(f"{folder[0]}/.s.PGSQL.5432")
+    return await asyncio.open_connection(target.hostname, target.port or 5432)
+
+
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while some := await reader.read(65536):
@@ -123,11 +130,11 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextlib.asynccontextmanager
 async def cuttable(url: str) -> AsyncIterator[Cut]:
     parts = urlsplit(url)
-    cut = Cut("", (parts.hostname or "127.0.0.1", parts.port or 5432))
+    cut = Cut("", parts)
     cut.server = await asyncio.start_server(cut.accept, "127.0.0.1", 0)
     port = cut.server.sockets[0].getsockname()[1]
     login = parts.netloc.rpartition("@")[0]
-    cut.url = f"postgresql://{login}@127.0.0.1:{port}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+    cut.url = f"postgresql://{login}@127.0.0.1:{port}{parts.path}"
     try:
         yield cut
     finally:

@@ -154,6 +154,37 @@ async def test_what_is_impossible_is_refused_and_spoils_nothing(leased: Leased, 
     assert [type(result) for result in results[1:-1]] == [Invalid] * len(BAD)
 
 
+@pytest.mark.parametrize("workload", [1.0, 1e3, -0.0, 5])
+async def test_a_whole_number_may_be_written_as_a_float(leased: Leased, keeper: LeaseKeeper, workload: float) -> None:
+    (registered,) = await leased.fill(1)
+    assert (await keeper.beat(beat_of(registered, load={"workload": workload}))).outcome is Outcome.OK
+    stored = await leased.owner.fetchval(
+        "select workload from mcp.agent_leases where registration_id = $1", registered.registration_id
+    )
+    assert stored == int(workload)
+
+
+async def test_what_the_database_cannot_write_fails_its_caller_only(leased: Leased) -> None:
+    poison = 13
+
+    class Poisoned(Leases):
+        async def beat_many(self, beats: Sequence[Beat], keeper_id: UUID) -> Beaten:
+            if any((beat.load or {}).get("workload") == poison for beat in beats):
+                raise ArithmeticError("a row that no check foresaw")
+            return await super().beat_many(beats, keeper_id)
+
+    keeper = LeaseKeeper(Poisoned(leased.system), "tests")
+    keeper.start()
+    try:
+        some = await leased.fill(7)
+        beats = [beat_of(each, load={"workload": at + 10}) for at, each in enumerate(some)]
+        results = await asyncio.gather(*map(keeper.beat, beats), return_exceptions=True)
+        assert [isinstance(result, ArithmeticError) for result in results] == [at + 10 == poison for at in range(7)]
+        assert await keeper.vouch() is not None, "one bad row is no outage of ours"
+    finally:
+        await keeper.stop()
+
+
 async def test_a_caller_that_goes_away_takes_nobody_with_it(leased: Leased, keeper: LeaseKeeper) -> None:
     registered = await leased.register()
     leaving = asyncio.create_task(keeper.beat(beat_of(registered)))

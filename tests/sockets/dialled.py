@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import orjson
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -98,3 +99,10 @@ async def dial(url: str, **options: Any) -> AsyncIterator[Dialled]:
         url, additional_headers=headers, compression=None, ping_interval=None, proxy=None, **options
     ) as socket:
         yield Dialled(socket)
+
+
+async def refused(asking: Awaitable[object]) -> Refused:
+    """The error that it is answered with."""
+    with pytest.raises(Refused) as caught:
+        await asking
+    return caught.value

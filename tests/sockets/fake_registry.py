@@ -25,12 +25,14 @@ from robyn_server.core.registry import (
 
 
 class FakeRegistry:
-    """`ended`: (what, registration_id) in order. `hold_up` delays every answer until it is set."""
+    """`ended`: (what, registration_id) in order. `hold_up` delays every answer until it is set; `overtaken` the next registration's, when
+    it is made already."""
 
     def __init__(self) -> None:
         self.known: dict[UUID, dict[str, Any]] = {}
         self.ended: list[tuple[str, UUID]] = []
         self.hold_up: asyncio.Event | None = None
+        self.overtaken: asyncio.Event | None = None
         self.error: Exception | None = None
 
     async def _answering(self) -> None:
@@ -49,9 +51,12 @@ class FakeRegistry:
         row |= {name: getattr(asked, name) for name in Registering.__dataclass_fields__}
         row["epoch"] += 1
         self.known[row["registration_id"]] = row
-        message = "registered" if found is None else "reconnected"
+        message, epoch = "registered" if found is None else "reconnected", row["epoch"]
+        overtaken, self.overtaken = self.overtaken, None
+        if overtaken is not None:
+            await overtaken.wait()
         return Registered(
-            row["registration_id"], uuid4(), uuid4(), asked.instance_id, found is None, message, row["epoch"], 15.0, 5.0
+            row["registration_id"], uuid4(), uuid4(), asked.instance_id, found is None, message, epoch, 15.0, 5.0
         )
 
     def outcome(self, registration_id: UUID, epoch: int) -> Outcome:

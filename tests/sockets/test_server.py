@@ -148,6 +148,13 @@ async def test_who_says_nothing_is_closed() -> None:
             assert await asyncio.to_thread(bare.recv, 100) == b""
 
 
+@pytest.mark.parametrize("said", ['{"type": 4, "id": 1}', "no JSON", '{"type": 0, "id": 1, "method": "ping"}'])
+async def test_who_shows_no_credentials_is_closed_whatever_else_is_said(said: str) -> None:
+    async with place(first_message_seconds=0.3) as somewhere, somewhere.dial(key=None) as socket:
+        await socket.send(said)
+        assert await socket.close_code() == 4401
+
+
 async def test_sockets_have_a_limit_for_each_principal_and_in_all() -> None:
     async with place(sockets=3, sockets_per_principal=2) as somewhere, contextlib.AsyncExitStack() as stack:
         open_ones = [await stack.enter_async_context(somewhere.dial()) for _ in range(2)]

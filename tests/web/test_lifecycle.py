@@ -31,6 +31,7 @@ async def test_a_drain_answers_what_is_in_flight_and_ends_streams(attempt: int) 
             slow = asyncio.create_task(client.get("/slow"))
             wait = asyncio.create_task(client.post("/wait?seconds=0.8"))
             await until(lambda: _slow_started(served))
+            await until(lambda: _posted(served))
             served.signal()
             assert (await slow).json() == {"slow": "done"}
             assert (await wait).json() == {"waited": True}

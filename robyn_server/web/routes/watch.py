@@ -23,6 +23,7 @@ routes = RouteTable(tag="Registry")
 _PARAMETERS = ("agent_id", "capability", "tag", "zone", "after")
 _HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 _LARGEST_POSITION = 2**63 - 1
+_DIGITS = 19
 _REMEMBERED = 1024
 
 
@@ -58,7 +59,7 @@ def _after(request: Request) -> int | None:
     named = request.headers.get("last-event-id")
     if not named:
         return request.query.integer("after", None, 0, _LARGEST_POSITION)
-    if not (named.isascii() and named.isdigit() and int(named) <= _LARGEST_POSITION):
+    if not (named.isascii() and named.isdigit() and len(named) <= _DIGITS and int(named) <= _LARGEST_POSITION):
         raise Invalid("Last-Event-ID: must be the id of an event of this stream", field="Last-Event-ID")
     return int(named)
 
