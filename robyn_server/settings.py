@@ -70,7 +70,11 @@ class Settings(BaseSettings):
     share_port: bool = _env("AGENTHALL_SHARE_PORT", False, "Other web processes of the same server listen there too.")
     cpu_pinning: bool = _env("AGENTHALL_CPU_PINNING", True, "`serve` gives each web process one core of its own.")
     web_cpu: int | None = _env("AGENTHALL_WEB_CPU", None, "Pin the web process to this core.", ge=0)
-    cors_origins: str = _env("AGENTHALL_CORS_ORIGINS", "*", "Origins that a browser may call from, comma separated.")
+    cors_origins: str = _env(
+        "AGENTHALL_CORS_ORIGINS",
+        "*",
+        "Origins that a browser may call from, comma separated. With AUTH_MODE=none `*` means pages of this machine.",
+    )
 
     # sockets
     sockets_port: int = _env("AGENTHALL_SOCKETS_PORT", 2025, "Port of the WebSockets; 0: a free one.", ge=0, le=65535)
