@@ -31,7 +31,7 @@ from .agent_sync import check_settings
 from .database import prepare_database
 from .leasehold import open_leasehold
 from .pools import Pools, follow_pools
-from .process import measuring, run_until_signal, start_parts
+from .process import collect_seldom, measuring, run_until_signal, start_parts
 
 _CATALOGUE_CONNECTIONS = 2
 """For AUTH_MEMBERSHIP_QUERY."""
@@ -44,6 +44,7 @@ def run_sockets(settings: Settings) -> None:
     """The body of `agenthall sockets`. Returns after a signal, drained."""
     logs.configure(settings)
     check_settings(settings)
+    collect_seldom()
     uvloop.run(_serve(settings))
 
 

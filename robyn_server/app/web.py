@@ -28,7 +28,7 @@ from .agent_sync import check_settings, parse_sources, sync_options
 from .database import prepare_database
 from .leasehold import open_leasehold
 from .pools import SYSTEM_CONNECTIONS, Pools, follow_pools
-from .process import measuring, start_parts
+from .process import collect_seldom, measuring, start_parts
 from .services import Ground, make_services
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class WebApplication:
         )
         self._services = make_services(settings, ground)
         self._announcing = asyncio.create_task(self._announce(sources), name="announce readiness")
+        collect_seldom()
 
     async def stop(self) -> None:
         await self._closing.aclose()
