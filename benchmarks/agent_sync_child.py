@@ -20,6 +20,7 @@ from robyn_server.agent_sync import AgentSyncScope, startup_agent_sync
 from robyn_server.agent_sync.catalogue import page_of_agents
 from robyn_server.agent_sync.contract import EXPECTED
 from robyn_server.agent_sync.source import STANDARD
+from robyn_server.app.process import collect_seldom
 from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
@@ -49,6 +50,7 @@ async def read(dsn: str) -> Any:
 
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    collect_seldom()  # as the process does that syncs in a server
     what, dsn = sys.argv[1:]
     seconds, counters = asyncio.run({"sync": sync, "read": read}[what](dsn))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

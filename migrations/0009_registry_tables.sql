@@ -65,9 +65,14 @@ $$ select coalesce(nullif(current_setting('mcp.retention_deleted', true), ''), '
 
 -- What values may be ---------------------------------------------------------------------------------------------------------------
 
+create function mcp.is_visible(name text) returns boolean language sql immutable parallel safe as $$
+  select name !~ '[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]'
+$$;
+comment on function mcp.is_visible is 'No control, no bidirectional mark and nothing that looks like nothing: two names that look alike are alike.';
+
 create function mcp.is_agent_id(agent_id text) returns boolean language sql immutable parallel safe as $$
   select char_length(agent_id) between 1 and 128
-     and agent_id !~ '[\u0001-\u001f\u007f-\u00a0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]' and agent_id = btrim(agent_id)
+     and mcp.is_visible(agent_id) and agent_id = btrim(agent_id)
      and agent_id ~ '[A-Za-z]|[^\u0001-\u007f]'
      and agent_id !~* '^(urn:uuid:)?\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?$'
 $$;
@@ -197,7 +202,7 @@ create table mcp.agent_instances (
   constraint agent_instances_of_tenant unique (tenant_id, id),
   foreign key (tenant_id, manifest_id) references mcp.agent_configurations on delete cascade,
   constraint agent_instances_manifest foreign key (manifest_id, agent_id) references mcp.agent_manifests (id, agent_id),
-  constraint agent_instances_instance_id check (char_length(instance_id) between 1 and 255 and instance_id !~ '[\u0001-\u001f\u007f]'),
+  constraint agent_instances_instance_id check (char_length(instance_id) between 1 and 255 and mcp.is_visible(instance_id)),
   constraint agent_instances_name check (char_length(name) between 1 and 255),
   constraint agent_instances_agent_type check (char_length(agent_type) between 1 and 128),
   constraint agent_instances_version check (char_length(version) between 1 and 128),

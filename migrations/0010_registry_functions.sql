@@ -13,10 +13,12 @@ begin
 end $$;
 
 create function mcp.dictated_pace(out interval_seconds double precision, out ttl_seconds double precision) language sql stable as $$
-  select greatest(extract(epoch from mcp.heartbeat_interval())::double precision, (select p.interval_seconds from mcp.lease_pace p)),
-         greatest(extract(epoch from mcp.lease_ttl())::double precision, (select p.ttl_seconds from mcp.lease_pace p))
+  select greatest(least(extract(epoch from mcp.heartbeat_interval())::double precision, s.ttl / 3), s.ttl / 30, p.interval_seconds),
+         greatest(s.ttl, p.ttl_seconds)
+    from mcp.lease_pace p, lateral (select greatest(extract(epoch from mcp.lease_ttl())::double precision, 1) as ttl) s
 $$;
-comment on function mcp.dictated_pace is 'How often to beat and how long a lease lasts now, before jitter';
+comment on function mcp.dictated_pace is
+  'How often to beat and how long a lease lasts now, before jitter: at least a second, with room for three beats in it';
 
 create function mcp.with_jitter(seconds double precision) returns double precision language sql volatile as
 $$ select round((seconds * (0.9 + 0.2 * random()))::numeric, 3)::double precision $$;
@@ -133,7 +135,7 @@ declare
 begin
   perform mcp.act_for(tenant_id);
   perform mcp.expect(mcp.is_agent_id(agent_id), 'agent_id', 'must be a meaningful name of 1 to 128 printable characters, not a UUID');
-  perform mcp.expect(char_length(instance_id) between 1 and 255 and instance_id !~ '[\u0001-\u001f\u007f]', 'instance_id', 'must have 1 to 255 printable characters');
+  perform mcp.expect(char_length(instance_id) between 1 and 255 and mcp.is_visible(instance_id), 'instance_id', 'must have 1 to 255 printable characters');
   perform mcp.expect(char_length(v_name) between 1 and 255, 'name', 'must have 1 to 255 characters');
   perform mcp.expect(mcp.is_object(v_connection), 'connection_details', 'must be a JSON object of at most 64 KiB');
   perform mcp.expect(mcp.is_object(v_runtime), 'runtime_config', 'must be a JSON object of at most 64 KiB');

@@ -139,7 +139,10 @@ class Operations:
         except ValueError as error:
             raise Invalid(f"scope: {error}", field="scope") from None
         if scope.type == "none":
-            raise Invalid("scope: nothing is in scope `none`; name `all` or org:<uuid>", field="scope")
+            raise Invalid(
+                "scope: nothing is in scope `none`; name `all` or org:<uuid> (`--scope`, or AGENT_SYNC_SCOPE)",
+                field="scope",
+            )
         own = self._options.scope
         if own.type == "org" and (scope.type == "all" or set(scope.organization_ids) - set(own.organization_ids)):
             raise Invalid(f"scope: {scope} is not within this server's AGENT_SYNC_SCOPE, {own}", field="scope")

@@ -109,7 +109,7 @@ def _scopes(names: tuple[str, ...] | None) -> frozenset[str] | None:
 def _organizations(request: KeyRequest) -> frozenset[UUID]:
     """A key without any is good for nothing, unless its scopes reach past organisations."""
     if not request.organizations and not (request.scopes and PRIVILEGED.issuperset(request.scopes)):
-        raise Invalid("organizations: name at least one", field="organizations")
+        raise Invalid("organizations: name at least one (`--tenant`)", field="organizations")
     if len(request.organizations) > MOST_ORGANIZATIONS:
         raise Invalid(f"organizations: at most {MOST_ORGANIZATIONS}", field="organizations")
     return request.organizations

@@ -228,3 +228,12 @@ async def test_an_error_of_the_body_is_the_bodys_own(place: Place) -> None:
         async with place.instance("unlucky", timing=QUICK) as me:
             raise LookupError
     assert (await place.shown(me.registration_id))["registration_status"] == "inactive"
+
+
+async def test_sigterm_before_it_is_connected_ends_the_wait() -> None:
+    instance = AgentInstance("bot", url="ws://127.0.0.1:1", instance_id="one", drain_on_sigterm=True)
+    entering = asyncio.create_task(instance.__aenter__())
+    await until(lambda: instance._made is not None)
+    instance._sigterm()
+    with pytest.raises(Closed, match="SIGTERM"):
+        await entering

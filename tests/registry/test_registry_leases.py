@@ -337,6 +337,16 @@ async def test_many_instances_are_told_to_beat_more_slowly(registry: Registry) -
     assert (await registry.register())["lease_ttl_seconds"] == 15
 
 
+@pytest.mark.parametrize(("ttl", "interval"), [("1s", "5s"), ("-5s", "-1s"), ("0s", "0s"), ("3s", "1h")])
+async def test_a_lease_always_has_room_for_three_beats(registry: Registry, ttl: str, interval: str) -> None:
+    async with acting_for(registry.app, T1) as connection:
+        await connection.execute(f"set local mcp.lease_ttl = '{ttl}'; set local mcp.heartbeat_interval = '{interval}'")
+        pace = await connection.fetchrow("select * from mcp.dictated_pace()")
+    assert pace is not None
+    assert pace["ttl_seconds"] >= 1
+    assert 0 < pace["interval_seconds"] <= pace["ttl_seconds"] / 3
+
+
 async def test_settings_are_read_where_the_call_runs(registry: Registry) -> None:
     async with acting_for(registry.app, T1) as connection:
         await connection.execute("set local mcp.lease_ttl = '3s'; set local mcp.heartbeat_interval = '1s'")

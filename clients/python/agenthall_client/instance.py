@@ -193,6 +193,10 @@ class AgentInstance(Client):
     def _sigterm(self) -> None:
         _log.info("SIGTERM: draining")
         self._draining.set()
+        if self.registration is None:  # nobody knows it yet, and nobody is to wait for a server that does not answer
+            if self._made is not None:
+                self._made.end(Closed("SIGTERM came before it was connected"))
+            return
         task = asyncio.create_task(self._drained("SIGTERM"))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -206,6 +210,8 @@ class AgentInstance(Client):
     async def _goodbye(self, error: BaseException | None) -> None:
         if self._beating is not None:
             self._beating.cancel()
+        if self._tasks:  # the server hears first that it drains
+            await asyncio.wait(self._tasks, timeout=self._timing.leave)
         wire = self._link.current
         if wire is not None and self.registration is not None:
             reason = "done" if error is None else f"ended by {type(error).__name__}"
