@@ -10,11 +10,10 @@ Rules
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from robyn_server.core.catalogue import SyncAction, SyncOutcome
@@ -24,28 +23,15 @@ from .ahead import ahead
 from .books import Books
 from .bulk_write_back import write_back_page
 from .fingerprints import Fingerprint, FingerprintedCatalogue, mapping_fingerprint
+from .mapped_rows import Item, map_rows
 from .one_by_one import sync_each
-from .payload import _assistant_payload_for_agent, check_graph
 from .protocols import BulkAssistantsProtocol
 from .rows import parse_agent
 from .scope import AgentSyncScope
-from .single import ATTEMPTS, SyncContext, failed
+from .single import ATTEMPTS, SyncContext
 
 FINGERPRINTS_PER_AGENT = 2
 """A page of fingerprints is so much longer than one of agents. Larger ones take no less: the catalogue sorts them on disk then."""
-
-PARSED_AT_ONCE = 25
-"""Rows between which the event loop gets its turn: some milliseconds."""
-
-
-class Item(NamedTuple):
-    """What an assistant must be, and the row of the catalogue that says so.
-
-    The agent between them is not kept: half of the objects of a page would be its, and the garbage collector looks at each.
-    """
-
-    row: Any
-    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +90,7 @@ class _BulkSync:
         return [each for each in page if each.agent_id not in unchanged]
 
     async def _mapped(self, rows: Sequence[Any]) -> Batch:
-        batch = Batch([], [])
-        for number, row in enumerate(rows):
-            if number % PARSED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            try:
-                batch.items.append(self._item(row))
-            except Exception as error:  # noqa: BLE001  one agent's trouble, of whatever kind, is one failure: its reason is kept
-                batch.failures.append(failed(row["agent_id"], error))
-        return batch
-
-    def _item(self, row: Any) -> Item:
-        agent = parse_agent(row)
-        check_graph(agent, self._context.graphs)
-        return Item(row, _assistant_payload_for_agent(agent, self._context.options))
+        return Batch(*await map_rows(self._context, rows))
 
     async def _apply(self, items: Sequence[Item], attempts: int = ATTEMPTS) -> list[Item]:
         """Applies what can be applied by the batch; returns what is left for single agents."""

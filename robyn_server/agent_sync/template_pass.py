@@ -6,7 +6,6 @@ however many they are.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -16,16 +15,12 @@ from robyn_server.core.errors import Unavailable
 
 from .books import Books
 from .fingerprints import FingerprintedCatalogue, mapping_fingerprint
+from .mapped_rows import map_rows
 from .options import AgentSyncOptions
-from .payload import _assistant_payload_for_agent, check_graph
 from .protocols import CataloguePool, CopiesProtocol, is_copies
-from .rows import parse_agent
 from .scope import AgentSyncScope
 from .sharing import templates_in
 from .single import SyncContext, failed
-
-PARSED_AT_ONCE = 25
-"""Rows between which the event loop gets its turn: some milliseconds."""
 
 
 async def sync_copies(context: SyncContext, scope: AgentSyncScope, books: Books) -> None:
@@ -35,7 +30,8 @@ async def sync_copies(context: SyncContext, scope: AgentSyncScope, books: Books)
         return
     catalogue, after = template_catalogue(context.pool, scope, context.graphs, context.options), None
     while ids := await copies.agents(after, context.options.page_size):
-        payloads, failures = await _mapped(context, await catalogue.rows(ids))
+        items, failures = await map_rows(context, await catalogue.rows(ids))
+        payloads = [item.payload for item in items]
         await books.note(failures)
         outcomes = await _update(copies, payloads)
         await books.note([each for each in outcomes if each.action is not SyncAction.MISSING])
@@ -49,20 +45,6 @@ def template_catalogue(
 ) -> FingerprintedCatalogue:
     """The templates of `scope`, to be read by their ids."""
     return FingerprintedCatalogue(pool, templates_in(scope), mapping_fingerprint(options, graphs), options.source)
-
-
-async def _mapped(context: SyncContext, rows: Sequence[Any]) -> tuple[list[dict[str, Any]], list[SyncOutcome]]:
-    payloads, failures = list[dict[str, Any]](), list[SyncOutcome]()
-    for number, row in enumerate(rows):
-        if number % PARSED_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        try:
-            agent = parse_agent(row)
-            check_graph(agent, context.graphs)
-            payloads.append(_assistant_payload_for_agent(agent, context.options))
-        except Exception as error:  # noqa: BLE001  one agent's trouble, of whatever kind, is one failure: its reason is kept
-            failures.append(failed(row["agent_id"], error))
-    return payloads, failures
 
 
 async def _update(copies: CopiesProtocol, payloads: Sequence[Mapping[str, Any]]) -> list[SyncOutcome]:

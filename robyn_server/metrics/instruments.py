@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import itertools
 import math
@@ -51,7 +52,6 @@ class Metric:
             raise ValueError(f"two metrics are called {self.name}")
         self.meaning = meaning
         self.labels = labels
-        self._children: dict[tuple[str, ...], Any] = {}
         _metrics.append(self)
 
     def check(self, values: tuple[str, ...]) -> None:
@@ -61,6 +61,14 @@ class Metric:
         for (label, words), value in zip(self.labels.items(), values, strict=True):
             if value not in words:
                 raise UnknownWord(f"{self.name}: {value!r} is no word of the label {label}")
+
+
+class Kept(Metric, abc.ABC):
+    """One whose values this process keeps, in an object of prometheus-client's."""
+
+    def __init__(self, name: str, meaning: str, **labels: Words) -> None:
+        super().__init__(name, meaning, **labels)
+        self._children: dict[tuple[str, ...], Any] = {}
 
     def begin(self) -> None:
         """Exports 0 for every label, where these are few: an alert does not see the first increase from nothing."""
@@ -81,11 +89,12 @@ class Metric:
         registry = own_registry()
         return self._make(name=self.name, documentation=self.meaning, labelnames=tuple(self.labels), registry=registry)
 
+    @abc.abstractmethod
     def _make(self, **given: Any) -> Any:
-        raise NotImplementedError
+        """prometheus-client's own metric."""
 
 
-class Counter(Metric):
+class Counter(Kept):
     """Only rises. Exported as `<name>_total`."""
 
     kind = "counter"
@@ -99,7 +108,7 @@ class Counter(Metric):
         self._at(values).inc(by)
 
 
-class Gauge(Metric):
+class Gauge(Kept):
     """Goes up and down. `across`: what the server's processes come to. `outlives`: the value of a dead process counts on."""
 
     kind = "gauge"
@@ -125,7 +134,7 @@ class Gauge(Metric):
         _followed[self, values] = read
 
 
-class Histogram(Metric):
+class Histogram(Kept):
     """How often, and how much: `buckets` are upper bounds."""
 
     kind = "histogram"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,9 @@ from .background import Periodic
 
 GATHER_SECONDS = 0.025
 MOST_IN_A_FLUSH = 2000
+REFUSALS = 36
+"""Enough to find three bad rows among MOST_IN_A_FLUSH: each takes eleven halvings."""
+
 OWN_BEAT_SECONDS = 1.0
 _STUCK_SECONDS = 1.5
 """A flush that takes longer: heartbeats cannot be written now."""
@@ -159,33 +163,51 @@ class LeaseKeeper:
         return [self._gathered.pop(key) for key in sorted(keys)]
 
     async def _flush(self, batch: list[_Gathered]) -> None:
+        """What the database refuses for a reason that nobody foresaw is halved until the bad rows stand alone, and only their callers hear
+        of it. When nothing can be written, or it is refused more than REFUSALS times, the fault is ours: all that is left fails, and the
+        keeper does not vouch (rule 4).
+        """
+        parts, refusals, written = [batch], 0, False
+        try:
+            while parts:
+                error = await self._write(parts[-1])
+                part = parts.pop()
+                if error is None:
+                    written = True
+                    continue
+                refusals += 1
+                if isinstance(error, AgenthallError) or refusals > REFUSALS:
+                    written = False
+                    _fail([*part, *itertools.chain(*parts)], error)
+                    break
+                parts += _halved(part, error)
+        except BaseException:
+            _fail([*itertools.chain(*parts)], Unavailable("The server stops; try again"))
+            raise
+        self._failed_at = None if written else time.monotonic()
+
+    async def _write(self, batch: list[_Gathered]) -> Exception | None:
+        """One statement; its callers are answered, or what kept it from being written is returned."""
         self._flushing_since = time.monotonic()
         try:
             beaten = await self._leases.beat_many([each.beat for each in batch], self.id)
-        except AgenthallError as error:
-            self._failed_at = time.monotonic()
-            _fail(batch, error)
         except Exception as error:  # noqa: BLE001 - the loop outlives whatever a statement meets; the callers are told
-            _log.exception("heartbeats could not be written", rows=len(batch))
-            await self._flush_apart(batch, error)
-        except BaseException:
-            _fail(batch, Unavailable("The server stops; try again"))
-            raise
-        else:
-            self._failed_at = None
-            HEARTBEAT_ROWS.inc(by=len(batch))
-            _answer(batch, beaten)
+            return error
         finally:
             self._flushing_since = None
+        HEARTBEAT_ROWS.inc(by=len(batch))
+        _answer(batch, beaten)
+        return None
 
-    async def _flush_apart(self, batch: list[_Gathered], error: Exception) -> None:
-        """One of them must be at fault, and only its callers are to hear of it."""
-        if len(batch) == 1:
-            _fail(batch, error)
-            return
-        half = len(batch) // 2
-        await self._flush(batch[:half])
-        await self._flush(batch[half:])
+
+def _halved(refused: list[_Gathered], error: Exception) -> list[list[_Gathered]]:
+    """The halves, the first one last; of a row that stands alone its callers hear now."""
+    if len(refused) > 1:
+        half = len(refused) // 2
+        return [refused[half:], refused[:half]]
+    _log.error("a heartbeat was refused", registration_id=str(refused[0].beat.registration_id), exc_info=error)
+    _fail(refused, error)
+    return []
 
 
 def _check(beat: Beat) -> None:

@@ -17,7 +17,8 @@ from uuid import UUID
 import structlog
 
 from robyn_server.core.api_key import MARK
-from robyn_server.core.errors import BadRequest, Misconfigured, Unauthenticated, Unavailable
+from robyn_server.core.errors import BadRequest, Invalid, Misconfigured, Unauthenticated, Unavailable
+from robyn_server.core.ids import find_uuid
 from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.settings import AuthMode, Settings
 from robyn_server.storage.api_keys import ApiKeys
@@ -30,6 +31,7 @@ from .own_machine import OwnMachine
 from .remembered import Remembered
 from .tokens import Tokens
 
+ORGANIZATION_HEADER = "x-organization-id"
 MEMBERSHIP_SECONDS = 60.0
 MOST_SUBJECTS = 10_000
 
@@ -116,6 +118,17 @@ class Identity:
             raise Unavailable(
                 "Your organizations cannot be looked up now; try again.", code="membership_unavailable"
             ) from None
+
+
+def named_organization(headers: Mapping[str, str]) -> UUID | None:
+    """The organisation that a request says it acts for; whether it may is for its principal. Raises Invalid."""
+    named = headers.get(ORGANIZATION_HEADER)
+    if not named:
+        return None
+    organization = find_uuid(named.strip())
+    if organization is None:
+        raise Invalid("X-Organization-Id: must be a UUID", field="X-Organization-Id")
+    return organization
 
 
 def presented(credentials: Mapping[str, str] | str) -> str | None:

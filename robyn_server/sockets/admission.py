@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from robyn_server.core.errors import Forbidden, Invalid, Unauthenticated
-from robyn_server.core.ids import find_uuid
+from robyn_server.core.errors import Forbidden, Unauthenticated
 from robyn_server.core.principal import Principal
+from robyn_server.services.identity import named_organization
 from robyn_server.services.own_machine import refuse_forwarded
 
 from . import ports
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key")
-ORGANIZATION_HEADER = "x-organization-id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,9 @@ class Admission:
             refuse_forwarded(headers)
         if ticket is not None:
             headers = await self._tickets.take(ticket)
-        shown = Shown({name: headers[name] for name in CREDENTIAL_HEADERS if name in headers}, _organization(headers))
+        shown = Shown(
+            {name: headers[name] for name in CREDENTIAL_HEADERS if name in headers}, named_organization(headers)
+        )
         if not shown.credential and self._development is None:
             return None
         return await self.verified(shown)
@@ -71,16 +72,6 @@ class Admission:
         else:
             principal = await self._identity.identify(shown.credential, shown.organization)
         return Admitted(principal, shown)
-
-
-def _organization(headers: Mapping[str, str]) -> UUID | None:
-    named = headers.get(ORGANIZATION_HEADER)
-    if not named:
-        return None
-    organization = find_uuid(named.strip())
-    if organization is None:
-        raise Invalid("X-Organization-Id: must be a UUID", field="X-Organization-Id")
-    return organization
 
 
 def _check_development(development: Development, key: str, tenant: UUID | None) -> None:

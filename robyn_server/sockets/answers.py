@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from . import envelope
 from .codes import Close, Code, Fault, invalid_message
 from .envelope import Message, Type
 
 BINARY = Message(Type.REQUEST, fault=invalid_message("Messages are text frames; this was a binary one."))
 
 
-def closing(refused: Fault) -> tuple[Close, str] | None:
-    return None if refused.close is None else (refused.close, refused.detail)
+def refusal(message: Message, refused: Fault) -> tuple[dict[str, Any] | None, tuple[Close, str] | None]:
+    """What is answered, and with what the socket closes, if it does."""
+    return envelope.refusal(message, refused), None if refused.close is None else (refused.close, refused.detail)
 
 
 def too_fast(rate: float, *, close: bool) -> Fault:

@@ -64,6 +64,11 @@ class Message:
     dialect: Dialect = Dialect.ENVELOPE
     fault: Fault | None = None
 
+    def __post_init__(self) -> None:
+        """A fault that is kept forgets how it came about, for it would keep the frames that keep this message."""
+        if self.fault is not None:
+            self.fault.__traceback__ = self.fault.__context__ = None
+
 
 @dataclass(slots=True)
 class Batch:

@@ -21,7 +21,7 @@ from robyn_server.metrics.definitions import SLOW_CONSUMERS
 from robyn_server.registry.protocols import InstanceWatch
 
 from . import ports
-from .admission import Admission
+from .admission import Admission, Shown
 from .codes import Close, fault
 from .limits import Limits, Seats
 from .resume import ResumeTokens
@@ -174,15 +174,20 @@ class Hall:
             if session.admitted is None or now - session.verified_at < self.limits.recheck_seconds:
                 continue
             session.verified_at = now
-            shown = session.admitted.shown
-            try:
-                admitted = await self.rooms.admission.verified(shown)
-                if session.admitted.shown is shown:  # it may have shown fresher ones meanwhile
-                    session.renew(admitted)
-            except (Unauthenticated, Forbidden) as error:
+            await self._verify(session, session.admitted.shown)
+
+    async def _verify(self, session: Session, shown: Shown) -> None:
+        """It may show fresher ones meanwhile: then nothing follows from these."""
+        try:
+            admitted = await self.rooms.admission.verified(shown)
+        except (Unauthenticated, Forbidden) as error:
+            if session.shows(shown):
                 session.part(fault(error).close or Close.TENANT, error.detail)
-            except Unavailable as error:
-                _log.warning("credentials cannot be verified now", reason=error.detail)
+        except Unavailable as error:
+            _log.warning("credentials cannot be verified now", reason=error.detail)
+        else:
+            if session.shows(shown):
+                session.renew(admitted)
 
     async def drain(self, seconds: float) -> None:
         """Tell everybody, and close with jitter, within `seconds`. Leases stay: whoever comes back finds his registration."""

@@ -15,9 +15,10 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from robyn_server.core import errors
+from robyn_server.services.identity import ORGANIZATION_HEADER
 from robyn_server.services.own_machine import FORWARDED_HEADERS
 
-from .admission import CREDENTIAL_HEADERS, ORGANIZATION_HEADER, Admission
+from .admission import CREDENTIAL_HEADERS, Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable

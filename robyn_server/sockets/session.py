@@ -158,7 +158,7 @@ class Session:
         if not self._bucket.take(max(len(messages), size // LARGE_FRAME), now, limits.messages_per_second, self._burst):
             refused = answers.too_fast(limits.messages_per_second, close=self._bucket.is_spent(self._burst))
             whole = parsed if isinstance(parsed, Message) else Message(Type.REQUEST, parsed.id, dialect=parsed.dialect)
-            return envelope.refusal(whole, refused), answers.closing(refused)
+            return answers.refusal(whole, refused)
         told, close = await self._answer_all(messages)
         if isinstance(parsed, Batch):
             return envelope.batch_response(parsed, told), close
@@ -180,23 +180,23 @@ class Session:
         return list(await asyncio.gather(*map(self._answer_one, group)))
 
     async def _answer_one(self, message: Message) -> tuple[dict[str, Any] | None, tuple[Close, str] | None]:
+        """An error stays in no variable of this frame, which it points to: the two would keep the whole session in memory."""
         try:
+            if message.fault is not None:
+                return answers.refusal(message, message.fault)
             return envelope.response(message, await self._result(message)), None
         except AgenthallError as error:
-            refused = fault(error)
+            return answers.refusal(message, fault(error))
         except TimeoutError:
-            refused = answers.took_too_long(self.hall.limits.request_seconds)
+            return answers.refusal(message, answers.took_too_long(self.hall.limits.request_seconds))
         except ConnectionClosed:
             raise
         except Exception:  # noqa: BLE001 - see below
             # One message must not end the process, nor the socket: its client is told that it was not his fault.
             _log.exception("a message failed", method=message.method[:64])
-            refused = stranger()
-        return envelope.refusal(message, refused), answers.closing(refused)
+            return answers.refusal(message, stranger())
 
     async def _result(self, message: Message) -> Any:
-        if message.fault is not None:
-            raise message.fault
         if message.type in {Type.PING, Type.PONG}:
             return None
         async with asyncio.timeout(self.hall.limits.request_seconds):
@@ -245,6 +245,9 @@ class Session:
         self.verified_at = self.socket.loop.time()
         if any(not admitted.principal.is_member(each.tenant) for each in self.held.values()):
             self.part(Close.TENANT, "the credentials no longer belong to the tenant")
+
+    def shows(self, shown: Shown) -> bool:
+        return self.admitted is not None and self.admitted.shown is shown
 
     def who(self) -> dict[str, Any]:
         return {

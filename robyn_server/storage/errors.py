@@ -36,6 +36,7 @@ _UNREACHABLE = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the connection was lost in the middle of what asyncpg was doing
 )
 
 _PASSING = (
@@ -72,7 +73,7 @@ async def translated() -> AsyncIterator[None]:
     """Errors of Postgres leave the block as core errors."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         known = translate(error)
         if known is None:
             raise

@@ -68,6 +68,24 @@ async def test_a_watch_goes_on_after_a_broken_connection_without_a_gap(place: Pl
             assert [each.kind for each in await take(events, 2)] == ["draining", "deregistered"]
 
 
+async def test_who_leaves_at_sigterm_is_heard_to_drain_first(place: Place) -> None:
+    """It goes at once, as one without work would: nobody is sent to it in between."""
+    async with (
+        place.client() as client,
+        contextlib.aclosing(client.watch(agent_id="hasty", listed=False)) as events,
+    ):
+        first = asyncio.ensure_future(anext(events))
+        async with place.instance("hasty", drain_on_sigterm=True) as me:
+            await first
+            me._sigterm()
+            await me.until_draining()
+        found = await take(events, 2)
+        assert [(each.kind, each.instance["status_reason"]) for each in found] == [
+            ("draining", "SIGTERM"),
+            ("deregistered", "done"),
+        ]
+
+
 async def test_where_events_are_gone_the_list_comes_again(place: Place, proxy: Proxy) -> None:
     async with (
         place.instance("compact") as there,

@@ -18,7 +18,7 @@ from live_server import until
 
 from robyn_server.core.errors import Invalid, Unavailable
 from robyn_server.core.registry import Beat, HealthStatus, Outcome
-from robyn_server.runtime.lease_keeper import LeaseKeeper
+from robyn_server.runtime.lease_keeper import REFUSALS, LeaseKeeper
 from robyn_server.storage.database import Pool, Role, open_pool
 from robyn_server.storage.leases import Beaten, Leases
 
@@ -181,6 +181,38 @@ async def test_what_the_database_cannot_write_fails_its_caller_only(leased: Leas
         results = await asyncio.gather(*map(keeper.beat, beats), return_exceptions=True)
         assert [isinstance(result, ArithmeticError) for result in results] == [at + 10 == poison for at in range(7)]
         assert await keeper.vouch() is not None, "one bad row is no outage of ours"
+    finally:
+        await keeper.stop()
+
+
+@pytest.mark.parametrize("how_many", [1, 100], ids=["one alone", "a hundred"])
+async def test_when_nothing_can_be_written_all_hear_of_it_and_the_keeper_does_not_vouch(
+    leased: Leased, how_many: int
+) -> None:
+    """Whatever the reason: it could not see who is alive, so nobody may be evicted for it."""
+
+    class Broken(Leases):
+        statements = 0
+        is_mended = False
+
+        async def beat_many(self, beats: Sequence[Beat], keeper_id: UUID) -> Beaten:
+            self.statements += 1
+            if self.is_mended:
+                return await super().beat_many(beats, keeper_id)
+            raise ArithmeticError("none is written")
+
+    broken = Broken(leased.system)
+    keeper = LeaseKeeper(broken, "tests")
+    keeper.start()
+    try:
+        beats = [beat_of(each) for each in await leased.fill(how_many)]
+        results = await asyncio.gather(*map(keeper.beat, beats), return_exceptions=True)
+        assert {type(result) for result in results} == {ArithmeticError}
+        assert broken.statements <= REFUSALS + 1, "not one statement a row"
+        assert await keeper.vouch() is None
+        broken.is_mended = True
+        await asyncio.gather(*map(keeper.beat, beats))
+        assert await keeper.vouch() is not None
     finally:
         await keeper.stop()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import http.client
 import json
 import socket as sockets
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +20,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from robyn_server.core.registry import EventKind
 from robyn_server.registry.protocols import SlowReader
+from robyn_server.sockets.connection import Socket
+from robyn_server.sockets.session import Session
 
 UPGRADE = (
     "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -273,6 +277,55 @@ async def test_broken_frames_close_the_socket_and_not_the_server(here: Place, by
     writer.transport.abort()
     async with here.dial() as socket:
         assert await socket.ask("ping") == {"pong": True}
+
+
+# the memory
+
+
+async def _usual(here: Place) -> None:
+    async with here.dial() as socket:
+        await socket.ask("agent.register", agent_id="ide")
+        await socket.ask("agent.watch")
+
+
+async def _mistaken(here: Place) -> None:
+    async with here.dial() as socket:
+        for method, params in [("agent.heartbeat", {"load": 3}), ("no.such", {}), ("agent.status", {"auth": 3})]:
+            with pytest.raises(Refused):
+                await socket.ask(method, **params)
+        assert (await socket.roundtrip("not json {"))["type"] == 3
+        assert (await socket.roundtrip({"type": 77, "id": 1}))["type"] == 3
+
+
+async def _cut(here: Place) -> None:
+    async with here.dial() as socket:
+        await socket.ask("agent.register", agent_id="ide")
+        socket.socket.transport.abort()
+
+
+async def _broken(here: Place) -> None:
+    _, writer = await raw(here)
+    writer.write(frame(b"x", 0x83))
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("visit", [_usual, _mistaken, _cut, _broken])
+async def test_a_closed_socket_leaves_nothing_for_the_garbage_collector(visit: Callable[[Place], Any]) -> None:
+    """It would have to look through what all the open ones have, and everybody stands still for that."""
+    async with place() as somewhere:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                await visit(somewhere)
+            await until(lambda: len(somewhere.hall) == 0)
+            await until(lambda: _left() == 0)
+        finally:
+            gc.enable()
+
+
+def _left() -> int:
+    return sum(type(each) in {Socket, Session} for each in gc.get_objects())
 
 
 # the end

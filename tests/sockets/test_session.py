@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -144,6 +145,20 @@ async def test_a_key_that_is_revoked_closes_its_sockets() -> None:
         assert await socket.close_code() == 4401
         await until(lambda: somewhere.registry.ended == [("disconnect", UUID(made["registration_id"]))])
         assert await other.ask("ping") == {"pong": True}
+
+
+async def test_a_socket_that_shows_a_fresher_key_is_not_judged_by_the_older() -> None:
+    async with place(recheck_seconds=0.1) as somewhere, somewhere.dial() as socket:
+        people, heard = somewhere.people, asyncio.Event()
+        people.keys["alpha-fresher"] = people.keys["alpha-key"]
+        people.hold_up["alpha-key"] = heard
+        await until(lambda: "alpha-key" in people.asked)
+        await socket.ask("auth", api_key="alpha-fresher")
+        del people.keys["alpha-key"]
+        heard.set()
+        people.hold_up["alpha-fresher"] = asyncio.Event()
+        await until(lambda: "alpha-fresher" in people.asked)  # the rounds have gone on to the next look
+        assert await socket.ask("ping") == {"pong": True}
 
 
 async def test_a_principal_that_leaves_the_tenant_loses_what_it_holds_there() -> None:
