@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -11,7 +12,7 @@ import orjson
 
 from .load import Measured, request
 from .registry_place import CROWD, RARE, TENANT, Place
-from .registry_rows import Row, row
+from .registry_rows import Row, percentiles, row
 
 CLIENTS = 16
 _REGISTER = "select registration_id from mcp.register_agent_instance($1, 'bare', $2, null, '{}', '{}', capabilities => '{search}')"
@@ -41,6 +42,32 @@ async def connected(port: int) -> Connection:
 def registering(agent_id: str, instance_id: str) -> bytes:
     body = {"agent_id": agent_id, "instance_id": instance_id, "capabilities": ["search"]}
     return request("POST", "/agents/instances", orjson.dumps(body))
+
+
+async def offered(workers: list[Callable[[], Awaitable[object]]], per_second: float, seconds: float) -> Measured:
+    """So many begin in each second, at random moments, whoever is free works; the time is from that moment, waiting included."""
+    due: asyncio.Queue[float] = asyncio.Queue()
+    times: list[float] = []
+
+    async def one(work: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            began = await due.get()
+            await work()
+            times.append(time.perf_counter() - began)
+            due.task_done()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(work)) for work in workers]
+        moment = time.perf_counter()
+        end = moment + seconds
+        while (moment := moment + random.expovariate(per_second)) < end:
+            await asyncio.sleep(max(0.0, moment - time.perf_counter()))
+            due.put_nowait(moment)
+        await due.join()
+        for task in tasks:
+            task.cancel()
+    p50, p99 = percentiles(times)
+    return Measured(len(workers), len(times) / seconds, p50, p99)
 
 
 async def timed(workers: list[Callable[[], Awaitable[object]]], seconds: float) -> Measured:
@@ -122,9 +149,10 @@ async def discover(place: Place, seconds: float) -> list[Row]:
         before = place.cpu()
         found = await timed(list(_asking(connections, asked)), seconds)
         cost = place.cpu().since(before, int(found.per_second * seconds))
-        met = found.p99_ms <= 20 and found.per_second >= 1000
-        what = f"discover by capability among {CROWD:,}: {word}, {CLIENTS} clients"
-        rows.append(row(what, "p99 20 ms, 1,000/s", found, bare, met=met, cost=cost))
+        what = f"discover by capability among {CROWD:,}: {word}, {CLIENTS} clients without a pause"
+        rows.append(row(what, "1,000/s", found, bare, met=found.per_second >= 1000, cost=cost))
+        steady = await offered(list(_asking(connections, asked)), 1000, seconds)
+        rows.append(row("the same, 1,000/s asked at random moments", "p99 20 ms", steady, met=steady.p99_ms <= 20))
     alone = await timed(list(_asking(connections[:1], asked)), seconds / 2)
     rows.append(row("the same, 1 client", "", alone))
     return rows

@@ -58,6 +58,8 @@ create function mcp.lease_grace() returns interval language sql stable parallel 
 $$ select coalesce(nullif(current_setting('mcp.lease_grace', true), ''), '30 seconds')::interval $$;
 create function mcp.longest_outage() returns interval language sql stable parallel safe as
 $$ select coalesce(nullif(current_setting('mcp.longest_outage', true), ''), '120 seconds')::interval $$;
+create function mcp.brake_hold() returns interval language sql stable parallel safe as
+$$ select coalesce(nullif(current_setting('mcp.brake_hold', true), ''), '10 minutes')::interval $$;
 create function mcp.retention_inactive() returns interval language sql stable parallel safe as
 $$ select coalesce(nullif(current_setting('mcp.retention_inactive', true), ''), '60 seconds')::interval $$;
 create function mcp.retention_deleted() returns interval language sql stable parallel safe as
@@ -259,8 +261,9 @@ create table mcp.agent_leases (
   constraint agent_leases_health check (health_status in ('starting', 'healthy', 'degraded', 'unhealthy', 'stale')),
   constraint agent_leases_lapsed check ((health_status = 'stale') = (lapsed_at is not null)),
   constraint agent_leases_workload check (workload >= 0),
-  constraint agent_leases_load check (jsonb_typeof(load) = 'object' and pg_column_size(load) <= 8192),
-  constraint agent_leases_metrics check (jsonb_typeof(metrics) = 'object' and pg_column_size(metrics) <= 8192)
+  -- the verbs measure the text (0010); this net is looked at in every heartbeat, also where nothing was said, and must not read what is stored
+  constraint agent_leases_load check (jsonb_typeof(load) = 'object' and pg_column_size(load) <= 65536),
+  constraint agent_leases_metrics check (jsonb_typeof(metrics) = 'object' and pg_column_size(metrics) <= 65536)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 comment on table mcp.agent_leases is 'What heartbeats write. fillfactor 50: the new version of a row finds room beside the old one';
 comment on column mcp.agent_leases.lapsed_at is 'when the sweeper found it lapsed (stale); null otherwise, lapsed or not';

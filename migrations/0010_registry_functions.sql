@@ -27,16 +27,16 @@ create function mcp.is_health(health text) returns boolean language sql immutabl
 $$ select health in ('starting', 'healthy', 'degraded', 'unhealthy') $$;
 
 create function mcp.is_load(load jsonb) returns boolean language sql stable parallel safe as $$
-  select jsonb_typeof(load) = 'object' and pg_column_size(load) <= 8192 and case
+  select jsonb_typeof(load) = 'object' and octet_length(load::text) <= 8192 and case
     when load -> 'workload' is null then true
     when jsonb_typeof(load -> 'workload') = 'number'
       then (load ->> 'workload')::numeric between 0 and 2147483647 and (load ->> 'workload')::numeric = trunc((load ->> 'workload')::numeric)
     else false end
 $$;
-comment on function mcp.is_load is 'An object of at most 8 KiB; its `workload`, where given, is a whole number: the work in hand';
+comment on function mcp.is_load is 'An object of at most 8 KiB as PostgreSQL writes it; its `workload`, where given, is a whole number: the work in hand';
 
 create function mcp.is_metrics(metrics jsonb) returns boolean language sql stable parallel safe as
-$$ select jsonb_typeof(metrics) = 'object' and pg_column_size(metrics) <= 8192 $$;
+$$ select jsonb_typeof(metrics) = 'object' and octet_length(metrics::text) <= 8192 $$;
 
 -- Terms ----------------------------------------------------------------------------------------------------------------------------
 
@@ -245,7 +245,7 @@ begin
   return next;
 end $$;
 comment on function mcp.heartbeat_agent_instance is
-  'ok: the lease is extended, also that of a stale instance. superseded: a later registration has it. must_register: inactive or unknown. Null health, load, metrics stay as they were.';
+  'ok: the lease is extended, also that of a stale instance. superseded: a later registration has it. must_register: inactive, unknown, or an epoch that has never been. Null health, load, metrics stay as they were.';
 
 create function mcp.refusal_of_heartbeat(tenant_id uuid, registration_id uuid, epoch bigint) returns text language sql stable as $$
   select coalesce((
@@ -335,7 +335,7 @@ begin
     when held_instance.epoch < v_epoch then 'superseded'
     else 'ok' end;
 end $$;
-comment on function mcp.held_instance is 'Locks the instance and says whether `epoch` is its present life; a null epoch (an operator) is any.';
+comment on function mcp.held_instance is 'Locks the instance and says whether `epoch` is its present life; a null epoch (an operator) is any. One that has never been is unknown.';
 
 create function mcp.end_instances(registration_ids uuid[], reason text, kind text, at timestamptz) returns void language plpgsql as $$
 begin
@@ -497,13 +497,20 @@ create function mcp.renew_brakes(at timestamptz) returns bigint language sql vol
       from mcp.agent_leases l
       left join mcp.lease_keepers k on k.id = l.keeper_id
      group by l.tenant_id, l.manifest_id),
+  held as materialized (
+    select s.tenant_id, s.manifest_id, s.stale + s.lapsing as stale, s.total, s.lapsing > 0.15 * s.total as is_renewed
+      from mcp.agent_brakes b
+      join sets s on s.tenant_id = b.tenant_id and s.manifest_id = b.manifest_id
+     where s.stale + s.lapsing > 0.15 * s.total
+       and (s.lapsing > 0.15 * s.total or b.since > at - mcp.brake_hold()
+            or exists (select from mcp.lease_keepers k where k.outage_ended > at - mcp.brake_hold()))),
   cleared as (
     delete from mcp.agent_brakes b where not exists (
-      select from sets s where s.tenant_id = b.tenant_id and s.manifest_id = b.manifest_id and s.stale + s.lapsing > 0.15 * s.total)),
+      select from held h where h.tenant_id = b.tenant_id and h.manifest_id = b.manifest_id)),
   counted as (
-    update mcp.agent_brakes b set stale = s.stale + s.lapsing, total = s.total from sets s
-     where s.tenant_id = b.tenant_id and s.manifest_id = b.manifest_id and s.stale + s.lapsing > 0.15 * s.total
-       and (b.stale, b.total) is distinct from (s.stale + s.lapsing, s.total)),
+    update mcp.agent_brakes b set stale = h.stale, total = h.total, since = case when h.is_renewed then at else b.since end from held h
+     where h.tenant_id = b.tenant_id and h.manifest_id = b.manifest_id
+       and (h.is_renewed or (b.stale, b.total) is distinct from (h.stale, h.total))),
   braked as (
     insert into mcp.agent_brakes (tenant_id, manifest_id, since, stale, total)
     select s.tenant_id, s.manifest_id, at, s.stale + s.lapsing, s.total from sets s
@@ -512,7 +519,7 @@ create function mcp.renew_brakes(at timestamptz) returns bigint language sql vol
   select coalesce(sum(s.total - s.stale - s.lapsing), 0)::bigint from sets s
 $$;
 comment on function mcp.renew_brakes is
-  'More than 15 % of a set of more than six lapse at once: the fault is probably ours. Released when at most 15 % are stale. Returns how many live.';
+  'More than 15 % of a set of more than six lapse at once: the fault is probably ours. Released when at most 15 % are stale, or after mcp.brake_hold() in which no more lapsed at once and no outage ended: who could come back has, and the others are gone. Returns how many live.';
 
 create function mcp.mark_lapsed(at timestamptz, max_rows integer) returns integer language plpgsql as $$
 declare

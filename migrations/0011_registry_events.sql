@@ -58,30 +58,75 @@ create policy own on mcp.agent_event_inbox for insert to agenthall_app with chec
 create policy own on mcp.agent_events for select to agenthall_app using (tenant_id = (select mcp.current_tenant()));
 create policy everybody on mcp.agent_event_log for select to agenthall_app using (true);
 
-create function mcp.is_secret_name(name text) returns boolean language sql immutable parallel safe as
-$$ select name ~* 'passw|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|authorization|auth(?!or)|bearer|jwt|credential|private[_-]?key|cookie|dsn|signature' $$;
+-- What readers must not see -----------------------------------------------------------------------------------------------------------
+-- A name is a secret's when it has one of some words in it, or ends in one that means a secret only there (key, pass, pat). It errs on the
+-- safe side; what is known to be none, and useful to readers, is left out of the words: public_key, max_tokens, author.
+
+create function mcp.ends_in_key(name text) returns boolean language sql immutable parallel safe as $$
+  select (name ~* '(^|[^[:alnum:]])keys?[_-]?[0-9]*$' or name ~ '[[:alnum:]]Keys?[_-]?[0-9]*$'
+       or name ~* '(ssh|account|encryption|signing|master|shared|session|storage|service|subscription|license|deploy)keys?[0-9]*$')
+     and name !~* '(public|publishable|primary|foreign|partition|sort)[^[:alnum:]]?keys?[_-]?[0-9]*$'
+$$;
+comment on function mcp.ends_in_key is 'key, ssh_key, accountKey, KEY_2, ENCRYPTION-KEY; not keyboard, key_id, monkey, nor what names its kind of key as one that everybody may see';
+
+create function mcp.is_secret_name(name text) returns boolean language sql immutable parallel safe as $$
+  select name ~* 'pass|pwd|secret|token|key|auth|bearer|jwt|credential|creds|cookie|dsn|signature|(pat|pw|sig)$' and ( -- most names are none
+         name ~* 'passw|pass[_-]?(phrase|code|key)|pwd|secret|authorization|auth(?!or)|bearer|jwt|credential|cookie|dsn|signature|(api|access|private)[_-]?key'
+      or name ~* 'token(?!s|i[sz]|[_-]?(limit|budget|count|usage))|(?<!(max|min|num|total|prompt|completion|input|output|new|cached|reasoning|thinking|context)[_-]?)tokens(?![_-]?per)'
+      or name ~* '(?<!(by|com|over|under|tres|sur))pass[_-]?[0-9]*$' or name ~* '(^|[^[:alnum:]])(pat|pw|sig|creds)$' or name ~ '[[:alnum:]]Pat$'
+      or mcp.ends_in_key(name))
+$$;
+
+create function mcp.without_assignments(line text) returns text language sql immutable as $$
+  select case when line !~ '=' then line else (select string_agg(
+           case when mcp.is_secret_name(btrim(substring(p.piece from '^[?&#;,[:space:]]*([^=]*)=')))
+             then regexp_replace(p.piece, '=.*$', '=[secret]') else p.piece end, '' order by p.position)
+    from regexp_split_to_table(line, case when line ~ '://' then '(?=#|' else '(?=' end || '[?&#;,[:space:]][^=?&#;,[:space:]]+[[:space:]]*=)')
+           with ordinality as p (piece, position)) end
+$$;
+comment on function mcp.without_assignments is
+  'Parameters of an address, members of a connection string: name=value, where the name is a secret''s. A value ends where the next name begins, or an address its fragment';
+
+create function mcp.line_without_secrets(line text) returns text language sql immutable as $$
+  select case
+    when line !~ '[=:@[:space:]]' then line
+    when line ~ '-----BEGIN [A-Z ]*PRIVATE KEY-----' then '[secret]'
+    when mcp.is_secret_name(substring(line from '^[[:space:]]*([[:alnum:]_.-]+)[[:space:]]*:(?!//)')) then regexp_replace(line, ':.*$', ': [secret]')
+    else mcp.without_assignments(regexp_replace(regexp_replace(regexp_replace(line,
+           '://[^/?#]*@', '://[secret]@', 'g'),
+           '((?:authorization|cookie)["'']?[[:space:]]*:[[:space:]]*).*$', '\1[secret]', 'i'),
+           '(\mbearer[[:space:]]+)[^[:space:]"'',;]+', '\1[secret]', 'gi'))
+  end
+$$;
+comment on function mcp.line_without_secrets is
+  'A header, an address, a connection string, a key: what of it is secret is struck out. RFC 3986, section 3.2: the authority ends at the first / ? #';
 
 create function mcp.without_secrets(document jsonb) returns jsonb language plpgsql immutable as $$
+declare
+  v_is_of_secret boolean;
 begin
   case jsonb_typeof(document)
     when 'object' then
-      return (select coalesce(jsonb_object_agg(e.key, case when mcp.is_secret_name(e.key) then '"[secret]"' else mcp.without_secrets(e.value) end), '{}')
+      v_is_of_secret := coalesce(mcp.is_secret_name(coalesce(document ->> 'name', document ->> 'key')), false); -- {"name": …, "value": …}
+      return (select coalesce(jsonb_object_agg(e.key, case
+                       when mcp.is_secret_name(e.key) or v_is_of_secret and e.key = 'value' then '"[secret]"'
+                       else mcp.without_secrets(e.value) end), '{}')
                 from jsonb_each(document) e);
     when 'array' then
       return (select coalesce(jsonb_agg(mcp.without_secrets(e.value) order by e.ordinality), '[]')
                 from jsonb_array_elements(document) with ordinality e);
     when 'string' then
-      return to_jsonb(regexp_replace(regexp_replace(document #>> '{}', '://[^/@[:space:]]*@', '://[secret]@', 'g'),
-        '([?&](?:sig|key|[^=&#[:space:]]*(?:passw|secret|token|api[_-]?key|access[_-]?key|auth|jwt|credential|signature)[^=&#[:space:]]*)=)[^&#[:space:]]*', '\1[secret]', 'gi'));
+      return to_jsonb(coalesce(mcp.line_without_secrets(document #>> '{}'), ''));
     else
       return document;
   end case;
 end $$;
-comment on function mcp.without_secrets is 'The document; what is named like a secret, and credentials in URLs, are struck out';
+comment on function mcp.without_secrets is 'The document; what is named like a secret, and what strings hold of secrets, is struck out';
 
 create function mcp.public_instance(instance jsonb) returns jsonb language sql immutable as $$
-  select instance - 'version_key' || case
-    when instance::text ~* 'passw|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|authorization|auth(?!or)|bearer|jwt|credential|private[_-]?key|cookie|dsn|signature|[?&](sig|key)=|://[^/@[:space:]]*@'
+  select instance - 'version_key' || case -- a cheap look first: whatever is_secret_name and line_without_secrets strike out must be seen by it
+    when concat(instance -> 'connection_details', instance -> 'runtime_config')
+         ~* 'pass|pwd|secret|token|key|auth|bearer|jwt|credential|creds|cookie|dsn|signature|(pat|pw|sig)["=:\\[:space:]]|://[^/?#]*@'
       then jsonb_build_object('connection_details', mcp.without_secrets(instance -> 'connection_details'),
                               'runtime_config', mcp.without_secrets(instance -> 'runtime_config'))
     else '{}' end

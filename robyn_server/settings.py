@@ -62,6 +62,15 @@ class Settings(BaseSettings):
     web_processes: int = _env("AGENTHALL_WEB_PROCESSES", 1, "Web processes of one `serve`.", ge=1, le=64)
     max_body_bytes: int = _env("AGENTHALL_MAX_BODY_BYTES", 4 * MEBIBYTE, "Largest request body.", ge=1024)
     max_streams: int = _env("AGENTHALL_MAX_STREAMS", 256, "Open streams of one web process; over it: 503.", ge=1)
+    streams_per_principal: int | None = _env(
+        "AGENTHALL_STREAMS_PER_PRINCIPAL",
+        None,
+        "Of these, streams of one principal; over it: 429. Unset: a quarter. With AUTH_MODE=none there is no such limit.",
+        ge=1,
+    )
+    streams_recheck_seconds: float = _env(
+        "AGENTHALL_STREAMS_RECHECK", 15.0, "Seconds between looks at an open stream's credentials.", gt=0
+    )
     heartbeat_seconds: float = _env("AGENTHALL_HEARTBEAT", 5.0, "Seconds between heartbeats on a silent stream.", gt=0)
     stream_stall_seconds: float = _env(
         "AGENTHALL_STREAM_STALL", 30.0, "A reader that reads nothing this long is cut.", gt=0
@@ -242,8 +251,12 @@ class Settings(BaseSettings):
             raise ValueError("AUTH_JWT_SECRET must have at least 32 bytes")
         if self.jwks_url is not None:
             self._check_jwks(self.jwks_url)
-        if self.jwt_organizations_claim.split(".")[0] == "user_metadata":
-            raise ValueError("AUTH_ORGANIZATIONS_CLAIM: user_metadata can be edited by its user")
+        for name, claim in (
+            ("AUTH_ORGANIZATIONS_CLAIM", self.jwt_organizations_claim),
+            ("AUTH_PERMISSIONS_CLAIM", self.jwt_permissions_claim),
+        ):
+            if claim.split(".")[0] == "user_metadata":
+                raise ValueError(f"{name}: user_metadata can be edited by its user")
 
     def _check_jwks(self, url: str) -> None:
         """Whoever can change the answer on its way can sign any token. An issuer signs for others, too (RFC 8725, section 3.9)."""

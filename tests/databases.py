@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +19,8 @@ from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
 from robyn_server.storage.migrations import migrate
 
 GIVEN = "AGENTHALL_TEST_DATABASE_URL"
+PG15 = Path("/usr/lib/postgresql/15/bin")
+"""Where the oldest version that is supported is, if it is installed."""
 
 
 @contextlib.contextmanager
@@ -27,10 +29,18 @@ def postgres_server() -> Iterator[str]:
     if url := os.environ.get(GIVEN):
         yield url
         return
+    with own_postgres(max_connections="400", fsync="off") as postgres:
+        yield postgres.dsn
+
+
+@contextlib.contextmanager
+def own_postgres(environment: Mapping[str, str] = os.environ, **options: str) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL that no other test uses, running, in a folder that goes with it; `options` are its settings."""
     folder = Path(tempfile.mkdtemp(prefix="agenthall-test-"))
-    postgres = EmbeddedPostgres(folder, options={"max_connections": "400", "fsync": "off"})
+    postgres = EmbeddedPostgres(folder, options=options, environment=environment)
     try:
-        yield postgres.start()
+        postgres.start()
+        yield postgres
     finally:
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)

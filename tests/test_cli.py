@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psycopg
@@ -15,7 +17,10 @@ import pytest
 from robyn_server import __version__, doctor
 from robyn_server.core.errors import Misconfigured
 from robyn_server.doctor.database import facts_of
+from robyn_server.doctor.port import check_port
 from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
+from robyn_server.runtime.port import hold_port
+from robyn_server.runtime.serving_address import Serving, announced
 
 HEAVY = {
     "asyncpg",
@@ -31,6 +36,20 @@ HEAVY = {
     "rich",
     "robyn",
 }
+
+
+REPOSITORY = Path(__file__).parent.parent
+_WAITING = """
+import signal, sys
+
+class Waiting:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("typer", "robyn_server.settings"):
+            print("importing", flush=True)
+            signal.pause()
+
+sys.meta_path.insert(0, Waiting())
+"""
 
 
 def agenthall(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -123,8 +142,97 @@ def test_a_number_of_processes_is_at_least_one(tmp_path: Path) -> None:
     said = agenthall(*serve, DATABASE_URL="postgresql://db/x", AGENTHALL_WEB_PROCESSES="0")
     assert (said.returncode, said.stderr) == (
         2,
-        "agenthall: AGENTHALL_WEB_PROCESSES: '0' is not a number of processes\n",
+        "agenthall: AGENTHALL_WEB_PROCESSES: Input should be greater than or equal to 1\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"AUTH_MODE": "nome", "AGENTHALL_SOCKETS_PORT": "1.5"}, ("AUTH_MODE: ", "AGENTHALL_SOCKETS_PORT: ")),
+        ({"AGENT_SYNC_SCOPE": "org:xx"}, ("AGENT_SYNC_SCOPE: ",)),
+        (
+            {"AUTH_MODE": "jwt", "AUTH_JWT_SECRET": "s" * 32, "AUTH_PERMISSIONS_CLAIM": "user_metadata.may"},
+            ("AUTH_PERMISSIONS_CLAIM: ",),
+        ),
+        ({"CATALOGUE_DIRECT_URL": "mysql://me:secret@db/x"}, ("CATALOGUE_DIRECT_URL must start with postgresql://",)),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named_before_anything_is_made(
+    tmp_path: Path, environment: dict[str, str], said: tuple[str, ...]
+) -> None:
+    done = agenthall("serve", "--port", "0", "--data-dir", str(tmp_path / "data"), **environment)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert done.stderr.startswith("agenthall: ") and all(each in done.stderr for each in said)
+    assert "secret" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("arguments", [("serve", "--port", "0"), ("web", "--port", "0"), ("worker",), ("sockets",)])
+def test_a_signal_while_it_still_imports_is_a_clean_stop(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """The first import after the handlers waits for us, so that the signal comes in the middle of it."""
+    (tmp_path / "sitecustomize.py").write_text(_WAITING)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "robyn_server", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.terminate()
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert not (tmp_path / ".agenthall").exists()
+
+
+class Answers(BaseHTTPRequestHandler):
+    """GET /info as `told` has it; all else is 404."""
+
+    told: bytes = b"{}"
+
+    def do_GET(self) -> None:
+        body = self.told if self.path == "/info" else b"{}"
+        self.send_response(200 if self.path == "/info" else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def answering() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_doctor_tells_a_port_of_ours_from_another_programs(
+    answering: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "told", b'{"version": "1.2", "sockets_url": null}')
+    assert check_port("127.0.0.1", answering, tmp_path) == f"{answering} on 127.0.0.1 is served by an Agenthall 1.2"
+    monkeypatch.setattr(Answers, "told", b'{"version": "1.2", "flags": {}}')
+    with pytest.raises(Misconfigured, match="taken by another program"):
+        check_port("127.0.0.1", answering, tmp_path)
+
+
+def test_doctor_knows_the_server_of_its_data_directory(tmp_path: Path) -> None:
+    with hold_port("127.0.0.1", 0) as held:  # as a `serve` does whose children do not answer yet
+        port = held.getsockname()[1]
+        with announced(tmp_path, Serving(f"http://127.0.0.1:{port}", 4711)):
+            assert (
+                "held by the `agenthall serve` of this data directory (pid 4711), which does not answer"
+                in check_port("127.0.0.1", port, tmp_path)
+            )
+            assert f"(pid 4711) answers at http://127.0.0.1:{port}" in check_port("127.0.0.1", 0, tmp_path)
+        with pytest.raises(Misconfigured, match="taken by another program"):
+            check_port("127.0.0.1", port, tmp_path)
 
 
 def test_doctor_finds_a_healthy_database_fit(dsn: str) -> None:

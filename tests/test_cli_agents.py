@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +25,14 @@ from live_server import live_server, until
 from made_keys import make_key
 
 from robyn_server.cli import main
+from robyn_server.runtime.serving_address import Serving, announced
 
 HARBOUR = "0a000000-0000-4000-8000-0000000000d1"
 _OURS = ("AGENT", "AUTH_", "DATABASE_", "CATALOGUE_")
 _SURROUNDINGS = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+
+
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Said(NamedTuple):
@@ -66,9 +75,30 @@ class Shell:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                # a suite that runs in the background hands on that it ignores Ctrl-C
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it takes no lock
             )
         self.started.append(process)
         return process, log.read_text
+
+    def in_terminal(self, columns: int, *arguments: str) -> list[str]:
+        """The lines that a terminal of so many columns is sent, without colours."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        command = [sys.executable, "-m", "robyn_server", "agents", *arguments]
+        surroundings = {name: value for name, value in _SURROUNDINGS.items() if name not in {"COLUMNS", "LINES"}}
+        environment = {**surroundings, **self.environment, "TERM": "xterm", "NO_COLOR": "1"}
+        process = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        said = b"".join(_until_closed(ours))
+        assert process.wait(timeout=30) == 0, said
+        return [_STYLE.sub("", line).rstrip("\r") for line in said.decode().splitlines()]
+
+
+def _until_closed(terminal: int) -> Iterator[bytes]:
+    with contextlib.suppress(OSError), open(terminal, "rb", buffering=0) as reading:
+        while chunk := reading.read(65536):
+            yield chunk
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
@@ -81,7 +111,8 @@ async def surroundings(postgres: str, template: str) -> AsyncIterator[dict[str, 
     async with fresh_database(postgres, template) as url:
         await _beat_often(url)
         async with live_server(url, workers=0, AUTH_MODE="keys") as server:
-            yield {"AGENTHALL_URL": server.url, "AGENTHALL_API_KEY": await make_key(url, HARBOUR)}
+            key = await make_key(url, HARBOUR)
+            yield {"AGENTHALL_URL": server.url, "AGENTHALL_API_KEY": key, "REGISTRY_DATABASE": url}
 
 
 async def _beat_often(url: str) -> None:
@@ -126,6 +157,42 @@ async def test_an_instance_is_registered_watched_described_and_drained_from_four
     assert await ended(watching) == 0
 
 
+async def test_a_table_fits_the_terminal_and_its_short_ids_are_taken_for_the_whole(shell: Shell) -> None:
+    living, lived = shell.start(
+        "register", "narrow-bot", "--instance-id", "desk-" + "x" * 60, "--capability", "summarise"
+    )
+    await until(lambda: "epoch 1" in lived())
+    (found,) = shell.json("list", "--agent", "narrow-bot")
+    lines = await asyncio.to_thread(shell.in_terminal, 80, "list", "--agent", "narrow-bot")
+    assert len(lines) == 3 and max(map(len, lines)) <= 80, lines
+    short = lines[2].split()[-1]
+    assert found["registration_id"].startswith(short) and len(short) < len(found["registration_id"])
+    assert shell.json("describe", short)["registration_id"] == found["registration_id"]
+    assert shell.run("describe", short[:3]).err.startswith("agenthall: no registration and no instance has the id")
+    assert shell.run("drain", short).out.endswith("is draining\n")
+    assert await ended(living) == 0
+
+
+_COPY = """
+insert into mcp.agent_instances (id, tenant_id, manifest_id, agent_id, instance_id, name, registration_status, ended_at)
+select $2::uuid, i.tenant_id, i.manifest_id, i.agent_id, ($2::uuid)::text, i.name, 'inactive', now() from mcp.agent_instances i where i.id = $1
+"""
+
+
+async def test_a_beginning_that_fits_several_is_refused_and_they_are_named(shell: Shell) -> None:
+    ids = [f"feedbeef-0000-4000-8000-00000000000{last}" for last in "12"]
+    headers = {"x-api-key": shell.environment["AGENTHALL_API_KEY"]}
+    async with httpx.AsyncClient(base_url=shell.environment["AGENTHALL_URL"], headers=headers) as http:
+        made = await http.post("/agents/instances", json={"agent_id": "alike-bot", "instance_id": "first"})
+    connection = await asyncpg.connect(shell.environment["REGISTRY_DATABASE"])
+    for each in ids:
+        await connection.execute(_COPY, made.json()["registration_id"], each)
+    await connection.close()
+    refused = shell.run("describe", "feedbeef")
+    assert (refused.status, refused.out) == (1, "") and all(each in refused.err for each in ids)
+    assert shell.json("describe", ids[1][:36])["registration_id"] == ids[1]
+
+
 async def test_programs_read_one_object_per_line(shell: Shell) -> None:
     living, lived = shell.start("register", "line-bot", "-o", "json")
     await until(lambda: lived().endswith("\n"))
@@ -165,6 +232,13 @@ async def test_who_is_taken_over_says_so_and_fails(shell: Shell) -> None:
         (("list",), {"AGENTHALL_TENANT": "0b000000-0000-4000-8000-000000000002"}, "member", 1),
         (("list",), {"AGENTHALL_URL": "ftp://here"}, "no http or https", 2),
         (("watch",), {"AGENTHALL_URL": "http://127.0.0.1:9"}, "no server at", 1),
+        (("list",), {"AGENTHALL_URL": "http://127.0.0.1:9"}, "name another with --url (AGENTHALL_URL)", 1),
+        (
+            ("list",),
+            {"AGENTHALL_URL": "", "AGENTHALL_PORT": "9"},
+            "http://127.0.0.1:9 (no `agenthall serve` runs in",
+            1,
+        ),
         (("register",), {}, "AGENT_ID", 2),
     ],
 )
@@ -176,3 +250,22 @@ def test_what_goes_wrong_is_one_line_and_an_exit_code(
     assert said in done.err
     if status == 1:
         assert done.err.startswith("agenthall: ") and done.err.count("\n") == 1
+
+
+def test_without_a_url_the_server_of_the_data_directory_is_asked(shell: Shell) -> None:
+    there = Serving(shell.environment["AGENTHALL_URL"], os.getpid())
+    settings = {"AGENTHALL_URL": "", "AGENTHALL_PORT": "9", "AGENTHALL_DATA_DIR": str(shell.folder)}
+    with announced(shell.folder, there):
+        assert shell.run("list", **settings).status == 0
+        assert (
+            shell.run("list", "--data-dir", str(shell.folder), **{**settings, "AGENTHALL_DATA_DIR": "/nowhere"}).status
+            == 0
+        )
+    assert "http://127.0.0.1:9 (no `agenthall serve` runs in" in shell.run("list", **settings).err
+
+
+def test_a_server_that_lives_and_does_not_answer_is_named(shell: Shell) -> None:
+    with announced(shell.folder, Serving("http://127.0.0.1:9", 4711)):
+        done = shell.run("list", AGENTHALL_URL="", AGENTHALL_DATA_DIR=str(shell.folder))
+    assert done.status == 1
+    assert f"as the `agenthall serve` of {shell.folder}, pid 4711, has written there" in done.err

@@ -31,14 +31,14 @@ def keys(url: str) -> Run:
     ours = ("AGENT", "AUTH_", "DATABASE_", "CATALOGUE_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
-    def run(*arguments: str, database: str = url) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, database: str = url, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "robyn_server", "keys", *arguments],
             capture_output=True,
             text=True,
             check=False,
             timeout=60,
-            env={**inherited, "DATABASE_URL": database},
+            env={**inherited, "DATABASE_URL": database, **environment},
         )
 
     return run
@@ -80,6 +80,17 @@ async def test_keys_are_listed_for_people_and_for_programs(keys: Run) -> None:
     shown = keys("list")
     assert shown.returncode == 0 and made[1] in shown.stdout and "runs,threads:read" in shown.stdout
     assert not KEY.search(shown.stdout + listed.stdout)
+
+
+def test_a_key_for_a_server_that_looks_at_none_is_made_with_a_warning(keys: Run) -> None:
+    made = keys("create", "--tenant", MEADOW)
+    assert KEY.fullmatch(made.stdout)
+    assert made.stderr.startswith("agenthall: warning: AUTH_MODE is none here")
+    as_json = keys("create", "--tenant", MEADOW, "-o", "json")
+    answer = orjson.loads(as_json.stdout)
+    assert KEY.fullmatch(f"{answer['key']}\n") and answer["organizations"] == [MEADOW]
+    assert "AUTH_MODE=keys" in as_json.stderr and answer["key"] not in as_json.stderr
+    assert "warning" not in keys("create", "--tenant", MEADOW, AUTH_MODE="keys").stderr
 
 
 @pytest.mark.parametrize(

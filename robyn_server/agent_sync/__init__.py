@@ -14,7 +14,7 @@ from .catalogue import fetch_active_agent_by_id, fetch_active_agents
 from .changed import sync_changed_agents
 from .configurations import CONFIGURATIONS, CONFIGURATIONS_CHANNEL, options_of_configurations
 from .contract import CatalogueContract, probe_catalogue
-from .dry_run import absent_agents, count_active_agents, plan_agent_sync, plan_sync_of_agent
+from .dry_run import absent_agents, count_active_agents, count_copied_templates, plan_agent_sync, plan_sync_of_agent
 from .edits import Edits, RecentEdits, is_feed_installed
 from .errors import AgentRejected
 from .install import catalogue_grants_sql, catalogue_view_sql
@@ -55,6 +55,7 @@ __all__ = [
     "catalogue_grants_sql",
     "catalogue_view_sql",
     "count_active_agents",
+    "count_copied_templates",
     "fetch_active_agent_by_id",
     "fetch_active_agents",
     "is_feed_installed",

@@ -213,6 +213,19 @@ async def count_active_agents(pool: CataloguePool, scope: AgentSyncScope, source
     return 0 if scope.type == "none" else sum([len(ids) async for ids in _active_ids(pool, scope, source)])
 
 
+async def count_copied_templates(
+    pool: CataloguePool, view: AssistantsView, scope: AgentSyncScope, source: CatalogueSource = STANDARD
+) -> int:
+    """How many templates of `scope` a sync with AGENT_SYNC_TEMPLATES=on would look at. Raises CatalogueUnavailable."""
+    copied, after = set[UUID](), None
+    while scope.type != "none" and (ids := await view.copied_agents(after, _IDS_PER_PAGE)):
+        copied.update(ids)
+        after = ids[-1]
+    if not copied:
+        return 0
+    return sum([len(copied.intersection(ids)) async for ids in _active_ids(pool, templates_in(scope), source)])
+
+
 def _retired(agent_id: UUID, assistants: Sequence[Mapping[str, Any] | None], source: AgentSource) -> AgentChange | None:
     """The change of an agent that would go out of service; None where nothing of it is there, or in service."""
     names = [

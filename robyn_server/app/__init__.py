@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agent_sync import parse_scope, parse_source, parse_sources, sync_options
+    from .check import run_check
     from .database import prepare_database
     from .keys import run_keys
     from .leasehold import event_retention
@@ -28,6 +29,7 @@ _HOMES = {
     "parse_source": "agent_sync",
     "parse_sources": "agent_sync",
     "prepare_database": "database",
+    "run_check": "check",
     "run_keys": "keys",
     "run_migrate": "migrate",
     "run_sockets": "sockets",
@@ -46,6 +48,7 @@ __all__ = [
     "parse_source",
     "parse_sources",
     "prepare_database",
+    "run_check",
     "run_keys",
     "run_migrate",
     "run_sockets",

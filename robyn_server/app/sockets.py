@@ -81,7 +81,7 @@ class SocketsApplication:
         rooms = Rooms(
             InstanceService(Instances(app), leasehold.keeper, leasehold.wake_all),
             leasehold.watch,
-            Tenants(settings.dev_tenant),
+            Tenants(settings.dev_tenant, named_by="tenant_id"),
             admission,
             ResumeTokens(await tickets.key("resume")),
             leasehold.keeper.id,

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,19 +34,31 @@ class Status(StrEnum):
     INACTIVE = "inactive"
 
 
-Url = Annotated[str, typer.Option(envvar="AGENTHALL_URL", help="The server's HTTP address.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="AGENTHALL_URL",
+        help="The server's HTTP address. Unset: the `serve` of --data-dir, else AGENTHALL_HOST and AGENTHALL_PORT.",
+    ),
+]
+Where = Annotated[
+    Path, typer.Option("--data-dir", envvar="AGENTHALL_DATA_DIR", help="Data directory of the `serve` that is meant.")
+]
 ApiKey = Annotated[str | None, typer.Option(envvar="AGENTHALL_API_KEY", help="Where the server asks for one.")]
 Tenant = Annotated[
     str | None, typer.Option(envvar="AGENTHALL_TENANT", metavar="UUID", help="Organization, for who has several.")
 ]
 Out = Annotated[Output, typer.Option("--output", "-o", help="How to write it.")]
-Which = Annotated[str, typer.Argument(metavar="ID", help="A registration's id, or an instance's.")]
+Which = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="A registration's id or a beginning of it that is unique, or an instance's id."),
+]
 Capabilities = Annotated[list[str] | None, typer.Option("--capability", help="All of them; may be repeated.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="All of them; may be repeated.")]
 Zone = Annotated[str | None, typer.Option(help="Where it runs.")]
 Agent = Annotated[str | None, typer.Option("--agent", metavar="AGENT_ID", help="Instances of this type of agent.")]
 
-_LOCAL = "http://127.0.0.1:2024"
+_DATA_DIR = Path(".agenthall")
 
 
 @agents.command("list")
@@ -59,28 +72,34 @@ def list_instances(
     version: Annotated[str | None, typer.Option(metavar="RANGE", help="Such as '>=1.2,<2'.")] = None,
     free_slots: Annotated[int | None, typer.Option(min=0, help="With at least so many.")] = None,
     output: Out = Output.TABLE,
-    url: Url = _LOCAL,
+    url: Url = None,
     api_key: ApiKey = None,
     tenant: Tenant = None,
+    data_dir: Where = _DATA_DIR,
 ) -> None:
     """Show the instances that fit: alive and taking work, unless --status or --health says otherwise."""
     from .agents_shown import as_json, instances_table
 
     wanted = {"agent_id": agent, "capability": capability, "tag": tag, "zone": zone, "health": health}
     more = {"status": status and status.value, "version": version, "free_slots": free_slots}
-    with _registry(url, api_key, tenant) as registry:
+    with _registry(url, api_key, tenant, data_dir) as registry:
         found = list(registry.search({**wanted, **more}))
     typer.echo(as_json(found) if output is Output.JSON else instances_table(found), nl=output is Output.JSON)
 
 
 @agents.command("describe")
 def describe(
-    which: Which, output: Out = Output.TABLE, url: Url = _LOCAL, api_key: ApiKey = None, tenant: Tenant = None
+    which: Which,
+    output: Out = Output.TABLE,
+    url: Url = None,
+    api_key: ApiKey = None,
+    tenant: Tenant = None,
+    data_dir: Where = _DATA_DIR,
 ) -> None:
     """Show all that is known of an instance."""
     from .agents_shown import as_json, one_table
 
-    with _registry(url, api_key, tenant) as registry:
+    with _registry(url, api_key, tenant, data_dir) as registry:
         found = registry.find(which)
     typer.echo(as_json(found) if output is Output.JSON else one_table(found), nl=output is Output.JSON)
 
@@ -90,14 +109,15 @@ def drain(
     which: Which,
     reason: Annotated[str, typer.Option(help="For those who ask why.")] = "drained by an operator",
     output: Out = Output.TABLE,
-    url: Url = _LOCAL,
+    url: Url = None,
     api_key: ApiKey = None,
     tenant: Tenant = None,
+    data_dir: Where = _DATA_DIR,
 ) -> None:
     """Give an instance nothing new; it finishes what it has. A registration of later takes work again."""
     from .agents_shown import as_json
 
-    with _registry(url, api_key, tenant) as registry:
+    with _registry(url, api_key, tenant, data_dir) as registry:
         drained = registry.drain(registry.find(which), reason)
     said = f"{drained['agent_id']} {drained['instance_id']} is {drained['registration_status']}"
     typer.echo(as_json(drained) if output is Output.JSON else said)
@@ -110,9 +130,10 @@ def watch(
     tag: Tags = None,
     zone: Zone = None,
     output: Out = Output.TABLE,
-    url: Url = _LOCAL,
+    url: Url = None,
     api_key: ApiKey = None,
     tenant: Tenant = None,
+    data_dir: Where = _DATA_DIR,
 ) -> None:
     """Show what is there, and then what happens, until Ctrl-C. JSON: one object per line."""
     from .agents_shown import as_line, event_head, event_line
@@ -125,7 +146,7 @@ def watch(
         if output is Output.TABLE:
             typer.echo(event_head())
 
-    with _registry(url, api_key, tenant) as registry, _until_interrupted():
+    with _registry(url, api_key, tenant, data_dir) as registry, _until_interrupted():
         for event in follow(registry, wanted, _remark, begun):
             typer.echo(show(event))
 
@@ -140,9 +161,10 @@ def register(
     zone: Zone = None,
     version: Annotated[str | None, typer.Option(help="Its version.")] = None,
     output: Out = Output.TABLE,
-    url: Url = _LOCAL,
+    url: Url = None,
     api_key: ApiKey = None,
     tenant: Tenant = None,
+    data_dir: Where = _DATA_DIR,
 ) -> None:
     """Register an instance and keep it alive until Ctrl-C or until it is drained: to try the registry from two terminals."""
     from .agents_register import Kept, default_instance_id
@@ -151,16 +173,17 @@ def register(
     said = {"agent_id": agent_id, "instance_id": instance_id or default_instance_id(), "name": name, "zone": zone}
     more = {"capabilities": capability, "tags": tag, "version": version}
     show = as_line if output is Output.JSON else instance_line
-    with _registry(url, api_key, tenant) as registry:
+    with _registry(url, api_key, tenant, data_dir) as registry:
         kept = Kept(registry, {**said, **more}, lambda instance: typer.echo(show(instance)), _remark)
         with _until_interrupted(), kept.registered():
             kept.live()
 
 
-def _registry(url: str, api_key: str | None, tenant: str | None) -> Registry:
+def _registry(url: str | None, api_key: str | None, tenant: str | None, data_dir: Path) -> Registry:
     from .agents_http import Registry
+    from .server_address import server_address
 
-    return Registry(url, api_key, tenant)
+    return Registry(server_address(url, data_dir), api_key, tenant)
 
 
 def _remark(text: str) -> None:

@@ -22,8 +22,11 @@ from robyn_server.core.errors import (
     Unavailable,
 )
 
+from .server_address import ServerAddress
+
 PATH = "/agents/instances"
 PAGE = 100
+_SHORTEST = 4
 STATUSES = ("active", "draining", "inactive")
 SECONDS = 15.0
 SILENT_SECONDS = 60.0
@@ -50,7 +53,8 @@ _HINTS = {
 class Registry:
     """Raises Unavailable when the server is away, Unauthenticated, Forbidden, NotFound, Conflict, Gone, Invalid as it answers."""
 
-    def __init__(self, url: str, api_key: str | None, tenant: str | None) -> None:
+    def __init__(self, address: ServerAddress, api_key: str | None, tenant: str | None) -> None:
+        url = address.url
         headers = {"x-api-key": api_key or "", "x-organization-id": tenant or ""}
         given = {name: value for name, value in headers.items() if value}
         if not url.startswith(("http://", "https://")):
@@ -60,7 +64,7 @@ class Registry:
             self._http = httpx.Client(base_url=url, headers=given, timeout=SECONDS, trust_env=not is_here)
         except (httpx.InvalidURL, ValueError) as error:
             raise Misconfigured(f"--url, --api-key, --tenant: {error}") from None
-        self._url = url
+        self._address = address
 
     def __enter__(self) -> Self:
         return self
@@ -82,15 +86,17 @@ class Registry:
             cursor = {"cursor": page["next_cursor"]}
 
     def find(self, which: str) -> Instance:
-        """By the registration's id, else by the instance's, of whatever status. Raises NotFound, and Conflict where that fits several."""
+        """By the registration's id, else by the instance's, else by a beginning of a registration's; of whatever status. Raises NotFound,
+        and Conflict where that fits several."""
         if _is_uuid(which):
             try:
                 return self.get(which)
             except NotFound:
                 pass  # an instance's id may look like that, too
-        found = [
-            each for status in STATUSES for each in self.search({"status": status}) if each["instance_id"] == which
-        ]
+        there = [each for status in STATUSES for each in self.search({"status": status})]
+        found = [each for each in there if each["instance_id"] == which]
+        if not found and _is_beginning(which):
+            found = [each for each in there if each["registration_id"].startswith(which.lower())]
         if not found:
             raise NotFound(f"no registration and no instance has the id {which}")
         if len(found) > 1:
@@ -147,7 +153,8 @@ class Registry:
             yield
         except httpx.TransportError as error:
             detail = str(error) or type(error).__name__
-            raise Unavailable(f"no server at {self._url}: {detail}") from None
+            where = f"no server at {self._address.url} ({self._address.reason}): {detail}"
+            raise Unavailable(f"{where}; name another with --url (AGENTHALL_URL)") from None
 
 
 def _check(answer: httpx.Response) -> None:
@@ -160,6 +167,11 @@ def _check(answer: httpx.Response) -> None:
         detail, code = f"{answer.url} answers {answer.status_code}, and not as an Agenthall server does", "stranger"
     kind = _ERRORS.get(answer.status_code, Unavailable if answer.is_server_error else AgenthallError)
     raise kind(detail + _HINTS.get(code, ""), code=code)
+
+
+def _is_beginning(text: str) -> bool:
+    """Of a registration's id, as a table shows it; shorter ones are typing errors."""
+    return len(text) >= _SHORTEST and not set(text.lower()) - set("0123456789abcdef-")
 
 
 def _is_uuid(text: str) -> bool:

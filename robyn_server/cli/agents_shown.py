@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import orjson
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .instances_table import Instance
+from .instances_table import instances_table as fitted
+
 _WIDE = 240
-"""Columns where there is no terminal to ask: nothing that is read by programs should be folded."""
+"""Columns where there is no terminal to ask: what is read by programs should be whole."""
 
 _COLOURS = {
     "active": "green",
@@ -26,7 +29,6 @@ _COLOURS = {
     "inactive": "dim",
 }
 _EVENT = "{:<8}  {:<12}  {:<20}  {:<28}  {:<9}  {:<9}  {:>5}  {}"
-Instance = dict[str, Any]
 
 
 def as_json(value: Any) -> str:
@@ -37,20 +39,12 @@ def as_line(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def instances_table(found: list[Instance]) -> str:
+def instances_table(found: list[Instance], width: int | None = None) -> str:
+    """`width`: in columns; None: the terminal's."""
     if not found:
         return "no instances\n"
-    table = _table(
-        "agent", "instance", "status", "health", "load", "version", "zone", "capabilities", "seen", "registration"
-    )
-    for each in sorted(found, key=lambda one: (one["agent_id"], one["instance_id"])):
-        table.add_row(
-            *map(_text, (each["agent_id"], each["instance_id"], each["registration_status"], each["health_status"])),
-            *map(_text, (each["workload"], each["version"], each["zone"], ", ".join(each["capabilities"]))),
-            _text(_ago(each["last_health_check"])),
-            _text(each["registration_id"]),
-        )
-    return _printed(table)
+    is_for_people = width is not None or sys.stdout.isatty()
+    return _printed(lambda columns: fitted(found, columns, _text, whole_ids=not is_for_people), width)
 
 
 def one_table(instance: Instance) -> str:
@@ -59,7 +53,7 @@ def one_table(instance: Instance) -> str:
     table.add_column(overflow="fold")
     for name, value in instance.items():
         table.add_row(name, _text(_value(value)))
-    return _printed(table)
+    return _printed(lambda _: table)
 
 
 def instance_line(instance: Instance) -> str:
@@ -88,17 +82,11 @@ def event_line(event: dict[str, Any]) -> str:
     return _EVENT.format(*(_plain(_value(cell)) for cell in cells)).rstrip()
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading in {"registration", "status", "health"})
-    return table
-
-
-def _printed(table: Table) -> str:
-    console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+def _printed(table: Callable[[int], Table], width: int | None = None) -> str:
+    """`table` for so many columns."""
+    console = Console(width=width if width is not None or sys.stdout.isatty() else _WIDE, highlight=False)
     with console.capture() as captured:
-        console.print(table)
+        console.print(table(console.width))
     return captured.get()
 
 
@@ -120,10 +108,3 @@ def _plain(text: str) -> str:
 
 def _time(text: str | None) -> str:
     return "now" if text is None else datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S")
-
-
-def _ago(text: str | None) -> str | None:
-    if text is None:
-        return None
-    seconds = int((datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds())
-    return f"{max(seconds, 0)} s ago" if seconds < 120 else f"{seconds // 60} min ago"  # noqa: PLR2004 - two minutes

@@ -19,7 +19,7 @@ from .options import DataDir, Output
 
 if TYPE_CHECKING:
     from robyn_server.core.principal import Principal
-    from robyn_server.services.api_keys import ApiKeyService, KeyRequest
+    from robyn_server.services.api_keys import ApiKeyService, KeyRequest, MadeKey
     from robyn_server.storage.api_keys import ApiKey
 
 keys = typer.Typer(help="API keys: for services, and for agents that run elsewhere.", no_args_is_help=True)
@@ -44,6 +44,7 @@ def create(
     expires: Annotated[str | None, typer.Option(help="Lifetime: 30d, 12h, 90m, 4w. Unset: without end.")] = None,
     identity: Annotated[str | None, typer.Option(help="Who it acts as. Unset: key:<prefix>.")] = None,
     kind: Annotated[KindOfKey, typer.Option(help="What uses it.")] = KindOfKey.SERVICE,
+    output: Annotated[Output, typer.Option("--output", "-o", help="The key alone, or all about it.")] = Output.TABLE,
     data_dir: DataDir = Path(".agenthall"),
 ) -> None:
     """Make a key. The key alone goes to standard output, once: it is stored nowhere."""
@@ -53,8 +54,20 @@ def create(
         frozenset(tenant or ()), name, tuple(scope) if scope else None, _lifetime(expires), identity, kind.value
     )
     made = _run(data_dir, _creation(request))
-    sys.stderr.write(f"{_described(made.key)}\n")
-    sys.stdout.write(f"{made.text.text}\n")
+    sys.stderr.write(f"{_unused_under_none()}{_described(made.key)}\n")
+    typer.echo(_created_json(made) if output is Output.JSON else made.text.text)
+
+
+def _unused_under_none() -> str:
+    """A warning for who makes a key where none is looked at; the server itself may have been started elsewhere, with other settings."""
+    from robyn_server.settings import AuthMode, load_settings
+
+    if load_settings().auth_mode is not AuthMode.NONE:
+        return ""
+    return (
+        "agenthall: warning: AUTH_MODE is none here, and a server with AUTH_MODE=none looks at no key;"
+        " start it with AUTH_MODE=keys (or jwt)\n"
+    )
 
 
 def _creation(request: KeyRequest) -> Any:
@@ -120,6 +133,15 @@ def _described(key: ApiKey) -> str:
     scopes = "not limited" if key.scopes is None else ", ".join(key.scopes)
     until = "without end" if key.expires_at is None else f"until {key.expires_at:%Y-%m-%d %H:%M %Z}"
     return f"key {key.prefix} ({key.kind} {key.identity}): {tenants}; {scopes}; {until}. It is shown this once:"
+
+
+def _created_json(made: MadeKey) -> str:
+    """As POST /keys answers."""
+    import orjson
+
+    from robyn_server.web.schemas.keys import rendered
+
+    return orjson.dumps({"key": made.text.text, **rendered(made.key)}, option=orjson.OPT_INDENT_2).decode()
 
 
 def _as_json(found: list[ApiKey]) -> str:

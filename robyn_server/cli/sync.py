@@ -35,12 +35,16 @@ class _Shown:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("agents", total=None)
+        self._total = 0
 
     def expect(self, total: int) -> None:
+        self._total = total
         self._progress.update(self._task, total=total)
 
     def reached(self, done: int) -> None:
-        self._progress.update(self._task, completed=done)
+        """More than expected: agents came meanwhile, or another replica looks at some too."""
+        self._total = max(self._total, done)
+        self._progress.update(self._task, total=self._total, completed=done)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ AgenthallError
 ├── Conflict              the thing is in another state, or exists already
 ├── Unservable            the thing is there, and somebody must mend it before it can be used; trying again does not help
 ├── TooLarge              a body or a queue over its limit
+├── TooMany               the principal has as many of them as one may have; one less, and there is room
 ├── NotOffered            part of the API that this server does not implement (yet)
 ├── Unavailable           something that this server depends on does not answer; try again
 │   └── CatalogueUnavailable
@@ -66,6 +67,10 @@ class Unservable(AgenthallError):
 
 class TooLarge(AgenthallError):
     code = "too_large"
+
+
+class TooMany(AgenthallError):
+    code = "too_many"
 
 
 class NotOffered(AgenthallError):

@@ -7,6 +7,7 @@ never in a context variable: a variable that outlives its request stamps one cal
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -38,6 +39,8 @@ class Principal:
     """The organisation that the request named with `X-Organization-Id`."""
     limited: bool = False
     """It may do no more than its permissions name: an API key with scopes."""
+    expires_at: datetime | None = field(default=None, compare=False)
+    """When its credentials end, with a time zone; None: they have no end of their own. Fresher ones are of the same principal."""
 
     @property
     def is_admin(self) -> bool:
@@ -53,7 +56,8 @@ class Principal:
             raise Forbidden(f"This asks for the scope {scope.value!r}.", code="scope_missing", field=scope.value)
 
     def is_member(self, organization: UUID) -> bool:
-        return self.organizations is None or organization in self.organizations
+        """An administrator is one everywhere, and says where it acts."""
+        return self.is_admin or self.organizations is None or organization in self.organizations
 
     def in_organization(self, organization: UUID, *, named_by: str = "X-Organization-Id") -> Principal:
         """The same principal, acting for `organization`. Raises Forbidden, with the field `named_by`, when it is no member of it."""

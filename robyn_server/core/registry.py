@@ -14,6 +14,10 @@ from typing import Any
 from uuid import UUID
 
 
+LONGEST_REASON = 1024
+"""Characters of why an instance drains or leaves."""
+
+
 class RegistrationStatus(StrEnum):
     ACTIVE = "active"
     DRAINING = "draining"

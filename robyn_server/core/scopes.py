@@ -30,9 +30,10 @@ class Scope(StrEnum):
 
 
 PRIVILEGED = frozenset({Scope.ADMIN, Scope.METRICS})
+OF_AGENTS = frozenset({Scope.AGENTS_READ, Scope.AGENTS_REGISTER, Scope.AGENTS_WRITE})
 
 MEANINGS: dict[Scope, str] = {
-    Scope.ADMIN: "everything, of every owner and organisation",
+    Scope.ADMIN: "everything, of every owner and organisation; `X-Organization-Id` says for which",
     Scope.METRICS: "`GET /metrics`, which counts all organisations",
     Scope.ASSISTANTS_READ: "get and search assistants",
     Scope.ASSISTANTS_WRITE: "create, change and delete assistants (and their threads, where a deletion asks for that)",

@@ -11,7 +11,6 @@ from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import AgenthallError, Misconfigured
 from robyn_server.runtime.data_directory import DataDirectory
 from robyn_server.runtime.embedded_postgres import EmbeddedPostgres, find_running
-from robyn_server.runtime.port import hold_port
 from robyn_server.runtime.postgres_binaries import find_binaries
 from robyn_server.settings import load_settings
 
@@ -19,6 +18,7 @@ from .agent_sync import agent_sync_checks, check_variables
 from .checks import Check, check, check_async
 from .database import check_database, check_notify
 from .identity import identity_checks
+from .port import check_port
 
 
 def examine(host: str, port: int, data_dir: Path) -> list[Check]:
@@ -27,7 +27,7 @@ def examine(host: str, port: int, data_dir: Path) -> list[Check]:
 
 def _checks(host: str, port: int, data_dir: Path) -> Iterator[Check]:
     yield check("settings", lambda: _settings(host, port))
-    yield check("port", lambda: _port(host, port))
+    yield check("port", lambda: check_port(host, port, data_dir))
     if url := os.environ.get("DATABASE_URL"):
         yield from _given_database(url)
     else:
@@ -39,27 +39,6 @@ def _settings(host: str, port: int) -> str:
     settings = load_settings(host=host, port=port)
     check_variables(settings)
     return f"AUTH_MODE={settings.auth_mode}, AGENT_SYNC_SCOPE={settings.agent_sync_scope}"
-
-
-def _port(host: str, port: int) -> str:
-    try:
-        with hold_port(host, port) as held:
-            return f"{held.getsockname()[1]} on {host} is free"
-    except Misconfigured:
-        if _is_ours(host, port):
-            return f"{port} on {host} is served by an Agenthall"
-        raise
-
-
-def _is_ours(host: str, port: int) -> bool:
-    """Whether `GET /livez` answers as ours does."""
-    import httpx  # here: only a port that is taken needs it
-
-    try:
-        answer = httpx.get(f"http://{f'[{host}]' if ':' in host else host}:{port}/livez", timeout=2, trust_env=False)
-        return bool(answer.json() == {"ok": True})
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-        return False
 
 
 def _programs() -> str:

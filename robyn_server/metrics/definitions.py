@@ -9,7 +9,7 @@ from robyn_server.core.agent_change import RETIRED
 from robyn_server.core.catalogue import SyncAction
 from robyn_server.core.runs import RunStatus
 
-from .instruments import Counter, Gauge, Histogram, Reading, Words, every_metric
+from .instruments import Chosen, Counter, Gauge, Histogram, Reading, Words, every_metric
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _SILENCES = (1.0, 2.5, 5.0, 7.5, 10.0, 12.5, 15.0, 17.0, 20.0, 30.0, 60.0, 150.0, 600.0)
@@ -23,16 +23,23 @@ LIVING = Gauge("processes", "Processes that live.", across="sum", process=PROCES
 STARTED = Gauge(
     "process_start_time_seconds", "When the youngest process started, Unix time.", across="max", process=PROCESSES
 )
+_announced: set[str] = set()
 
 
 def announce(process: str) -> None:
     """This process is one of `PROCESSES`, and lives from now on."""
+    _announced.add(process)
     INFO.set(1, __version__)
     LIVING.set(1, process)
     STARTED.set(time.time(), process)
     for metric in every_metric():
         if isinstance(metric, (Counter, Histogram)):
             metric.begin()
+
+
+def is_announced() -> bool:
+    """Whether this is a process of the server, whose numbers somebody reads."""
+    return bool(_announced)
 
 
 # HTTP
@@ -126,21 +133,25 @@ CONTRACT_PROBLEMS = Gauge(
 
 # registry
 
-AGENTS = Words(["other"])
-"""Types of agents that an administrator has published: their ids are added at a scrape, at most `MOST_AGENTS`. Whatever else
-registers is `other`: nobody makes a label by registering."""
-
 MOST_AGENTS = 100
+OTHER_AGENTS = "other"
+AGENTS = Chosen("the agent_id", OTHER_AGENTS)
+"""Types of agents, by their ids: at each scrape the `MOST_AGENTS` of which most instances live. All others are `other`."""
 
-INSTANCES = Reading("registry_instances", "Instances that live, by the published type of agent.", agent=AGENTS)
+INSTANCES = Reading(
+    "registry_instances",
+    f"Instances that live, by type of agent: the {MOST_AGENTS} types with most of them, and the others together.",
+    agent=AGENTS,
+)
 INSTANCES_STALE = Reading("registry_instances_stale", "Instances whose lease has lapsed and that are not ended yet.")
 BRAKES = Reading(
     "registry_brakes", "Sets of instances of which so many lapsed at once that none is removed: look at it."
 )
-BRAKES_ENGAGED = Counter("registry_brakes_engaged", "Brakes that a sweep of this process found new.")
+BRAKES_ENGAGED = Counter("registry_brakes_engaged", "Brakes, each counted once: by the process whose sweep engaged it.")
 REGISTRATIONS = Counter(
     "registry_registrations",
-    "Registrations, by what became of them: a new instance, one that was known, refused for what it says or may, failed.",
+    "Registrations over REST, WebSocket and from Python in a process of the server, by what became of them: a new instance, one that was"
+    " known, refused for whatever the caller did (credentials, rights, what it says), failed.",
     result=Words(("registered", "reconnected", "refused", "failed")),
 )
 RECONNECTIONS = Counter("registry_reconnections", "Registrations of instances that were known already.")

@@ -41,6 +41,17 @@ class Words:
         return len(self._words)
 
 
+class Chosen(Words):
+    """Words that others choose and the database has checked; `form` says which. Only for a Reading, whose values are as many as somebody
+    reads at one scrape: nothing is kept of them here."""
+
+    def __init__(self, form: str, *words: str) -> None:
+        super().__init__((f"‹{form}›", *words))
+
+    def __contains__(self, word: object) -> bool:
+        return isinstance(word, str) and word != ""
+
+
 class Metric:
     """`labels` are vocabularies by name. Values are given in their order; UnknownWord for one that is not in its vocabulary."""
 

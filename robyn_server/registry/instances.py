@@ -31,7 +31,7 @@ from robyn_server.core.registry import (
 from robyn_server.core.version_range import VersionRange, parse_version_range
 from robyn_server.storage.instances import InstancePage, Instances
 
-from .counted import count_registered, counting_refusals
+from .counted import count_registered
 from .outcomes import missing_registration
 from .protocols import Heartbeats
 from .tenants import ensure_member
@@ -53,9 +53,8 @@ class InstanceService:
         """`keeper_id` None: that of this process's heartbeats. Raises Forbidden (also code configuration_disabled), Invalid."""
         keeper = self._heartbeats.id if keeper_id is None else keeper_id
         identity = principal.identity[:LONGEST_IDENTITY]
-        with counting_refusals():
-            ensure_member(principal, tenant)
-            registered = await self._instances.register(tenant, asked, registered_by=identity, keeper_id=keeper)
+        ensure_member(principal, tenant)
+        registered = await self._instances.register(tenant, asked, registered_by=identity, keeper_id=keeper)
         self._changed()
         count_registered(registered)
         return registered
@@ -76,7 +75,7 @@ class InstanceService:
     async def drain(
         self, principal: Principal, tenant: UUID, registration_id: UUID, epoch: int, reason: str | None = None
     ) -> Outcome:
-        """Raises Forbidden, and Invalid for an epoch that has never been; so do the following."""
+        """MUST_REGISTER also for an epoch that has never been, as a heartbeat. Raises Forbidden; so do the following."""
         ensure_member(principal, tenant)
         return await self._done(self._instances.drain(tenant, registration_id, epoch, reason), tenant, registration_id)
 
@@ -108,15 +107,11 @@ class InstanceService:
         return await self._explained(outcome, tenant, registration_id)
 
     async def _explained(self, outcome: Outcome, tenant: UUID, registration_id: UUID) -> Outcome:
-        """UNKNOWN is for what the tenant does not have."""
-        if outcome is not Outcome.UNKNOWN:
-            return outcome
-        status = await self._instances.find_status(tenant, registration_id)
-        if status is None:
-            return Outcome.UNKNOWN
-        if status is RegistrationStatus.INACTIVE:
+        """UNKNOWN is for what the tenant does not have. A life that is over, or that this database has never seen (it was restored from
+        an older copy), can only begin anew."""
+        if outcome is Outcome.UNKNOWN and await self._is_known(tenant, registration_id):
             return Outcome.MUST_REGISTER
-        raise Invalid("epoch: the instance has not had this one yet", field="epoch")
+        return outcome
 
     async def get(self, principal: Principal, tenant: UUID, registration_id: UUID) -> Mapping[str, Any]:
         """The public representation, secrets struck out. Raises NotFound, Forbidden."""

@@ -13,7 +13,9 @@ def ensure_done(outcome: Outcome) -> None:
             "This epoch is over: the instance has registered again.", code=Outcome.SUPERSEDED.value, field="epoch"
         )
     if outcome is Outcome.MUST_REGISTER:
-        raise Gone("The registration is over; register again.", code=Outcome.MUST_REGISTER.value)
+        raise Gone(
+            "The registration is over, or has never had this epoch; register again.", code=Outcome.MUST_REGISTER.value
+        )
     if outcome is Outcome.UNKNOWN:
         raise missing_registration()
 

@@ -11,9 +11,13 @@ from robyn_server.core.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Tenants:
-    """`development`: the tenant of those who belong everywhere and name none (AUTH_MODE=none with AGENTHALL_DEV_TENANT)."""
+    """`development`: the tenant of those who belong everywhere and name none (AUTH_MODE=none with AGENTHALL_DEV_TENANT).
+
+    `named_by`: where a caller names one, as an error tells him. Over HTTP it is a header, on a socket a parameter.
+    """
 
     development: UUID | None = None
+    named_by: str = "X-Organization-Id"
 
     def __call__(self, principal: Principal, named: UUID | None = None) -> UUID:
         """The one that is named, else the one that the principal acts for, else its only one, else that of development.
@@ -23,16 +27,19 @@ class Tenants:
         if named is not None:
             ensure_member(principal, named)
             return named
-        tenant = principal.organization_for_new()
-        if tenant is None and principal.organizations is None:
-            tenant = self.development
+        tenant = principal.acting_for or self._only(principal.organizations)
         if tenant is None:
             raise BadRequest(
-                "It must be clear for which organization: name one with the header X-Organization-Id.",
+                f"It must be clear for which organization: name one with {self.named_by}.",
                 code="organization_required",
-                field="X-Organization-Id",
+                field=self.named_by,
             )
         return tenant
+
+    def _only(self, organizations: frozenset[UUID] | None) -> UUID | None:
+        if organizations is None:
+            return self.development
+        return next(iter(organizations)) if len(organizations) == 1 else None
 
 
 def ensure_member(principal: Principal, tenant: UUID) -> None:

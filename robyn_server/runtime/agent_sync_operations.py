@@ -180,7 +180,7 @@ class Operations:
             changes = [change for change in page if change.action != SyncAction.SKIPPED]
             changed += len(changes)
             listed += changes[: CHANGES - len(listed)]
-            self._progress(len(page))
+            self._progress(sum(change.action != RETIRED for change in page))  # of the catalogue, as `total` is
         seconds = time.monotonic() - began
         return SyncReport(str(scope), None, True, started_at, seconds, _counted(counts), listed, changed - len(listed))
 

@@ -7,6 +7,7 @@
   password       of the superuser, 0600
   logs/          of PostgreSQL and of the demo's servers
   demo.json      ports of the demo's servers
+  serving.json   where the `serve` that runs answers (serving_address.py)
   binaries-*/    a copy of PostgreSQL's programs, only where the account that runs them cannot reach the installed ones
 """
 

@@ -20,6 +20,9 @@ TIMEOUT = 3.0
 PATIENCE = 5.0
 """Seconds that the first sync of the catalogue has before the greeting goes out without it."""
 
+_USUAL = "http://127.0.0.1:2024"
+"""Where programs look that were told nothing."""
+
 _MOST = 1000
 
 _EXAMPLE = """\
@@ -139,9 +142,10 @@ def for_people(facts: Facts, served: Served) -> str:
         assistant=served.first(facts.agent),
         question=facts.question,
     )
+    elsewhere = "" if facts.url == _USUAL else f"Programs in other terminals: export AGENTHALL_URL={facts.url}\n"
     return (
         f"\n{strong}Agenthall is ready.{plain}\n\n{table}\n\n"
-        f"{strong}A first conversation{plain} with langgraph-sdk, to paste into a shell:\n\n{example}\n"
+        f"{strong}A first conversation{plain} with langgraph-sdk, to paste into a shell:\n\n{example}\n{elsewhere}"
         "Stop with Ctrl-C: it lets running work finish; a second Ctrl-C does not.\n"
     )
 

@@ -20,17 +20,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-import orjson
 import structlog
 
-from robyn_server.core.errors import AgenthallError, Invalid, Unavailable
+from robyn_server.core.errors import AgenthallError, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.registry import Beat, BeatAnswer, Outcome
 from robyn_server.metrics.definitions import HEARTBEAT_ROWS, HEARTBEAT_SECONDS
-from robyn_server.storage.json import dump_json
 from robyn_server.storage.leases import INVALID, Beaten, KeeperState, Leases
 
 from .background import Periodic
+from .beat_rules import ensure_sayable, refusal_of
 
 GATHER_SECONDS = 0.025
 MOST_IN_A_FLUSH = 2000
@@ -45,8 +44,6 @@ _QUIET_SECONDS = 5.0
 """After a flush that failed it takes so long without another before the keeper vouches again."""
 
 _STOP_SECONDS = 3.0
-_LARGEST_EPOCH = 2**63 - 1
-_LARGEST_JSON = 64 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -101,7 +98,7 @@ class LeaseKeeper:
         """Raises Invalid naming the field, Unavailable: the client goes on beating."""
         if not self._is_open:
             raise Unavailable("This process does not take heartbeats now; try again")
-        _check(beat)
+        ensure_sayable(beat)
         began = time.perf_counter()
         answer = await self._gather(beat)
         HEARTBEAT_SECONDS.observe(time.perf_counter() - began)
@@ -210,27 +207,6 @@ def _halved(refused: list[_Gathered], error: Exception) -> list[list[_Gathered]]
     return []
 
 
-def _check(beat: Beat) -> None:
-    """Raises Invalid for what would fail a whole statement."""
-    if not 0 <= beat.epoch <= _LARGEST_EPOCH:
-        raise Invalid("epoch: must be a positive 64-bit integer", field="epoch")
-    for name in ("load", "metrics"):
-        _check_json(name, getattr(beat, name))
-
-
-def _check_json(name: str, value: Any) -> None:
-    if value is None:
-        return
-    try:
-        text = dump_json(value)
-    except (orjson.JSONEncodeError, RecursionError):
-        raise Invalid(f"{name}: is no JSON object", field=name) from None
-    if len(text) > _LARGEST_JSON:
-        raise Invalid(f"{name}: must be a JSON object of at most 8 KiB", field=name)
-    if b"\\u0000" in text:
-        raise Invalid(f"{name}: must not contain the character NUL (\\u0000)", field=name)
-
-
 def _merged(older: Beat, newer: Beat) -> Beat:
     return replace(
         newer,
@@ -253,17 +229,9 @@ def _answer(batch: list[_Gathered], beaten: Beaten) -> None:
     for each in batch:
         outcome = beaten.outcome(each.beat)
         if outcome == INVALID:
-            _fail([each], _refusal())
+            _fail([each], refusal_of(each.beat))
             continue
         for caller in _waiting([each]):
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - not a secret
             seconds = round(beaten.interval_seconds * jitter, 3)
             caller.set_result(BeatAnswer(Outcome(outcome), seconds, beaten.ttl_seconds))
-
-
-def _refusal() -> Invalid:
-    return Invalid(
-        "health must be starting, healthy, degraded or unhealthy; load and metrics JSON objects of at most 8 KiB, "
-        "load.workload a whole number",
-        field="load",
-    )

@@ -1,6 +1,6 @@
 """`agenthall serve`: database, demo and children put together, and taken down again.
 
-Settings are checked by the children, which read all of them; this process reads the few it needs and stays small.
+Settings are checked by a short-lived process, before anything is started or made; this one reads the few it needs and stays small.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,11 +28,13 @@ from .journal import Journal
 from .lifeline import death_signal
 from .metrics_folder import MetricsFolder
 from .port import free_port, hold_port
+from .serving_address import Serving, announced, http_address
 from .supervisor import KILLED, Supervisor
 
 _LEAVE_SECONDS = 5.0
 """What a child gets on top of its own drain before it is killed."""
 
+_SOCKETS_PORT = "AGENTHALL_SOCKETS_PORT"
 _METRICS_PORT = "AGENTHALL_METRICS_PORT"
 """For workers on their own: of ours there may be several, and the webs answer scrapes for all."""
 
@@ -40,12 +43,16 @@ _LATE = frozenset({Stage.DEMO, Stage.SOCKETS})
 
 _LAST_PORT = 65535
 
+_LATER = "postgresql:///embedded"
+"""What the check of the settings is told of a database that has no URL yet."""
+
 COMMAND = (sys.executable, "-m", "robyn_server")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serve:
-    """What was asked for. `command` runs a child when its name is added; `demo` is the demo's folder."""
+    """What was asked for. `command` runs a child when its name is added, and with `check` looks at the settings, ending with 2 when
+    they are wrong; `demo` is the demo's folder."""
 
     host: str = "127.0.0.1"
     port: int = 2024
@@ -65,18 +72,22 @@ class _Ports:
 def serve(asked: Serve) -> int:
     """Start everything, wait for a signal, stop everything. The exit code: 0 after a clean stop.
 
-    Raises Misconfigured before anything was started when the port, the directory or a number is wrong.
+    Before anything was started or made: raises Misconfigured when the port or a number is wrong, and returns 2 when another setting
+    is, which has been said then.
     """
     began = time.monotonic()
     journal = Journal(asked.log_format)
     grace = _number(asked.environment, "AGENTHALL_DRAIN_SECONDS", 10.0) + _LEAVE_SECONDS
     given = asked.environment.get("DATABASE_URL")
+    if code := _check_settings(asked):
+        return code
     database = None if given else EmbeddedPostgres(asked.data_dir, environment=asked.environment)
     with (
         hold_port(asked.host, asked.port) as held,
         _hold_sockets_port(asked, held.getsockname()[1]) as held_for_sockets,
         MetricsFolder() as metrics,
         Supervisor(journal, grace=grace, on_death=metrics.forget, late=_LATE) as supervisor,
+        ExitStack() as announcing,
     ):
         try:
             with supervisor.interruptible():
@@ -86,6 +97,7 @@ def serve(asked: Serve) -> int:
             children = _children(asked, url, ports, demo, metrics)
             where = _database_text(url, database)
             first = demo_module.FIRST if demo else {}
+            _announce(announcing, asked, ports, journal)
             supervisor.on_ready = lambda: _greet(asked, ports, where, children, began, first)
             return supervisor.run(children, running=[database] if database else [])
         except KeyboardInterrupt:
@@ -95,9 +107,32 @@ def serve(asked: Serve) -> int:
                 database.stop()
 
 
+def _check_settings(asked: Serve) -> int:
+    """0, or the exit code of the process that looked at them. All settings cost 20 MB and a third of a second to read."""
+    url = asked.environment.get("DATABASE_URL") or _LATER
+    as_given = {name: asked.environment[name] for name in (_SOCKETS_PORT, _METRICS_PORT) if name in asked.environment}
+    environment = _environment(asked, url, _Ports(asked.port, 0), None) | as_given
+    looked = subprocess.run(  # noqa: S603 - our own program
+        [*asked.command, "check"],
+        env=environment,
+        check=False,
+        start_new_session=True,  # Ctrl-C is ours to hear
+        preexec_fn=death_signal(signal.SIGKILL),
+    )
+    return looked.returncode
+
+
+def _announce(announcing: ExitStack, asked: Serve, ports: _Ports, journal: Journal) -> None:
+    """Other terminals find us until `announcing` is closed. They do without it where the directory cannot be written."""
+    try:
+        announcing.enter_context(announced(asked.data_dir, Serving(http_address(asked.host, ports.web), os.getpid())))
+    except OSError as error:
+        journal.note("`agenthall agents` needs --url: the data directory cannot be written", reason=error)
+
+
 def _hold_sockets_port(asked: Serve, web: int) -> socket.socket:
     """AGENTHALL_SOCKETS_PORT; unset: the port after the web's, or a free one where that is taken."""
-    given = _number(asked.environment, "AGENTHALL_SOCKETS_PORT", -1)
+    given = _number(asked.environment, _SOCKETS_PORT, -1)
     if given < 0:
         return hold_port(asked.host, free_port(asked.host, min(web + 1, _LAST_PORT)))
     return hold_port(asked.host, int(given), "choose another with AGENTHALL_SOCKETS_PORT (0 picks a free one)")
@@ -148,7 +183,7 @@ def _environment(asked: Serve, url: str, ports: _Ports, demo: Demo | None) -> di
         "DATABASE_URL": url,
         "AGENTHALL_HOST": asked.host,
         "AGENTHALL_PORT": str(ports.web),
-        "AGENTHALL_SOCKETS_PORT": str(ports.sockets),
+        _SOCKETS_PORT: str(ports.sockets),
         "AGENTHALL_SHARE_PORT": "true",  # held by us, and listened on by the children
         "AGENTHALL_DATA_DIR": str(asked.data_dir.expanduser().absolute()),
         "AGENTHALL_LOG_FORMAT": asked.log_format,
@@ -185,11 +220,10 @@ def _greet(
     first: Mapping[str, str],
 ) -> subprocess.Popen[str]:
     """Start the process that prints the greeting."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(asked.host, asked.host)  # noqa: S104 - compared, not bound
-    host = f"[{host}]" if ":" in host else host
+    sockets = http_address(asked.host, ports.sockets).replace("http", "ws", 1)
     facts = Facts(
-        url=f"http://{host}:{ports.web}",
-        sockets=asked.environment.get("AGENTHALL_SOCKETS_URL") or f"ws://{host}:{ports.sockets}",
+        url=http_address(asked.host, ports.web),
+        sockets=asked.environment.get("AGENTHALL_SOCKETS_URL") or sockets,
         database=database,
         processes=[(child.name, child.pid or 0) for child in children],
         seconds=time.monotonic() - began,

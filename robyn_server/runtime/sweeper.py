@@ -3,14 +3,18 @@
 Whether an instance lives is decided where it is asked (mcp.is_alive), so nothing is wrong while nobody sweeps. After a long outage the
 first sweep comes at once, whether or not this process's keeper has beaten: it tells the database that the silence of all of us was an
 outage (mcp.note_silence_of_all), and from then on their instances have the grace.
+
+What a sweep finds is counted and said by the process that made that sweep, and by no other: a brake is engaged by one sweep, whoever
+else sees it, and whoever starts anew while it holds.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -22,6 +26,7 @@ from .background import Periodic
 SWEEP_SECONDS = 1.0
 COMPACT_SECONDS = 60.0
 _LONGEST_BACKOFF = 5.0
+_UNANSWERED_SECONDS = 3 * _LONGEST_BACKOFF
 _PUBLISHED_AT_ONCE = 1000
 _RECENT = 0.7
 """Of a second between sweeps: all processes together sweep about as often as one would."""
@@ -55,7 +60,7 @@ class Sweeper:
         self._leases = leases
         self._retention = retention or Retention()
         self._within = timedelta(seconds=_RECENT * every)
-        self._brakes: dict[tuple[Any, str], Brake] = {}
+        self._answered_at: float | None = None
         self._sweeping = Periodic("sweeper", self.run_once, every, longest=_LONGEST_BACKOFF)
         self._compacting = Periodic("event compaction", self.compact, COMPACT_SECONDS)
 
@@ -69,14 +74,18 @@ class Sweeper:
 
     async def run_once(self, now: datetime | None = None) -> Turn:
         """One turn, as of `now` (unset: the database's clock). Raises Unavailable."""
-        self.standing = await self._leases.look(now=now, within=timedelta(0) if now else self._within)
-        if self.standing.is_recent:
+        standing = self.standing = await self._leases.look(now=now, within=timedelta(0) if now else self._within)
+        self._answered_at = time.monotonic()
+        if standing.is_recent:
             return Turn.RECENT
-        swept = await self._leases.sweep(self.standing.at)
+        before = await self._leases.brakes() if standing.brakes else []
+        swept = await self._leases.sweep(standing.at)
         if swept.skipped:
             return Turn.SKIPPED
         self.last = swept
-        await self._swept(swept, self.standing.at)
+        await self._count(swept, standing.at)
+        if swept.braked_sets or before:
+            _note_brakes(before, await self._leases.brakes(), standing.at)
         return Turn.SWEPT
 
     async def compact(self) -> int:
@@ -86,29 +95,32 @@ class Sweeper:
             last = now
         return await self._leases.compact_events(self._retention.keep, self._retention.keep_rows)
 
-    def report(self) -> dict[str, int]:
-        """For readiness: `live` at the last sweep of any process, `stale` and `brakes` now."""
-        known = self.standing
-        return {} if known is None else {"live": known.live, "stale": known.stale, "brakes": known.brakes}
+    def report(self) -> dict[str, bool]:
+        """For readiness, which everybody may read: whether the registry has answered this process of late. How many there are is a metric."""
+        return {"ok": self._answered_at is not None and time.monotonic() - self._answered_at < _UNANSWERED_SECONDS}
 
-    async def _swept(self, swept: Swept, at: datetime) -> None:
+    async def _count(self, swept: Swept, at: datetime) -> None:
         for what in ("stale", "inactive", "deleted"):
             LEASES_SWEPT.inc(what, by=getattr(swept, what))
         if swept.stale:
             for lapsed in await self._leases.lapsed(at):
                 LEASES_EXPIRED.inc(lapsed.reason)
                 DETECTION_SECONDS.observe(lapsed.seconds)
-        if swept.braked_sets or self._brakes:
-            self._note_brakes(await self._leases.brakes())
 
-    def _note_brakes(self, brakes: list[Brake]) -> None:
-        found = {(brake.tenant_id, brake.agent_id): brake for brake in brakes}
-        for key in found.keys() - self._brakes.keys():
+
+def _note_brakes(before: list[Brake], after: list[Brake], at: datetime) -> None:
+    """Of the sweep at `at`. One that another process's sweep engaged meanwhile has another `since`; one that was renewed was there before."""
+    old, new = _by_set(before), _by_set(after)
+    for key in new.keys() - old.keys():
+        if new[key].since == at:
             BRAKES_ENGAGED.inc()
-            _warn(found[key])
-        for key in self._brakes.keys() - found.keys():
-            _log.info("brake released", tenant_id=str(key[0]), agent_id=key[1])
-        self._brakes = found
+            _warn(new[key])
+    for tenant_id, agent_id in old.keys() - new.keys():
+        _log.info("brake released", tenant_id=str(tenant_id), agent_id=agent_id)
+
+
+def _by_set(brakes: list[Brake]) -> dict[tuple[UUID, str], Brake]:
+    return {(brake.tenant_id, brake.agent_id): brake for brake in brakes}
 
 
 def _warn(brake: Brake) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, count_active_agents
+from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, count_active_agents, count_copied_templates
 from robyn_server.agent_sync.sharing import shared_in
 from robyn_server.core.catalogue import AgentSource
 from robyn_server.services.agent_sync import SyncReport, SyncRequest
@@ -45,7 +45,7 @@ async def watched_sync(
     operations = SourcedOperations(each)
     if request.agent_id is not None:
         return await operations.sync(request)
-    progress.expect(await _count(at.values(), each[sources[0]].scope_of(request.scope)))
+    progress.expect(await _count(at, system, each[sources[0]].scope_of(request.scope)))
     if request.dry_run:
         return await operations.sync(request)
     await storage.ensure_default_assistants(list(graph_ids))
@@ -82,10 +82,15 @@ def _operations(
     }
 
 
-async def _count(at: Iterable[Place], scope: AgentSyncScope) -> int:
-    return sum(
-        [await count_active_agents(place.pool, shared_in(scope, place.options), place.options.source) for place in at]
-    )
+async def _count(at: Mapping[AgentSource, Place], system: Pool, scope: AgentSyncScope) -> int:
+    """A template counts as one agent, however many users have a copy; one that nobody has is not looked at."""
+    total = 0
+    for source, place in at.items():
+        options = place.options
+        total += await count_active_agents(place.pool, shared_in(scope, options), options.source)
+        if options.templates:
+            total += await count_copied_templates(place.pool, AgentSyncView(system, source), scope, options.source)
+    return total
 
 
 async def _watch(storage: PostgresAssistantStorage, view: AgentSyncView, progress: Progress) -> None:

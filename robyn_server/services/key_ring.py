@@ -50,6 +50,7 @@ class KeyRing:
             frozenset() if known.scopes is None else known.scopes,
             Kind(known.kind),
             limited=known.scopes is not None,
+            expires_at=known.expires_at,
         )
 
     def forget(self, prefix: str) -> None:

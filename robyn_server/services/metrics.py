@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -14,13 +13,13 @@ from robyn_server.core.principal import Principal
 from robyn_server.core.scopes import Scope
 from robyn_server.metrics import refresh
 from robyn_server.metrics.definitions import (
-    AGENTS,
     BRAKES,
     DATABASE_UP,
     HTTP_REQUESTS,
     INSTANCES,
     INSTANCES_STALE,
     MOST_AGENTS,
+    OTHER_AGENTS,
     RUN_WAITING,
     RUNS_PENDING,
     RUNS_RUNNING,
@@ -45,7 +44,7 @@ class Queue(Protocol):
 class Registry(Protocol):
     async def look(self) -> Standing: ...
 
-    async def living(self) -> dict[str, int]: ...
+    async def living(self, most: int, others: str) -> dict[str, int]: ...
 
 
 class MetricsService:
@@ -87,9 +86,9 @@ class MetricsService:
 
 
 async def _registry_readings(registry: Registry) -> Readings:
-    standing, living = await registry.look(), await registry.living()
+    standing, living = await registry.look(), await registry.living(MOST_AGENTS, OTHER_AGENTS)
     return {
-        INSTANCES: _by_agent(living),
+        INSTANCES: {(agent,): count for agent, count in living.items()},
         INSTANCES_STALE: {(): standing.stale},
         BRAKES: {(): standing.brakes},
     }
@@ -102,16 +101,6 @@ async def _in_time(asked: Coroutine[Any, Any, T]) -> T:
             return await asked
     except TimeoutError:
         raise Unavailable(f"The database did not answer within {_ASK_SECONDS:g} seconds; try again.") from None
-
-
-def _by_agent(living: Mapping[str, int]) -> dict[tuple[str, ...], float]:
-    """The most frequent by their names, the rest as `other`: a vocabulary only grows, and never beyond its bound."""
-    AGENTS.add(itertools.islice((agent for agent in living if agent not in AGENTS), max(0, MOST_AGENTS - len(AGENTS))))
-    found: dict[tuple[str, ...], float] = {}
-    for agent, count in living.items():
-        word = (agent if agent in AGENTS else "other",)
-        found[word] = found.get(word, 0) + count
-    return found
 
 
 def _queue_json(queue: QueueState) -> dict[str, Any]:

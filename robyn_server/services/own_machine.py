@@ -25,10 +25,10 @@ class OwnMachine:
         """From lower-case headers. Raises Forbidden."""
         refuse_forwarded(headers)
         self._refuse_page(headers.get("origin"))
-        _refuse_name(headers.get("host", ""))
+        refuse_name(headers.get("host", ""))
 
     def _refuse_page(self, origin: str | None) -> None:
-        if origin is None or origin in self._listed or is_own_name(urlsplit(origin).hostname or ""):
+        if origin is None or origin in self._listed or is_own_name(name_in(origin)):
             return
         raise Forbidden(
             f"This server asks for no credentials, so pages of {origin[:128]} may not use it; list them in AGENTHALL_CORS_ORIGINS.",
@@ -46,11 +46,22 @@ def refuse_forwarded(headers: Mapping[str, str]) -> None:
         )
 
 
-def _refuse_name(host: str) -> None:
-    """A page whose own name was made to lead here needs no Origin to read (DNS rebinding); but it names itself as the host."""
-    name = urlsplit(f"//{host}").hostname or ""
+def refuse_name(host: str) -> None:
+    """Raises Forbidden for `host`, the header, when it is not of this machine.
+
+    A page whose own name was made to lead here needs no Origin to read (DNS rebinding); but it names itself as the host.
+    """
+    name = name_in(f"//{host}")
     if host and not is_own_name(name) and "." in name:
         raise Forbidden(f"This server asks for no credentials and is not {name[:128]}.", code="host_refused")
+
+
+def name_in(url: str) -> str:
+    """The host's name, in lower case; a dot, which is nobody's, for a URL that cannot be read."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return "."
 
 
 def is_own_name(name: str) -> bool:

@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +54,7 @@ class Tokens:
             identity,
             await self._organizations(identity, claims),
             frozenset(_permissions(_claim(claims, self._permissions_claim), self._permissions_claim)),
+            expires_at=_expiry(claims),
         )
 
     async def _organizations(self, identity: str, claims: Mapping[str, Any]) -> frozenset[UUID]:
@@ -112,6 +114,14 @@ def _identity(claims: Mapping[str, Any]) -> str:
     if len(subject) > LONGEST_SUBJECT or not subject.isprintable():
         raise _malformed("sub", f"must be at most {LONGEST_SUBJECT} printable characters")
     return subject
+
+
+def _expiry(claims: Mapping[str, Any]) -> datetime | None:
+    """`exp`, which is verified already. None: after the last year that a date can name."""
+    try:
+        return datetime.fromtimestamp(int(claims["exp"]), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _claim(claims: Mapping[str, Any], dotted: str) -> Any:

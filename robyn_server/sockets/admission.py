@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from robyn_server.core.errors import Forbidden, Unauthenticated
+from robyn_server.core.errors import BadRequest, Forbidden, Unauthenticated
 from robyn_server.core.principal import Principal
-from robyn_server.services.identity import named_organization
-from robyn_server.services.own_machine import refuse_forwarded
+from robyn_server.services.identity import named_organization, presented
+from robyn_server.services.own_machine import refuse_forwarded, refuse_name
 
 from . import ports
 
@@ -55,14 +55,24 @@ class Admission:
         """None: nothing was shown, and the first message must do it. Raises Unauthenticated, Forbidden, Invalid, Unavailable."""
         if self._development is not None:
             refuse_forwarded(headers)
+            refuse_name(headers.get("host", ""))
+        shown = _shown(headers)
         if ticket is not None:
-            headers = await self._tickets.take(ticket)
-        shown = Shown(
-            {name: headers[name] for name in CREDENTIAL_HEADERS if name in headers}, named_organization(headers)
-        )
+            shown = self._by_ticket(_shown(await self._tickets.take(ticket)), shown)
         if not shown.credential and self._development is None:
             return None
         return await self.verified(shown)
+
+    def _by_ticket(self, kept: Shown, beside: Shown) -> Shown:
+        """What the ticket was made with; the organisation may be named now. Raises BadRequest, and Unauthenticated for a key beside it
+        that is not of our make."""
+        told = None if self._development is not None else presented(beside.credential)
+        if told is not None and told != presented(kept.credential):
+            raise BadRequest(
+                "The ticket and the headers beside it name two different credentials; send one of them.",
+                code="credentials_contradict",
+            )
+        return Shown(kept.credential, beside.organization or kept.organization)
 
     async def verified(self, shown: Shown) -> Admitted:
         """Raises Unauthenticated, Forbidden, Unavailable."""
@@ -72,6 +82,12 @@ class Admission:
         else:
             principal = await self._identity.identify(shown.credential, shown.organization)
         return Admitted(principal, shown)
+
+
+def _shown(headers: Mapping[str, str]) -> Shown:
+    """Raises Invalid."""
+    credential = {name: headers[name] for name in CREDENTIAL_HEADERS if name in headers}
+    return Shown(credential, named_organization(headers))
 
 
 def _check_development(development: Development, key: str, tenant: UUID | None) -> None:

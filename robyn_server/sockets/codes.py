@@ -82,6 +82,7 @@ TABLE: dict[type[errors.AgenthallError], Code] = {
     errors.Invalid: Code.INVALID_PARAMS,
     errors.NotFound: Code.INVALID_PARAMS,
     errors.TooLarge: Code.INVALID_PARAMS,
+    errors.TooMany: Code.RATE_LIMITED,
     errors.Unauthenticated: Code.AUTHENTICATION,
     errors.Forbidden: Code.AUTHENTICATION,
     errors.Conflict: Code.CONFLICT,
@@ -117,8 +118,8 @@ def _closing(error: errors.AgenthallError) -> Close | None:
     return None
 
 
-def invalid_message(detail: str, *, unreadable: bool = False) -> Fault:
-    return Fault(Code.INVALID_MESSAGE, detail, reason="invalid_message", unreadable=unreadable)
+def invalid_message(detail: str, *, reason: str = "invalid_message", unreadable: bool = False) -> Fault:
+    return Fault(Code.INVALID_MESSAGE, detail, reason=reason, unreadable=unreadable)
 
 
 def stranger() -> Fault:

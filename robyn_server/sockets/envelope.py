@@ -13,23 +13,22 @@ members that do not exist are refused by name. An answer is of the same dialect 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, TypeAlias
 
 import orjson
 
-from .codes import Fault, invalid_message
+from robyn_server.core.nul import path_to_nul
+
+from .codes import Code, Fault, invalid_message
 
 LONGEST_ID = 128
 LARGEST_ID = 2**53 - 1
 """RFC 8259, section 6: beyond it, numbers are not the same everywhere."""
 
 DEEPEST = 64
-"""Levels of arrays and objects. orjson reads 1,024 of them and writes 254."""
-
-_BRACKETS = re.compile(r"[\[{\]}]")
+"""Levels of arrays and objects in a message. orjson reads 1,024 of them and writes 254."""
 
 MOST_IN_BATCH = 64
 
@@ -67,7 +66,11 @@ class Message:
     def __post_init__(self) -> None:
         """A fault that is kept forgets how it came about, for it would keep the frames that keep this message."""
         if self.fault is not None:
-            self.fault.__traceback__ = self.fault.__context__ = None
+            self.refuse(self.fault)
+
+    def refuse(self, fault: Fault) -> None:
+        fault.__traceback__ = fault.__context__ = None
+        self.fault = fault
 
 
 @dataclass(slots=True)
@@ -79,11 +82,20 @@ class Batch:
 
 def read(text: str) -> Message | Batch:
     """Never raises: what cannot be read is a message with a fault."""
-    dialect = Dialect.JSONRPC if '"jsonrpc"' in text else Dialect.ENVELOPE
     try:
-        value = _parsed(text)
-    except Fault as fault:
+        value = orjson.loads(text)
+    except ValueError as error:
+        dialect = Dialect.JSONRPC if '"jsonrpc"' in text else Dialect.ENVELOPE
+        fault = invalid_message(f"The message is not JSON: {error}", unreadable=True)
         return Message(Type.REQUEST, dialect=dialect, fault=fault)
+    parsed = _read(value)
+    if _is_suspicious(text):
+        for message in parsed.messages if isinstance(parsed, Batch) else [parsed]:
+            _refuse_unstorable(message)
+    return parsed
+
+
+def _read(value: Any) -> Message | Batch:
     if isinstance(value, list):
         return _array(value)
     if isinstance(value, dict) and "jsonrpc" not in value and value.get("type") == Type.BATCH:
@@ -91,27 +103,32 @@ def read(text: str) -> Message | Batch:
     return _message(value)
 
 
-def _parsed(text: str) -> Any:
-    if _is_deep(text):
-        raise invalid_message(f"The message is nested deeper than {DEEPEST} levels.", unreadable=True)
-    if "\\u0000" in text:
-        raise invalid_message("The character NUL (\\u0000) cannot be stored.", unreadable=True)
-    try:
-        return orjson.loads(text)
-    except ValueError as error:
-        raise invalid_message(f"The message is not JSON: {error}", unreadable=True) from None
+def _is_suspicious(text: str) -> bool:
+    """Whether it is worth looking closer, at each value: strings may hold brackets, and backslashes before a `u`."""
+    return "\\u0000" in text or text.count("[") + text.count("{") > DEEPEST
 
 
-def _is_deep(text: str) -> bool:
-    """Brackets within strings count, too, which is on the safe side of a limit that nobody comes near."""
-    if text.count("[") + text.count("{") <= DEEPEST:
+def _refuse_unstorable(message: Message) -> None:
+    """Parameters are all that is stored of a message. Depth first: it bounds the search for NUL."""
+    if message.fault is not None:
+        return
+    if _is_deeper(message.params, DEEPEST - 1):
+        message.refuse(invalid_message(f"The message is nested deeper than {DEEPEST} levels.", reason="too_deep"))
+    elif (path := path_to_nul(message.params)) is not None:
+        message.refuse(_holds_nul(".".join(path)))
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
         return False
-    depth = 0
-    for bracket in _BRACKETS.finditer(text):
-        depth += 1 if bracket[0] in "[{" else -1
-        if depth > DEEPEST:
-            return True
-    return False
+    within = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in within)
+
+
+def _holds_nul(field: str) -> Fault:
+    """In the words of REST."""
+    detail = f"{field}: Text must not contain the character NUL (\\u0000)"
+    return Fault(Code.INVALID_PARAMS, detail, reason="nul", field=field)
 
 
 def _array(values: list[Any]) -> Message | Batch:

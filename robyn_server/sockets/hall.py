@@ -20,7 +20,7 @@ from robyn_server.core.registry import EventKind, InstanceEvent, InstanceFilter
 from robyn_server.metrics.definitions import SLOW_CONSUMERS
 from robyn_server.registry.protocols import InstanceWatch
 
-from . import ports
+from . import fates, ports
 from .admission import Admission, Shown
 from .codes import Close, fault
 from .limits import Limits, Seats
@@ -44,7 +44,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Counts:
-    """`slow`: sockets that were cut because they took nothing; `silent`: because nothing came from them."""
+    """`slow`: sockets that were cut because they took nothing; `silent`: because nothing came from them, though they took everything."""
 
     slow: int = 0
     silent: int = 0
@@ -101,11 +101,11 @@ class Hall:
         newer = None if before is None or before is session else before.held.get(registration_id)
         if newer is not None and newer.epoch > session.held[registration_id].epoch:
             # the answer of this life was overtaken by that of the next: it is told once it has its answer
-            session.afterwards(lambda: session.superseded(registration_id))
+            session.afterwards(lambda: fates.superseded(session, registration_id))
             return
         self._holders[registration_id] = session
         if before is not None and before is not session:
-            before.superseded(registration_id)
+            fates.superseded(before, registration_id)
 
     def release(self, registration_id: UUID, session: Session) -> None:
         if self._holders.get(registration_id) is session:
@@ -122,13 +122,13 @@ class Hall:
             return
         epoch = int(event.instance.get("epoch") or 0)
         if epoch > held.epoch:
-            session.superseded(event.registration_id)
+            fates.superseded(session, event.registration_id)
         elif epoch == held.epoch and event.kind is EventKind.STALE:
-            session.lapsed(event.registration_id)
+            fates.lapsed(session, event.registration_id)
         elif epoch == held.epoch and event.kind is EventKind.DRAINING:
-            session.draining(event.registration_id, event.instance.get("status_reason"))
+            fates.draining(session, event.registration_id, event.instance.get("status_reason"))
         elif epoch == held.epoch and event.kind in _ENDS:
-            session.lost(event.registration_id, event.kind)
+            fates.lost(session, event.registration_id, event.kind)
 
     async def follow(self) -> None:
         """Until cancelled, or the feed breaks: events of all tenants."""
@@ -158,20 +158,33 @@ class Hall:
             if now - socket.closed_at > limits.leave_seconds:
                 socket.abort()
         elif socket.is_overfull or (socket.stuck_since is not None and now - socket.stuck_since > limits.stuck_seconds):
-            self.counts.slow += 1
-            SLOW_CONSUMERS.inc("socket")
+            self._count_slow()
             socket.end(Close.TOO_MANY, "slow reader: what was sent to this socket is not read")
         elif now - socket.heard > limits.silent_seconds:
-            self.counts.silent += 1
+            self._count_silent(stuck=socket.stuck_since is not None)
             socket.abort()
-        elif now - socket.heard > limits.ask_seconds:
-            socket.ask_for_life()
+        else:
+            session.tell_expiry()
+            if now - socket.heard > limits.ask_seconds:
+                socket.ask_for_life()
+
+    def _count_slow(self) -> None:
+        self.counts.slow += 1
+        SLOW_CONSUMERS.inc("socket")
+
+    def _count_silent(self, *, stuck: bool) -> None:
+        """Who takes nothing that is written does not get to the ping either: it is silent because it is slow."""
+        if stuck:
+            self._count_slow()
+        else:
+            self.counts.silent += 1
 
     async def verify(self) -> None:
-        """Those whose credentials were looked at longest ago, one after the other. Who cannot be asked about now stays."""
+        """Those whose credentials have expired, or were looked at long ago, one after the other. Who cannot be asked about now stays."""
         now = asyncio.get_running_loop().time()
         for session in self:
-            if session.admitted is None or now - session.verified_at < self.limits.recheck_seconds:
+            is_due = session.has_expired or now - session.verified_at >= self.limits.recheck_seconds
+            if session.admitted is None or not is_due:
                 continue
             session.verified_at = now
             await self._verify(session, session.admitted.shown)

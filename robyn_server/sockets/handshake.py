@@ -16,7 +16,7 @@ from websockets.http11 import Request, Response
 
 from robyn_server.core import errors
 from robyn_server.services.identity import ORGANIZATION_HEADER
-from robyn_server.services.own_machine import FORWARDED_HEADERS
+from robyn_server.services.own_machine import FORWARDED_HEADERS, name_in
 
 from .admission import CREDENTIAL_HEADERS, Admission
 
@@ -55,7 +55,7 @@ class Origins:
         """Raises Forbidden."""
         if origin is None or origin in self._allowed:
             return
-        if self._any and (not self._is_open or urlsplit(origin).hostname in LOOPBACK):
+        if self._any and (not self._is_open or name_in(origin) in LOOPBACK):
             return
         raise errors.Forbidden(
             f"Pages of {origin[:128]} may not open a socket here; see AGENTHALL_CORS_ORIGINS.", code="origin_refused"
@@ -99,9 +99,9 @@ def _wants_socket(request: Request) -> bool:
 
 
 def _headers(request: Request) -> Mapping[str, str]:
-    """Those that say who it is and where it comes from, by lower-case name. Raises BadRequest for a credential that is there twice."""
+    """Those that say who it is and where it comes from, by lower-case name. Raises BadRequest for one that must not be there twice."""
     found: dict[str, str] = {}
-    for name in (*CREDENTIAL_HEADERS, ORGANIZATION_HEADER):
+    for name in (*CREDENTIAL_HEADERS, ORGANIZATION_HEADER, "host"):
         values = request.headers.get_all(name)
         if len(values) > 1:
             raise errors.BadRequest(f"The header {name} is there more than once.")

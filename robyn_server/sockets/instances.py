@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from robyn_server.core.errors import Invalid, NotFound
+from robyn_server.core.errors import Invalid
 from robyn_server.core.registry import (
     Beat,
     HealthStatus,
@@ -20,7 +20,7 @@ from robyn_server.core.registry import (
 from robyn_server.core.scopes import Scope
 
 from .codes import Close, Code, Fault
-from .held import Held
+from .held import Held, no_such_registration
 from .params import Heartbeat, Leaving, List, Register, Status, Update, Which
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _check(session: Session, held: Held, outcome: Outcome) -> None:
     if outcome is Outcome.OK:
         return
     if outcome is Outcome.UNKNOWN:
-        raise NotFound("There is no such registration.", field="registration_id")
+        raise no_such_registration()
     close: Close | None = Close.SUPERSEDED if outcome is Outcome.SUPERSEDED else Close.LEASE_LOST
     was_held = session.held.get(held.registration_id) == held
     if was_held:
@@ -175,7 +175,7 @@ def _check(session: Session, held: Held, outcome: Outcome) -> None:
 
 _WHY = {
     Outcome.SUPERSEDED: "This epoch is over: the instance has registered again.",
-    Outcome.MUST_REGISTER: "The registration is over; register again.",
+    Outcome.MUST_REGISTER: "The registration is over, or has never had this epoch; register again.",
 }
 
 
@@ -195,20 +195,24 @@ async def _page(session: Session, given: Which, wanted: InstanceFilter) -> Mappi
 
 async def status(session: Session, given: Status) -> Mapping[str, Any]:
     if given.registration_id is None:
-        return _own_state(session)
+        return _own_state(session, given.tenant_id)
     held = session.held.get(given.registration_id)
     if held is None:
         session.principal.require(Scope.AGENTS_READ)
+    elif not held.is_in(given.tenant_id):
+        raise no_such_registration()
     tenant = session.tenant(given.tenant_id) if held is None else held.tenant
     return dict(await session.hall.rooms.instances.get(session.principal, tenant, given.registration_id))
 
 
-def _own_state(session: Session) -> Mapping[str, Any]:
+def _own_state(session: Session, tenant: UUID | None) -> Mapping[str, Any]:
+    """`tenant`: what it has in that one; None: in all."""
     return {
         **session.who(),
         "registrations": [
             {**_which(each), "tenant_id": each.tenant, "agent_id": each.agent_id, "instance_id": each.instance_id}
             for each in session.held.values()
+            if each.is_in(tenant)
         ],
-        "watches": list(session.watches),
+        "watches": [watch_id for watch_id, each in session.watches.items() if tenant in {None, each.tenant}],
     }

@@ -20,8 +20,8 @@ _log = structlog.get_logger(__name__)
 
 async def leave(session: Session) -> None:
     """Errors are only noted: the leases end by themselves."""
-    for task in list(session.watches.values()):
-        task.cancel()
+    for each in list(session.watches.values()):
+        each.task.cancel()
     stays = session.socket.close_sent is Close.RESTART
     clean = session.socket.close_sent is None and session.socket.left_cleanly
     for held in list(session.held.values()):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from robyn_server.core.scopes import Scope
+from robyn_server.registry.counted import counting_refusals
 
 from . import instances, watches
 from .codes import Code, Fault
@@ -46,8 +48,17 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+COUNTED: Mapping[str, Callable[[], AbstractContextManager[None]]] = {"agent.register": counting_refusals}
+
+
+def counted(name: str) -> AbstractContextManager[None]:
+    """What a message of this method is answered in, its credentials included, so that what is refused is counted."""
+    return COUNTED.get(name, nullcontext)()
+
+
 async def call(session: Session, name: str, given: dict[str, Any]) -> Mapping[str, Any]:
-    """Raises Fault for an unknown method, Forbidden without the scope, Invalid for wrong params, and what the method raises."""
+    """Raises Fault for an unknown method, Forbidden without the scope or for a foreign tenant, Invalid for wrong params, and what the
+    method raises."""
     method = METHODS.get(name)
     if method is None:
         known = ", ".join((*AUTH, *METHODS))
@@ -59,4 +70,7 @@ async def call(session: Session, name: str, given: dict[str, Any]) -> Mapping[st
         )
     if method.scope is not None:
         session.principal.require(method.scope)
-    return await method.answer(session, parse(method.params, given))
+    params = parse(method.params, given)
+    if params.tenant_id is not None:
+        session.tenant(params.tenant_id)  # whatever the method does with it
+    return await method.answer(session, params)

@@ -9,7 +9,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import find_uuid
-from robyn_server.core.registry import HealthStatus, InstanceChange, InstanceFilter, RegistrationStatus
+from robyn_server.core.registry import (
+    LONGEST_REASON,
+    HealthStatus,
+    InstanceChange,
+    InstanceFilter,
+    RegistrationStatus,
+)
 
 MOST_IN_A_PAGE = 100
 LARGEST_EPOCH = 2**63 - 1
@@ -90,7 +96,7 @@ class Heartbeat(OfRegistration):
 
 
 class Leaving(OfRegistration):
-    reason: Annotated[str, Field(max_length=255)] | None = None
+    reason: Annotated[str, Field(max_length=LONGEST_REASON)] | None = None
 
 
 class Update(Change, OfRegistration):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
 from websockets.exceptions import ConnectionClosed
 
-from robyn_server.core.errors import AgenthallError, BadRequest, Invalid, NotFound
+from robyn_server.core.errors import AgenthallError, Invalid
 from robyn_server.core.principal import Principal
-from robyn_server.core.registry import EventKind, InstanceEvent
+from robyn_server.core.registry import InstanceEvent
 from robyn_server.storage.json import dump_json
 
 from . import answers, envelope, methods
@@ -21,11 +22,13 @@ from .admission import Admitted, Shown
 from .codes import Close, Code, Fault, fault, stranger
 from .connection import Socket
 from .envelope import Batch, Dialect, Message, Type
+from .expiry import EXPIRING, Expiry, renewed
 from .hall import Hall
-from .held import Held
+from .held import Held, meant
 from .leaving import leave
 from .limits import Bucket
 from .params import Auth, OfRegistration, parse
+from .watches import Followed
 
 LARGE_FRAME = 4096
 """Bytes of a frame that count as one message."""
@@ -39,6 +42,7 @@ class Session:
         "_bucket",
         "_busy",
         "_dialect",
+        "_expiry",
         "_parting",
         "_tenant",
         "_watches_made",
@@ -59,7 +63,7 @@ class Session:
         self.held: dict[UUID, Held] = {}
         self.postponed: list[InstanceEvent] | None = None
         """Not None while it registers: the event of its own new epoch may come before the answer that tells it."""
-        self.watches: dict[str, asyncio.Task[None]] = {}
+        self.watches: dict[str, Followed] = {}
         self._tenant: UUID | None = None
         self._dialect = Dialect.ENVELOPE
         self._bucket = Bucket(self._burst, self.verified_at)
@@ -67,6 +71,8 @@ class Session:
         self._parting: tuple[Close, str] | None = None
         self._afterwards: list[Callable[[], None]] = []
         self._watches_made = 0
+        self._expiry: Expiry | None = None
+        self._note_expiry()
 
     @property
     def _burst(self) -> float:
@@ -199,8 +205,9 @@ class Session:
     async def _result(self, message: Message) -> Any:
         if message.type in {Type.PING, Type.PONG}:
             return None
-        async with asyncio.timeout(self.hall.limits.request_seconds):
-            return await self._call(message)
+        with methods.counted(message.method):
+            async with asyncio.timeout(self.hall.limits.request_seconds):
+                return await self._call(message)
 
     async def _call(self, message: Message) -> Any:
         params = dict(message.params)
@@ -243,17 +250,33 @@ class Session:
         """The same principal, perhaps with other rights. What is held in a tenant that it has left cannot be kept."""
         self.admitted = admitted
         self.verified_at = self.socket.loop.time()
+        self._note_expiry()
         if any(not admitted.principal.is_member(each.tenant) for each in self.held.values()):
             self.part(Close.TENANT, "the credentials no longer belong to the tenant")
 
     def shows(self, shown: Shown) -> bool:
         return self.admitted is not None and self.admitted.shown is shown
 
+    def _note_expiry(self) -> None:
+        at = None if self.admitted is None else self.admitted.principal.expires_at
+        self._expiry = renewed(self._expiry, at, datetime.now(UTC))
+
+    @property
+    def has_expired(self) -> bool:
+        """By this process's clock; who verifies the credentials has the last word."""
+        return self._expiry is not None and self._expiry.is_over(datetime.now(UTC))
+
+    def tell_expiry(self) -> None:
+        """Once, some time before the credentials end."""
+        if self._expiry is not None and self._expiry.must_tell(now := datetime.now(UTC)):
+            self.notify(EXPIRING, self._expiry.notice(now))
+
     def who(self) -> dict[str, Any]:
         return {
             "connection_id": self.connection_id,
             "identity": self.principal.identity,
             "tenant_id": self._tenant or self.principal.acting_for,
+            "expires_at": self.principal.expires_at,
         }
 
     # what it holds
@@ -278,59 +301,7 @@ class Session:
 
     def which(self, given: OfRegistration) -> Held:
         """The registration that a message is about. Raises BadRequest when it must be named, NotFound when there is none."""
-        if given.registration_id is None:
-            return self._only(given.epoch)
-        held = self.held.get(given.registration_id)
-        if held is None:
-            if given.epoch is None:
-                raise BadRequest(
-                    "epoch: must be named for a registration that this socket has not made",
-                    code="epoch_required",
-                    field="epoch",
-                )
-            return Held(self.tenant(given.tenant_id), given.registration_id, given.epoch, "", "")
-        return held.in_epoch(given.epoch)
-
-    def _only(self, epoch: int | None) -> Held:
-        if not self.held:
-            raise NotFound("This socket has registered nothing.", code="must_register", field="registration_id")
-        if len(self.held) > 1:
-            raise BadRequest(
-                "This socket has several registrations; name one.",
-                code="registration_required",
-                field="registration_id",
-            )
-        return next(iter(self.held.values())).in_epoch(epoch)
-
-    def superseded(self, registration_id: UUID) -> None:
-        """The instance has registered elsewhere."""
-        detail = "the instance has registered again, elsewhere"
-        self._let_go(registration_id, "agent.superseded", Close.SUPERSEDED, detail)
-
-    def lost(self, registration_id: UUID, kind: EventKind) -> None:
-        """The registration is over, and this socket did not end it."""
-        detail = f"the registration is over ({kind}); register again"
-        self._let_go(registration_id, "agent.lease_lost", Close.LEASE_LOST, detail)
-
-    def _let_go(self, registration_id: UUID, method: str, close: Close, detail: str) -> None:
-        held = self.held.get(registration_id)
-        if held is None:
-            return
-        self.release(registration_id)
-        self.notify(method, {"registration_id": registration_id, "epoch": held.epoch, "message": detail})
-        if self.is_idle:
-            self.part(close, detail)
-
-    def lapsed(self, registration_id: UUID) -> None:
-        """No heartbeat came in time. The next one revives it."""
-        epoch = self.held[registration_id].epoch
-        detail = "the lease has lapsed; a heartbeat revives it"
-        self.notify("agent.lapsed", {"registration_id": registration_id, "epoch": epoch, "message": detail})
-
-    def draining(self, registration_id: UUID, reason: str | None) -> None:
-        """Somebody wants it to finish what it has: itself, or an operator."""
-        params = {"registration_id": registration_id, "epoch": self.held[registration_id].epoch, "reason": reason}
-        self.notify("agent.draining", params | {"message": "finish what runs; nothing new will come"})
+        return meant(self.held, given, self.tenant)
 
     @property
     def starting(self) -> int:

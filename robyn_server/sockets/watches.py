@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from robyn_server.core.errors import NotFound, Unavailable
 from robyn_server.registry.protocols import Compacted, SlowReader
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from robyn_server.registry.protocols import Subscription
 
     from .session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    tenant: UUID
+    task: asyncio.Task[None]
 
 
 async def watch(session: Session, given: Watch) -> Mapping[str, Any]:
@@ -38,14 +46,16 @@ async def watch(session: Session, given: Watch) -> Mapping[str, Any]:
             session.afterwards(lambda: _tell_compacted(session, watch_id, position))
             return {"watch_id": watch_id, "position": given.after}
         closing = stack.pop_all()
-    session.afterwards(lambda: _start(session, watch_id, subscription, closing))
+    session.afterwards(lambda: _start(session, tenant, watch_id, subscription, closing))
     return {"watch_id": watch_id, "position": subscription.position}
 
 
-def _start(session: Session, watch_id: str, subscription: Subscription, closing: contextlib.AsyncExitStack) -> None:
+def _start(
+    session: Session, tenant: UUID, watch_id: str, subscription: Subscription, closing: contextlib.AsyncExitStack
+) -> None:
     """Events follow the answer, never go before it."""
     task = asyncio.create_task(_follow(session, watch_id, subscription, closing), name="agent.watch")
-    session.watches[watch_id] = task
+    session.watches[watch_id] = Followed(tenant, task)
 
 
 async def _follow(
@@ -76,8 +86,9 @@ def _tell_compacted(session: Session, watch_id: str, position: int) -> None:
 
 
 async def unwatch(session: Session, given: Unwatch) -> Mapping[str, Any]:
-    task = session.watches.pop(given.watch_id, None)
-    if task is None:
+    followed = session.watches.get(given.watch_id)
+    if followed is None or given.tenant_id not in {None, followed.tenant}:
         raise NotFound("There is no such watch on this socket.", field="watch_id")
-    task.cancel()
+    del session.watches[given.watch_id]
+    followed.task.cancel()
     return {"watch_id": given.watch_id}

@@ -61,7 +61,10 @@ class ApiKey:
 
 @dataclass(slots=True)
 class KnownKey:
-    """What proves a key. `until`: on the monotonic clock of this process, from what the database's clock said when it was read."""
+    """What proves a key. `until`: on the monotonic clock of this process, from what the database's clock said when it was read.
+
+    `expires_at`: the same moment by the database's clock, to be shown.
+    """
 
     digest: bytes
     identity: str
@@ -71,6 +74,7 @@ class KnownKey:
     is_revoked: bool
     until: float
     is_use_unwritten: bool
+    expires_at: datetime | None
 
     @property
     def is_expired(self) -> bool:
@@ -115,6 +119,7 @@ class ApiKeys:
             row["is_revoked"],
             float("inf") if left is None else asked_at + left,
             row["is_use_unwritten"],
+            row["expires_at"],
         )
 
     async def used(self, prefix: str) -> None:

@@ -158,10 +158,10 @@ class Leases:
             rows = await self._pool.fetch(_SQL["lapsed"], at)
         return [Lapsed(row["reason"], row["seconds"]) for row in rows]
 
-    async def living(self) -> dict[str, int]:
-        """Instances by published type, the most frequent first; those of the others together as `other`."""
+    async def living(self, most: int, others: str) -> dict[str, int]:
+        """Instances by type: of the `most` types with most of them by their agent_id, all others together as `others`."""
         async with translated():
-            rows = await self._pool.fetch(_SQL["agents"])
+            rows = await self._pool.fetch(_SQL["agents"], most, others)
         return {row["agent"]: row["instances"] for row in rows}
 
     async def publish_events(self, most: int) -> int:

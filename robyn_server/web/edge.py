@@ -1,10 +1,11 @@
 """The one wrapper around every route: raw HTTP in, a finished answer out. Knows no framework; `server.py` binds it to Robyn.
 
-Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope → body model → handler → errors → headers, log.
+Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope → query → body model → handler → errors → headers, log.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,10 +26,13 @@ from .application import WebApplication
 from .auth import Authenticate, authenticate
 from .cors import Cors
 from .http import EMPTY_QUERY, Headers, Query, Request, Response, Stream, empty
+from .parameters import ensure_fits
 from .problems import method_not_allowed, problem, stranger
 from .routes.system import system_routes
 from .routing import Matcher, Route
 from .scopes import authorize
+from .seats import Seat
+from .standing import Standing
 from .stream import EventStream, Streams
 from .validation import parse_body
 
@@ -67,9 +71,10 @@ Reply = Response | Streaming
 
 @dataclass(slots=True)
 class _Passage:
-    """What becomes known of a request on its way: the pattern of its route."""
+    """What becomes known of a request on its way: the pattern of its route, and who else counts its answer."""
 
     route: str = UNROUTED
+    counted: Callable[[int], None] | None = None
 
 
 class Edge:
@@ -133,6 +138,8 @@ class Edge:
             self.answered += 1
         took = time.perf_counter() - started
         _count(raw.method, passage.route, reply.status, took)
+        if passage.counted is not None:
+            passage.counted(reply.status)
         if self._record is not None:
             self._record(Entry(time.time(), raw.method, raw.path, reply.status, took, request_id))
         return self._dressed(reply, raw, request_id)
@@ -146,16 +153,21 @@ class Edge:
         if found is None:
             return self._missed(raw, request_id)
         route, path_params = found
-        passage.route = route.path
+        passage.route, passage.counted = route.path, route.counted
         body = self._body(raw)
         principal = ANONYMOUS if route.public else await self._authorized(route, raw.headers)
         query = Query.from_raw(raw.query) if raw.query else EMPTY_QUERY
+        if route.query is not None:
+            ensure_fits(query, route.query)
         request = Request(raw.method, raw.path, path_params, query, raw.headers, body, principal, request_id)
         given = () if route.body is None else (parse_body(route.body, body),)
         if not route.streams:
             return self._whole(await route.handler(self._services, request, *given))
-        with self.streams.promised():
-            return self._opened(raw, await route.handler(self._services, request, *given))
+        with self.streams.promised(principal.identity) as seat:
+            answer = await route.handler(self._services, request, *given)
+            again = functools.partial(self._authorized, route, raw.headers)
+            standing = None if route.public else Standing(principal, again, request_id)
+            return self._opened(raw, answer, seat, standing)
 
     def _whole(self, answer: Response | Stream) -> Response:
         if isinstance(answer, Stream):
@@ -202,12 +214,12 @@ class Edge:
         limit = self._max_body_bytes
         return TooLarge(f"The request body is larger than {limit} bytes (AGENTHALL_MAX_BODY_BYTES).")
 
-    def _opened(self, raw: RawRequest, answer: Response | Stream) -> Reply:
+    def _opened(self, raw: RawRequest, answer: Response | Stream, seat: Seat, standing: Standing | None) -> Reply:
         if isinstance(answer, Response):
             return answer
         if raw.method == "HEAD":
             return Response(answer.status, b"", answer.headers, answer.media_type)
-        return Streaming(answer.status, answer.headers, answer.media_type, self.streams.start(answer))
+        return Streaming(answer.status, answer.headers, answer.media_type, self.streams.start(answer, seat, standing))
 
     def _dressed(self, reply: Reply, raw: RawRequest, request_id: str) -> Reply:
         """`reply` with the headers that every answer carries."""

@@ -39,6 +39,11 @@ class Query:
             values.setdefault(_decoded(name), []).append(_decoded(value))
         return cls(values)
 
+    @property
+    def names(self) -> Collection[str]:
+        """Those that are given."""
+        return self._values.keys()
+
     def get(self, name: str, default: str | None = None) -> str | None:
         """The last value of `name`."""
         values = self._values.get(name)
@@ -46,12 +51,6 @@ class Query:
 
     def get_all(self, name: str) -> list[str]:
         return list(self._values.get(name, ()))
-
-    def ensure_known(self, names: Collection[str]) -> None:
-        """Raises Invalid naming the first parameter that is not among `names`: a filter that is misspelt must not filter nothing."""
-        for name in self._values:
-            if name not in names:
-                raise Invalid(f"{name[:64]}: no such parameter; there are {', '.join(names)}", field=name[:64])
 
     def integer(
         self, name: str, default: int | None = None, minimum: int | None = None, maximum: int | None = None
@@ -140,6 +139,7 @@ class End(StrEnum):
     CLIENT_GONE = "client_gone"
     SLOW_READER = "slow_reader"
     DRAINING = "draining"
+    REFUSED = "refused"
 
 
 class Sink(Protocol):
@@ -150,7 +150,7 @@ class Sink(Protocol):
         """Why the producer is being cancelled; None while all is well.
 
         DRAINING is no disconnect: the client will come back, to another process. What stops when
-        its client goes away must look here first.
+        its client goes away must look here first. REFUSED: whoever reads may not any more.
         """
 
     @property
@@ -159,6 +159,10 @@ class Sink(Protocol):
 
     async def put(self, data: bytes) -> None:
         """Queue `data`, a whole frame. Waits for a slow reader; the producer is cancelled when that takes too long."""
+
+
+Permits = Callable[[Principal], Awaitable[object]]
+"""Raises NotFound or Forbidden, as a request would, when the principal may not see what a stream shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,10 @@ class Stream:
     """True: the client can pick it up elsewhere, so it is ended at once when the server drains.
     False: it may finish within the grace."""
     status: int = 200
+    permits: Permits | None = None
+    """Asked while the stream is open, when its principal has changed: other organisations, other permissions."""
+    endless: bool = False
+    """True: it goes on until somebody ends it, as a watch does, and not beyond its token's time."""
 
 
 def json_response(value: Any, status: int = 200, headers: Headers = ()) -> Response:

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from robyn_server import __version__
 
+from .parameters import Parameter
 from .problems import PROBLEM_JSON
 from .routing import Route
 
@@ -77,8 +78,9 @@ def _operation(route: Route, references: dict[type[BaseModel], str]) -> dict[str
         "responses": _responses(route),
         "security": [] if route.public else [{}, {"bearer": []}, {"apiKey": []}],
     }
-    if route.parameters:
-        operation["parameters"] = [_parameter(name) for name in route.parameters]
+    parameters = [*map(_in_path, route.parameters), *map(_in_query, route.query or ())]
+    if parameters:
+        operation["parameters"] = parameters
     if route.body is not None:
         schema = {"$ref": references[route.body]}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
@@ -87,14 +89,27 @@ def _operation(route: Route, references: dict[type[BaseModel], str]) -> dict[str
     return operation
 
 
-def _parameter(name: str) -> dict[str, Any]:
+def _in_path(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _in_query(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.description,
+        "schema": parameter.schema,
+    }
 
 
 def _responses(route: Route) -> dict[str, Any]:
     if route.unbuilt:
         return {"501": {"$ref": PROBLEM}, "default": {"$ref": PROBLEM}}
-    success: dict[str, Any] = {"description": "Success."}
-    if route.success != 204:  # noqa: PLR2004 - a status code says more than a name for it
-        success["content"] = {route.media_type: {}}
-    return {str(route.success): success, "default": {"$ref": PROBLEM}}
+    successes = {str(status): _success(route, status) for status in (route.success, *route.also)}
+    return {**successes, "default": {"$ref": PROBLEM}}
+
+
+def _success(route: Route, status: int) -> dict[str, Any]:
+    if status == 204:  # noqa: PLR2004 - a status code says more than a name for it
+        return {"description": "Success."}
+    return {"description": "Success.", "content": {route.media_type: {}}}

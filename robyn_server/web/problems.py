@@ -35,6 +35,7 @@ TABLE: dict[type[errors.AgenthallError], Answer] = {
     errors.Unservable: Answer(409),
     errors.TooLarge: Answer(413),
     errors.Invalid: Answer(422),
+    errors.TooMany: Answer(429, (("retry-after", RETRY_AFTER_SECONDS),)),
     errors.NotOffered: Answer(501),
     errors.Unavailable: Answer(503, (("retry-after", RETRY_AFTER_SECONDS),)),
     errors.Misconfigured: Answer(500),

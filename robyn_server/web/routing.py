@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from robyn_server.core.errors import BadRequest, NotOffered
 
 from .http import JSON, Response, Stream
+from .parameters import Parameter
 
 Handler = Callable[..., Awaitable[Response | Stream]]
 """`async def handler(services, request)`, and a third argument, the parsed body, where the route has one."""
@@ -21,7 +22,10 @@ H = TypeVar("H", bound=Handler)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` holds `{name}` for what varies. `success` and `media_type` say what the handler answers with."""
+    """`path` holds `{name}` for what varies. `success`, `also` and `media_type` say what the handler answers with.
+
+    `query`: the parameters that it takes; all others are refused before the handler is called. None: whatever comes is let through.
+    """
 
     method: str
     path: str
@@ -35,6 +39,10 @@ class Route:
     streams: bool = False
     """Its answer is a Stream: there must be room for one before the handler is called."""
     media_type: str = JSON
+    also: tuple[int, ...] = ()
+    query: tuple[Parameter, ...] | None = None
+    counted: Callable[[int], None] | None = None
+    """Is told the status of every answer, also where the edge refuses the request."""
     parameters: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,10 +56,11 @@ class Route:
 
 
 class RouteTable(Sequence[Route]):
-    """A resource's routes, gathered by decorators."""
+    """A resource's routes, gathered by decorators. `query`: what each of them takes that does not say otherwise."""
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, query: tuple[Parameter, ...] | None = None) -> None:
         self._tag = tag
+        self._query = query
         self._routes: list[Route] = []
 
     def __len__(self) -> int:
@@ -64,10 +73,10 @@ class RouteTable(Sequence[Route]):
         return iter(self._routes)
 
     def add(self, method: str, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
-        """Options are those of `Route`: body, success, public, streams, media_type."""
+        """Options are those of `Route`: body, success, also, public, streams, media_type, query."""
 
         def register(handler: H) -> H:
-            self._routes.append(Route(method, path, handler, summary, self._tag, **options))
+            self._routes.append(Route(method, path, handler, summary, self._tag, **{"query": self._query, **options}))
             return handler
 
         return register

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from robyn_server.core.errors import Forbidden
 from robyn_server.core.principal import Principal
-from robyn_server.core.scopes import Scope
+from robyn_server.core.scopes import OF_AGENTS, Scope
 
 from .routing import Route, segments
 
@@ -35,12 +35,17 @@ TABLE: dict[str, Needed] = {
     "/metrics": Needed(Scope.METRICS, Scope.METRICS),
 }
 
+INSTEAD: dict[str, frozenset[Scope]] = {"/agents/tickets": OF_AGENTS}
+"""Any one of these will do as well: a ticket gives no more rights than the key that it is made with."""
+
 _READS = frozenset({"search", "count", "history", "checkpoint", "namespaces", "discover"})
 """Last parts of paths whose POST only reads."""
 
 
 def authorize(route: Route, principal: Principal) -> None:
     """Raises Forbidden."""
+    if any(principal.may(scope) for scope in INSTEAD.get(route.path, ())):
+        return
     needed = scope_of(route.method, route.path)
     if needed is not None:
         principal.require(needed)

@@ -28,6 +28,8 @@ from .access_log import AccessLog, as_json, as_text
 from .auth import Authenticate
 from .edge import Edge, RawRequest, Reply, Streaming
 from .lifecycle import EXIT_MISCONFIGURED, EXIT_START_FAILED, SIGNALS, Build, Lifecycle, exit_process
+from .recheck import Recheck
+from .seats import share_of
 from .stream import STALL_SECONDS, Streams, workers_for
 
 log = structlog.get_logger(__name__)
@@ -79,7 +81,9 @@ def _serve(
     access_log = _access_log(settings)
     edge = Edge(
         settings,
-        Streams(settings.max_streams, settings.heartbeat_seconds, stall_seconds=stall_seconds),
+        Streams(
+            settings.max_streams, settings.heartbeat_seconds, stall_seconds=stall_seconds, share=share_of(settings)
+        ),
         identify=identify,
         record=access_log.record if access_log else None,
     )
@@ -88,7 +92,8 @@ def _serve(
     with _blank_argv():
         from robyn.robyn import get_version
     lifecycle = Lifecycle(edge, address, build, on_ready, reap=get_version, drain_seconds=settings.drain_seconds)
-    _run_robyn(edge, lifecycle, address, workers_for(settings.max_streams, cpu_count()))
+    recheck = Recheck(edge.streams, settings.streams_recheck_seconds)
+    _run_robyn(edge, lifecycle, recheck, address, workers_for(settings.max_streams, cpu_count()))
 
 
 def _access_log(settings: Settings) -> AccessLog | None:
@@ -110,13 +115,14 @@ def _blank_argv() -> Iterator[None]:
         sys.argv = argv
 
 
-def _run_robyn(edge: Edge, lifecycle: Lifecycle, address: tuple[str, int], workers: int) -> None:
+def _run_robyn(edge: Edge, lifecycle: Lifecycle, recheck: Recheck, address: tuple[str, int], workers: int) -> None:
     """Blocks for the rest of the process's life."""
     from robyn.processpool import initialize_event_loop
     from robyn.robyn import FunctionInfo, Headers, HttpMethod, Server, SocketHeld
 
     async def started() -> None:
         lifecycle.listening()
+        recheck.start()
 
     loop = initialize_event_loop()  # type: ignore[no-untyped-call]
     server: Any = Server()

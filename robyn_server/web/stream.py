@@ -25,9 +25,11 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from robyn_server.core.errors import Unavailable
+from robyn_server.core.errors import TooMany, Unavailable
 
-from .http import End, Stream
+from .http import JSON, End, Stream
+from .seats import Seat, Seats
+from .standing import Standing
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +81,10 @@ def call_on(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> 
     """`callback` on the loop's thread; nothing once the loop is closed, when nobody is left to tell."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)
+
+
+def _nothing() -> None:
+    """What is called where nobody waits to be."""
 
 
 class EventStream:
@@ -148,7 +154,7 @@ class QueueSink:
         self._channel = channel
         self._buffer_bytes = buffer_bytes
         self._stall_seconds = stall_seconds
-        self.on_stall: Callable[[], object] = lambda: None
+        self.on_stall: Callable[[], object] = _nothing
         self.end: End | None = None
 
     @property
@@ -188,13 +194,17 @@ class QueueSink:
             channel.waiting = False
 
 
-class _Open:
+class Open:
     """One open stream, as the event loop knows it."""
 
-    def __init__(self, stream: Stream, sink: QueueSink, channel: Channel) -> None:
+    def __init__(
+        self, stream: Stream, sink: QueueSink, channel: Channel, seat: Seat | None, standing: Standing | None
+    ) -> None:
         self.stream = stream
         self.sink = sink
         self.channel = channel
+        self.seat = seat
+        self.standing = standing
         self.task: asyncio.Task[None] | None = None
         self.is_cut = False
 
@@ -214,17 +224,21 @@ class Streams:
         heartbeat_seconds: float,
         buffer_bytes: int = BUFFER_BYTES,
         stall_seconds: float = STALL_SECONDS,
+        share: int | None = None,
     ) -> None:
+        """`share`: how many one principal may have; None: all."""
         self.limit = limit
+        self.seats = Seats(share)
         self.slow_readers = 0
         self.refused = 0
         self.disconnected = 0
+        self.ended_as_refused = 0
         self._heartbeat_seconds = heartbeat_seconds
         self._buffer_bytes = buffer_bytes
         self._stall_seconds = stall_seconds
         self._promised = 0
-        self._open: set[_Open] = set()
-        self._producing: set[_Open] = set()
+        self._open: set[Open] = set()
+        self._producing: set[Open] = set()
 
     @property
     def open(self) -> int:
@@ -236,31 +250,51 @@ class Streams:
         """Producers that have not returned yet, with or without a client."""
         return len(self._producing)
 
+    def __iter__(self) -> Iterator[Open]:
+        """Those that are still produced."""
+        return iter(list(self._producing))
+
     @contextlib.contextmanager
-    def promised(self) -> Iterator[None]:
-        """Room for a stream that the block starts, or not. Raises Unavailable when as many are open as the limit allows:
-        before a request has done anything, for whoever is refused tries again."""
-        if len(self._open) + self._promised >= self.limit:
-            self.refused += 1
-            raise Unavailable("Too many open streams; try again later.", code="too_many_streams")
+    def promised(self, identity: str) -> Iterator[Seat]:
+        """Room for a stream that the block starts, or not. Before a request has done anything, for whoever is refused tries again.
+
+        Raises TooMany when the principal has its share, Unavailable when as many are open as the limit allows.
+        """
+        seat = self._seated(identity)
         self._promised += 1
         try:
-            yield
+            yield seat
         finally:
             self._promised -= 1
+            if not seat.is_kept:
+                seat.leave()
 
-    def start(self, stream: Stream) -> EventStream:
-        """Begin to produce `stream`, for which room was promised."""
+    def _seated(self, identity: str) -> Seat:
+        try:
+            seat = self.seats.take(identity)
+        except TooMany:
+            self.refused += 1
+            raise
+        if len(self._open) + self._promised < self.limit:
+            return seat
+        seat.leave()
+        self.refused += 1
+        raise Unavailable("Too many open streams; try again later.", code="too_many_streams")
+
+    def start(self, stream: Stream, seat: Seat | None = None, standing: Standing | None = None) -> EventStream:
+        """Begin to produce `stream`, for which room was promised. Without `standing` nobody's right to it is asked for again."""
         loop = asyncio.get_running_loop()
         channel = Channel(loop)
-        opened = _Open(stream, QueueSink(channel, self._buffer_bytes, self._stall_seconds), channel)
+        opened = Open(stream, QueueSink(channel, self._buffer_bytes, self._stall_seconds), channel, seat, standing)
+        if seat is not None:
+            seat.is_kept = True
         opened.sink.on_stall = lambda: self._stalled(opened)
         self._open.add(opened)
         self._producing.add(opened)
         opened.task = loop.create_task(self._produce(opened))
         return EventStream(channel, stream.heartbeat, self._heartbeat_seconds, lambda: self._closed(opened))
 
-    async def _produce(self, opened: _Open) -> None:
+    async def _produce(self, opened: Open) -> None:
         try:
             await opened.stream.produce(opened.sink)
         except asyncio.CancelledError:
@@ -273,19 +307,31 @@ class Streams:
             if not opened.is_cut:
                 opened.channel.finish()
 
-    def _closed(self, opened: _Open) -> None:
+    def _closed(self, opened: Open) -> None:
         """The iterator is gone: it was read to its end, or the client went away. Called once or twice."""
+        if opened.seat is not None:
+            opened.seat.leave()
         if opened in self._open and opened in self._producing:
             self.disconnected += 1
             opened.stop(End.CLIENT_GONE)
         self._open.discard(opened)
+        opened.sink.on_stall = _nothing  # it refers to what has the sink, and cycles are looked for seldom
 
-    def _stalled(self, opened: _Open) -> None:
+    def _stalled(self, opened: Open) -> None:
         """A reader that does not read holds no thread, only its socket, until it reads on or goes away."""
         self.slow_readers += 1
         self._open.discard(opened)
         opened.stop(End.SLOW_READER)
         log.info("stream.slow_reader", pending_bytes=opened.channel.pending_bytes)
+
+    def refuse(self, opened: Open, last_words: bytes) -> None:
+        """End a stream that its reader may not read any more. An answer in JSON that is on its way already stays whole."""
+        whole = opened.stream.media_type == JSON and opened.channel.put_bytes > 0
+        if whole or opened.sink.closed or opened not in self._producing:
+            return
+        self.ended_as_refused += 1
+        opened.channel.put(last_words)
+        opened.stop(End.REFUSED)
 
     def end_resumable(self) -> None:
         """For a server that drains: what can be picked up elsewhere ends now."""

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from databases import fresh_database
 
-from robyn_server.agent_sync import CatalogueSource
+from robyn_server.agent_sync import AgentSyncScope, CatalogueSource, startup_agent_sync
 from robyn_server.core.catalogue import CATALOGUE_KEYS
 from robyn_server.core.errors import Conflict
 
@@ -32,6 +32,7 @@ truncate public.agents, public.agent_mcp_tools, public.mcp_tools, public.global_
 truncate agenthall.agent_sync, agenthall.assistants cascade;
 """
 VIEW = CatalogueSource("app.agenthall_agents")
+ALL = AgentSyncScope("all")
 FORMS = {"tables": CatalogueSource(), "view": VIEW}
 
 
@@ -155,6 +156,11 @@ class Catalogue:
     async def written_back(self, agent_id: UUID) -> str | None:
         query = "select langgraph_assistant_id::text from public.agents where id = $1"
         return await self.pool.fetchval(query, agent_id)
+
+
+async def startup(pool: Any, storage: Any, **options: Any) -> dict[str, int]:
+    """A pass over all agents, as a server makes it when it starts."""
+    return await startup_agent_sync(pool, storage, scope=ALL, owner_id="system", **options)
 
 
 async def stored(storage: Any, agent_id: UUID) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from databases import fresh_database
 
 from robyn_server.agent_sync import catalogue_view_sql
 from robyn_server.files import packaged
+from robyn_server.storage.agent_sync_view import AgentSyncView
 from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.migrations import migrate
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
@@ -60,7 +61,27 @@ def storage(request, system_pool):
     """The protocol's three methods in memory; Postgres, one agent at a time; Postgres, by the page."""
     if request.param == "memory":
         return MemoryStorage()
+    return by_path(system_pool, request.param)
+
+
+@pytest.fixture
+def postgres_storage(system_pool):
+    return PostgresAssistantStorage(system_pool)
+
+
+@pytest.fixture(params=["one by one", "bulk"])
+def either(request, system_pool):
+    """Postgres alone, by both paths of a pass."""
+    return by_path(system_pool, request.param)
+
+
+def by_path(system_pool, path):
     storage = PostgresAssistantStorage(system_pool)
-    if request.param == "one by one":
+    if path == "one by one":
         storage.bulk = None
     return storage
+
+
+@pytest.fixture
+def view(system_pool):
+    return AgentSyncView(system_pool)

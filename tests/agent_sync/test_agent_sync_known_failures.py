@@ -8,17 +8,11 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from agent_sync_surroundings import WatchedPool, count_of_writes, stored
+from agent_sync_surroundings import WatchedPool, count_of_writes, startup, stored
 
-from robyn_server.agent_sync import AgentRejected, AgentSyncScope, lazy_sync_agent, startup_agent_sync
+from robyn_server.agent_sync import AgentRejected, lazy_sync_agent
 from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
-
-ALL = AgentSyncScope("all")
-
-
-async def startup(pool, storage):
-    return await startup_agent_sync(pool, storage, scope=ALL, owner_id="system")
 
 
 async def lazy(pool, storage, agent_id, **options):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from agent_sync_surroundings import count_of_writes, stored
+from agent_sync_surroundings import ALL, count_of_writes, startup, stored
+from template_copies import NEVER_FRESH, ON, copies_of, lazy, prompts
 
 from robyn_server.agent_sync import (
     AgentSyncOptions,
-    AgentSyncScope,
     fetch_active_agent_by_id,
     lazy_sync_agent,
-    startup_agent_sync,
     sync_changed_agents,
     sync_single_agent,
 )
@@ -24,13 +22,10 @@ from robyn_server.core.catalogue import Superseded, SyncAction
 from robyn_server.core.ids import user_assistant_id
 from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
-ALL = AgentSyncScope("all")
-TEMPLATES = AgentSyncOptions(scope=ALL, templates=True)
-
 
 @pytest.fixture
-def storage(system_pool):
-    return PostgresAssistantStorage(system_pool)
+def storage(postgres_storage):
+    return postgres_storage
 
 
 class Readings:
@@ -103,11 +98,11 @@ async def test_a_later_reading_that_changed_nothing_counts_too(catalogue, readin
 
 async def test_a_page_that_was_unchanged_counts_too(catalogue, readings, pool, storage):
     agent_id = await catalogue.agent(system_prompt="first")
-    await startup_agent_sync(pool, storage, scope=ALL, owner_id="system")
+    await startup(pool, storage)
     await catalogue.change(agent_id, system_prompt="old")
     old, old_row = await readings.one(agent_id), await readings.row(agent_id)
     await catalogue.change(agent_id, system_prompt="first")
-    counts = await startup_agent_sync(pool, storage, scope=ALL, owner_id="system")
+    counts = await startup(pool, storage)
     assert counts["skipped"] == 1
     await readings.apply_row(old, old_row)
     await readings.apply(old)
@@ -146,14 +141,13 @@ async def test_who_is_back_is_not_retired_by_an_older_reading(catalogue, reading
 
 async def test_copies_of_a_template_keep_the_later_reading(catalogue, readings, pool, storage):
     agent_id = await catalogue.agent(system_prompt="old", is_global=False)
-    asked = {"agent_id": agent_id, "options": TEMPLATES}
-    await lazy_sync_agent(pool, storage, owner_id="anna", **asked)
+    await lazy(pool, storage, agent_id, "anna")
     old = _assistant_payload_for_agent(await readings.one(agent_id))
     await catalogue.change(agent_id, system_prompt="new")
-    await sync_changed_agents(pool, storage, agent_ids=[agent_id], options=TEMPLATES)
+    await sync_changed_agents(pool, storage, agent_ids=[agent_id], options=ON)
     assert await storage.copies.update([old]) == {agent_id: SyncAction.SKIPPED}
-    annas, bobs = (user_assistant_id(agent_id, name) for name in ("anna", "bob"))
-    assert (await storage.assistants.get(str(annas), "anna"))["config"]["configurable"]["system_prompt"] == "new"
+    bobs = user_assistant_id(agent_id, "bob")
+    assert prompts(await copies_of(storage, agent_id, ["anna"])) == ["new"]
     with pytest.raises(Superseded):
         await storage.assistants.create({**old, "assistant_id": str(bobs)}, "bob")
     assert await storage.assistants.get(str(bobs), "bob") is None, "a new copy is as new as the others"
@@ -174,11 +168,11 @@ async def test_many_syncs_at_once_end_with_the_last_edit(catalogue, pool, system
 
     async def look(storage, number):
         if number % 3 == 0:
-            await startup_agent_sync(pool, storage, scope=ALL, owner_id="system")
+            await startup(pool, storage)
         elif number % 3 == 1:
             await sync_changed_agents(pool, storage, agent_ids=[agent_id])
         else:
-            await lazy_sync_agent(pool, storage, agent_id=agent_id, owner_id="system", cache_ttl=timedelta(0))
+            await lazy_sync_agent(pool, storage, agent_id=agent_id, owner_id="system", cache_ttl=NEVER_FRESH)
 
     async with asyncio.TaskGroup() as group:
         for edit in range(1, 31):

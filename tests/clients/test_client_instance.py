@@ -203,7 +203,7 @@ async def test_a_disabled_configuration_refuses_the_registration(place: Place) -
 
 
 async def test_a_server_that_is_away_is_told_after_a_while() -> None:
-    timing = Timing(ready=0.3, backoff_first=0.05)
+    timing = Timing(ready=1.0, backoff_first=0.05)
     for url in ("ws://127.0.0.1:9/ws", "http://127.0.0.1:9"):
         with pytest.raises(Unreachable, match="cannot be reached"):
             async with AgentInstance("early", url=url, timing=timing):

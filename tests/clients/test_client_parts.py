@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agenthall_client import AgentInstance, Client, ClientError, Forbidden, Refused, State, Superseded, Unauthenticated
@@ -116,6 +117,22 @@ async def test_a_message_that_is_too_long_is_refused_here(place: Place) -> None:
         assert refused.value.reason == "too_large" and (await me.status(me.registration_id))["epoch"] == 1
 
 
+async def test_brackets_in_a_text_are_registered(place: Place) -> None:
+    async with place.instance("bracketed", runtime_config={"p": "[" * 80}) as me:
+        assert (await me.status(me.registration_id))["runtime_config"] == {"p": "[" * 80}
+
+
+async def test_what_the_server_cannot_read_is_told_to_who_said_it(place: Place) -> None:
+    unreadable = "\ud800"  # half of a pair: JSON may escape it, and it is no text
+    with pytest.raises(Refused, match="not JSON"):
+        async with place.instance("unreadable", name=unreadable):
+            pass
+    async with place.instance("unreadable") as me:
+        told = await asyncio.gather(me.update(name=unreadable), me.update(zone="eu"), return_exceptions=True)
+        assert isinstance(told[0], Refused) and told[0].code == 4000
+        assert (await me.status(me.registration_id))["zone"] == "eu" and me.epoch == 1
+
+
 async def test_who_is_told_to_drain_knows_it() -> None:
     async with own_server() as here, AgentInstance("told", url=here.url, api_key="alpha-key") as me:
         (session,) = here.hall
@@ -132,3 +149,15 @@ async def test_a_token_may_come_from_a_function(place: Place) -> None:
 
     async with place.instance("tokened", api_key=None, token=fresh, tenant_id=HARBOUR) as me:
         assert me.epoch == 1
+
+
+@pytest.mark.parametrize("name", ["capabilities", "tags"])
+@pytest.mark.parametrize("value", ["abc", b"abc", 5, None, {"a": 1}, [1]])
+def test_what_is_no_list_of_words_is_a_type_error_that_names_the_parameter(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: must be a list of words"):
+        AgentInstance("ide-agent", **{name: value})
+
+
+async def test_a_text_is_no_list_of_words_for_a_change_either() -> None:
+    with pytest.raises(TypeError, match=r"^tags: must be a list of words, not str"):
+        await AgentInstance("ide-agent").update(tags="abc")

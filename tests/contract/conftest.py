@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeAlias
 
 import asyncpg
 import httpx
@@ -15,7 +17,10 @@ from live_server import GRAPHS, TESTS, LiveServer, live_server
 
 from robyn_server.files import packaged
 
-from .people import SECRET, bearer
+from .people import HARBOUR, MEADOW, SECRET, bearer
+from .product import Catalogue
+
+sys.path.insert(0, str(TESTS / "sockets"))
 
 MORE = {name: f"{TESTS / 'sample_graphs.py'}:{name}" for name in ("road", "family", "odd")}
 NOBODY = "http://127.0.0.1:9/mcp"
@@ -90,15 +95,19 @@ class Person:
         return str((await self.http.post("/threads", json={})).raise_for_status().json()["thread_id"])
 
 
+Make: TypeAlias = Callable[..., Person]
+"""Of a user, organisations and claims."""
+
+
 @pytest.fixture(scope="session")
-async def person(guarded: LiveServer) -> AsyncIterator[object]:
+async def person(guarded: LiveServer) -> AsyncIterator[Make]:
     """`person(user, *organizations, **claims)` makes a Person."""
     async with people_of(guarded) as make:
         yield make
 
 
 @contextlib.asynccontextmanager
-async def people_of(server: LiveServer) -> AsyncIterator[Callable[..., Person]]:
+async def people_of(server: LiveServer) -> AsyncIterator[Make]:
     """What makes a Person, by user, organisations and claims; `headers` go with what each asks."""
     async with contextlib.AsyncExitStack() as closing:
 
@@ -108,3 +117,68 @@ async def people_of(server: LiveServer) -> AsyncIterator[Callable[..., Person]]:
             return person
 
         yield make
+
+
+# A module with a server of its own beside a product's catalogue names it `product_server`, and then has these.
+
+
+@pytest.fixture(scope="module")
+async def product(product_server: LiveServer) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """The product at its database."""
+    connection = await asyncpg.connect(product_server.database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+def rows(product: asyncpg.Connection[Any]) -> Catalogue:
+    return Catalogue(product)
+
+
+@pytest.fixture(scope="module")
+async def user(product_server: LiveServer) -> AsyncIterator[Make]:
+    """`user(name, *organizations, **claims)` makes a Person."""
+    async with people_of(product_server) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def anna(user: Make) -> Person:
+    return user("anna", HARBOUR)
+
+
+@pytest.fixture(scope="module")
+def admin(user: Make) -> Person:
+    return user("root", permissions=("admin",))
+
+
+# Who asks for agents that run elsewhere, of the guarded server.
+
+
+@pytest.fixture(scope="session")
+async def clients(guarded: LiveServer) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+    headers = {
+        "ada": bearer("ada", HARBOUR),
+        "mia": bearer("mia", MEADOW),
+        "both": bearer("both", HARBOUR, MEADOW),
+        "root": bearer("root", permissions=("admin",)),
+    }
+    opened = {name: guarded.http(**each) for name, each in headers.items()}
+    yield opened
+    for client in opened.values():
+        await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def ada(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
+    return clients["ada"]
+
+
+@pytest.fixture(scope="session")
+def mia(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
+    return clients["mia"]
+
+
+@pytest.fixture(scope="session")
+def root(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
+    return clients["root"]

@@ -21,7 +21,7 @@ RETIRED = "1b000000-0000-4000-8000-000000000003"
 
 
 def token(
-    user: str, *organizations: str, expires_in: float = 600, permissions: tuple[str, ...] = (), **more: Any
+    user: str, *organizations: str, expires_in: float = 6 * 3600, permissions: tuple[str, ...] = (), **more: Any
 ) -> str:
     claims = {
         "sub": user,

@@ -26,20 +26,13 @@ select (select md5(string_agg(a::text, ',' order by a.id)) from public.agents a)
 
 
 @pytest.fixture(scope="module")
-async def operated(postgres: str, template: str) -> AsyncIterator[LiveServer]:
+async def product_server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
     settings = {"AUTH_MODE": "jwt", "AUTH_JWT_SECRET": SECRET, "AGENT_SYNC_SCOPE": "all", "AGENT_SYNC_EVERY": "3600"}
     async with (
         prepared_database(postgres, template, TABLES) as url,
         live_server(url, workers=0, **settings) as server,
     ):
         yield server
-
-
-@pytest.fixture(scope="module")
-async def product(operated: LiveServer) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(operated.database)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -52,8 +45,8 @@ async def rows(product: asyncpg.Connection[Any], admin: httpx.AsyncClient) -> Ca
 
 
 @pytest.fixture(scope="module")
-async def admin(operated: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
-    async with operated.http(**bearer("root", permissions=("admin",))) as client:
+async def admin(product_server: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
+    async with product_server.http(**bearer("root", permissions=("admin",))) as client:
         yield client
 
 
@@ -67,11 +60,11 @@ def actions(report: dict[str, Any]) -> dict[str, str]:
     return {change["agent_id"]: change["action"] for change in report["changes"]}
 
 
-async def test_only_administrators_may(operated: LiveServer) -> None:
-    async with operated.http(**bearer("anna", HARBOUR)) as anna:
+async def test_only_administrators_may(product_server: LiveServer) -> None:
+    async with product_server.http(**bearer("anna", HARBOUR)) as anna:
         assert (await anna.get("/agents/sync")).status_code == 403
         assert (await anna.post("/agents/sync", json={"dry_run": True})).status_code == 403
-    async with operated.http() as nobody:
+    async with product_server.http() as nobody:
         assert (await nobody.get("/agents/sync")).status_code == 401
 
 

@@ -95,25 +95,31 @@ async def test_a_strange_query_is_never_a_500(
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
+    ("path", "body", "field"),
     [
-        ("/threads", {"metadata": {"a": "b\0"}}),
-        ("/threads", {"metadata": {"a\0": 1}}),
-        ("/threads/search", {"metadata": {"a": "\0"}}),
-        ("/assistants", {"graph_id": "echo", "name": "a\0"}),
-        ("/assistants", {"graph_id": "echo", "description": "\\\0"}),
-        ("/assistants", {"graph_id": "echo", "context": {"deep": [{"a": "\0"}]}}),
-        ("/assistants/search", {"name": "\0"}),
-        ("/runs/wait", {"assistant_id": "echo", "input": {"text": "a\0b"}}),
-        ("/runs/wait", {"assistant_id": "agent", "input": {"messages": [{"role": "user", "content": "a\0b"}]}}),
-        ("/runs/wait", {"assistant_id": "ec\0ho"}),
+        ("/threads", {"metadata": {"a": "b\0"}}, "metadata.a"),
+        ("/threads", {"metadata": {"a\0": 1}}, r"metadata.a\u0000"),
+        ("/threads/search", {"metadata": {"a": "\0"}}, "metadata.a"),
+        ("/assistants", {"graph_id": "echo", "name": "a\0"}, "name"),
+        ("/assistants", {"graph_id": "echo", "description": "\\\0"}, "description"),
+        ("/assistants", {"graph_id": "echo", "context": {"deep": [1, {"a": "\0"}]}}, "context.deep.1.a"),
+        ("/assistants/search", {"name": "\0"}, "name"),
+        ("/runs/wait", {"assistant_id": "echo", "input": {"text": "a\0b"}}, "input.text"),
+        (
+            "/runs/wait",
+            {"assistant_id": "agent", "input": {"messages": [{"role": "user", "content": "a\0b"}]}},
+            "input.messages.0.content",
+        ),
+        ("/runs/wait", {"assistant_id": "ec\0ho"}, "assistant_id"),
+        ("/agents/instances", {"agent_id": "a", "instance_id": "b", "tags": ["c", "\0"]}, "tags.1"),
     ],
 )
-async def test_the_character_nul_is_refused_since_it_cannot_be_stored(
-    http: httpx.AsyncClient, path: str, body: Any
+async def test_the_character_nul_is_refused_since_it_cannot_be_stored_and_its_field_named(
+    http: httpx.AsyncClient, path: str, body: Any, field: str
 ) -> None:
     answer = await http.post(path, json=body)
-    assert (answer.status_code, detail(answer)) == (422, r"Text must not contain the character NUL (\u0000)")
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "nul", field)
+    assert detail(answer) == rf"{field}: Text must not contain the character NUL (\u0000)"
 
 
 async def test_text_that_only_looks_like_nul_is_kept(http: httpx.AsyncClient) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -10,11 +9,10 @@ import asyncpg
 import pytest
 from live_server import until
 
-from .conftest import Person
+from .conftest import Make, Person
 from .people import FINDER, HARBOUR, MEADOW, RESEARCHER, RETIRED, SLOW
 from .wire import detail
 
-Make = Callable[..., Person]
 ASKED = {"messages": [{"role": "user", "content": "hello"}]}
 
 

@@ -21,25 +21,13 @@ FEED = CATALOGUE_FEED.read_text()
 
 
 @pytest.fixture(scope="module")
-async def fed(postgres: str, template: str) -> AsyncIterator[LiveServer]:
+async def product_server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
     """Two web processes on a catalogue with the feed installed."""
     async with (
         prepared_database(postgres, template, TABLES, FEED) as url,
         live_server(url, webs=2, AGENT_SYNC_SCOPE="all", AGENT_SYNC_EVERY="3600") as server,
     ):
         yield server
-
-
-@pytest.fixture(scope="module")
-async def product(fed: LiveServer) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(fed.database)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-def rows(product: asyncpg.Connection[Any]) -> Catalogue:
-    return Catalogue(product)
 
 
 async def status_of(server: LiveServer, agent_id: str) -> int:
@@ -53,9 +41,9 @@ async def prompt_of(server: LiveServer, agent_id: str) -> str | None:
     return found[0]["config"]["configurable"].get("system_prompt") if found else None
 
 
-async def test_an_insert_is_there_before_anybody_asks_for_it(fed: LiveServer, rows: Catalogue) -> None:
+async def test_an_insert_is_there_before_anybody_asks_for_it(product_server: LiveServer, rows: Catalogue) -> None:
     agent_id = await rows.agent(system_prompt="new")
-    await until(lambda: _is(prompt_of(fed, agent_id), "new"), 5)
+    await until(lambda: _is(prompt_of(product_server, agent_id), "new"), 5)
 
 
 async def _is(found: Any, wanted: Any) -> bool:
@@ -63,23 +51,23 @@ async def _is(found: Any, wanted: Any) -> bool:
 
 
 async def test_an_edited_prompt_is_live_in_a_moment(
-    fed: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
+    product_server: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
 ) -> None:
     agent_id = await rows.agent(system_prompt="first")
-    await until(lambda: _is(prompt_of(fed, agent_id), "first"), 5)
+    await until(lambda: _is(prompt_of(product_server, agent_id), "first"), 5)
     began = time.monotonic()
     await product.execute("update public.agents set system_prompt = 'second' where id = $1", UUID(agent_id))
-    await until(lambda: _is(prompt_of(fed, agent_id), "second"), 5)
+    await until(lambda: _is(prompt_of(product_server, agent_id), "second"), 5)
     assert time.monotonic() - began < 5
-    version = (await fed.sdk().assistants.get(agent_id))["version"]
+    version = (await product_server.sdk().assistants.get(agent_id))["version"]
     assert version == 2, "two replicas heard of it, and one version came of it"
 
 
 async def test_an_edit_of_a_shared_model_reaches_its_agents(
-    fed: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
+    product_server: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
 ) -> None:
     agent_id = await rows.agent(model="offline:demo")
-    await until(lambda: _is(status_of(fed, agent_id), 200), 5)
+    await until(lambda: _is(status_of(product_server, agent_id), 200), 5)
     await product.execute(
         """update public.ai_models m set runtime_model_name = 'offline:other' from public.global_ai_engines e, public.agents a
             where m.id = e.language_model_id and e.id = a.engine_id and a.id = $1""",
@@ -87,7 +75,7 @@ async def test_an_edit_of_a_shared_model_reaches_its_agents(
     )
 
     async def model() -> str:
-        found = await fed.sdk().assistants.search(metadata={"supabase_agent_id": agent_id})
+        found = await product_server.sdk().assistants.search(metadata={"supabase_agent_id": agent_id})
         return str(found[0]["config"]["configurable"]["model_name"])
 
     await until(lambda: _is(model(), "offline:other"), 5)
@@ -95,34 +83,34 @@ async def test_an_edit_of_a_shared_model_reaches_its_agents(
 
 @pytest.mark.parametrize("how", ["status = 'disabled'", "deleted_at = now()"])
 async def test_a_disabled_agent_stops_and_comes_back(
-    fed: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any], how: str
+    product_server: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any], how: str
 ) -> None:
     agent_id = await rows.agent()
-    client = fed.sdk()
-    await until(lambda: _is(status_of(fed, agent_id), 200), 5)
+    client = product_server.sdk()
+    await until(lambda: _is(status_of(product_server, agent_id), 200), 5)
     thread = (await client.threads.create())["thread_id"]
     said = {"messages": [{"role": "user", "content": "before"}]}
     await client.runs.wait(thread, agent_id, input=said)
     await product.execute(f"update public.agents set {how} where id = $1", UUID(agent_id))
-    await until(lambda: _is(status_of(fed, agent_id), 404), 5)
-    async with fed.http() as http:
+    await until(lambda: _is(status_of(product_server, agent_id), 404), 5)
+    async with product_server.http() as http:
         refused = await http.post(f"/threads/{thread}/runs", json={"assistant_id": agent_id, "input": said})
         assert refused.status_code == 404
         assert (await http.patch(f"/assistants/{agent_id}", json={"metadata": {"a": 1}})).status_code == 404
     assert await client.assistants.search(metadata={"supabase_agent_id": agent_id}) == []
     assert len((await client.threads.get_state(thread))["values"]["messages"]) == 2, "its threads keep their history"
     await product.execute("update public.agents set status = 'active', deleted_at = null where id = $1", UUID(agent_id))
-    await until(lambda: _is(status_of(fed, agent_id), 200), 5)
+    await until(lambda: _is(status_of(product_server, agent_id), 200), 5)
     again = await client.runs.wait(thread, agent_id, input={"messages": [{"role": "user", "content": "after"}]})
     assert len(again["messages"]) == 4
 
 
 async def test_a_run_in_flight_finishes_on_what_it_began_with(
-    fed: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
+    product_server: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
 ) -> None:
     agent_id = await rows.agent(model="offline:slow", system_prompt="You are the old one.")
-    await until(lambda: _is(status_of(fed, agent_id), 200), 5)
-    client = fed.sdk()
+    await until(lambda: _is(status_of(product_server, agent_id), 200), 5)
+    client = product_server.sdk()
     thread = (await client.threads.create())["thread_id"]
     seen = []
     async for part in client.runs.stream(
@@ -134,16 +122,16 @@ async def test_a_run_in_flight_finishes_on_what_it_began_with(
         seen.append(part)
         if len(seen) == 3:
             await product.execute("delete from public.agents where id = $1", UUID(agent_id))
-            await until(lambda: _is(status_of(fed, agent_id), 404), 5)
+            await until(lambda: _is(status_of(product_server, agent_id), 404), 5)
     assert (await client.runs.list(thread))[0]["status"] == "success"
     assert seen[-1].data["messages"][-1]["type"] == "ai"
 
 
 async def test_a_malformed_edit_leaves_the_assistant_as_it_was_and_says_why(
-    fed: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
+    product_server: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
 ) -> None:
     agent_id = await rows.agent(system_prompt="good")
-    await until(lambda: _is(prompt_of(fed, agent_id), "good"), 5)
+    await until(lambda: _is(prompt_of(product_server, agent_id), "good"), 5)
     await product.execute(
         """update public.agents set sampling_params = '{"base_url": "http://evil"}', system_prompt = 'bad' where id = $1""",
         UUID(agent_id),
@@ -153,7 +141,7 @@ async def test_a_malformed_edit_leaves_the_assistant_as_it_was_and_says_why(
         return await product.fetchval("select failure from agenthall.agent_sync where agent_id = $1", UUID(agent_id))
 
     assert "base_url" in await until(failure, 5)
-    assert await prompt_of(fed, agent_id) == "good"
+    assert await prompt_of(product_server, agent_id) == "good"
 
 
 @pytest.mark.parametrize("scope", ["all", "org:{organization}"])
@@ -178,22 +166,22 @@ async def test_without_the_feed_the_next_pass_finds_edits_and_what_is_gone(
 
 
 async def test_a_feed_that_was_cut_off_looks_at_everything_when_it_is_back(
-    fed: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
+    product_server: LiveServer, rows: Catalogue, product: asyncpg.Connection[Any]
 ) -> None:
     agent_id = await rows.agent(system_prompt="before the cut")
-    await until(lambda: _is(prompt_of(fed, agent_id), "before the cut"), 5)
+    await until(lambda: _is(prompt_of(product_server, agent_id), "before the cut"), 5)
     async with product.transaction():  # nobody listens when it commits: the triggers' word is lost
         await product.execute("set local session_replication_role = replica")
         await product.execute("update public.agents set system_prompt = 'unheard' where id = $1", UUID(agent_id))
-    assert await prompt_of(fed, agent_id) == "before the cut"
+    assert await prompt_of(product_server, agent_id) == "before the cut"
     await product.execute(
         "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'agenthall catalogue feed%'"
     )
-    await until(lambda: _is(prompt_of(fed, agent_id), "unheard"), 10)
+    await until(lambda: _is(prompt_of(product_server, agent_id), "unheard"), 10)
 
 
-async def test_readiness_tells_of_the_feed(fed: LiveServer) -> None:
-    async with fed.http() as http:
+async def test_readiness_tells_of_the_feed(product_server: LiveServer) -> None:
+    async with product_server.http() as http:
         answer: httpx.Response = await http.get("/ok")
     assert answer.json()["services"]["agent_sync"]["scope"] == "all"
     assert "feed" in answer.json()["services"]["agent_sync"]

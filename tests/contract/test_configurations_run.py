@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,18 +12,17 @@ import pytest
 from databases import fresh_database, prepared_database
 from live_server import LiveServer, live_server, until
 
-from .conftest import Person, people_of
+from .conftest import Make, Person
 from .people import HARBOUR, MEADOW, SECRET
 from .product import TABLES, Catalogue
 from .wire import detail
 
-Make = Callable[..., Person]
 ASKED: Any = {"messages": [{"role": "user", "content": "hello"}]}
 PUT = {"model_id": "offline:demo", "system_prompt": "You answer on Slack."}
 
 
 @pytest.fixture(scope="module")
-async def configured(postgres: str, template: str) -> AsyncIterator[LiveServer]:
+async def product_server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
     """Both sources; the catalogue has no feed, passes are far away, and an agent counts as fresh for an hour."""
     settings = {
         "AUTH_MODE": "jwt",
@@ -38,30 +37,6 @@ async def configured(postgres: str, template: str) -> AsyncIterator[LiveServer]:
         live_server(url, **settings) as running,
     ):
         yield running
-
-
-@pytest.fixture(scope="module")
-async def database(configured: LiveServer) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(configured.database)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-async def user(configured: LiveServer) -> AsyncIterator[Make]:
-    """`user(name, *organizations, **claims)` makes a Person."""
-    async with people_of(configured) as make:
-        yield make
-
-
-@pytest.fixture(scope="module")
-def anna(user: Make) -> Person:
-    return user("anna", HARBOUR)
-
-
-@pytest.fixture(scope="module")
-def admin(user: Make) -> Person:
-    return user("root", permissions=("admin",))
 
 
 @pytest.fixture
@@ -161,9 +136,9 @@ async def test_what_the_configuration_owns_is_changed_there(anna: Person, slack_
 
 
 async def test_a_pass_over_both_sources_keeps_both_and_counts_each(
-    admin: Person, anna: Person, database: asyncpg.Connection[Any], slack_bot: str
+    admin: Person, anna: Person, rows: Catalogue, slack_bot: str
 ) -> None:
-    agent = await Catalogue(database).agent(organization_id=UUID(HARBOUR))
+    agent = await rows.agent(organization_id=UUID(HARBOUR))
     report = (await admin.http.post("/agents/sync", json={})).json()
     assert report["sources"]["catalogue"]["created"] == 1
     assert report["sources"]["configurations"]["skipped"] >= 1
@@ -195,24 +170,24 @@ async def test_one_configuration_is_synced_on_request(admin: Person, slack_bot: 
 
 
 async def test_on_its_first_reference_it_is_synced_alone(
-    anna: Person, database: asyncpg.Connection[Any], slack_bot: str
+    anna: Person, product: asyncpg.Connection[Any], slack_bot: str
 ) -> None:
-    await database.execute("delete from agenthall.assistants where assistant_id = $1", UUID(slack_bot))
-    await database.execute("delete from agenthall.agent_sync where agent_id = $1", UUID(slack_bot))
+    await product.execute("delete from agenthall.assistants where assistant_id = $1", UUID(slack_bot))
+    await product.execute("delete from agenthall.agent_sync where agent_id = $1", UUID(slack_bot))
     assert (await anna.http.get(f"/assistants/{slack_bot}")).json()["assistant_id"] == slack_bot
 
 
 async def test_a_catalogue_that_is_broken_does_not_take_configurations_with_it(
-    admin: Person, anna: Person, database: asyncpg.Connection[Any], slack_bot: str
+    admin: Person, anna: Person, product: asyncpg.Connection[Any], slack_bot: str
 ) -> None:
-    await database.execute("alter table public.agents rename column system_prompt to prompt")
+    await product.execute("alter table public.agents rename column system_prompt to prompt")
     try:
-        await database.execute("update agenthall.agent_sync set checked_at = now() - interval '1 day'")
+        await product.execute("update agenthall.agent_sync set checked_at = now() - interval '1 day'")
         assert (await anna.http.get(f"/assistants/{slack_bot}")).status_code == 200
         answer = await admin.http.post("/agents/sync", json={})
         assert (answer.status_code, "system_prompt" in detail(answer)) == (503, True)
     finally:
-        await database.execute("alter table public.agents rename column prompt to system_prompt")
+        await product.execute("alter table public.agents rename column prompt to system_prompt")
 
 
 async def test_a_source_that_is_switched_off_goes_out_of_service(postgres: str, template: str) -> None:

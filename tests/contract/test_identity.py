@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import pytest
 from live_server import LiveServer
 
-from .conftest import Person
+from .conftest import Make, Person
 from .people import EDITOR, HARBOUR, MANAGER, MEADOW, RESEARCHER, SLOW, STRANGERS, token
 from .wire import detail, joined, names
 
-Make = Callable[..., Person]
 ECHO = str(uuid5(UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8"), "echo"))
 ASKED = {"messages": [{"role": "user", "content": "hello"}]}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -12,63 +11,8 @@ import httpx
 import pytest
 from live_server import LiveServer, until
 
-from .people import HARBOUR, MEADOW, bearer
-from .wire import detail
-
-INSTANCES, CONFIGURATIONS, MANIFESTS = "/agents/instances", "/agents/configurations", "/agents/manifests"
-
-
-@pytest.fixture(scope="module")
-async def clients(guarded: LiveServer) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    headers = {
-        "ada": bearer("ada", HARBOUR),
-        "mia": bearer("mia", MEADOW),
-        "both": bearer("both", HARBOUR, MEADOW),
-        "root": bearer("root", permissions=("admin",)),
-    }
-    opened = {name: guarded.http(**each) for name, each in headers.items()}
-    yield opened
-    for client in opened.values():
-        await client.aclose()
-
-
-@pytest.fixture(scope="module")
-def ada(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return clients["ada"]
-
-
-@pytest.fixture(scope="module")
-def mia(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return clients["mia"]
-
-
-@pytest.fixture(scope="module")
-def root(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return clients["root"]
-
-
-def name() -> str:
-    """An agent_id of one's own."""
-    return f"agent-{uuid4().hex[:12]}"
-
-
-async def register(
-    client: httpx.AsyncClient, agent_id: str, instance_id: str = "c1", status: int = 201, **said: Any
-) -> Any:
-    answer = await client.post(INSTANCES, json={"agent_id": agent_id, "instance_id": instance_id, **said})
-    assert answer.status_code == status, answer.text
-    return answer.json()
-
-
-async def found(client: httpx.AsyncClient, **wanted: Any) -> list[str]:
-    answer = await client.get(INSTANCES, params=wanted)
-    assert answer.status_code == 200, answer.text
-    return sorted(each["instance_id"] for each in answer.json()["instances"])
-
-
-def said(answer: httpx.Response) -> tuple[int, str, str | None]:
-    assert answer.headers["content-type"] == "application/problem+json" and detail(answer)
-    return answer.status_code, answer.json()["code"], answer.json().get("field")
+from .agents_over_http import CONFIGURATIONS, INSTANCES, MANIFESTS, found, name, register, said
+from .people import HARBOUR, MEADOW
 
 
 async def test_an_instance_registers_beats_drains_and_goes(ada: httpx.AsyncClient) -> None:
@@ -113,7 +57,17 @@ async def test_an_older_life_is_409_and_one_that_is_over_410(ada: httpx.AsyncCli
     ):
         assert said(await ada.request(method, path + where, json=body)) == (410, "must_register", None)
     assert (await register(ada, agent, status=200))["epoch"] == 3
-    assert said(await ada.post(f"{path}/drain", json={"epoch": 4})) == (422, "invalid", "epoch")
+
+
+async def test_an_epoch_that_has_never_been_is_410_whatever_it_says(ada: httpx.AsyncClient) -> None:
+    path = f"{INSTANCES}/{(await register(ada, name()))['registration_id']}"
+    for epoch in (2, 2**63 - 1):
+        for method, where in (("POST", "/heartbeat"), ("POST", "/drain"), ("DELETE", "")):
+            answer = await ada.request(method, path + where, json={"epoch": epoch})
+            assert said(answer) == (410, "must_register", None)
+        assert said(await ada.patch(path, json={"epoch": epoch, "name": "x"})) == (410, "must_register", None)
+    assert said(await ada.post(f"{path}/heartbeat", json={"epoch": 2**63})) == (422, "invalid", "epoch")
+    assert (await ada.post(f"{path}/heartbeat", json={"epoch": 1})).status_code == 200
 
 
 async def test_an_answer_that_was_lost_is_given_again(ada: httpx.AsyncClient) -> None:
@@ -192,20 +146,22 @@ async def test_a_registration_that_makes_no_sense_is_422_and_names_the_field(
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "field"),
     [
-        {"epoch": 1, "load": {"workload": "much"}},
-        {"epoch": 1, "metrics": {"x": "y" * 9000}},
-        {"epoch": 1, "health": "stale"},
-        {"epoch": 2**63},
-        {"health": "healthy"},
+        ({"epoch": 1, "load": {"workload": "much"}}, "load.workload"),
+        ({"epoch": 1, "load": [1]}, "load"),
+        ({"epoch": 1, "metrics": {"x": "y" * 9000}}, "metrics"),
+        ({"epoch": 1, "metrics": {"x": [1] * 3000}}, "metrics"),
+        ({"epoch": 1, "health": "stale"}, "health"),
+        ({"epoch": 2**63}, "epoch"),
+        ({"health": "healthy"}, "epoch"),
     ],
 )
-async def test_a_heartbeat_that_makes_no_sense_is_422_and_the_next_one_counts(
-    ada: httpx.AsyncClient, body: dict[str, Any]
+async def test_a_heartbeat_that_makes_no_sense_is_422_named_and_the_next_one_counts(
+    ada: httpx.AsyncClient, body: dict[str, Any], field: str
 ) -> None:
     path = f"{INSTANCES}/{(await register(ada, name()))['registration_id']}/heartbeat"
-    assert (await ada.post(path, json=body)).status_code == 422
+    assert said(await ada.post(path, json=body)) == (422, "invalid", field)
     assert (await ada.post(path, json={"epoch": 1})).status_code == 200
 
 
@@ -213,6 +169,29 @@ async def test_a_delete_says_of_which_life(ada: httpx.AsyncClient) -> None:
     path = f"{INSTANCES}/{(await register(ada, name()))['registration_id']}"
     assert said(await ada.delete(path)) == (422, "invalid", "epoch")
     assert said(await ada.delete(path, params={"epoch": 1, "force": "yes"})) == (422, "invalid", "force")
+
+
+async def test_a_lease_that_has_ended_is_out_of_discovery_before_anybody_sweeps(
+    ada: httpx.AsyncClient, guarded: LiveServer
+) -> None:
+    agent = name()
+    one = await register(ada, agent)
+    connection = await asyncpg.connect(guarded.database)
+    try:
+        await connection.execute(
+            "update mcp.agent_leases set lease_expires_at = now() where registration_id = $1", one["registration_id"]
+        )
+    finally:
+        await connection.close()
+    assert await found(ada, agent_id=agent) == []
+    shown = (await ada.get(f"{INSTANCES}/{one['registration_id']}")).json()
+    assert (shown["registration_status"], shown["health_status"]) == ("inactive", "stale")
+
+    async def revived() -> bool:
+        beat = await ada.post(f"{INSTANCES}/{one['registration_id']}/heartbeat", json={"epoch": 1})
+        return beat.status_code == 200 and await found(ada, agent_id=agent) == ["c1"]
+
+    await until(revived)
 
 
 # Two organisations
@@ -265,6 +244,21 @@ async def test_the_header_of_a_foreign_organisation_is_403_and_of_ones_own_decid
     assert await found(clients["mia"], agent_id=agent) == ["c1"] and await found(ada, agent_id=agent) == []
 
 
+async def test_an_administrator_acts_for_the_organisation_that_it_names(
+    clients: dict[str, httpx.AsyncClient], ada: httpx.AsyncClient, root: httpx.AsyncClient
+) -> None:
+    agent = name()
+    one = await register(ada, agent)
+    assert said(await root.get(INSTANCES)) == (400, "organization_required", "X-Organization-Id")
+    of_ada = {"x-organization-id": HARBOUR}
+    listed = (await root.get(INSTANCES, params={"agent_id": agent}, headers=of_ada)).json()["instances"]
+    assert [each["registration_id"] for each in listed] == [one["registration_id"]]
+    path = f"{INSTANCES}/{one['registration_id']}"
+    assert (await root.get(path, headers={"x-organization-id": MEADOW})).status_code == 404
+    assert (await root.post(f"{path}/drain", json={"epoch": 1}, headers=of_ada)).status_code in (200, 204)
+    assert (await ada.get(path)).json()["registration_status"] == "draining"
+
+
 async def test_a_key_of_an_instance_registers_and_reads_nothing(guarded: LiveServer, root: httpx.AsyncClient) -> None:
     answer = await root.post(
         "/keys", json={"organizations": [HARBOUR], "scopes": ["agents:register"], "kind": "instance"}
@@ -275,128 +269,3 @@ async def test_a_key_of_an_instance_registers_and_reads_nothing(guarded: LiveSer
         assert beat.status_code == 200
         for method, path in (("GET", INSTANCES), ("PUT", f"{CONFIGURATIONS}/x"), ("GET", MANIFESTS)):
             assert said(await instance.request(method, path, json={}))[:2] == (403, "scope_missing")
-
-
-# Configurations and manifests
-
-
-async def test_a_configuration_is_put_patched_and_deleted_with_its_instances(ada: httpx.AsyncClient) -> None:
-    agent = name()
-    path = f"{CONFIGURATIONS}/{agent}"
-    made = await ada.put(
-        path, json={"model_id": "offline:demo", "temperature": 0.5, "max_workload": 2, "configuration": {"a": [1]}}
-    )
-    assert (made.status_code, made.json()["name"], made.json()["enabled"]) == (201, agent, True)
-    assert (made.json()["agent_id"], made.json()["tenant_id"]) == (agent, HARBOUR)
-    again = await ada.put(path, json={"name": "Display"})
-    assert (again.status_code, again.json()["model_id"], again.json()["name"]) == (200, None, "Display")
-    patched = await ada.patch(path, json={"max_tokens": 10, "capabilities": ["x"]})
-    assert (patched.json()["name"], patched.json()["max_tokens"], patched.json()["capabilities"]) == (
-        "Display",
-        10,
-        ["x"],
-    )
-    assert (await ada.patch(path, json={"max_tokens": None})).json()["max_tokens"] is None
-    assert (await ada.get(path)).json()["config_id"] == made.json()["config_id"]
-    one = await register(ada, agent)
-    assert one["config_id"] == made.json()["config_id"]
-    assert (await ada.delete(path)).status_code == 204
-    assert said(await ada.get(f"{INSTANCES}/{one['registration_id']}"))[0] == 404
-    for method in ("GET", "PATCH", "DELETE"):
-        assert said(await ada.request(method, path, json={})) == (404, "not_found", "agent_id")
-
-
-async def test_a_disabled_agent_registers_nobody(ada: httpx.AsyncClient, mia: httpx.AsyncClient) -> None:
-    agent = name()
-    await ada.put(f"{CONFIGURATIONS}/{agent}", json={"enabled": False})
-    answer = await ada.post(INSTANCES, json={"agent_id": agent, "instance_id": "c1"})
-    assert said(answer) == (403, "configuration_disabled", "agent_id")
-    await register(mia, agent)
-    await ada.patch(f"{CONFIGURATIONS}/{agent}", json={"enabled": True})
-    await register(ada, agent)
-
-
-async def test_free_slots_are_counted_against_the_configuration(ada: httpx.AsyncClient) -> None:
-    agent = name()
-    await ada.put(f"{CONFIGURATIONS}/{agent}", json={"max_workload": 2})
-    one = await register(ada, agent)
-    await ada.post(f"{INSTANCES}/{one['registration_id']}/heartbeat", json={"epoch": 1, "load": {"workload": 1}})
-    assert await found(ada, agent_id=agent, free_slots=1) == ["c1"]
-    assert await found(ada, agent_id=agent, free_slots=2) == []
-
-
-@pytest.mark.parametrize(
-    ("field", "body"),
-    [
-        ("temprature", {"temprature": 1}),
-        ("temperature", {"temperature": 3}),
-        ("max_workload", {"max_workload": -1}),
-        ("name", {"name": ""}),
-        ("enabled", {"enabled": "yes"}),
-        ("configuration", {"configuration": {"x": "y" * 70_000}}),
-        ("system_prompt", {"system_prompt": "é" * 140_000}),
-    ],
-)
-async def test_a_configuration_that_makes_no_sense_is_422(
-    ada: httpx.AsyncClient, field: str, body: dict[str, Any]
-) -> None:
-    assert said(await ada.put(f"{CONFIGURATIONS}/{name()}", json=body)) == (422, "invalid", field)
-
-
-async def test_a_configuration_is_its_tenants_alone(ada: httpx.AsyncClient, mia: httpx.AsyncClient) -> None:
-    agent = name()
-    await ada.put(f"{CONFIGURATIONS}/{agent}", json={"system_prompt": "ours"})
-    for method in ("GET", "PATCH", "DELETE"):
-        assert (await mia.request(method, f"{CONFIGURATIONS}/{agent}", json={"name": "x"})).status_code == 404
-    listed = (await mia.get(CONFIGURATIONS, params={"limit": 100})).json()["configurations"]
-    assert {each["tenant_id"] for each in listed} <= {MEADOW}
-    listed = (await ada.get(CONFIGURATIONS, params={"limit": 1})).json()
-    assert len(listed["configurations"]) == 1 and listed["next_cursor"] == listed["configurations"][0]["agent_id"]
-    assert (await ada.put(f"{CONFIGURATIONS}/6f1c8d2e-8f6b-4c0a-9a53-0c1f2b3d4e5f", json={})).json()[
-        "field"
-    ] == "agent_id"
-
-
-async def test_only_administrators_write_manifests_and_publish_them(
-    ada: httpx.AsyncClient, mia: httpx.AsyncClient, root: httpx.AsyncClient
-) -> None:
-    agent = name()
-    path = f"{MANIFESTS}/{agent}"
-    await register(ada, agent)
-    for method in ("PUT", "PATCH"):
-        assert (await ada.request(method, path, json={"name": "mine"})).status_code == 403
-    assert (await ada.get(path)).json()["capabilities"] == []
-    assert (await mia.get(path)).status_code == 404
-    put = await root.put(path, json={"name": "IDE", "capabilities": ["code"], "published": True})
-    assert (put.status_code, put.json()["name"]) == (200, "IDE")
-    assert (await mia.get(path)).json()["capabilities"] == ["code"]
-    assert agent in {each["agent_id"] for each in (await mia.get(MANIFESTS, params={"limit": 100})).json()["manifests"]}
-    patched = await root.patch(path, json={"published": False, "version": "2"})
-    assert (patched.json()["published"], patched.json()["name"], patched.json()["version"]) == (False, "IDE", "2")
-    assert (await mia.get(path)).status_code == 404 and (await root.get(path)).status_code == 200
-    assert (await root.put(f"{MANIFESTS}/{name()}", json={})).status_code == 201
-    assert said(await root.patch(f"{MANIFESTS}/{name()}", json={})) == (404, "not_found", "agent_id")
-    assert said(await root.put(path, json={"agent_id": "other"})) == (422, "invalid", "agent_id")
-
-
-async def test_a_lease_that_has_ended_is_out_of_discovery_before_anybody_sweeps(
-    ada: httpx.AsyncClient, guarded: LiveServer
-) -> None:
-    agent = name()
-    one = await register(ada, agent)
-    connection = await asyncpg.connect(guarded.database)
-    try:
-        await connection.execute(
-            "update mcp.agent_leases set lease_expires_at = now() where registration_id = $1", one["registration_id"]
-        )
-    finally:
-        await connection.close()
-    assert await found(ada, agent_id=agent) == []
-    shown = (await ada.get(f"{INSTANCES}/{one['registration_id']}")).json()
-    assert (shown["registration_status"], shown["health_status"]) == ("inactive", "stale")
-
-    async def revived() -> bool:
-        beat = await ada.post(f"{INSTANCES}/{one['registration_id']}/heartbeat", json={"epoch": 1})
-        return beat.status_code == 200 and await found(ada, agent_id=agent) == ["c1"]
-
-    await until(revived)

@@ -4,81 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import signal
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import httpx
 import orjson
 import pytest
 from databases import fresh_database
-from live_server import LiveServer, Process, free_port, live_server, until
+from dialled import Refused, dial
+from live_server import Process, free_port, live_server, until
 from websockets.exceptions import InvalidStatus
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "sockets"))
-
-from dialled import Dialled, Refused, dial
-
 from robyn_server.core.principal import LOCAL
-from robyn_server.services.api_keys import ApiKeyService, KeyRequest
+from robyn_server.services.api_keys import ApiKeyService
 from robyn_server.storage.api_keys import ApiKeys
 from robyn_server.storage.database import Role, open_pool
 
+from .documented_conversations import agrees, conversations, filled, next_message
 from .people import HARBOUR, MEADOW
+from .sockets_place import Place, Sockets
 
 DEVELOPMENT = "00000000-0000-0000-0000-000000000001"
-DOCS = Path(__file__).parents[2] / "docs" / "websocket.md"
-
-
-class Sockets(Process):
-    """A sockets process of the live server's database, on a port of its own."""
-
-    def __init__(self, environment: dict[str, str], log: Path, **settings: str) -> None:
-        self.port = free_port()
-        super().__init__("sockets", environment | {"AGENTHALL_SOCKETS_PORT": str(self.port)} | settings, log)
-
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/ws"
-
-    async def ready(self) -> None:
-        async with httpx.AsyncClient() as client:
-
-            async def is_ok() -> bool:
-                assert self.popen.poll() is None, self.said()[-3000:]
-                with contextlib.suppress(httpx.TransportError):
-                    return (await client.get(f"http://127.0.0.1:{self.port}/ok")).status_code == 200
-                return False
-
-            await until(is_ok)
-
-
-@dataclass
-class Place:
-    server: LiveServer
-    one: Sockets
-    other: Sockets
-    open: Sockets
-    service: ApiKeyService
-    database: asyncpg.Pool[asyncpg.Record]
-    harbour: str
-    meadow: str
-
-    async def key(self, *organizations: str, **request: Any) -> Any:
-        return await self.service.create(LOCAL, KeyRequest(frozenset(map(UUID, organizations)), **request))
-
-    def dial(self, process: Sockets | None = None, key: str | None = None, **options: Any) -> Any:
-        return dial((process or self.one).url, headers={"X-API-Key": key or self.harbour}, **options)
-
-    async def row(self, registration_id: str) -> Any:
-        query = "select registration_status, health_status, epoch from mcp.agent_registrations where id = $1"
-        return await self.database.fetchrow(query, UUID(registration_id))
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +205,34 @@ async def test_an_expired_ticket_opens_nothing_and_no_credentials_get_none(place
         assert (await http.post("/agents/tickets")).status_code == 401
 
 
+async def _ticket(place: Place, key: str, **headers: str) -> str:
+    async with place.server.http(**{"X-API-Key": key, **headers}) as http:
+        return f"{place.one.url}?ticket={(await http.post('/agents/tickets', json={})).raise_for_status().json()['ticket']}"
+
+
+async def test_a_ticket_keeps_its_organization_and_takes_no_other_credentials_beside_it(place: Place) -> None:
+    both = (await place.key(HARBOUR, MEADOW)).text.text
+    meadow = {"X-Organization-Id": MEADOW}
+    for url, beside in ((await _ticket(place, both, **meadow), {}), (await _ticket(place, both), meadow)):
+        async with dial(url, headers=beside) as socket:
+            assert (await socket.ask("agent.status"))["tenant_id"] == MEADOW
+            assert {each["tenant_id"] for each in (await socket.ask("agent.list"))["instances"]} <= {MEADOW}
+    for beside, status in (({"X-API-Key": place.meadow}, 400), (meadow, 403)):
+        with pytest.raises(InvalidStatus) as caught:
+            async with dial(await _ticket(place, place.harbour), headers=beside):
+                pass
+        assert caught.value.response.status_code == status
+    async with dial(await _ticket(place, both)) as socket:
+        error = await refused(socket.ask("agent.list"))
+        assert (error.reason, error.field) == ("organization_required", "tenant_id")
+
+
+async def test_a_ticket_is_made_by_a_body_that_says_nothing(place: Place) -> None:
+    async with place.server.http(**{"X-API-Key": place.harbour}) as http:
+        answer = await http.post("/agents/tickets", json={"tenant_id": MEADOW, "ttl": 5})
+    assert (answer.status_code, answer.json()["field"]) == (422, "tenant_id")
+
+
 async def test_a_dropped_instance_comes_back_to_its_registration_on_another_process(place: Place) -> None:
     async with place.dial() as socket:
         made = await socket.ask("agent.register", agent_id="pod", instance_id="pod-1", capabilities=["a"])
@@ -350,68 +326,17 @@ async def test_a_port_that_is_taken_is_said_in_one_line(place: Place) -> None:
     assert "AGENTHALL_SOCKETS_PORT" in process.said()
 
 
-# docs/websocket.md
-
-
-def _conversations() -> list[tuple[str, list[str]]]:
-    """Each fenced block of the page that is a conversation, by the heading that it stands under."""
-    text = DOCS.read_text(encoding="utf-8")
-    found = []
-    for heading, body in re.findall(r"^##+ (.+?)$(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL):
-        for block in re.findall(r"```text\n(.*?)```", body, re.DOTALL):
-            lines = [line for line in block.splitlines() if line[:2] in {"→ ", "← "}]
-            if lines:
-                found.append((heading, lines))
-    return found
-
-
-def _agrees(wanted: Any, got: Any) -> bool:
-    """`…` stands for anything; a member `…` for further members."""
-    if wanted == "…":
-        return True
-    if isinstance(wanted, dict) and isinstance(got, dict):
-        return (set(wanted) == set(got) or "…" in wanted) and all(
-            name in got and _agrees(value, got[name]) for name, value in wanted.items() if name != "…"
-        )
-    if isinstance(wanted, list) and isinstance(got, list):
-        return len(wanted) == len(got) and all(map(_agrees, wanted, got))
-    return bool(wanted == got)
-
-
-def _filled(value: Any, known: dict[str, Any]) -> Any:
-    """`<name>` in what is sent is that member of an earlier result."""
-    if isinstance(value, dict):
-        return {name: _filled(each, known) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_filled(each, known) for each in value]
-    return known[value[1:-1]] if isinstance(value, str) and value.startswith("<") and value.endswith(">") else value
-
-
-@pytest.mark.parametrize(("heading", "lines"), _conversations(), ids=[heading for heading, _ in _conversations()])
+@pytest.mark.parametrize(("heading", "lines"), conversations(), ids=[heading for heading, _ in conversations()])
 async def test_the_pages_examples_are_what_happens(place: Place, heading: str, lines: list[str]) -> None:
     async with dial(place.open.url) as socket:
         known: dict[str, Any] = {}
         early: list[Any] = []
         for line in lines:
             if line.startswith("→ "):
-                await socket.send(_filled(orjson.loads(line[2:]), known))
+                await socket.send(filled(orjson.loads(line[2:]), known))
                 continue
             wanted = orjson.loads(line[2:])
-            got = await _next(socket, wanted, early)
-            assert _agrees(wanted, got), f"{heading}: {got}"
+            got = await next_message(socket, wanted, early)
+            assert agrees(wanted, got), f"{heading}: {got}"
             for part in [got, *got.get("messages", ())] if isinstance(got, dict) else got:
                 known |= part.get("result") or {}
-
-
-async def _next(socket: Dialled, wanted: Any, early: list[Any]) -> Any:
-    """What comes next. A notification may come before the answer that the page has first: those wait in `early`."""
-    notice = wanted.get("method") if isinstance(wanted, dict) and wanted.get("type") == 2 else None
-    while True:
-        got = next((each for each in early if each["method"] == notice), None)
-        if got is not None:
-            early.remove(got)
-            return got
-        got = await socket.read()
-        if not (isinstance(got, dict) and got.get("type") == 2):
-            return got
-        early.append(got)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -13,17 +13,16 @@ from live_server import LiveServer, live_server, until
 
 from robyn_server.files import CATALOGUE_FEED
 
-from .conftest import Person, people_of
+from .conftest import Make, Person
 from .people import HARBOUR, MEADOW, SECRET
 from .product import TABLES, Catalogue
 from .wire import detail
 
-Make = Callable[..., Person]
 ASKED: Any = {"messages": [{"role": "user", "content": "hello"}]}
 
 
 @pytest.fixture(scope="module")
-async def templated(postgres: str, template: str) -> AsyncIterator[LiveServer]:
+async def product_server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
     """Users of two organisations, a catalogue with the feed; an agent counts as fresh for half a second."""
     settings = {
         "AUTH_MODE": "jwt",
@@ -41,37 +40,8 @@ async def templated(postgres: str, template: str) -> AsyncIterator[LiveServer]:
 
 
 @pytest.fixture(scope="module")
-async def product(templated: LiveServer) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(templated.database)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-def rows(product: asyncpg.Connection[Any]) -> Catalogue:
-    return Catalogue(product)
-
-
-@pytest.fixture(scope="module")
-async def user(templated: LiveServer) -> AsyncIterator[Make]:
-    """`user(name, *organizations, **claims)` makes a Person."""
-    async with people_of(templated) as make:
-        yield make
-
-
-@pytest.fixture(scope="module")
-def anna(user: Make) -> Person:
-    return user("anna", HARBOUR)
-
-
-@pytest.fixture(scope="module")
 def bob(user: Make) -> Person:
     return user("bob", HARBOUR)
-
-
-@pytest.fixture(scope="module")
-def admin(user: Make) -> Person:
-    return user("root", permissions=("admin",))
 
 
 def copy_of(agent: str, name: str) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from robyn_server.core.errors import BadRequest, Forbidden
-from robyn_server.core.principal import LOCAL, Principal
+from robyn_server.core.principal import ADMIN, LOCAL, Principal
 
 FIRST, SECOND = uuid4(), uuid4()
 
@@ -33,6 +33,13 @@ def test_an_organization_that_is_not_ones_own_cannot_be_named() -> None:
 
 def test_without_an_organization_nothing_belongs_to_one() -> None:
     assert member().organization_for_new() is None
+
+
+def test_an_administrator_may_act_for_any_organization_and_belongs_to_its_own() -> None:
+    root = Principal("root", frozenset({FIRST}), frozenset({ADMIN}))
+    assert root.is_member(SECOND)
+    assert root.in_organization(SECOND).organization_for_new() == SECOND
+    assert root.organization_for_new() == FIRST
 
 
 def test_the_local_principal_is_an_administrator_of_all_organizations() -> None:

@@ -124,7 +124,9 @@ class Observer:
             connection.terminate()
 
     async def all_active(self) -> bool:
-        return await self.active() == self.expected
+        with contextlib.suppress(asyncpg.CannotConnectNowError):  # it is starting
+            return await self.active() == self.expected
+        return False
 
     async def evicted(self) -> int:
         """How many were ever written down as lapsed."""

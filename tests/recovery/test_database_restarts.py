@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-from databases import in_database, make_template
+from databases import in_database, make_template, own_postgres
 from live_server import LiveServer, live_server, until
 from outages import STEPS, streamed, watching
 
@@ -25,14 +22,8 @@ ALL = list(range(1, STEPS + 1))
 
 @pytest.fixture(scope="module")
 def database_server() -> Iterator[EmbeddedPostgres]:
-    folder = Path(tempfile.mkdtemp(prefix="agenthall-restart-"))
-    postgres = EmbeddedPostgres(folder)
-    try:
-        postgres.start()
+    with own_postgres() as postgres:
         yield postgres
-    finally:
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

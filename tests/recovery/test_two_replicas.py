@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import orjson
 import pytest
+from databases import PG15, own_postgres
 from live_server import LiveServer, live_server, until
 from outages import watching
 
 from robyn_server.files import packaged
-from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
 
-PG15 = Path("/usr/lib/postgresql/15/bin")
 AGENTS = 1_000
 
 _AGENTS = """
@@ -37,13 +33,8 @@ def books() -> None:
 def fifteen() -> Iterator[str]:
     if not PG15.is_dir():
         pytest.skip("PostgreSQL 15 is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="agenthall-replicas-"))
-    postgres = EmbeddedPostgres(folder, environment=os.environ | {"PGBIN": str(PG15)}, options={"fsync": "off"})
-    try:
-        yield postgres.start()
-    finally:
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_postgres(os.environ | {"PGBIN": str(PG15)}, fsync="off") as postgres:
+        yield postgres.dsn
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from databases import fresh_database
+from instance_desk import Desk
 from registry_sql import Registry, open_registry
+
+from robyn_server.runtime.lease_keeper import LeaseKeeper
+from robyn_server.storage.leases import Leases
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +27,11 @@ async def registry(shared_registry: Registry) -> AsyncIterator[Registry]:
         "update mcp.agent_event_log set lowest = 1, last = 0; "
         "update mcp.lease_pace set interval_seconds = 0, ttl_seconds = 0, live = 0, updated_at = 'infinity'"
     )
+
+
+@pytest.fixture
+async def desk(registry: Registry) -> AsyncIterator[Desk]:
+    keeper = LeaseKeeper(Leases(registry.system), "test", gather_seconds=0.001)
+    keeper.start()
+    yield Desk(registry, keeper)
+    await keeper.stop()

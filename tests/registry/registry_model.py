@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-TTL, GRACE, LONGEST, RETENTION, KEPT, SILENT = 15.0, 30.0, 120.0, 60.0, 86_400.0, 3.0
-"""The defaults of mcp.lease_ttl, lease_grace, longest_outage, retention_inactive, retention_deleted; a keeper's silence."""
+TTL, GRACE, LONGEST, HOLD, RETENTION, KEPT, SILENT = 15.0, 30.0, 120.0, 600.0, 60.0, 86_400.0, 3.0
+"""The defaults of mcp.lease_ttl, lease_grace, longest_outage, brake_hold, retention_inactive, retention_deleted; a keeper's silence."""
 
 Key = tuple[UUID, str]
 """Tenant and instance_id; there is one agent."""
@@ -85,8 +85,8 @@ class Instance:
 class World:
     instances: dict[Key, Instance] = field(default_factory=dict)
     keepers: dict[UUID, Keeper] = field(default_factory=dict)
-    brakes: set[UUID] = field(default_factory=set)
-    """Tenants."""
+    brakes: dict[UUID, float] = field(default_factory=dict)
+    """Tenants, and when so many last lapsed at once."""
     events: defaultdict[UUID, list[str]] = field(default_factory=lambda: defaultdict(list))
     swept: float = 0.0
 
@@ -187,14 +187,16 @@ class World:
         return [(tenant, each, each.lease) for (tenant, _), each in self.instances.items() if each.lease]
 
     def _brake(self, at: float) -> None:
-        for tenant in {tenant for tenant, _ in self.instances} | self.brakes:
+        calm = not any(each.outage and each.outage[1] > at - HOLD for each in self.keepers.values())
+        for tenant in {tenant for tenant, _ in self.instances} | self.brakes.keys():
             leases = [lease for owner, _, lease in self._leased() if owner == tenant]
             lapsing = sum(lease.lapsed is None and not self.alive(lease, at) for lease in leases)
             stale = sum(lease.lapsed is not None for lease in leases)
-            if (stale + lapsing) * 100 <= 15 * len(leases):
-                self.brakes.discard(tenant)
-            elif len(leases) > 6 and lapsing * 100 > 15 * len(leases):
-                self.brakes.add(tenant)
+            many = lapsing * 100 > 15 * len(leases)
+            if many and (tenant in self.brakes or len(leases) > 6):
+                self.brakes[tenant] = at
+            elif (stale + lapsing) * 100 <= 15 * len(leases) or (calm and self.brakes.get(tenant, at) <= at - HOLD):
+                self.brakes.pop(tenant, None)
 
     def _mark(self, at: float) -> int:
         lapsed = [(each, lease) for _, each, lease in self._leased() if lease.lapsed is None]

@@ -10,12 +10,27 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
+from databases import fresh_database
 
 from robyn_server.storage.database import Pool, Role, open_pool
 
 T1, T2 = UUID(int=1), UUID(int=2)
 Row: TypeAlias = "asyncpg.Record"
 Number: TypeAlias = "int | float"
+SEED_QUERY = """-- Get all active instances of an agent for a tenant
+SELECT 
+    ar.instance_id,
+    ar.health_status,
+    ar.last_health_check,
+    ac.name as config_name
+FROM mcp.agent_registrations ar
+JOIN mcp.agent_configurations ac ON ac.manifest_id = ar.manifest_id
+WHERE ar.tenant_id = $1
+  AND ar.registration_status = 'active'
+  AND ac.manifest_id = (
+      SELECT id FROM mcp.agent_manifests WHERE agent_id = $2
+  )"""  # noqa: W291  as it is written there
+"""The seed's query, word for word; its parameters are a tenant and an agent_id."""
 
 
 @dataclass(slots=True)
@@ -110,6 +125,18 @@ async def open_registry(url: str, size: int = 4) -> AsyncIterator[Registry]:
     finally:
         for pool in (app, system, owner):
             await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def filled_registry(postgres: str, template: str, fill: str, *, analysed: bool) -> AsyncIterator[Registry]:
+    """A database of its own after the script `fill`, with the statistics of all its rows or with none, and it stays so."""
+    async with fresh_database(postgres, template) as url, open_registry(url) as registry:
+        for table in ("agent_instances", "agent_leases", "agent_terms"):
+            await registry.owner.execute(f"alter table mcp.{table} set (autovacuum_enabled = off)")
+        await registry.owner.execute(fill)
+        if analysed:
+            await registry.owner.execute("analyze")
+        yield registry
 
 
 @contextlib.asynccontextmanager

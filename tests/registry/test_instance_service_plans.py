@@ -9,10 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from databases import fresh_database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from registry_sql import T1, Registry, open_registry
+from registry_sql import T1, Registry, filled_registry
 from semver import Version
 
 from robyn_server.core.registry import InstanceFilter
@@ -34,12 +33,7 @@ select i.id, i.tenant_id, i.manifest_id, 1, now() + interval '1 h', now(), '1 h'
 
 @pytest.fixture(scope="module", params=["analysed", "never analysed"])
 async def fleet(request: pytest.FixtureRequest, postgres: str, template: str) -> AsyncIterator[Registry]:
-    async with fresh_database(postgres, template) as url, open_registry(url) as registry:
-        for table in ("agent_instances", "agent_leases", "agent_terms"):
-            await registry.owner.execute(f"alter table mcp.{table} set (autovacuum_enabled = off)")
-        await registry.owner.execute(_FILL)
-        if request.param == "analysed":
-            await registry.owner.execute("analyze")
+    async with filled_registry(postgres, template, _FILL, analysed=request.param == "analysed") as registry:
         yield registry
 
 

@@ -8,8 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from databases import fresh_database
-from registry_sql import T1, Registry, acting_for, open_registry
+from registry_sql import T1, Registry, acting_for, filled_registry
 
 ROWS = 3_000
 START = UUID(int=0)
@@ -38,12 +37,7 @@ select id, tenant_id, manifest_id, 1, now() + case agent_id when 'dead' then int
 
 @pytest.fixture(scope="module", params=["analysed", "never analysed"])
 async def crowd(request: pytest.FixtureRequest, postgres: str, template: str) -> AsyncIterator[Registry]:
-    async with fresh_database(postgres, template) as url, open_registry(url, size=2) as registry:
-        for table in ("agent_instances", "agent_leases", "agent_terms"):
-            await registry.owner.execute(f"alter table mcp.{table} set (autovacuum_enabled = off)")
-        await registry.owner.execute(_FILL)
-        if request.param == "analysed":
-            await registry.owner.execute("analyze")
+    async with filled_registry(postgres, template, _FILL, analysed=request.param == "analysed") as registry:
         yield registry
 
 

@@ -61,20 +61,6 @@ async def test_an_event_shows_the_instance_as_the_view_does_without_secrets(regi
     }
 
 
-@pytest.mark.parametrize("name", ["pwd", "auth", "x-auth", "bearer", "jwt", "accesskey", "PASSPHRASE", "signature"])
-async def test_what_is_named_like_a_secret_is_one(registry: Registry, name: str) -> None:
-    assert await registry.owner.fetchval("select mcp.is_secret_name($1)", name)
-
-
-async def test_the_parameters_of_an_address_may_be_secrets(registry: Registry) -> None:
-    given = '{"url": "https://host/x?access_token=abc&page=2&sig=def#part", "author": "Ada"}'
-    shown = await registry.owner.fetchval("select mcp.without_secrets($1::jsonb)", given)
-    assert orjson.loads(shown) == {
-        "url": "https://host/x?access_token=[secret]&page=2&sig=[secret]#part",
-        "author": "Ada",
-    }
-
-
 async def test_deleted_instances_look_like_all_others(registry: Registry) -> None:
     await registry.register()
     async with acting_for(registry.app, T1) as connection:

@@ -45,6 +45,21 @@ async def test_a_bad_heartbeat_is_refused(registry: Registry, field: str, value:
     assert await registry.system.fetchval(batch, [row["registration_id"]], [1], [value]) == "invalid"
 
 
+@pytest.mark.parametrize("field", ["load", "metrics"])
+@pytest.mark.parametrize("fill", ["1, " * 2000 + "1", '"' + "y" * 8000 + '"'])
+async def test_load_and_metrics_are_measured_as_text(registry: Registry, field: str, fill: str) -> None:
+    """Not as they lie in memory or in the table: there numbers are longer, and words are compressed."""
+    row, array = await registry.register(), field.rstrip("s") + "s"
+    fits = f'{{"x": [{fill}], "z": ""}}'.replace('""}', '"' + "z" * (8192 - len(f'{{"x": [{fill}], "z": ""}}')) + '"}')
+    for value, outcome in ((fits, "ok"), (fits.replace('z"}', 'zz"}'), "invalid")):
+        batch = f"select outcome from mcp.heartbeat_agent_instances($1, $2, {array} => $3)"
+        assert await registry.system.fetchval(batch, [row["registration_id"]], [1], [value]) == outcome
+    assert await registry.beat(row, **dict[str, Any]({field: fits})) == "ok"
+    stored = f"select mcp.is_{field}({field} || '{{\"w\": 1}}') from mcp.agent_leases where registration_id = $1"
+    assert await registry.owner.fetchval(stored, row["registration_id"]) is False
+    assert await registry.beat(row) == "ok"
+
+
 async def test_late_messages_of_an_older_life_change_nothing(registry: Registry) -> None:
     old, new = await registry.register(), await registry.register()
     before = await registry.row("select * from mcp.agent_leases")

@@ -6,22 +6,19 @@ import asyncio
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import asyncpg
 import pytest
-from databases import fresh_database, in_database
-from registry_sql import T1, T2, open_registry
+from databases import PG15, fresh_database, in_database, own_postgres
+from registry_sql import SEED_QUERY, T1, T2, open_registry
 
 from robyn_server.files import packaged
-from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
 from robyn_server.storage.migrations import migrate
 
 OURS = packaged("migrations")
-PG15 = Path("/usr/lib/postgresql/15/bin")
-SEED = r"""
+SEED = (
+    r"""
 \set ON_ERROR_STOP on
 begin;
 prepare register (uuid, text, text, text, jsonb, jsonb) as
@@ -36,35 +33,21 @@ SELECT * FROM mcp.register_agent_instance(
 select is_new, epoch, message from mcp.register_agent_instance(:'tenant', 'ide-agent', 'conn-1', 'VS Code Agent', '{"protocol": "ws"}', '{}');
 execute register (:'tenant', 'ide-agent', 'conn-1', 'VS Code Agent', '{"protocol": "ws"}', '{}');
 prepare active (uuid, text) as
--- Get all active instances of an agent for a tenant
-SELECT 
-    ar.instance_id,
-    ar.health_status,
-    ar.last_health_check,
-    ac.name as config_name
-FROM mcp.agent_registrations ar
-JOIN mcp.agent_configurations ac ON ac.manifest_id = ar.manifest_id
-WHERE ar.tenant_id = $1
-  AND ar.registration_status = 'active'
-  AND ac.manifest_id = (
-      SELECT id FROM mcp.agent_manifests WHERE agent_id = $2
-  );
+"""
+    + SEED_QUERY
+    + r""";
 execute active (:'tenant', 'ide-agent');
 commit;
-"""  # noqa: W291 - the seed's own words
+"""
+)
 
 
 @pytest.fixture(scope="module")
 def postgres15() -> Iterator[str]:
     if not PG15.is_dir():
         pytest.skip("PostgreSQL 15 is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="agenthall-registry-"))
-    postgres = EmbeddedPostgres(folder, options={"fsync": "off"}, environment={**os.environ, "PGBIN": str(PG15)})
-    try:
-        yield postgres.start()
-    finally:
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_postgres(os.environ | {"PGBIN": str(PG15)}, fsync="off") as postgres:
+        yield postgres.dsn
 
 
 @pytest.fixture(params=["PostgreSQL 15", "PostgreSQL 18"])

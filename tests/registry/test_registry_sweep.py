@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 from registry_sql import T1, T2, Registry, Row
 
+KEEPER = UUID(int=7)
 COUNTERS = ("stale", "inactive", "deleted", "braked_sets", "live")
 
 
@@ -66,11 +68,32 @@ async def _braked(registry: Registry) -> list[Row]:
 async def test_a_brake_holds_one_set_until_its_instances_are_back(registry: Registry) -> None:
     rows = await _braked(registry)
     assert tuple(await registry.row("select tenant_id, stale, total from mcp.agent_brakes")) == (T1, 5, 10)
-    assert (await registry.sweep(await registry.later(600)))["inactive"] == 0
+    assert (await registry.sweep(await registry.later(580)))["inactive"] == 0
     for row in rows[:4]:
         assert await registry.beat(row, now=await registry.later(3600)) == "ok"
-    swept = await registry.sweep(await registry.later(601))
+    swept = await registry.sweep(await registry.later(581))
     assert (swept["braked_sets"], swept["inactive"], swept["live"]) == (0, 1, 19)
+
+
+async def test_a_brake_ends_by_itself_when_who_could_come_back_has(registry: Registry) -> None:
+    """Else the dead of every deployment that starts new instances and kills the old ones would stay for good."""
+    await _braked(registry)
+    swept = await registry.sweep(await registry.later(625))
+    assert (swept["braked_sets"], swept["inactive"], swept["live"]) == (0, 5, 15)
+
+
+async def test_a_brake_holds_on_after_an_outage_and_after_more_have_lapsed(registry: Registry) -> None:
+    rows = await _braked(registry)
+    for seconds in (500, 505):  # of which it was silent for five
+        await registry.system.execute(
+            "select mcp.beat_lease_keeper($1, 'test', $2)", KEEPER, await registry.later(seconds)
+        )
+    assert (await registry.sweep(await registry.later(630)))["braked_sets"] == 1
+    for row in rows[5:]:
+        await registry.beat(row, now=await registry.later(640))
+    assert (await registry.sweep(await registry.later(1000)))["stale"] == 5
+    assert (await registry.sweep(await registry.later(1580)))["inactive"] == 0, "since then it is not ten minutes"
+    assert (await registry.sweep(await registry.later(1610)))["inactive"] == 10
 
 
 async def test_an_operator_releases_a_brake(registry: Registry) -> None:

@@ -7,23 +7,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from registry_sql import T1, T2, Registry, acting_for
+from registry_sql import SEED_QUERY, T1, T2, Registry, acting_for
 
 TABLES = ("agent_configurations", "agent_instances", "agent_leases", "agent_terms", "agent_brakes", "agent_events")
 VIEWS = ("agent_registrations", "agent_liveness", "agents")
-DOCUMENTED = """
-SELECT
-    ar.instance_id,
-    ar.health_status,
-    ar.last_health_check,
-    ac.name as config_name
-FROM mcp.agent_registrations ar
-JOIN mcp.agent_configurations ac ON ac.manifest_id = ar.manifest_id
-WHERE ar.tenant_id = $1
-  AND ar.registration_status = 'active'
-  AND ac.manifest_id = (
-      SELECT id FROM mcp.agent_manifests WHERE agent_id = $2
-  )"""
 
 
 @pytest.fixture
@@ -56,8 +43,8 @@ async def test_nobody_sees_anothers_rows_and_without_a_tenant_there_are_none(
 async def test_the_documented_query_returns_the_callers_rows_only(both: dict[UUID, Any], registry: Registry) -> None:
     await registry.owner.execute("update mcp.agent_configurations set name = 'theirs' where tenant_id = $1", T2)
     async with acting_for(registry.app, T1) as connection:
-        assert [tuple(row)[::3] for row in await connection.fetch(DOCUMENTED, T1, "ide-agent")] == [("c1", "VS Code")]
-        assert await connection.fetch(DOCUMENTED, T2, "ide-agent") == []
+        assert [tuple(row)[::3] for row in await connection.fetch(SEED_QUERY, T1, "ide-agent")] == [("c1", "VS Code")]
+        assert await connection.fetch(SEED_QUERY, T2, "ide-agent") == []
 
 
 async def test_no_message_reaches_anothers_instance(both: dict[UUID, Any], registry: Registry) -> None:

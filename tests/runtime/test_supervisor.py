@@ -22,6 +22,8 @@ from robyn_server.runtime import restarts
 from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
 from robyn_server.runtime.lifeline import Watchdog
 from robyn_server.runtime.restarts import Restarts
+from robyn_server.runtime.serving_address import Serving as Address
+from robyn_server.runtime.serving_address import find_serving
 from robyn_server.runtime.supervisor import exit_text
 
 CATALOGUE = """
@@ -113,6 +115,14 @@ def test_serve_says_what_it_serves_when_everything_is_ready(serving: Serving) ->
     assert str(serving.data_dir) in greeting["database"]
     assert f"web {serving.pid('web')}" in greeting["processes"]
     assert greeting["server"] == f"http://127.0.0.1:{serving.events('web')[0]['AGENTHALL_PORT']}"
+
+
+def test_other_terminals_find_the_server_by_its_data_directory_while_it_lives(serving: Serving) -> None:
+    greeting = serving.start()
+    assert serving.process is not None
+    assert find_serving(serving.data_dir) == Address(greeting["server"], serving.process.pid)
+    serving.finish()
+    assert find_serving(serving.data_dir) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -239,7 +239,6 @@ class TestBrake:
         assert (sweeper.last.braked_sets, sweeper.last.inactive) == (1, 0)
         (line,) = [each for each in said if each["log_level"] == "warning"]
         assert (line["agent_id"], line["stale"], line["total"], line["tenant_id"]) == ("ide", 3, 10, str(T1))
-        assert sweeper.report() == {"live": 7, "stale": 3, "brakes": 1}
         await leased.owner.execute(
             "update mcp.agent_leases set lapsed_at = null, health_status = 'healthy', lease_expires_at = clock_timestamp() + interval '1 h'"
         )
@@ -248,12 +247,57 @@ class TestBrake:
         assert [each["event"] for each in said] == ["brake released"]
         assert (await leased.leases.look()).brakes == 0
 
+    async def test_it_is_counted_and_said_once_over_all_processes_also_one_that_starts_anew(
+        self, leased: Leased
+    ) -> None:
+        await self._dying(leased, 3, 10)
+        before = samples(BRAKES_ENGAGED).get((), 0)
+        processes = [Sweeper(leased.leases) for _ in range(4)]
+        with capture_logs() as said:
+            for seconds in (20, 21):
+                first = await leased.later(seconds)
+                moments = [
+                    first + timedelta(microseconds=n) for n in range(len(processes))
+                ]  # no two look at the same one
+                await asyncio.gather(*(each.run_once(at) for each, at in zip(processes, moments, strict=True)))
+            await self._lapse(leased, "i4", "i5")  # it is renewed: more of them lapse
+            assert await Sweeper(leased.leases).run_once(await leased.later(22)) is Turn.SWEPT
+        assert samples(BRAKES_ENGAGED)[()] == before + 1
+        assert [each["event"][:6] for each in said] == ["brake:"]
+        await leased.owner.execute("update mcp.agent_leases set lapsed_at = null, health_status = 'healthy'")
+        await leased.owner.execute("update mcp.agent_leases set lease_expires_at = clock_timestamp() + interval '1 h'")
+        with capture_logs() as said:
+            for each in processes:
+                await each.run_once(await leased.later(23))
+        assert [each["event"] for each in said] == ["brake released"]
+
+    async def _lapse(self, leased: Leased, *instance_ids: str) -> None:
+        await leased.owner.execute(
+            "update mcp.agent_leases l set lease_expires_at = clock_timestamp() from mcp.agent_instances i"
+            " where i.id = l.registration_id and i.instance_id = any ($1)",
+            instance_ids,
+        )
+
     @pytest.mark.parametrize(("dying", "of"), [(6, 6), (1, 7), (3, 20)])
     async def test_a_few_that_die_do_not_engage_it(self, leased: Leased, sweeper: Sweeper, dying: int, of: int) -> None:
         await self._dying(leased, dying, of)
         await sweeper.run_once(await leased.later(20))
         assert sweeper.last is not None
         assert (sweeper.last.stale, sweeper.last.braked_sets) == (dying, 0)
+
+
+async def test_readiness_says_whether_the_registry_answers_and_nothing_of_what_is_in_it(
+    leased: Leased, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time as clock
+
+    assert sweeper.report() == {"ok": False}
+    await leased.register()
+    await sweeper.run_once()
+    assert sweeper.report() == {"ok": True}
+    real = clock.monotonic
+    monkeypatch.setattr(clock, "monotonic", lambda: real() + 16)
+    assert sweeper.report() == {"ok": False}
 
 
 async def test_expired_leases_are_counted_by_reason_and_their_detection_timed(leased: Leased, sweeper: Sweeper) -> None:

@@ -49,7 +49,7 @@ class People:
         }
 
     async def identify(self, credentials: Mapping[str, str] | str, organization: UUID | None = None) -> Principal:
-        key = credentials if isinstance(credentials, str) else credentials.get("x-api-key", "")
+        key = credentials if isinstance(credentials, str) else _shown(credentials)
         if key in self.hold_up:
             self.asked.add(key)
             await self.hold_up[key].wait()
@@ -57,6 +57,10 @@ class People:
             raise Unauthenticated("The API key is not valid.", code="key_invalid")
         found = self.keys[key]
         return found if organization is None else found.in_organization(organization, named_by="tenant_id")
+
+
+def _shown(headers: Mapping[str, str]) -> str:
+    return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
 
 
 class Everybody:

@@ -41,7 +41,6 @@ def test_params_may_be_left_out() -> None:
         "null",
         "{}",
         '{"type":0,"id":"1","method":"ping","params":{"x":NaN}}',
-        '{"type":0,"id":"1","method":"ping","params":{"x":"\\u0000"}}',
         '{"type":0,"id":"1","method":"ping","params":{"x":"\\ud800"}}',
         '{"type":0,"id":"1","method":"ping","params":' + "[" * 100 + "]" * 100 + "}",
         "[" * 60_000,
@@ -93,6 +92,44 @@ def test_a_refusal_keeps_the_id_where_there_is_one() -> None:
             "retryable": False,
         },
     }
+
+
+@pytest.mark.parametrize("value", ["[" * 65, "{[" * 200, "C:\\u0000dir", "\\\\u0000", '"[{'])
+def test_what_stands_in_a_string_is_neither_nesting_nor_nul(value: str) -> None:
+    asked = {"type": 0, "id": 1, "method": "agent.register", "params": {"name": value}}
+    assert read(text(asked)) == Message(Type.REQUEST, 1, "agent.register", {"name": value})
+
+
+@pytest.mark.parametrize("dialect", [{"type": 0}, {"jsonrpc": "2.0"}])
+def test_nul_is_a_wrong_parameter_that_is_named(dialect: dict[str, Any]) -> None:
+    asked = {**dialect, "id": "msg-1", "method": "agent.register", "params": {"runtime_config": {"a": ["x", "\0"]}}}
+    message = read(text(asked))
+    assert isinstance(message, Message) and message.fault is not None and message.id == "msg-1"
+    assert message.fault.number is Code.INVALID_PARAMS
+    assert (message.fault.code, message.fault.field) == ("nul", "runtime_config.a.1")
+    assert message.fault.__traceback__ is None
+
+
+def nested(levels: int) -> dict[str, Any]:
+    return {"x": nested(levels - 1)} if levels else {}
+
+
+def test_a_message_has_64_levels_and_one_with_more_is_known_by_its_id() -> None:
+    def asked(levels: int) -> Any:
+        return read(text({"type": 0, "id": 7, "method": "ping", "params": nested(levels)}))
+
+    assert asked(62).fault is None
+    refused = asked(63)
+    assert (refused.id, refused.fault.number, refused.fault.code) == (7, Code.INVALID_MESSAGE, "too_deep")
+
+
+def test_in_a_batch_only_the_message_that_holds_nul_or_is_too_deep_is_refused() -> None:
+    params = [{"x": "\0"}, nested(100), nested(60), {"x": "["}]
+    asked = [{"type": 0, "id": number, "method": "ping", "params": each} for number, each in enumerate(params)]
+    batch = read(text({"type": 6, "id": "b", "messages": asked}))
+    assert isinstance(batch, Batch)
+    assert [each.fault and each.fault.code for each in batch.messages] == ["nul", "too_deep", None, None]
+    assert [each.id for each in batch.messages] == [0, 1, 2, 3]
 
 
 def test_a_batch_keeps_good_and_bad_messages_apart() -> None:

@@ -51,6 +51,7 @@ async def test_an_unknown_method_is_4004_and_lists_the_known(here: Place) -> Non
         ("agent.watch", {"after": -1}, "after"),
         ("agent.unwatch", {}, "watch_id"),
         ("agent.unwatch", {"watch_id": "watch-99"}, "watch_id"),
+        ("agent.register", {"agent_id": "ide", "runtime_config": {"a": ["\0"]}}, "runtime_config.a.0"),
         ("ping", {"x": 1}, "x"),
     ],
 )

@@ -7,13 +7,12 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-from databases import fresh_database, in_database
+from databases import PG15, fresh_database, in_database, own_postgres
 from live_server import until
 from stored_runs import open_store
 
@@ -22,25 +21,18 @@ from robyn_server.core.ids import new_id
 from robyn_server.core.principal import LOCAL
 from robyn_server.files import packaged
 from robyn_server.graphs.checkpoints import set_up
-from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
 from robyn_server.storage.migrations import migrate, read_migrations
 
 OURS = packaged("migrations")
-PG15 = Path("/usr/lib/postgresql/15/bin")
 PROGRAM = "import asyncio, sys; from pathlib import Path; from robyn_server.storage.migrations import migrate; asyncio.run(migrate(sys.argv[1], Path(sys.argv[2])))"
 
 
 def _server(binaries: str | None) -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="agenthall-pg-"))
     environment = {name: value for name, value in os.environ.items() if name != "PGBIN"}
     if binaries:
         environment["PGBIN"] = binaries
-    postgres = EmbeddedPostgres(folder, options={"fsync": "off"}, environment=environment)
-    try:
-        yield postgres.start()
-    finally:
-        postgres.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_postgres(environment, fsync="off") as postgres:
+        yield postgres.dsn
 
 
 @pytest.fixture(

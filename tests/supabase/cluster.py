@@ -131,7 +131,7 @@ async def rows(url: str, sql: str, role: str | None = None) -> list[tuple[object
 def bearer(subject: str | None, *, role: str = "authenticated", **claims: object) -> dict[str, str]:
     """The header of a session of Supabase Auth, as its legacy secret signs them."""
     named = {} if subject is None else {"sub": subject, "aud": "authenticated"}
-    claims = {"iss": ISSUER, "role": role, "exp": int(time.time()) + 600, **named, **claims}
+    claims = {"iss": ISSUER, "role": role, "exp": int(time.time()) + 6 * 3600, **named, **claims}
     return {"authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 

@@ -130,6 +130,30 @@ async def test_a_stream_is_opened_and_one_too_many_is_503() -> None:
     assert await asyncio.to_thread(lambda: b"".join(reply.chunks)) == b"a"
 
 
+async def test_a_principal_with_its_share_of_streams_is_429_and_told_when_to_come_back() -> None:
+    def identify(headers: Mapping[str, str]) -> Principal:
+        return Principal(headers["x-api-key"])
+
+    made = Edge(load_settings(), Streams(9, 5, share=1), identify=identify)
+    made.serve(Application())
+    one, other = {"x-api-key": "one"}, {"x-api-key": "other"}
+    held = await made.handle(RawRequest("GET", "/events", headers=one))
+    refused = await made.handle(RawRequest("GET", "/events", headers=one))
+    assert (refused.status, body(refused)["code"]) == (429, "too_many_own_streams")
+    assert ("retry-after", "1") in refused.headers
+    assert (await made.handle(RawRequest("GET", "/me", headers=one))).status == 200
+    assert (await made.handle(RawRequest("GET", "/events", headers=other))).status == 200
+    assert isinstance(held, Streaming)
+
+
+async def test_a_head_of_a_stream_holds_no_seat() -> None:
+    made = Edge(load_settings(), Streams(9, 5, share=1))
+    made.serve(Application())
+    for _ in range(3):
+        assert (await made.handle(RawRequest("HEAD", "/events"))).status == 200
+    assert len(made.streams.seats) == 0
+
+
 async def test_a_drain_refuses_all_but_liveness() -> None:
     made = edge()
     made.draining = True

@@ -8,8 +8,10 @@ from pydantic import BaseModel
 from robyn_server.web.docs_page import docs_page
 from robyn_server.web.http import Request, Response, json_response
 from robyn_server.web.openapi import openapi
+from robyn_server.web.routes import all_routes
 from robyn_server.web.routes.system import server_info, system_routes
 from robyn_server.web.routing import RouteTable
+from robyn_server.web.schemas.queries import INSTANCES
 
 
 class Part(BaseModel):
@@ -48,6 +50,20 @@ def test_every_reference_leads_somewhere_and_every_operation_has_its_own_id() ->
 def test_path_parameters_are_declared() -> None:
     (parameter,) = openapi(TABLE)["paths"]["/things/{thing_id}"]["post"]["parameters"]
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("thing_id", "path", True)
+
+
+def test_query_parameters_and_every_status_of_success_are_declared() -> None:
+    paths = openapi(all_routes())["paths"]
+    one = "/agents/instances/{registration_id}"
+    declared = {
+        (method, path): [each["name"] for each in paths[path][method]["parameters"] if each["in"] == "query"]
+        for method, path in (("get", "/agents/instances"), ("get", "/agents/watch"), ("delete", one), ("patch", one))
+    }
+    assert declared["get", "/agents/instances"] == [each.name for each in INSTANCES]
+    assert declared["get", "/agents/watch"] == ["agent_id", "capability", "tag", "zone", "after"]
+    assert declared["delete", one] == ["epoch", "reason"] and declared["patch", one] == []
+    assert set(paths["/agents/instances"]["post"]["responses"]) == {"200", "201", "default"}
+    assert set(paths["/agents/configurations/{agent_id}"]["put"]["responses"]) == {"200", "201", "default"}
 
 
 def test_what_is_not_offered_is_marked() -> None:

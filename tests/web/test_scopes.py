@@ -6,7 +6,7 @@ import pytest
 
 from robyn_server.core.errors import Forbidden
 from robyn_server.core.principal import LOCAL, Principal
-from robyn_server.core.scopes import Scope
+from robyn_server.core.scopes import OF_AGENTS, Scope
 from robyn_server.web.http import Response
 from robyn_server.web.routes import all_routes
 from robyn_server.web.routing import Route
@@ -62,6 +62,21 @@ def test_every_route_that_is_built_and_not_public_has_its_scope() -> None:
 
 async def _answer(_services: object, _request: object) -> Response:
     return Response()
+
+
+TICKETS = Route("POST", "/agents/tickets", _answer, "Make a ticket", "Agents")
+
+
+@pytest.mark.parametrize("scope", [Scope.AGENTS_READ, Scope.AGENTS_REGISTER, Scope.AGENTS_WRITE, Scope.ADMIN])
+def test_any_scope_of_agents_will_do_for_a_ticket(scope: Scope) -> None:
+    authorize(TICKETS, Principal("key:a", permissions=frozenset({scope}), limited=True))
+
+
+def test_no_other_scope_will_do_for_a_ticket() -> None:
+    others = frozenset(Scope) - OF_AGENTS - {Scope.ADMIN}
+    with pytest.raises(Forbidden) as caught:
+        authorize(TICKETS, Principal("key:a", permissions=others, limited=True))
+    assert (caught.value.code, caught.value.field) == ("scope_missing", "agents:read")
 
 
 def test_a_route_that_no_line_fits_is_closed_to_limited_keys() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 
 import pytest
 
-from robyn_server.core.errors import Unavailable
-from robyn_server.web.http import End, Sink, Stream
+from robyn_server.core.errors import TooMany, Unavailable
+from robyn_server.web.http import JSON, End, Sink, Stream
 from robyn_server.web.stream import BATCH_ITEMS, EventStream, Streams, workers_for
 
 from .served import until
@@ -90,12 +92,12 @@ async def test_a_dropped_iterator_cancels_the_producer_on_the_loop() -> None:
 
 async def test_a_stream_over_the_limit_is_refused_and_counted() -> None:
     streams = Streams(2, 5)
-    with streams.promised():
+    with streams.promised("a"):
         stream = streams.start(forever([]))
-    with streams.promised(), pytest.raises(Unavailable, match="Too many open streams"), streams.promised():
+    with streams.promised("a"), pytest.raises(Unavailable, match="Too many open streams"), streams.promised("a"):
         raise AssertionError("room for two is promised to one and taken by another")
     assert streams.refused == 1
-    with streams.promised():
+    with streams.promised("a"):
         del stream
 
 
@@ -161,3 +163,106 @@ async def test_a_failing_producer_ends_its_stream() -> None:
         raise ValueError("x")
 
     assert await pulled(Streams(1, 5).start(Stream(produce))) == b"a"
+
+
+def taken(streams: Streams, identity: str, stream: Stream) -> EventStream:
+    """As the edge does it: promised, then started."""
+    with streams.promised(identity) as seat:
+        return streams.start(stream, seat)
+
+
+async def test_one_principal_has_its_share_and_another_still_gets_a_stream() -> None:
+    streams = Streams(4, 5, share=2)
+    held = [taken(streams, "a", forever([])) for _ in range(2)]
+    with pytest.raises(TooMany, match="You have 2 streams open") as caught:
+        taken(streams, "a", forever([]))
+    assert (caught.value.code, streams.refused) == ("too_many_own_streams", 1)
+    other = taken(streams, "b", forever([]))
+    del held[0]
+    await until(lambda: len(streams.seats) == 2)
+    again = taken(streams, "a", forever([]))
+    assert streams.open == 3
+    del held, other, again
+    await until(lambda: len(streams.seats) == streams.open == 0)
+
+
+async def test_a_promise_that_nothing_came_of_gives_its_seat_back() -> None:
+    streams = Streams(1, 5, share=1)
+    with streams.promised("a"):
+        assert len(streams.seats) == 1
+    with pytest.raises(ValueError, match="in the handler"), streams.promised("a"):
+        raise ValueError("in the handler")
+    with streams.promised("a"), pytest.raises(Unavailable), streams.promised("b"):
+        raise AssertionError("the process is full")
+    assert len(streams.seats) == 0
+
+
+async def test_a_stream_that_was_read_to_its_end_and_dropped_gives_one_seat_back() -> None:
+    async def produce(sink: Sink) -> None:
+        await sink.put(b"a")
+
+    streams = Streams(4, 5, share=2)
+    other = taken(streams, "a", forever([]))
+    ended = taken(streams, "a", Stream(produce))
+    assert await pulled(ended) == b"a"
+    del ended
+    await until(lambda: streams.open == 1)
+    await asyncio.sleep(0)
+    assert len(streams.seats) == 1
+    del other
+
+
+async def test_a_reader_that_stalls_keeps_its_seat_until_it_is_gone() -> None:
+    async def produce(sink: Sink) -> None:
+        while True:
+            await sink.put(b"x" * 100)
+
+    streams = Streams(4, 5, buffer_bytes=250, stall_seconds=0.05, share=1)
+    stream = taken(streams, "a", Stream(produce))
+    await until(lambda: streams.slow_readers == 1)
+    assert (streams.open, len(streams.seats)) == (0, 1)
+    with pytest.raises(TooMany):
+        taken(streams, "a", forever([]))
+    del stream
+    await until(lambda: len(streams.seats) == 0)
+
+
+async def test_a_stream_that_is_refused_ends_with_the_last_words() -> None:
+    streams, ends = Streams(1, 5), list[End | None]()
+    stream = streams.start(forever(ends))
+    await asyncio.sleep(0)
+    (opened,) = streams
+    streams.refuse(opened, b",bye")
+    streams.refuse(opened, b",twice")
+    assert await pulled(stream) == b"first,bye"
+    assert (ends, streams.ended_as_refused) == ([End.REFUSED], 1)
+    streams.refuse(opened, b"after the end")
+    assert opened.channel.items.empty()
+
+
+async def test_an_answer_in_json_that_is_on_its_way_is_never_followed_by_another() -> None:
+    async def produce(sink: Sink) -> None:
+        await sink.put(b'{"whole":true}')
+        await done.wait()
+
+    streams, done = Streams(1, 5), asyncio.Event()
+    stream = streams.start(Stream(produce, media_type=JSON))
+    await asyncio.sleep(0)
+    (opened,) = streams
+    streams.refuse(opened, b'{"__error__":{}}')
+    done.set()
+    assert await pulled(stream) == b'{"whole":true}'
+
+
+async def test_a_closed_stream_leaves_no_cycle_behind() -> None:
+    streams = Streams(1, 5)
+    gc.disable()
+    try:
+        stream = streams.start(forever([]))
+        await asyncio.sleep(0)
+        (opened,) = streams
+        gone = weakref.ref(opened.sink)
+        del opened, stream
+        await until(lambda: gone() is None)
+    finally:
+        gc.enable()

@@ -18,6 +18,7 @@ from .listing import pages
 from .timing import Timing
 from .watching import Watches
 from .wire import Wire
+from .words import words
 
 
 class Client:
@@ -136,7 +137,7 @@ class Client:
         """
         wanted: dict[str, Any] = {} if agent_id is None else {"agent_id": agent_id}
         if capabilities:
-            wanted["capabilities"] = list(capabilities)
+            wanted["capabilities"] = words("capabilities", capabilities)
         if self._watches is None:
             raise Closed("use it inside `async with`")
         return self._watches.follow(wanted, after, listed=listed)
@@ -158,5 +159,5 @@ class Client:
 def _wanted(capability: str | None, wanted: dict[str, Any]) -> dict[str, Any]:
     given = {name: list(value) if isinstance(value, tuple | set) else value for name, value in wanted.items()}
     if capability is not None:
-        given["capabilities"] = [capability, *given.get("capabilities", ())]
+        given["capabilities"] = [capability, *words("capabilities", given.get("capabilities") or ())]
     return {name: value for name, value in given.items() if value is not None}

@@ -12,7 +12,8 @@ TokenSource = Callable[[], str | Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """`token`: a JWT, or what makes a fresh one for each connection. Secrets do not show in `repr`."""
+    """`token`: a JWT, or what brings a fresh one: for each connection, and when the one in use is about to end. It may bring API keys
+    as well. Secrets do not show in `repr`."""
 
     api_key: str | None = field(repr=False)
     token: str | TokenSource | None = field(repr=False)
@@ -38,6 +39,10 @@ class Credentials:
         elif self.token is not None:
             headers["Authorization"] = f"Bearer {await self._fresh()}"
         return headers
+
+    async def auth(self) -> dict[str, str]:
+        """The params of `auth`: fresher credentials for a socket that is open. Only where they are renewed."""
+        return {"token": await self._fresh(), **({"tenant_id": self.tenant_id} if self.tenant_id else {})}
 
     async def _fresh(self) -> str:
         token = self.token() if callable(self.token) else self.token

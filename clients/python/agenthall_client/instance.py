@@ -29,6 +29,7 @@ from .registration import Figures, Health, Registration, State, Vitals
 from .sigterm import on_sigterm
 from .timing import Timing
 from .wire import Disconnected, Wire
+from .words import words
 
 _log = logging.getLogger("agenthall_client")
 
@@ -36,6 +37,8 @@ EARLIEST = 0.85
 """A heartbeat comes after 85 to 100 % of the interval that the server dictates."""
 
 CHANGEABLE = frozenset({"name", "capabilities", "tags", "zone", "version", "runtime_config", "connection_details"})
+
+_WORDS = frozenset({"capabilities", "tags"})
 
 
 class AgentInstance(Client):
@@ -77,7 +80,11 @@ class AgentInstance(Client):
         said = {"name": name, "agent_type": agent_type, "version": version, "zone": zone}
         objects = {"runtime_config": runtime_config, "connection_details": connection_details}
         given = {name: value for name, value in {**said, **objects}.items() if value is not None}
-        self._said: dict[str, Any] = {**given, "capabilities": list(capabilities), "tags": list(tags)}
+        self._said: dict[str, Any] = {
+            **given,
+            "capabilities": words("capabilities", capabilities),
+            "tags": words("tags", tags),
+        }
         self._name = None if instance_id is None else Name(instance_id)
         self._vitals = Vitals(health, load, metrics)
         self._drain_on_sigterm = drain_on_sigterm
@@ -126,7 +133,8 @@ class AgentInstance(Client):
         unknown = sorted(set(changes) - CHANGEABLE)
         if unknown:
             raise TypeError(f"{unknown[0]} cannot be changed; {', '.join(sorted(CHANGEABLE))} can")
-        given = {name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
+        lists = {name: words(name, changes[name]) for name in _WORDS & changes.keys() if changes[name] is not None}
+        given = changes | lists
         instance = await self._link.ask("agent.update", lambda: {**self._known.named, **given})
         self._said |= given
         return instance

@@ -30,6 +30,7 @@ from .wire import Disconnected, Wire
 _log = logging.getLogger("agenthall_client")
 _SUBPROTOCOL = Subprotocol("mcp.v1")
 _RATE_LIMITED = 4002
+_EXPIRING = "auth.expiring"
 LARGEST = 16 * 2**20
 """Bytes of a message from the server: a page of instances with all that they may say of themselves."""
 
@@ -59,6 +60,7 @@ class Link:
         self._over: ClientError | None = None
         self._last = "nothing was tried yet"
         self._has_been_up = False
+        self._renewing: asyncio.Task[None] | None = None
 
     # for those who use it
 
@@ -153,7 +155,7 @@ class Link:
 
     async def _one_socket(self) -> None:
         """Raises Again, or the ClientError that ends it."""
-        wire = Wire(await self._open(), self._guest.heard, self._timing.answer)
+        wire = Wire(await self._open(), self._heard, self._timing.answer)
         reading = asyncio.create_task(wire.read(self._timing.keepalive), name="agenthall.read")
         began = asyncio.get_running_loop().time()
         was_welcome = False
@@ -164,9 +166,27 @@ class Link:
             self.withdraw(wire)
             wire.abort()
             reading.cancel()
+            if self._renewing is not None:
+                self._renewing.cancel()
         if asyncio.get_running_loop().time() - began > self._timing.steady:
             self._backoff.reset()
         raise self._over or self._judged(goodbye, was_welcome=was_welcome)
+
+    def _heard(self, method: str, params: dict[str, Any]) -> None:
+        wire = self._wire
+        if method == _EXPIRING and wire is not None and self._credentials.are_renewed:
+            self._renewing = asyncio.create_task(self._renew(wire), name="agenthall.renew")
+        self._guest.heard(method, params)
+
+    async def _renew(self, wire: Wire) -> None:
+        """Fresher credentials on the same socket. Where that fails the server closes it when the old ones end, and the next connection
+        asks for others."""
+        try:
+            await wire.ask("auth", await self._credentials.auth())
+        except (ClientError, Disconnected) as error:
+            _log.warning("fresher credentials were not taken: %s", error or type(error).__name__)
+        except Exception:  # noqa: BLE001 - the program's own function: the socket is good as long as the old credentials are
+            _log.exception("token() failed; the credentials in use end soon")
 
     def _judged(self, goodbye: Goodbye, *, was_welcome: bool) -> Exception:
         if goodbye.code == CREDENTIALS and was_welcome and self._credentials.are_renewed:

@@ -130,7 +130,7 @@ class Wire:
         self._heard(method, params)
 
     def _take_answer(self, message: dict[str, Any]) -> None:
-        future, answered = self._pending.get(str(message.get("id")), (None, None))
+        future, answered = self._asked(message)
         if future is None or future.done():
             return
         if message["type"] == ERROR:
@@ -140,6 +140,14 @@ class Wire:
         if answered is not None:
             answered(result)
         future.set_result(result)
+
+    def _asked(self, message: dict[str, Any]) -> tuple[asyncio.Future[dict[str, Any]] | None, Answered | None]:
+        """What it answers. An error without an id is about a message that could not be read; answers come in the order of the questions,
+        so it was the oldest that is open."""
+        message_id = message.get("id")
+        if message_id is None and message["type"] == ERROR:
+            message_id = next(iter(self._pending), None)
+        return self._pending.get(str(message_id), (None, None))
 
     async def close(self) -> None:
         """With a goodbye."""

@@ -10,7 +10,7 @@ returning {columns}
 
 -- name: find
 -- What proves a key, and how long it still holds by this database's clock.
-select k.digest, k.identity, k.kind, k.organizations, k.scopes, k.revoked_at is not null as is_revoked,
+select k.digest, k.identity, k.kind, k.organizations, k.scopes, k.revoked_at is not null as is_revoked, k.expires_at,
        extract(epoch from k.expires_at - now())::float8 as seconds_left,
        coalesce(k.last_used_at < now() - interval '1 minute', true) as is_use_unwritten
   from agenthall.api_keys k

@@ -60,12 +60,19 @@ select extract(epoch from l.lapsed_at - l.last_health_check)::double precision a
  where l.lapsed_at = $1
 
 -- name: agents
--- Living instances by type. Only what an administrator has published bears its name.
-select case when m.published then m.agent_id else 'other' end as agent, count(*) as instances
-  from mcp.agent_leases l
-  join mcp.agent_manifests m on m.id = l.manifest_id
-  left join mcp.lease_keepers k on k.id = l.keeper_id
- where l.lapsed_at is null and mcp.is_alive(l, k, statement_timestamp())
+-- Living instances by type, of all tenants: the $1 types with most of them, and all others together as $2. Also a type that bears that name.
+with living as (
+  select l.manifest_id, count(*) as instances
+    from mcp.agent_leases l
+    left join mcp.lease_keepers k on k.id = l.keeper_id
+   where l.lapsed_at is null and mcp.is_alive(l, k, statement_timestamp())
+   group by l.manifest_id),
+ranked as (
+  select m.agent_id, v.instances, row_number() over (order by v.instances desc, m.agent_id) as rank
+    from living v
+    join mcp.agent_manifests m on m.id = v.manifest_id)
+select case when r.rank <= $1::integer then r.agent_id else $2::text end as agent, sum(r.instances)::bigint as instances
+  from ranked r
  group by 1
  order by 2 desc, 1
 

@@ -9,15 +9,18 @@ from robyn_server.services import Services
 from robyn_server.web.http import Request, Response, json_response
 from robyn_server.web.routing import RouteTable
 from robyn_server.web.schemas.agents import AgentSyncBody, rendered
+from robyn_server.web.schemas.queries import FAILURES, SYNC_FAILURES
 
-routes = RouteTable(tag="Agents")
-
-_FAILURES, _MOST_FAILURES = 100, 1000
+routes = RouteTable(tag="Agents", query=())
 
 
-@routes.get("/agents/sync", summary="How agent sync stands: last passes, failures (`limit`, `after`), contract")
+@routes.get(
+    "/agents/sync",
+    query=SYNC_FAILURES,
+    summary="How agent sync stands: last passes, failures (`limit`, `after`), contract",
+)
 async def status(services: Services, request: Request) -> Response:
-    limit = request.query.integer("limit", _FAILURES, 1, _MOST_FAILURES) or _FAILURES
+    limit = request.query.integer("limit") or FAILURES
     return json_response(await services.agent_sync.status(request.principal, after=_after(request), limit=limit))
 
 

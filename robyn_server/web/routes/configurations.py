@@ -6,18 +6,19 @@ from robyn_server.services import Services
 from robyn_server.web.http import Request, Response, empty, json_response
 from robyn_server.web.routing import RouteTable
 from robyn_server.web.schemas.configurations import ConfigurationPatch, ConfigurationPut
+from robyn_server.web.schemas.queries import AGENT_PAGE, agent_page_of
 
-from .agent_paging import page_of
-
-routes = RouteTable(tag="Registry")
+routes = RouteTable(tag="Registry", query=())
 
 _ONE = "/agents/configurations/{agent_id}"
 
 
-@routes.get("/agents/configurations", summary="List the organization's configurations (`limit`, `cursor`)")
+@routes.get(
+    "/agents/configurations", query=AGENT_PAGE, summary="List the organization's configurations (`limit`, `cursor`)"
+)
 async def search(services: Services, request: Request) -> Response:
     tenant = services.tenants(request.principal)
-    return json_response(await services.configurations.search(request.principal, tenant, *page_of(request.query)))
+    return json_response(await services.configurations.search(request.principal, tenant, *agent_page_of(request.query)))
 
 
 @routes.get(_ONE, summary="Get the organization's configuration of an agent")
@@ -26,7 +27,7 @@ async def get(services: Services, request: Request) -> Response:
     return json_response(await services.configurations.get(request.principal, tenant, _agent(request)))
 
 
-@routes.put(_ONE, body=ConfigurationPut, summary="Write a whole configuration; 201 when it is new")
+@routes.put(_ONE, body=ConfigurationPut, also=(201,), summary="Write a whole configuration; 201 when it is new")
 async def put(services: Services, request: Request, body: ConfigurationPut) -> Response:
     principal, tenant = request.principal, services.tenants(request.principal)
     configuration, is_new = await services.configurations.put(principal, tenant, _agent(request), body.all_fields())

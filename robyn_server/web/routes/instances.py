@@ -6,6 +6,7 @@ from uuid import UUID
 
 from robyn_server.core.errors import NotFound
 from robyn_server.core.ids import find_uuid
+from robyn_server.registry.counted import count_status
 from robyn_server.registry.outcomes import ensure_done
 from robyn_server.services import Services
 from robyn_server.web.http import Request, Response, empty, json_response
@@ -15,21 +16,33 @@ from robyn_server.web.schemas.instances import (
     LeavingBody,
     RegisterBody,
     UpdateBody,
-    cursor_of,
-    filter_of,
-    leaving_of,
-    limit_of,
     rendered,
     rendered_beat,
 )
+from robyn_server.web.schemas.queries import (
+    INSTANCES,
+    LEAVING,
+    cursor_of,
+    ensure_none,
+    filter_of,
+    leaving_of,
+    limit_of,
+)
 from robyn_server.web.validation import parse_body
 
-routes = RouteTable(tag="Registry")
+routes = RouteTable(tag="Registry", query=())
 
 _ONE = "/agents/instances/{registration_id}"
 
 
-@routes.post("/agents/instances", body=RegisterBody, success=201, summary="Register an instance; 200 when it was known")
+@routes.post(
+    "/agents/instances",
+    body=RegisterBody,
+    success=201,
+    counted=count_status,
+    also=(200,),
+    summary="Register an instance; 200 when it was known",
+)
 async def register(services: Services, request: Request, body: RegisterBody) -> Response:
     asked = body.asked(request.headers.get("idempotency-key"))
     registered = await services.instances.register(request.principal, services.tenants(request.principal), asked)
@@ -38,6 +51,7 @@ async def register(services: Services, request: Request, body: RegisterBody) -> 
 
 @routes.get(
     "/agents/instances",
+    query=INSTANCES,
     summary="Discover instances, and the `position` to watch from, by `agent_id`, `capability` and `tag` (all of them), `zone`, `health`, `status`, `version`, `free_slots`",
 )
 async def search(services: Services, request: Request) -> Response:
@@ -77,7 +91,12 @@ async def update(services: Services, request: Request, body: UpdateBody) -> Resp
     return await _shown(services, request, tenant)
 
 
-@routes.delete(_ONE, success=204, summary="Deregister an instance (`epoch` and `reason` in the query or in a body)")
+@routes.delete(
+    _ONE,
+    success=204,
+    query=LEAVING,
+    summary="Deregister an instance (`epoch` and `reason` in the query or in a body)",
+)
 async def deregister(services: Services, request: Request) -> Response:
     leaving, tenant = _leaving(request), services.tenants(request.principal)
     ensure_done(
@@ -101,7 +120,7 @@ def _id(request: Request) -> UUID:
 def _leaving(request: Request) -> LeavingBody:
     if not request.body:
         return leaving_of(request.query)
+    ensure_none(request.query)
     body = parse_body(LeavingBody, request.body)
     assert isinstance(body, LeavingBody)  # noqa: S101 - what was asked for
-    request.query.ensure_known(())
     return body

@@ -6,17 +6,20 @@ from robyn_server.services import Services
 from robyn_server.web.http import Request, Response, json_response
 from robyn_server.web.routing import RouteTable
 from robyn_server.web.schemas.manifests import ManifestBody
+from robyn_server.web.schemas.queries import AGENT_PAGE, agent_page_of
 
-from .agent_paging import page_of
-
-routes = RouteTable(tag="Registry")
+routes = RouteTable(tag="Registry", query=())
 
 _ONE = "/agents/manifests/{agent_id}"
 
 
-@routes.get("/agents/manifests", summary="List manifests: one's own agents' and published ones (`limit`, `cursor`)")
+@routes.get(
+    "/agents/manifests",
+    query=AGENT_PAGE,
+    summary="List manifests: one's own agents' and published ones (`limit`, `cursor`)",
+)
 async def search(services: Services, request: Request) -> Response:
-    return json_response(await services.manifests.search(request.principal, *page_of(request.query)))
+    return json_response(await services.manifests.search(request.principal, *agent_page_of(request.query)))
 
 
 @routes.get(_ONE, summary="Get a manifest")
@@ -24,7 +27,9 @@ async def get(services: Services, request: Request) -> Response:
     return json_response(await services.manifests.get(request.principal, request.path_params["agent_id"]))
 
 
-@routes.put(_ONE, body=ManifestBody, summary="Write a whole manifest; 201 when it is new. For administrators")
+@routes.put(
+    _ONE, body=ManifestBody, also=(201,), summary="Write a whole manifest; 201 when it is new. For administrators"
+)
 async def put(services: Services, request: Request, body: ManifestBody) -> Response:
     agent_id = request.path_params["agent_id"]
     manifest, is_new = await services.manifests.put(request.principal, agent_id, body.all_fields())

@@ -17,7 +17,7 @@ from robyn_server.core.runs import RunEvent, parse_event_id
 from robyn_server.services import Services
 from robyn_server.services.runs import RunRequest, StartedRun
 from robyn_server.storage.runs import FIELDS
-from robyn_server.web.http import End, Headers, Request, Response, Sink, Stream, empty, json_response
+from robyn_server.web.http import End, Headers, Permits, Request, Response, Sink, Stream, empty, json_response
 from robyn_server.web.routing import RouteTable
 from robyn_server.web.schemas.runs import RunCreateStateful, RunCreateStateless
 from robyn_server.web.sse import WAIT_HEARTBEAT, frame
@@ -119,7 +119,8 @@ async def join(services: Services, request: Request) -> Response | Stream:
             {"__error__": {"error": "HTTPException", "message": "404: Run not found"}}, headers=headers
         )
     cancel = _canceller(services, request, run.thread_id, run_id, request.query.boolean("cancel_on_disconnect"))
-    return _waiting(lambda: services.runs.join(request.principal, run), location, cancel)
+    permits = _permits(services, run.thread_id, run_id)
+    return _waiting(lambda: services.runs.join(request.principal, run), location, cancel, permits)
 
 
 @routes.get(
@@ -147,7 +148,8 @@ async def cancel(services: Services, request: Request) -> Response | Stream:
     await services.runs.cancel(request.principal, thread_id, run_id, action)
     if not request.query.boolean("wait"):
         return empty(202)
-    return _waiting(lambda: services.runs.result(run_id), f"/threads/{thread_id}/runs/{run_id}", None)
+    permits = _permits(services, thread_id, run_id)
+    return _waiting(lambda: services.runs.result(run_id), f"/threads/{thread_id}/runs/{run_id}", None, permits)
 
 
 def _new_stream(services: Services, request: Request, run: StartedRun, wanted: RunRequest, location: str) -> Stream:
@@ -156,12 +158,13 @@ def _new_stream(services: Services, request: Request, run: StartedRun, wanted: R
         await _send_events(services, sink, run.run_id, 0, None, run.resumable)
 
     cancel = _canceller(services, request, run.thread_id, run.run_id, wanted.on_disconnect == "cancel")
-    return _event_stream(produce, location, cancel, run.resumable)
+    return _event_stream(produce, location, cancel, run.resumable, _permits(services, run.thread_id, run.run_id))
 
 
 def _new_wait(services: Services, request: Request, run: StartedRun, wanted: RunRequest) -> Stream:
     cancel = _canceller(services, request, run.thread_id, run.run_id, wanted.on_disconnect == "cancel")
-    return _waiting(lambda: services.runs.result(run.run_id), _location(run), cancel)
+    permits = _permits(services, run.thread_id, run.run_id)
+    return _waiting(lambda: services.runs.result(run.run_id), _location(run), cancel, permits)
 
 
 async def _joined_stream(services: Services, request: Request, thread_id: UUID | None, run_id: UUID) -> Stream:
@@ -182,7 +185,7 @@ async def _joined_stream(services: Services, request: Request, thread_id: UUID |
             await _send_events(services, sink, run_id, max(after, 0), modes, run.resumable)
 
     cancel = _canceller(services, request, run.thread_id, run_id, request.query.boolean("cancel_on_disconnect"))
-    return _event_stream(produce, location, cancel, run.resumable)
+    return _event_stream(produce, location, cancel, run.resumable, _permits(services, run.thread_id, run_id))
 
 
 async def _place(services: Services, last_event_id: str | None, resumable: bool, run_id: UUID) -> int | None:
@@ -268,18 +271,24 @@ def _guarded(produce: Produce, cancel: Cancel) -> Produce:
         try:
             await produce(sink)
         finally:
-            if sink.end in (End.CLIENT_GONE, End.SLOW_READER):
+            if sink.end in (End.CLIENT_GONE, End.SLOW_READER, End.REFUSED):
                 await cancel()
 
     return guarded
 
 
-def _event_stream(produce: Produce, location: str, cancel: Cancel, resumable: bool) -> Stream:
+def _permits(services: Services, thread_id: UUID | None, run_id: UUID) -> Permits:
+    return lambda principal: services.runs.find(principal, thread_id, run_id)
+
+
+def _event_stream(
+    produce: Produce, location: str, cancel: Cancel, resumable: bool, permits: Permits | None = None
+) -> Stream:
     headers: Headers = (*_SSE_HEADERS, ("location", f"{location}/stream"), ("content-location", location))
-    return Stream(_guarded(produce, cancel), headers=headers, resumable=resumable)
+    return Stream(_guarded(produce, cancel), headers=headers, resumable=resumable, permits=permits)
 
 
-def _waiting(result: Callable[[], Awaitable[bytes]], location: str, cancel: Cancel) -> Stream:
+def _waiting(result: Callable[[], Awaitable[bytes]], location: str, cancel: Cancel, permits: Permits) -> Stream:
     async def produce(sink: Sink) -> None:
         await sink.put(await result())
 
@@ -288,6 +297,7 @@ def _waiting(result: Callable[[], Awaitable[bytes]], location: str, cancel: Canc
         media_type="application/json",
         headers=_waiting_headers(location),
         heartbeat=WAIT_HEARTBEAT,
+        permits=permits,
     )
 
 

@@ -2,7 +2,8 @@
 
 The stream begins with `watching`, whose id is the position it begins at; each change is an `instance`, its id the event's position.
 Who comes back with Last-Event-ID, or `after`, goes on behind it. Two events end a stream: `compacted` (list again; the browser's own
-reconnect then watches from the right position) and `slow_reader` (come back, nothing is lost).
+reconnect then watches from the right position) and `slow_reader` (come back, nothing is lost). So does an `error`: among others, when
+its reader is no member of the tenant any more.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from __future__ import annotations
 from uuid import UUID
 
 from robyn_server.core.errors import AgenthallError, Invalid
+from robyn_server.core.principal import Principal
 from robyn_server.core.registry import InstanceEvent, InstanceFilter
 from robyn_server.registry.protocols import Compacted, InstanceWatch, SlowReader, Subscription
+from robyn_server.registry.tenants import ensure_member
 from robyn_server.services import Services
 from robyn_server.storage.json import dump_json
-from robyn_server.web.http import Query, Request, Sink, Stream
+from robyn_server.web.http import Request, Sink, Stream
 from robyn_server.web.routing import RouteTable
+from robyn_server.web.schemas.queries import LARGEST_POSITION, WATCH, filter_of
 from robyn_server.web.sse import frame
 
-routes = RouteTable(tag="Registry")
+routes = RouteTable(tag="Registry", query=())
 
-_PARAMETERS = ("agent_id", "capability", "tag", "zone", "after")
 _HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
-_LARGEST_POSITION = 2**63 - 1
 _DIGITS = 19
 _REMEMBERED = 1024
 
@@ -30,36 +32,29 @@ _REMEMBERED = 1024
 @routes.get(
     "/agents/watch",
     summary="Watch instances (`agent_id`, `capability` and `tag` (all of them), `zone`; `after` a position, or Last-Event-ID)",
+    query=WATCH,
     media_type="text/event-stream",
     streams=True,
 )
 async def watch(services: Services, request: Request) -> Stream:
-    wanted, after = _filter(request.query), _after(request)
+    wanted, after = filter_of(request.query), _after(request)
     tenant = services.tenants(request.principal)
 
     async def produce(sink: Sink) -> None:
         await _produce(services.watch, sink, tenant, wanted, after)
 
-    return Stream(produce, headers=_HEADERS, resumable=True)
+    async def permits(principal: Principal) -> None:
+        ensure_member(principal, tenant)
 
-
-def _filter(query: Query) -> InstanceFilter:
-    """Raises Invalid for what there is not, or cannot be watched by."""
-    query.ensure_known(_PARAMETERS)
-    return InstanceFilter(
-        agent_id=query.get("agent_id"),
-        capabilities=tuple(query.get_all("capability")),
-        tags=tuple(query.get_all("tag")),
-        zone=query.get("zone"),
-    )
+    return Stream(produce, headers=_HEADERS, resumable=True, permits=permits, endless=True)
 
 
 def _after(request: Request) -> int | None:
     """The header knows better: a browser that reconnects sends it, with the address that it began with."""
     named = request.headers.get("last-event-id")
     if not named:
-        return request.query.integer("after", None, 0, _LARGEST_POSITION)
-    if not (named.isascii() and named.isdigit() and len(named) <= _DIGITS and int(named) <= _LARGEST_POSITION):
+        return request.query.integer("after")
+    if not (named.isascii() and named.isdigit() and len(named) <= _DIGITS and int(named) <= LARGEST_POSITION):
         raise Invalid("Last-Event-ID: must be the id of an event of this stream", field="Last-Event-ID")
     return int(named)
 

@@ -19,7 +19,7 @@ class _Fields(Body):
 
     agent_type: Word | None = None
     model_id: Name | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=_LARGEST, strict=True)] | None = None
     system_prompt: Annotated[str, Field(max_length=262144)] | None = None
     max_workload: Annotated[int, Field(ge=0, le=_LARGEST, strict=True)] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from robyn_server.core.errors import Invalid, NotOffered
 from robyn_server.core.ids import parse_uuid
+from robyn_server.core.nul import has_nul, path_to_nul
 
 JsonObject = dict[str, Any]
 Limit = Annotated[int, Field(ge=1, le=1000, strict=True)]
@@ -22,7 +22,6 @@ DEEPEST = 100
 """Levels of objects and lists in a body. What is stored is wrapped a little deeper, and orjson writes no more than 254 levels."""
 
 _ORJSON_DEEPEST = 254
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _uuid_of(what: str) -> BeforeValidator:
@@ -58,8 +57,9 @@ class Body(Part):
             text = orjson.dumps(wrapped, default=str)
         except TypeError:
             raise Invalid(f"The request body is nested deeper than {DEEPEST} levels", code="too_deep") from None
-        if b"\\u0000" in text and _NUL.search(text):
-            raise Invalid("Text must not contain the character NUL (\\u0000)", code="nul")
+        if has_nul(text):
+            field = ".".join(path_to_nul(value) or ())
+            raise Invalid(f"{field}: Text must not contain the character NUL (\\u0000)", code="nul", field=field)
         return value
 
 

@@ -1,4 +1,4 @@
-"""Bodies and queries of /agents/instances. An unknown field is refused by name."""
+"""Bodies of /agents/instances. An unknown field is refused by name."""
 
 from __future__ import annotations
 
@@ -8,45 +8,27 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from robyn_server.core.errors import BadRequest, Invalid
-from robyn_server.core.ids import find_uuid
 from robyn_server.core.registry import (
+    LONGEST_REASON,
     Beat,
     BeatAnswer,
     HealthStatus,
     InstanceChange,
-    InstanceFilter,
     Registered,
     Registering,
-    RegistrationStatus,
 )
-from robyn_server.web.http import Query
 
 from .fields import Body, JsonObject
 
-PAGE, LARGEST_PAGE = 50, 100
-LONGEST_CURSOR = 255
-_LARGEST_EPOCH = 2**63 - 1
-_MOST_WORDS = 64
+LONGEST_NAME, LONGEST_WORD, MOST_WORDS = 255, 128, 64
+LARGEST_EPOCH = 2**63 - 1
 
-Name = Annotated[str, Field(min_length=1, max_length=255)]
-Word = Annotated[str, Field(min_length=1, max_length=128)]
-Words = Annotated[tuple[Word, ...], Field(max_length=_MOST_WORDS)]
-Epoch = Annotated[int, Field(ge=0, le=_LARGEST_EPOCH, strict=True)]
-Reason = Annotated[str, Field(max_length=1024)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+Word = Annotated[str, Field(min_length=1, max_length=LONGEST_WORD)]
+Words = Annotated[tuple[Word, ...], Field(max_length=MOST_WORDS)]
+Epoch = Annotated[int, Field(ge=0, le=LARGEST_EPOCH, strict=True)]
+Reason = Annotated[str, Field(max_length=LONGEST_REASON)]
 Health = Literal["starting", "healthy", "degraded", "unhealthy"]
-
-PARAMETERS = (
-    "agent_id",
-    "capability",
-    "tag",
-    "zone",
-    "health",
-    "status",
-    "version",
-    "free_slots",
-    "limit",
-    "cursor",
-)
 
 
 class ChangeBody(Body):
@@ -126,57 +108,6 @@ def _one_key(field: str | None, header: str | None) -> str | None:
             field="idempotency_key",
         )
     return field or header or None
-
-
-def leaving_of(query: Query) -> LeavingBody:
-    """From `?epoch=…&reason=…`, for a DELETE without a body. Raises Invalid."""
-    query.ensure_known(tuple(LeavingBody.model_fields))
-    epoch = query.integer("epoch", None, 0, _LARGEST_EPOCH)
-    if epoch is None:
-        raise Invalid("epoch: Field required", field="epoch")
-    return LeavingBody(epoch=epoch, reason=(query.get("reason") or "")[:1024] or None)
-
-
-def filter_of(query: Query) -> InstanceFilter:
-    """Raises Invalid, BadRequest naming the parameter."""
-    query.ensure_known(PARAMETERS)
-    health, status = query.get("health"), query.get("status")
-    return InstanceFilter(
-        agent_id=query.get("agent_id"),
-        capabilities=_words(query, "capability"),
-        tags=_words(query, "tag"),
-        zone=query.get("zone"),
-        health=None if health is None else _one_of(HealthStatus, health, "health"),
-        version=query.get("version"),
-        free_slots=query.integer("free_slots", None, 0, 2**31 - 1),
-        status=None if status is None else _one_of(RegistrationStatus, status, "status"),
-    )
-
-
-def _words(query: Query, name: str) -> tuple[str, ...]:
-    words = tuple(query.get_all(name))
-    if len(words) > _MOST_WORDS:
-        raise Invalid(f"{name}: at most {_MOST_WORDS}", field=name)
-    return words
-
-
-def _one_of(kind: Any, text: str, name: str) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        raise Invalid(f"{name}: must be one of {', '.join(kind)}", field=name) from None
-
-
-def limit_of(query: Query) -> int:
-    return query.integer("limit", PAGE, 1, LARGEST_PAGE) or PAGE
-
-
-def cursor_of(query: Query) -> UUID | None:
-    text = query.get("cursor")
-    cursor = find_uuid(text) if text else None
-    if text and cursor is None:
-        raise Invalid("cursor: must be the next_cursor of a page", field="cursor")
-    return cursor
 
 
 def rendered(registered: Registered) -> dict[str, Any]:

@@ -1,0 +1,112 @@
+"""Types of agents over HTTP: what a tenant configured of them, and the manifests that administrators publish."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from .agents_over_http import CONFIGURATIONS, INSTANCES, MANIFESTS, found, name, register, said
+from .people import HARBOUR, MEADOW
+
+
+async def test_a_configuration_is_put_patched_and_deleted_with_its_instances(ada: httpx.AsyncClient) -> None:
+    agent = name()
+    path = f"{CONFIGURATIONS}/{agent}"
+    made = await ada.put(
+        path, json={"model_id": "offline:demo", "temperature": 0.5, "max_workload": 2, "configuration": {"a": [1]}}
+    )
+    assert (made.status_code, made.json()["name"], made.json()["enabled"]) == (201, agent, True)
+    assert (made.json()["agent_id"], made.json()["tenant_id"]) == (agent, HARBOUR)
+    again = await ada.put(path, json={"name": "Display"})
+    assert (again.status_code, again.json()["model_id"], again.json()["name"]) == (200, None, "Display")
+    patched = await ada.patch(path, json={"max_tokens": 10, "temperature": 1, "capabilities": ["x"]})
+    assert (patched.json()["name"], patched.json()["max_tokens"], patched.json()["capabilities"]) == (
+        "Display",
+        10,
+        ["x"],
+    )
+    assert (await ada.patch(path, json={"max_tokens": None})).json()["max_tokens"] is None
+    assert (await ada.get(path)).json()["config_id"] == made.json()["config_id"]
+    one = await register(ada, agent)
+    assert one["config_id"] == made.json()["config_id"]
+    assert (await ada.delete(path)).status_code == 204
+    assert said(await ada.get(f"{INSTANCES}/{one['registration_id']}"))[0] == 404
+    for method in ("GET", "PATCH", "DELETE"):
+        assert said(await ada.request(method, path, json={})) == (404, "not_found", "agent_id")
+
+
+async def test_a_disabled_agent_registers_nobody(ada: httpx.AsyncClient, mia: httpx.AsyncClient) -> None:
+    agent = name()
+    await ada.put(f"{CONFIGURATIONS}/{agent}", json={"enabled": False})
+    answer = await ada.post(INSTANCES, json={"agent_id": agent, "instance_id": "c1"})
+    assert said(answer) == (403, "configuration_disabled", "agent_id")
+    await register(mia, agent)
+    await ada.patch(f"{CONFIGURATIONS}/{agent}", json={"enabled": True})
+    await register(ada, agent)
+
+
+async def test_free_slots_are_counted_against_the_configuration(ada: httpx.AsyncClient) -> None:
+    agent = name()
+    await ada.put(f"{CONFIGURATIONS}/{agent}", json={"max_workload": 2})
+    one = await register(ada, agent)
+    await ada.post(f"{INSTANCES}/{one['registration_id']}/heartbeat", json={"epoch": 1, "load": {"workload": 1}})
+    assert await found(ada, agent_id=agent, free_slots=1) == ["c1"]
+    assert await found(ada, agent_id=agent, free_slots=2) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("temprature", {"temprature": 1}),
+        ("temperature", {"temperature": 3}),
+        ("temperature", {"temperature": True}),
+        ("temperature", {"temperature": "0.5"}),
+        ("max_workload", {"max_workload": -1}),
+        ("name", {"name": ""}),
+        ("enabled", {"enabled": "yes"}),
+        ("configuration", {"configuration": {"x": "y" * 70_000}}),
+        ("system_prompt", {"system_prompt": "é" * 140_000}),
+    ],
+)
+async def test_a_configuration_that_makes_no_sense_is_422(
+    ada: httpx.AsyncClient, field: str, body: dict[str, Any]
+) -> None:
+    assert said(await ada.put(f"{CONFIGURATIONS}/{name()}", json=body)) == (422, "invalid", field)
+
+
+async def test_a_configuration_is_its_tenants_alone(ada: httpx.AsyncClient, mia: httpx.AsyncClient) -> None:
+    agent = name()
+    await ada.put(f"{CONFIGURATIONS}/{agent}", json={"system_prompt": "ours"})
+    for method in ("GET", "PATCH", "DELETE"):
+        assert (await mia.request(method, f"{CONFIGURATIONS}/{agent}", json={"name": "x"})).status_code == 404
+    listed = (await mia.get(CONFIGURATIONS, params={"limit": 100})).json()["configurations"]
+    assert {each["tenant_id"] for each in listed} <= {MEADOW}
+    listed = (await ada.get(CONFIGURATIONS, params={"limit": 1})).json()
+    assert len(listed["configurations"]) == 1 and listed["next_cursor"] == listed["configurations"][0]["agent_id"]
+    assert (await ada.put(f"{CONFIGURATIONS}/6f1c8d2e-8f6b-4c0a-9a53-0c1f2b3d4e5f", json={})).json()[
+        "field"
+    ] == "agent_id"
+
+
+async def test_only_administrators_write_manifests_and_publish_them(
+    ada: httpx.AsyncClient, mia: httpx.AsyncClient, root: httpx.AsyncClient
+) -> None:
+    agent = name()
+    path = f"{MANIFESTS}/{agent}"
+    await register(ada, agent)
+    for method in ("PUT", "PATCH"):
+        assert (await ada.request(method, path, json={"name": "mine"})).status_code == 403
+    assert (await ada.get(path)).json()["capabilities"] == []
+    assert (await mia.get(path)).status_code == 404
+    put = await root.put(path, json={"name": "IDE", "capabilities": ["code"], "published": True})
+    assert (put.status_code, put.json()["name"]) == (200, "IDE")
+    assert (await mia.get(path)).json()["capabilities"] == ["code"]
+    assert agent in {each["agent_id"] for each in (await mia.get(MANIFESTS, params={"limit": 100})).json()["manifests"]}
+    patched = await root.patch(path, json={"published": False, "version": "2"})
+    assert (patched.json()["published"], patched.json()["name"], patched.json()["version"]) == (False, "IDE", "2")
+    assert (await mia.get(path)).status_code == 404 and (await root.get(path)).status_code == 200
+    assert (await root.put(f"{MANIFESTS}/{name()}", json={})).status_code == 201
+    assert said(await root.patch(f"{MANIFESTS}/{name()}", json={})) == (404, "not_found", "agent_id")
+    assert said(await root.put(path, json={"agent_id": "other"})) == (422, "invalid", "agent_id")

@@ -1,0 +1,26 @@
+"""Whether JSON text holds the character NUL, and where. `tests/web/test_fields.py` asks about whole bodies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robyn_server.core.nul import has_nul, path_to_nul
+
+TEXT = st.text(st.sampled_from(["\0", "\\", "u", "0", '"', "[", "x"]), max_size=12)
+
+
+@given(st.recursive(TEXT, lambda each: st.lists(each, max_size=3) | st.dictionaries(TEXT, each, max_size=3)))
+def test_a_text_holds_it_where_its_value_does(value: Any) -> None:
+    assert has_nul(orjson.dumps(value)) == (path_to_nul(value) is not None)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"), [(rb'"C:\\u0000dir"', False), (rb'"C:\u0000"', True), (rb'"\\\u0000"', True)]
+)
+def test_a_backslash_that_is_escaped_escapes_nothing(text: bytes, holds: bool) -> None:
+    assert has_nul(text) is holds

@@ -1,0 +1,90 @@
+"""What readers and the event log must not see of what an instance says of itself, and what they must."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from registry_sql import Registry
+
+_SECRETS = (
+    "pwd auth x-auth bearer jwt accesskey PASSPHRASE signature PGPASSWORD token access_tokens X-API-Key api_key_2 "
+    "pass PASS db_pass userPass dbpass smtp-pass pass2 pass_phrase passkey "
+    "key KEY keys key1 KEY_2 ssh_key ssh-key ssh.key account_key accountKey AccountKey encryption_key SSHKey sshkey ssh_keys "
+    "pat PAT github_pat githubPat smtp_pw sig creds"
+)
+_NO_SECRETS = (
+    "public_key publicKey public-key ssh_public_key publishable_key primary_key foreign_key partition_key sort_keys "
+    "key_id keyId key_name keyboard monkey hotkey turkey author authority path pattern compat pass_through passthrough bypass "
+    "compass max_tokens maxOutputTokens total_tokens token_limit tokenizer signal config url host"
+)
+SECRETS, NO_SECRETS = _SECRETS.split(), _NO_SECRETS.split()
+LINES = {
+    "Authorization: Bearer abc": "Authorization: [secret]",
+    "X-Api-Key:abc": "X-Api-Key: [secret]",
+    "Accept: text/plain": "Accept: text/plain",
+    "curl -H 'authorization: Basic eDp5'": "curl -H 'authorization: [secret]",
+    "Bearer abc": "Bearer [secret]",
+    "http://u:p@ss@host": "http://[secret]@host",
+    "http://u:p@ss:80@host:1/x@y?z=@#@": "http://[secret]@host:1/x@y?z=@#@",
+    "amqp://u:p@one,u:p@two/v": "amqp://[secret]@two/v",
+    "http://host:80/path": "http://host:80/path",
+    "https://host/x?access_token=abc&page=2&sig=def#part": "https://host/x?access_token=[secret]&page=2&sig=[secret]#part",
+    "https://host/?public_key=1&key=2&pass=3": "https://host/?public_key=1&key=[secret]&pass=[secret]",
+    "https://host/#access_token=abc": "https://host/#access_token=[secret]",
+    "host=db password='a b#c' user=x": "host=db password=[secret] user=x",
+    "AccountName=x;AccountKey=abc==;Suffix=y": "AccountName=x;AccountKey=[secret];Suffix=y",
+    "one:6380,password=a,b,ssl=True": "one:6380,password=[secret],ssl=True",
+    "--token=abc": "--token=[secret]",
+    "-----BEGIN RSA PRIVATE KEY-----\nabc": "[secret]",
+    "a&b?c#d e=f": "a&b?c#d e=f",
+    "": "",
+}
+
+
+async def _without(registry: Registry, document: Any) -> Any:
+    return orjson.loads(await registry.owner.fetchval("select mcp.without_secrets($1::jsonb)", _text(document)))
+
+
+async def _public(registry: Registry, document: Any) -> Any:
+    """As events and readers have it: a cheap look decides whether it is gone through."""
+    instance = {"version_key": "1", "connection_details": document, "runtime_config": {"nested": [document]}}
+    return orjson.loads(await registry.owner.fetchval("select mcp.public_instance($1::jsonb)", _text(instance)))
+
+
+def _text(document: Any) -> str:
+    return orjson.dumps(document).decode()
+
+
+@pytest.mark.parametrize(("names", "are"), [(SECRETS, True), (NO_SECRETS, False)])
+async def test_what_is_named_like_a_secret_is_one(registry: Registry, names: list[str], are: bool) -> None:
+    rows = await registry.owner.fetch("select n, mcp.is_secret_name(n) from unnest($1::text[]) n", names)
+    assert [name for name, found in rows if found is not are] == []
+
+
+async def test_what_strings_hold_of_secrets_is_struck_out_and_nothing_else(registry: Registry) -> None:
+    assert dict(zip(LINES, await _without(registry, list(LINES)), strict=True)) == LINES
+
+
+async def test_a_whole_value_goes_whatever_it_is(registry: Registry) -> None:
+    given = {"password": 12345, "auth": {"type": "basic", "user": "u"}, "keys": ["a"], "author": "Ada", "port": 1}
+    gone = "[secret]"
+    assert await _without(registry, given) == {"password": gone, "auth": gone, "keys": gone, "author": "Ada", "port": 1}
+
+
+async def test_a_list_of_named_values_is_told_by_their_names(registry: Registry) -> None:
+    given = {"env": [{"name": "DB_PASSWORD", "value": "x"}, {"name": "ZONE", "value": "eu"}]}
+    assert await _without(registry, given) == {
+        "env": [{"name": "DB_PASSWORD", "value": "[secret]"}, {"name": "ZONE", "value": "eu"}]
+    }
+    assert await _without(registry, {"key": "DB_PASSWORD", "value": "x"}) == {"key": "[secret]", "value": "[secret]"}
+
+
+async def test_the_cheap_look_sees_all_that_is_struck_out(registry: Registry) -> None:
+    """Each alone, for one would make it look at its neighbours."""
+    documents = [{name: "x"} for name in SECRETS] + [[line] for line in LINES] + [{"name": name} for name in SECRETS]
+    documents += [{"line": f"{name}{sign}x"} for name in SECRETS for sign in ("=", ":", " = ")]
+    for document in documents:
+        shown = await _without(registry, document)
+        assert await _public(registry, document) == {"connection_details": shown, "runtime_config": {"nested": [shown]}}
