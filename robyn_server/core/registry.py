@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-
 LONGEST_REASON = 1024
 """Characters of why an instance drains or leaves."""
 
