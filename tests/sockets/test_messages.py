@@ -41,7 +41,7 @@ async def test_an_unknown_method_is_4004_and_lists_the_known(here: Place) -> Non
         ("agent.heartbeat", {"epoch": -1}, "epoch"),
         ("agent.heartbeat", {"epoch": 1.0}, "epoch"),
         ("agent.heartbeat", {"load": 3}, "load"),
-        ("agent.deregister", {"reason": "x" * 256}, "reason"),
+        ("agent.deregister", {"reason": "x" * 1025}, "reason"),
         ("agent.update", {"instance_id": "x"}, "instance_id"),
         ("agent.list", {"limit": 0}, "limit"),
         ("agent.list", {"limit": 101}, "limit"),
