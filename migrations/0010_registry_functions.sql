@@ -254,6 +254,23 @@ create function mcp.refusal_of_heartbeat(tenant_id uuid, registration_id uuid, e
        and (refusal_of_heartbeat.tenant_id is null or i.tenant_id = refusal_of_heartbeat.tenant_id)), 'must_register')
 $$;
 
+create function mcp.noted_outage(keeper mcp.lease_keepers, at timestamptz) returns timestamptz language sql stable as $$
+  select case
+    when keeper.last_beat < keeper.outage_ended + mcp.lease_grace()
+     and keeper.last_beat < keeper.outage_began + mcp.longest_outage() + mcp.lease_grace() then keeper.outage_began
+    else keeper.last_beat end
+   where keeper.stopped_at is null and at > keeper.last_beat + interval '3 seconds'
+$$;
+comment on function mcp.noted_outage is
+  'When the outage began that ends now; null: there was none. One that began within the grace of another goes on with it, as long as one outage may last and its grace: a keeper that flaps for ever protects nobody for ever';
+
+create function mcp.hear_lease_keeper(id uuid, at timestamptz) returns void language sql volatile as $$
+  update mcp.lease_keepers k set last_beat = at, outage_began = mcp.noted_outage(k, at), outage_ended = at
+   where k.id = hear_lease_keeper.id and mcp.noted_outage(k, at) is not null
+$$;
+comment on function mcp.hear_lease_keeper is
+  'Heartbeats come through a keeper that was silent: it is back with them, not with the next one of its own, which may be lost again';
+
 create function mcp.heartbeat_agent_instances(
   registration_ids uuid[], epochs bigint[], healths text[] default null, loads jsonb[] default null, metrics jsonb[] default null,
   keeper_id uuid default null, now timestamptz default null
@@ -270,6 +287,9 @@ declare
 begin
   perform mcp.expect(cardinality(registration_ids) = cardinality(epochs), 'epochs', 'must be as many as registration_ids');
   perform set_config('synchronous_commit', 'off', true); -- what a crash of the database loses, the next heartbeats say again
+  if v_keeper is not null then
+    perform mcp.hear_lease_keeper(v_keeper, v_now);
+  end if;
   perform from mcp.agent_leases l where l.registration_id = any (registration_ids) order by l.registration_id for no key update;
   with beats as (
     select b.registration_id, b.epoch, b.health, nullif(b.load, 'null') as load, nullif(b.metrics, 'null') as metrics, b.ordinal
@@ -453,16 +473,6 @@ comment on function mcp.update_agent_instance is
 
 -- Keepers of leases ----------------------------------------------------------------------------------------------------------------
 
-create function mcp.noted_outage(keeper mcp.lease_keepers, at timestamptz) returns timestamptz language sql stable as $$
-  select case
-    when keeper.last_beat < keeper.outage_ended + mcp.lease_grace()
-     and keeper.last_beat < keeper.outage_began + mcp.longest_outage() + mcp.lease_grace() then keeper.outage_began
-    else keeper.last_beat end
-   where keeper.stopped_at is null and at > keeper.last_beat + interval '3 seconds'
-$$;
-comment on function mcp.noted_outage is
-  'When the outage began that ends now; null: there was none. One that began within the grace of another goes on with it, as long as one outage may last and its grace: a keeper that flaps for ever protects nobody for ever';
-
 create function mcp.beat_lease_keeper(id uuid, kind text, now timestamptz default null) returns mcp.lease_keepers language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -606,9 +616,11 @@ begin
   inactive := mcp.end_lapsed(v_now, max_rows);
   deleted := mcp.delete_ended(v_now, max_rows);
   select count(*) into braked_sets from mcp.agent_brakes;
-  delete from mcp.lease_keepers k
-   where greatest(k.last_beat + mcp.longest_outage(), k.outage_ended) + mcp.lease_grace() < v_now
-      or k.stopped_at + mcp.lease_grace() < v_now;
+  delete from mcp.lease_keepers k where k.id = any (array( -- whoever beats through one holds it, and may wait for leases that are held here
+    select g.id from mcp.lease_keepers g
+     where greatest(g.last_beat + mcp.longest_outage(), g.outage_ended) + mcp.lease_grace() < v_now
+        or g.stopped_at + mcp.lease_grace() < v_now
+       for update skip locked));
   v_interval := least(60, live / 1000.0);
   update mcp.lease_pace p set interval_seconds = v_interval, ttl_seconds = 3 * v_interval, live = sweep_agent_instances.live, updated_at = v_now;
   return next;

@@ -84,6 +84,7 @@ class RegistryMachine(RuleBasedStateMachine):
         tokens = [self._pick(choice)[1] for choice, _ in beats]
         lists = [token[0] for token in tokens], [token[1] for token in tokens], [health for _, health in beats]
         rows = self.wait(self.registry.system.fetch(_BEATS, *lists, keeper, self.now))
+        self.world.hear(keeper, self.at)
         last = {token: health for token, (_, health) in zip(tokens, beats, strict=True)}
         said = {token: self.world.beat(token, health, keeper, self.at) for token, health in last.items()}
         assert [row["outcome"] for row in rows] == [said[token] for token in tokens]
@@ -94,6 +95,7 @@ class RegistryMachine(RuleBasedStateMachine):
         tokens = [(each.id, each.epoch) for each in self.world.instances.values()]
         lists = [token[0] for token in tokens], [token[1] for token in tokens], None
         rows = self.wait(self.registry.system.fetch(_BEATS, *lists, keeper, self.now))
+        self.world.hear(keeper, self.at)
         assert [row["outcome"] for row in rows] == [self.world.beat(each, None, keeper, self.at) for each in tokens]
 
     @precondition(lambda self: self.told)

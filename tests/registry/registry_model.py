@@ -128,6 +128,12 @@ class World:
         self.events[instance.id].append("registered" if found is None else "reconnected")
         return instance
 
+    def hear(self, keeper: UUID | None, at: float) -> None:
+        """Heartbeats come through it, so it is back."""
+        kept = self.keepers.get(keeper) if keeper else None
+        if kept and kept.is_silent(at):
+            kept.beat(at)
+
     def beat(self, token: Token, health: str | None, keeper: UUID | None, at: float) -> str:
         instance = self.find(token[0])
         if instance and instance.lease and instance.epoch == token[1]:

@@ -370,3 +370,22 @@ async def test_settings_are_read_where_the_call_runs(registry: Registry) -> None
         )
     assert row["lease_ttl_seconds"] == 3
     assert 0.9 <= row["heartbeat_interval_seconds"] <= 1.1
+
+
+async def test_heartbeats_that_slip_through_an_outage_tell_that_their_keeper_was_there(registry: Registry) -> None:
+    """One flush gets through while the keeper's own row cannot be written: who came with it must not be worse off than the others."""
+    slipped, waiting = await registry.register(instance_id="slipped"), await registry.register(instance_id="waiting")
+    beats = "select outcome from mcp.heartbeat_agent_instances($1, $2, keeper_id => $3, now => $4)"
+    every = [slipped["registration_id"], waiting["registration_id"]]
+    began = await registry.later(0)
+    await registry.system.execute("select mcp.beat_lease_keeper($1, 'sockets', $2)", KEEPER, began)
+    await registry.system.fetch(beats, every, [1, 1], KEEPER, began)
+    await registry.system.fetch(beats, every[:1], [1], KEEPER, began + timedelta(seconds=40))
+    for seconds in (41, 56, 80, 100):  # cut off all the while
+        at = began + timedelta(seconds=seconds)
+        assert (await registry.seen(slipped, at))[0] == (await registry.seen(waiting, at))[0] == "active", seconds
+    for seconds in range(100, 133, 2):
+        at = began + timedelta(seconds=seconds)
+        await registry.system.execute("select mcp.beat_lease_keeper($1, 'sockets', $2)", KEEPER, at)
+    assert (await registry.seen(waiting, began + timedelta(seconds=129)))[0] == "active"
+    assert (await registry.seen(waiting, began + timedelta(seconds=131)))[0] == "inactive", "it has had its grace"
