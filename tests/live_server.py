@@ -24,9 +24,10 @@ from robyn_server.runtime.lifeline import death_signal
 
 TESTS = Path(__file__).parent
 DEADLINE = 30.0
+SAMPLES = TESTS / "sample_graphs.py"
 GRAPHS = {
     "agent": "tools_agent.agent:graph",
-    **{name: f"{TESTS / 'sample_graphs.py'}:{name}" for name in ("echo", "counter", "approval", "failing", "context")},
+    **{name: f"{SAMPLES}:{name}" for name in ("echo", "counter", "approval", "failing", "context")},
 }
 
 

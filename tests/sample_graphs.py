@@ -48,6 +48,26 @@ counter = (
 """Counts to `until`, one step each, `delay` seconds a step; `seen` shows whether a step ran twice."""
 
 
+async def _wonder(state: Count) -> str:
+    await asyncio.sleep(state.get("delay", 0))
+    return "count" if state["count"] < state["until"] else END
+
+
+def _count(state: Count) -> Count:
+    count = state.get("count", 0) + 1
+    return {"count": count, "seen": [count]}
+
+
+winding = (
+    StateGraph(Count)
+    .add_node("count", _count)
+    .add_edge(START, "count")
+    .add_conditional_edges("count", _wonder)
+    .compile()
+)
+"""As `counter`, but it takes its time where it decides how to go on: behind what a step has written, before the step is over."""
+
+
 class Decision(TypedDict, total=False):
     question: str
     answer: Any

@@ -5,6 +5,9 @@ Rules
   2. A run's saver writes only while its worker holds the run in this attempt; the database decides, in the transaction of the
      write. A worker that was paused and woke up cannot put its old state on top of what another has made since.
   3. A database that is away is waited for: all that a saver does may be done twice.
+  4. Of a task that failed or was cancelled its failure is stored, not what it had written so far: LangGraph takes a task with
+     writes for a finished one, and of one that was stopped before its conditional edge had decided nothing would follow. The run
+     that goes on would end there, successfully (github.com/langchain-ai/langgraph/issues/8834).
 """
 
 from __future__ import annotations
@@ -23,7 +26,14 @@ os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")  # a checkpoint never 
 import psycopg
 import structlog
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph._internal._constants import ERROR, ERROR_SOURCE_NODE
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -64,7 +74,8 @@ class PatientSaver(AsyncPostgresSaver):
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        await self._insist(lambda: super(PatientSaver, self).aput_writes(config, writes, task_id, task_path))
+        kept = _without_half_a_task(writes)
+        await self._insist(lambda: super(PatientSaver, self).aput_writes(config, kept, task_id, task_path))
 
     async def _insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
         give_up = time.monotonic() + self.patience
@@ -76,6 +87,14 @@ class PatientSaver(AsyncPostgresSaver):
                     raise Unavailable("The database of checkpoints cannot be reached; try again") from error
                 _log.warning("a checkpoint waits for the database", error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _without_half_a_task(writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+    """Rule 4. A failure that a node's error handler takes over stays as it is: the handler goes on with what was written."""
+    channels = {channel for channel, _ in writes}
+    if ERROR not in channels or ERROR_SOURCE_NODE in channels:
+        return writes
+    return [write for write in writes if write[0] in WRITES_IDX_MAP]
 
 
 class HeldSaver(PatientSaver):

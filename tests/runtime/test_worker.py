@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from live_server import GRAPHS, until
+from live_server import GRAPHS, SAMPLES, until
 from surroundings import Desk, open_desk
 
 from robyn_server.core.ids import new_id
@@ -47,7 +47,7 @@ async def hire(desk: Desk) -> AsyncIterator[Callable[..., Any]]:
                 "event_ttl": timedelta(1),
                 "drain": 0.0,
             }
-            graphs = Graphs(GRAPHS, "offline:demo")
+            graphs = Graphs(GRAPHS | {"winding": f"{SAMPLES}:winding"}, "offline:demo")
             worker = Worker(queue or desk.queue, graphs, checkpoints, desk.url, WorkerOptions(**given | changes))
             worker.start()
             closing.push_async_callback(worker.stop)
@@ -61,9 +61,12 @@ async def _running(desk: Desk, run_id: UUID, attempt: int = 1) -> bool:
     return row["status"] == "running" and row["attempt"] == attempt
 
 
+async def _updates(desk: Desk, run_id: UUID) -> list[Any]:
+    return [json.loads(row["data"]) for row in await desk.events(run_id) if row["event"] == "updates"]
+
+
 async def _steps(desk: Desk, run_id: UUID) -> list[int]:
-    rows = await desk.events(run_id)
-    return [json.loads(row["data"])["step"]["count"] for row in rows if row["event"] == "updates"]
+    return [update["step"]["count"] for update in await _updates(desk, run_id)]
 
 
 async def test_runs_are_executed_and_their_ends_are_committed(desk: Desk, hire: Callable[..., Worker]) -> None:
@@ -160,6 +163,29 @@ async def test_what_a_run_said_before_it_was_given_back_is_not_lost(desk: Desk, 
     hire()
     await until(lambda: desk.is_ended(run_id))
     assert await _steps(desk, run_id) == list(range(1, 13))
+
+
+async def test_a_run_that_is_stopped_while_it_decides_how_to_go_on_goes_on(
+    desk: Desk, hire: Callable[..., Worker]
+) -> None:
+    """LangGraph keeps what the step has written so far, and takes it for a finished one that nothing follows (its issue 8834)."""
+    kwargs = {"input": {"until": 4, "delay": 0.3}, "stream_mode": ["updates", "custom"], "durability": "sync"}
+    run_id = await desk.enqueue(graph="winding", kwargs=kwargs)
+    for step in (1, 2):
+        worker = hire()
+        await until(lambda at=step: _has_step(desk, run_id, at))
+        await worker.stop()
+    hire()
+    await until(lambda: desk.is_ended(run_id))
+    row = await desk.run(run_id)
+    assert (row["status"], row["attempt"]) == ("success", 3)
+    assert [each["count"]["count"] for each in await _updates(desk, run_id)] == [1, 2, 3, 4]
+    values = await desk.admin.fetchval('select "values" from agenthall.threads where thread_id = $1', row["thread_id"])
+    assert json.loads(values)["seen"] == [1, 2, 3, 4]
+
+
+async def _has_step(desk: Desk, run_id: UUID, step: int) -> bool:
+    return len(await _updates(desk, run_id)) >= step
 
 
 async def test_a_worker_rescues_the_runs_of_one_that_is_gone(desk: Desk, hire: Callable[..., Worker]) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from langgraph._internal._constants import ERROR, ERROR_SOURCE_NODE
 from langgraph.checkpoint.base import empty_checkpoint
 from live_server import until
 from stored_runs import Store, ended
@@ -57,6 +58,28 @@ async def test_whoever_holds_the_run_writes(store: Store, checkpoints: Checkpoin
     found = await checkpoints.saver().aget_tuple(_config(run))
     assert found is not None
     assert found.checkpoint["channel_values"] == {"seen": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("writes", "kept"),
+    [
+        ([("count", 2), ("branch:to:step", None)], ["count", "branch:to:step"]),
+        ([("count", 2), (ERROR, ValueError("lost"))], [ERROR]),
+        ([("count", 2), (ERROR, asyncio.CancelledError())], [ERROR]),
+        ([("count", 2), (ERROR, ValueError("lost")), (ERROR_SOURCE_NODE, "step")], [ERROR, "count", ERROR_SOURCE_NODE]),
+    ],
+    ids=["finished", "failed", "cancelled", "failed, and its handler goes on"],
+)
+async def test_of_a_task_that_was_not_finished_only_its_failure_is_kept(
+    store: Store, checkpoints: Checkpoints, writes: Any, kept: list[str]
+) -> None:
+    run = await store.claimed(WORKER)
+    saver = checkpoints.held(WORKER, run.run_id, run.attempt).saver()
+    at = await saver.aput(_config(run), empty_checkpoint(), {}, {})
+    await saver.aput_writes(at, writes, "task")
+    found = await checkpoints.saver().aget_tuple(_config(run))
+    assert found is not None
+    assert [channel for _, channel, _ in found.pending_writes or ()] == kept
 
 
 async def test_a_worker_whose_run_was_rescued_writes_nothing(store: Store, checkpoints: Checkpoints) -> None:
