@@ -135,16 +135,16 @@ async def test_a_watch_ends_with_the_revocation_of_its_key_and_says_so(key: Key,
 
 
 async def test_a_watch_ends_when_its_token_expires_and_a_run_is_read_to_its_end(server: LiveServer) -> None:
-    run = {"assistant_id": "counter", "input": {"until": 60, "delay": 0.05}, "config": {"recursion_limit": 99}}
+    run = {"assistant_id": "counter", "input": {"until": 80, "delay": 0.1}, "config": {"recursion_limit": 99}}
     async with (
-        server.http(**bearer("ada", HARBOUR, expires_in=2)) as ada,
-        opened(ada, "POST", "/runs/stream", json=run | {"stream_mode": "values"}) as reading,
-        opened(ada, "GET", WATCH) as stream,
+        server.http(**bearer("joe", HARBOUR, expires_in=5)) as joe,
+        opened(joe, "POST", "/runs/stream", json=run | {"stream_mode": "values"}) as reading,
+        opened(joe, "GET", WATCH) as stream,
     ):
         event = await _last(stream)
         answer = await _last(reading)
-        assert (await ada.get("/assistants/x")).json()["code"] == "token_expired"
-    assert (answer.name, answer.data["count"]) == ("values", 60)
+        assert (await joe.get("/assistants/x")).json()["code"] == "token_expired"
+    assert (answer.name, answer.data["count"]) == ("values", 80)
     assert (event.name, event.data["status"], event.data["code"]) == ("error", 401, "token_expired")
 
 
