@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +22,7 @@ from .ahead import ahead
 from .books import Books
 from .bulk_write_back import write_back_page
 from .fingerprints import Fingerprint, FingerprintedCatalogue, mapping_fingerprint
-from .mapped_rows import Item, map_rows
+from .mapped_rows import Batch, Item, map_rows
 from .one_by_one import sync_each
 from .protocols import BulkAssistantsProtocol
 from .rows import parse_agent
@@ -32,12 +31,6 @@ from .single import ATTEMPTS, SyncContext
 
 FINGERPRINTS_PER_AGENT = 2
 """A page of fingerprints is so much longer than one of agents. Larger ones take no less: the catalogue sorts them on disk then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    items: list[Item]
-    failures: list[SyncOutcome]
 
 
 async def sync_in_bulk(context: SyncContext, bulk: BulkAssistantsProtocol, scope: AgentSyncScope, books: Books) -> None:
@@ -68,7 +61,7 @@ class _BulkSync:
                 changed = await self._changed(page)
                 self._catalogue.with_rows = len(changed) == len(page)
                 for start in range(0, len(changed), size):
-                    yield await self._mapped(await self._rows(changed[start : start + size]))
+                    yield await map_rows(self._context, await self._rows(changed[start : start + size]))
 
     async def apply(self, batch: Batch) -> None:
         await self._books.note(batch.failures)
@@ -88,9 +81,6 @@ class _BulkSync:
         untold = [each.agent_id for each in page if each.agent_id in unchanged and not each.is_written_back]
         await self._write_back(dict.fromkeys(untold, SyncAction.SKIPPED))
         return [each for each in page if each.agent_id not in unchanged]
-
-    async def _mapped(self, rows: Sequence[Any]) -> Batch:
-        return Batch(*await map_rows(self._context, rows))
 
     async def _apply(self, items: Sequence[Item], attempts: int = ATTEMPTS) -> list[Item]:
         """Applies what can be applied by the batch; returns what is left for single agents."""

@@ -26,16 +26,22 @@ class Item(NamedTuple):
     payload: Mapping[str, Any]
 
 
-async def map_rows(context: SyncContext, rows: Sequence[Any]) -> tuple[list[Item], list[SyncOutcome]]:
+class Batch(NamedTuple):
     """Those that can be served, and the failures of the others."""
-    items, failures = list[Item](), list[SyncOutcome]()
+
+    items: list[Item]
+    failures: list[SyncOutcome]
+
+
+async def map_rows(context: SyncContext, rows: Sequence[Any]) -> Batch:
+    batch = Batch([], [])
     for number, row in enumerate(rows):
         if number % PARSED_AT_ONCE == 0:
             await asyncio.sleep(0)
         try:
             agent = parse_agent(row)
             check_graph(agent, context.graphs)
-            items.append(Item(row, _assistant_payload_for_agent(agent, context.options)))
+            batch.items.append(Item(row, _assistant_payload_for_agent(agent, context.options)))
         except Exception as error:  # noqa: BLE001  one agent's trouble, of whatever kind, is one failure: its reason is kept
-            failures.append(failed(row["agent_id"], error))
-    return items, failures
+            batch.failures.append(failed(row["agent_id"], error))
+    return batch

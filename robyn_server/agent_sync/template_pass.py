@@ -30,9 +30,9 @@ async def sync_copies(context: SyncContext, scope: AgentSyncScope, books: Books)
         return
     catalogue, after = template_catalogue(context.pool, scope, context.graphs, context.options), None
     while ids := await copies.agents(after, context.options.page_size):
-        items, failures = await map_rows(context, await catalogue.rows(ids))
-        payloads = [item.payload for item in items]
-        await books.note(failures)
+        batch = await map_rows(context, await catalogue.rows(ids))
+        payloads = [item.payload for item in batch.items]
+        await books.note(batch.failures)
         outcomes = await _update(copies, payloads)
         await books.note([each for each in outcomes if each.action is not SyncAction.MISSING])
         # mended, and without any copy: its old failure is no longer true

@@ -23,8 +23,8 @@ _log = structlog.get_logger(__name__)
 def collect_seldom() -> None:
     """Looking for cycles among all objects stops everybody: with 10,000 sockets open for half a second, p99 of an answer 680 ms against 75.
 
-    What is here after the imports stays and is not looked through again; the rest less often than by default, yet it is: a closed
-    WebSocket is such a cycle, and so are many errors. (`sockets/hall.py` asks for more where many have closed.)
+    What is here after the imports stays and is not looked through again; the rest less often than by default, yet it is: many errors are
+    such cycles. Closed WebSockets and streams are none (`sockets/connection.py`, `web/stream.py`).
     """
     gc.collect()
     gc.freeze()

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+LARGEST_EPOCH = 2**63 - 1
 LONGEST_REASON = 1024
 """Characters of why an instance drains or leaves."""
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from robyn_server.core.errors import Conflict, Gone, NotFound
 from robyn_server.core.registry import Outcome
 
+WHY = {
+    Outcome.SUPERSEDED: "This epoch is over: the instance has registered again.",
+    Outcome.MUST_REGISTER: "The registration is over, or has never had this epoch; register again.",
+}
+
 
 def ensure_done(outcome: Outcome) -> None:
     """Raises Conflict (code superseded), Gone (code must_register), NotFound."""
     if outcome is Outcome.SUPERSEDED:
-        raise Conflict(
-            "This epoch is over: the instance has registered again.", code=Outcome.SUPERSEDED.value, field="epoch"
-        )
+        raise Conflict(WHY[outcome], code=outcome.value, field="epoch")
     if outcome is Outcome.MUST_REGISTER:
-        raise Gone(
-            "The registration is over, or has never had this epoch; register again.", code=Outcome.MUST_REGISTER.value
-        )
+        raise Gone(WHY[outcome], code=outcome.value)
     if outcome is Outcome.UNKNOWN:
         raise missing_registration()
 

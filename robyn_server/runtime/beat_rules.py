@@ -13,20 +13,19 @@ import orjson
 
 from robyn_server.core.errors import Invalid
 from robyn_server.core.nul import has_nul
-from robyn_server.core.registry import Beat, HealthStatus
+from robyn_server.core.registry import LARGEST_EPOCH, Beat, HealthStatus
 from robyn_server.storage.json import dump_json
 
 LARGEST_JSON = 8192
 """Bytes of load, and of metrics, as PostgreSQL writes jsonb: with a space behind each comma and colon, numbers in full."""
 
-_LARGEST_EPOCH = 2**63 - 1
 _LARGEST_WORKLOAD = 2**31 - 1
 _HEALTHS = frozenset(HealthStatus) - {HealthStatus.STALE}
 
 
 def ensure_sayable(beat: Beat) -> None:
     """Raises Invalid naming the field, for all but what only the size that PostgreSQL makes of it decides."""
-    if not 0 <= beat.epoch <= _LARGEST_EPOCH:
+    if not 0 <= beat.epoch <= LARGEST_EPOCH:
         raise Invalid("epoch: must be a positive 64-bit integer", field="epoch")
     if beat.health is not None and beat.health not in _HEALTHS:
         raise Invalid("health: must be starting, healthy, degraded or unhealthy", field="health")

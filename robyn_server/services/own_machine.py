@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from robyn_server.core.errors import Forbidden
 
 FORWARDED_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
-_RESERVED = (".localhost", ".internal")
-"""Names that nobody can own on the web: RFC 6761, and ICANN's resolution of 2024-07-29."""
+_PRIVATE = ".internal"
+"""Names that nobody can own on the web (ICANN's resolution of 2024-07-29): a host may be called so, but it need not be this machine."""
 
 
 class OwnMachine:
@@ -52,7 +52,7 @@ def refuse_name(host: str) -> None:
     A page whose own name was made to lead here needs no Origin to read (DNS rebinding); but it names itself as the host.
     """
     name = name_in(f"//{host}")
-    if host and not is_own_name(name) and "." in name:
+    if host and not is_own_name(name) and not name.endswith(_PRIVATE) and "." in name:
         raise Forbidden(f"This server asks for no credentials and is not {name[:128]}.", code="host_refused")
 
 
@@ -65,7 +65,8 @@ def name_in(url: str) -> str:
 
 
 def is_own_name(name: str) -> bool:
-    if name == "localhost" or name.endswith(_RESERVED):
+    """RFC 6761, section 6.3, and loopback addresses."""
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
         return ip_address(name).is_loopback

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from robyn_server.core.errors import BadRequest, NotFound
+from robyn_server.registry.outcomes import missing_registration
 
 from .params import OfRegistration
 
@@ -41,7 +42,7 @@ def meant(held: Mapping[UUID, Held], given: OfRegistration, tenant: Callable[[UU
     if found is None:
         return _elsewhere(given.registration_id, given.epoch, tenant(given.tenant_id))
     if not found.is_in(given.tenant_id):
-        raise no_such_registration()
+        raise missing_registration()
     return found.in_epoch(given.epoch)
 
 
@@ -61,7 +62,7 @@ def _only(held: Mapping[UUID, Held], given: OfRegistration) -> Held:
         raise NotFound("This socket has registered nothing.", code="must_register", field="registration_id")
     candidates = [each for each in held.values() if each.is_in(given.tenant_id)]
     if not candidates:
-        raise no_such_registration()
+        raise missing_registration()
     if len(candidates) > 1:
         raise BadRequest(
             "This socket has several registrations; name one.",
@@ -69,7 +70,3 @@ def _only(held: Mapping[UUID, Held], given: OfRegistration) -> Held:
             field="registration_id",
         )
     return candidates[0].in_epoch(given.epoch)
-
-
-def no_such_registration() -> NotFound:
-    return NotFound("There is no such registration.", field="registration_id")

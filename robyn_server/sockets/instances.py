@@ -18,9 +18,10 @@ from robyn_server.core.registry import (
     RegistrationStatus,
 )
 from robyn_server.core.scopes import Scope
+from robyn_server.registry.outcomes import WHY, missing_registration
 
 from .codes import Close, Code, Fault
-from .held import Held, no_such_registration
+from .held import Held
 from .params import Heartbeat, Leaving, List, Register, Status, Update, Which
 
 if TYPE_CHECKING:
@@ -159,24 +160,18 @@ def _check(session: Session, held: Held, outcome: Outcome) -> None:
     if outcome is Outcome.OK:
         return
     if outcome is Outcome.UNKNOWN:
-        raise no_such_registration()
+        raise missing_registration()
     close: Close | None = Close.SUPERSEDED if outcome is Outcome.SUPERSEDED else Close.LEASE_LOST
     was_held = session.held.get(held.registration_id) == held
     if was_held:
         session.release(held.registration_id)
     raise Fault(
         Code.CONFLICT,
-        _WHY[outcome],
+        WHY[outcome],
         reason=outcome.value,
         field="epoch" if outcome is Outcome.SUPERSEDED else "registration_id",
         close=close if was_held and session.is_idle else None,
     )
-
-
-_WHY = {
-    Outcome.SUPERSEDED: "This epoch is over: the instance has registered again.",
-    Outcome.MUST_REGISTER: "The registration is over, or has never had this epoch; register again.",
-}
 
 
 async def list_all(session: Session, given: List) -> Mapping[str, Any]:
@@ -200,7 +195,7 @@ async def status(session: Session, given: Status) -> Mapping[str, Any]:
     if held is None:
         session.principal.require(Scope.AGENTS_READ)
     elif not held.is_in(given.tenant_id):
-        raise no_such_registration()
+        raise missing_registration()
     tenant = session.tenant(given.tenant_id) if held is None else held.tenant
     return dict(await session.hall.rooms.instances.get(session.principal, tenant, given.registration_id))
 

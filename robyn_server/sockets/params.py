@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import find_uuid
 from robyn_server.core.registry import (
+    LARGEST_EPOCH,
     LONGEST_REASON,
     HealthStatus,
     InstanceChange,
@@ -18,7 +19,6 @@ from robyn_server.core.registry import (
 )
 
 MOST_IN_A_PAGE = 100
-LARGEST_EPOCH = 2**63 - 1
 SHOWN_PROBLEMS = 5
 
 

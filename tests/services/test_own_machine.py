@@ -40,6 +40,7 @@ async def test_whoever_comes_from_this_machine_is_local(identity: Identity, head
         {"x-forwarded-for": "192.0.2.7"},
         {"x-forwarded-for": "127.0.0.1, 192.0.2.7"},
         {"x-forwarded-for": "unknown"},
+        {"x-forwarded-for": "laptop.internal"},
         {"x-real-ip": "192.0.2.7"},
         {"forwarded": 'for="[2001:db8::1]"'},
         {"forwarded": "proto=https;for=192.0.2.7"},
@@ -52,7 +53,8 @@ async def test_whoever_was_forwarded_from_elsewhere_is_refused(identity: Identit
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://localhost.evil.example", "https://192.0.2.7"]
+    "origin",
+    ["https://evil.example", "null", "http://localhost.evil.example", "https://192.0.2.7", "http://wiki.internal"],
 )
 async def test_a_page_from_the_web_is_refused(identity: Identity, origin: str) -> None:
     with pytest.raises(Forbidden) as refused:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from robyn_server.core.errors import BadRequest, Invalid
 from robyn_server.core.registry import (
+    LARGEST_EPOCH,
     LONGEST_REASON,
     Beat,
     BeatAnswer,
@@ -21,7 +22,6 @@ from robyn_server.core.registry import (
 from .fields import Body, JsonObject
 
 LONGEST_NAME, LONGEST_WORD, MOST_WORDS = 255, 128, 64
-LARGEST_EPOCH = 2**63 - 1
 
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 Word = Annotated[str, Field(min_length=1, max_length=LONGEST_WORD)]

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import find_uuid
-from robyn_server.core.registry import LONGEST_REASON, HealthStatus, InstanceFilter, RegistrationStatus
+from robyn_server.core.registry import LARGEST_EPOCH, LONGEST_REASON, HealthStatus, InstanceFilter, RegistrationStatus
 from robyn_server.web.http import Query
 from robyn_server.web.parameters import Parameter
 
-from .instances import LARGEST_EPOCH, LONGEST_NAME, LONGEST_WORD, MOST_WORDS, LeavingBody
+from .instances import LONGEST_NAME, LONGEST_WORD, MOST_WORDS, LeavingBody
 
 PAGE, LARGEST_PAGE = 50, 100
 FAILURES, MOST_FAILURES = 100, 1000
