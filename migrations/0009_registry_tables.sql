@@ -74,11 +74,11 @@ comment on function mcp.is_visible is 'No control, no bidirectional mark and not
 
 create function mcp.is_agent_id(agent_id text) returns boolean language sql immutable parallel safe as $$
   select char_length(agent_id) between 1 and 128
-     and mcp.is_visible(agent_id) and agent_id = btrim(agent_id)
+     and mcp.is_visible(agent_id) and agent_id = btrim(agent_id) and agent_id is nfc normalized
      and agent_id ~ '[A-Za-z]|[^\u0001-\u007f]'
      and agent_id !~* '^(urn:uuid:)?\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?$'
 $$;
-comment on function mcp.is_agent_id is 'A meaningful name: 1 to 128 printable characters, a letter among them, no space around, never a UUID.';
+comment on function mcp.is_agent_id is 'A meaningful name: 1 to 128 printable characters, a letter among them, no space around, in Unicode''s form NFC (one spelling for what looks alike), never a UUID.';
 
 create function mcp.are_words(words text[]) returns boolean language sql immutable parallel safe as $$
   select coalesce(array_ndims(words), 1) = 1 and cardinality(words) <= 64

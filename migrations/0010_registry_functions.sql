@@ -134,7 +134,7 @@ declare
   v_interval     double precision;
 begin
   perform mcp.act_for(tenant_id);
-  perform mcp.expect(mcp.is_agent_id(agent_id), 'agent_id', 'must be a meaningful name of 1 to 128 printable characters, not a UUID');
+  perform mcp.expect(mcp.is_agent_id(agent_id), 'agent_id', 'must be a meaningful name of 1 to 128 printable characters, in Unicode''s form NFC, not a UUID');
   perform mcp.expect(char_length(instance_id) between 1 and 255 and mcp.is_visible(instance_id), 'instance_id', 'must have 1 to 255 printable characters');
   perform mcp.expect(char_length(v_name) between 1 and 255, 'name', 'must have 1 to 255 characters');
   perform mcp.expect(mcp.is_object(v_connection), 'connection_details', 'must be a JSON object of at most 64 KiB');

@@ -74,7 +74,7 @@ end $$;
 
 create function mcp.agent_id_from_name(name text) returns text language plpgsql immutable as $$
 declare
-  v_id text := trim(both '-' from left(trim(both '-' from regexp_replace(lower(name), '[^[:alnum:]]+', '-', 'g')), 128));
+  v_id text := trim(both '-' from left(trim(both '-' from regexp_replace(lower(normalize(name, nfc)), '[^[:alnum:]]+', '-', 'g')), 128));
 begin
   perform mcp.expect(mcp.is_agent_id(v_id), 'agent_id', format('cannot be made from the name %L; give one', name));
   return v_id;

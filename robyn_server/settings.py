@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         "AGENTHALL_WATCH_KEEP", 3600.0, "Seconds that events of instances are kept, to resume a watch from.", ge=1
     )
     watch_keep_rows: int = _env("AGENTHALL_WATCH_KEEP_ROWS", 100_000, "Of these events, at most so many.", ge=1)
+    keeper_id: UUID | None = _env(
+        "AGENTHALL_KEEPER_ID",
+        None,
+        "Under which a process that takes heartbeats vouches for itself; unset: a new one at each start. The process that takes the place of"
+        " another may have its id, and never both at once: `serve` sees to it for its children.",
+    )
 
     # worker
     worker_processes: int = _env("AGENTHALL_WORKER_PROCESSES", 1, "Workers of one `serve`.", ge=1, le=64)

@@ -326,6 +326,16 @@ def test_a_database_older_than_15_is_refused() -> None:
         facts_of({"number": 140009, "text": "14.9"}, "postgresql://me:secret@db/x")  # type: ignore[arg-type]
 
 
+async def test_a_database_that_does_not_store_utf_8_is_refused_before_it_is_changed(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
+    said = agenthall("migrate", DATABASE_URL=dsn.replace("/postgres?", "/latin?"))
+    assert said.returncode == 2
+    assert "stores LATIN1; Agenthall needs one that was created with encoding UTF8" in said.stderr
+    with psycopg.connect(dsn.replace("/postgres?", "/latin?")) as connection:
+        assert connection.execute("SELECT to_regnamespace('agenthall')").fetchone() == (None,)
+
+
 async def test_a_notification_comes_back(dsn: str) -> None:
     await doctor.check_notify(dsn)
 

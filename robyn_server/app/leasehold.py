@@ -18,4 +18,4 @@ def event_retention(settings: Settings) -> Retention:
 
 async def open_leasehold(settings: Settings, pools: Pools, system: Pool, kind: str) -> Leasehold:
     """Not started yet. Raises Unavailable, Misconfigured."""
-    return Leasehold(system, await pools.keeper(kind), kind, event_retention(settings))
+    return Leasehold(system, await pools.keeper(kind), kind, event_retention(settings), settings.keeper_id)

@@ -34,6 +34,10 @@ class HealthStatus(StrEnum):
     STALE = "stale"
 
 
+READY = (HealthStatus.HEALTHY, HealthStatus.DEGRADED)
+"""What may be given work."""
+
+
 class Outcome(StrEnum):
     """What became of a message about a registration."""
 
@@ -131,7 +135,8 @@ class InstanceChange:
 class InstanceFilter:
     """All that is given must hold. `capabilities` and `tags`: all of them. `version`: a range of comparators, `>=1.2,<2`.
 
-    `status` None: those that can be given work (active, lease alive). `free_slots`: at least so many under max_workload.
+    Neither `status` nor `health`: those that can be given work (active, lease alive, READY). `status` alone: in any health; `health`
+    alone: active ones. `free_slots`: at least so many under max_workload.
     """
 
     agent_id: str | None = None

@@ -23,6 +23,7 @@ NOTIFY_SECONDS = 5.0
 _FACTS = """
 SELECT current_setting('server_version_num')::int AS number,
        current_setting('server_version') AS text,
+       current_setting('server_encoding') AS encoding,
        current_user AS role,
        role.rolsuper AS is_superuser,
        role.rolsuper OR role.rolcreaterole AS may_create_roles,
@@ -60,8 +61,8 @@ class DatabaseFacts:
 async def check_database(dsn: str) -> DatabaseFacts:
     """What the server needs to know of the database at `dsn`.
 
-    Raises Misconfigured when it cannot be reached, refuses us or is too old: with the reason and a hint, never with
-    the password. Raises Unavailable when it is there but takes nobody in just now.
+    Raises Misconfigured when it cannot be reached, refuses us, is too old or does not store UTF-8: with the reason and a hint, never
+    with the password. Raises Unavailable when it is there but takes nobody in just now.
     """
     async with connected(dsn) as connection:
         row = await connection.fetchrow(_FACTS)
@@ -70,12 +71,17 @@ async def check_database(dsn: str) -> DatabaseFacts:
 
 
 def facts_of(row: asyncpg.Record | None, dsn: str) -> DatabaseFacts:
-    """Raises Misconfigured for a version that is too old."""
+    """Raises Misconfigured for a version that is too old, and for an encoding that cannot hold what people write."""
     if row is None:
         raise Misconfigured(f"the database at {without_password(dsn)} does not know its own user", field="DATABASE_URL")
     if row["number"] // 10000 < OLDEST:
         raise Misconfigured(
             f"the database at {without_password(dsn)} is PostgreSQL {row['text']}; Agenthall needs {OLDEST} or newer",
+            field="DATABASE_URL",
+        )
+    if row["encoding"] != "UTF8":
+        raise Misconfigured(
+            f"the database at {without_password(dsn)} stores {row['encoding']}; Agenthall needs one that was created with encoding UTF8",
             field="DATABASE_URL",
         )
     return DatabaseFacts(

@@ -57,10 +57,13 @@ class _Gathered:
 
 
 class LeaseKeeper:
-    """`leases` works on a pool of its own, of two connections. `kind`: web, sockets, sweep."""
+    """`leases` works on a pool of its own, of two connections. `kind`: web, sockets, sweep. `keeper_id`: that of a predecessor whose place
+    this one takes; the time between them is then an outage like any other."""
 
-    def __init__(self, leases: Leases, kind: str, *, gather_seconds: float = GATHER_SECONDS) -> None:
-        self.id: UUID = new_id()
+    def __init__(
+        self, leases: Leases, kind: str, keeper_id: UUID | None = None, *, gather_seconds: float = GATHER_SECONDS
+    ) -> None:
+        self.id = keeper_id or new_id()
         self._leases = leases
         self._kind = kind
         self._gather_seconds = gather_seconds

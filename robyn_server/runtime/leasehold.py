@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from uuid import UUID
 
 from robyn_server.storage.database import Pool, Role, open_pool
 from robyn_server.storage.leases import Leases
@@ -20,9 +21,11 @@ _CONNECT_SECONDS = 3.0
 class Leasehold:
     """`system` and `keeper_pool` work as agenthall_system; nobody else uses the latter. Pools are their owner's to close."""
 
-    def __init__(self, system: Pool, keeper_pool: Pool, kind: str, retention: Retention) -> None:
+    def __init__(
+        self, system: Pool, keeper_pool: Pool, kind: str, retention: Retention, keeper_id: UUID | None = None
+    ) -> None:
         self.leases = Leases(system)
-        self.keeper = LeaseKeeper(Leases(keeper_pool), kind)
+        self.keeper = LeaseKeeper(Leases(keeper_pool), kind, keeper_id)
         self.sweeper = Sweeper(self.leases, retention)
         self.watch = Watch(self.leases)
 

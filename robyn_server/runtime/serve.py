@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import Misconfigured
@@ -37,6 +38,9 @@ _LEAVE_SECONDS = 5.0
 _SOCKETS_PORT = "AGENTHALL_SOCKETS_PORT"
 _METRICS_PORT = "AGENTHALL_METRICS_PORT"
 """For workers on their own: of ours there may be several, and the webs answer scrapes for all."""
+
+_KEEPER = "AGENTHALL_KEEPER_ID"
+"""One for each child, however often it is started: who comes after a dead one says at once that it is back."""
 
 _LATE = frozenset({Stage.DEMO, Stage.SOCKETS})
 """What starts once the web answers: it would only take the cores away from what people wait for."""
@@ -152,6 +156,7 @@ def _children(asked: Serve, url: str, ports: _Ports, demo: Demo | None, metrics:
             stage=Stage[kind.upper()],
             environment=environment
             | metrics.environment(name)
+            | {_KEEPER: str(uuid4())}
             | (_core(asked.environment, number) if kind == "web" else {}),
         )
         for kind, count in counts.items()

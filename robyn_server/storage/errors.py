@@ -15,7 +15,8 @@ _BY_CONSTRAINT: dict[str, AgenthallError] = {
     "assistants_json": Invalid("config, context and metadata must be objects"),
     "threads_json": Invalid("metadata and config must be objects", field="metadata"),
     "agent_manifests_agent_id": Invalid(
-        "agent_id: must be a meaningful name of 1 to 128 printable characters, not a UUID", field="agent_id"
+        "agent_id: must be a meaningful name of 1 to 128 printable characters, in Unicode's form NFC, not a UUID",
+        field="agent_id",
     ),
     "agent_configurations_claimed_name": Conflict("Another agent of this organization has this name", field="name"),
     "agent_configurations_configuration": Invalid(

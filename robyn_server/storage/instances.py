@@ -5,6 +5,7 @@ Every call is one round trip and one transaction; the statement itself says for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -12,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from robyn_server.core.registry import (
+    READY,
     HealthStatus,
     InstanceChange,
     InstanceFilter,
@@ -153,8 +155,15 @@ def _search(wanted: InstanceFilter, versions: VersionRange) -> tuple[str, list[A
         return "search_ended", [wanted.agent_id, *words, *_ends(versions), wanted.zone]
     terms = _terms(wanted)
     status = wanted.status or RegistrationStatus.ACTIVE
-    filters = [terms, status, wanted.health, *_ends(versions), wanted.free_slots]
+    filters = [terms, status, _healths(wanted), *_ends(versions), wanted.free_slots]
     return ("search_by_terms" if terms else "search_current"), filters
+
+
+def _healths(wanted: InstanceFilter) -> Sequence[HealthStatus] | None:
+    """None: any."""
+    if wanted.health is not None:
+        return [wanted.health]
+    return READY if wanted.status is None else None
 
 
 def _terms(wanted: InstanceFilter) -> list[str]:

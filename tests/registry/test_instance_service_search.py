@@ -17,6 +17,8 @@ async def _fleet(desk: Desk) -> dict[str, Registered]:
         "a": await desk.register("a", capabilities=("code", "debug"), tags=("x",), zone="eu", version="1.2.0"),
         "b": await desk.register("b", capabilities=("code",), tags=("x", "y"), zone="us", version="2.0.0-rc.1"),
         "c": await desk.register("c", agent_id="bot", capabilities=("debug",), zone="eu", version="nightly"),
+        "ill": await desk.register("ill", capabilities=("code",)),
+        "new": await desk.register("new", capabilities=("code",), health=HealthStatus.STARTING),
         "draining": await desk.register("draining", capabilities=("code",)),
         "gone": await desk.register("gone", capabilities=("code",), zone="eu", version="1.0"),
         "lapsed": await desk.register("lapsed", capabilities=("code",)),
@@ -25,6 +27,7 @@ async def _fleet(desk: Desk) -> dict[str, Registered]:
     await desk.service.deregister(ADA, T1, made["gone"].registration_id, 1, "over")
     await desk.lapse(made["lapsed"])
     await desk.beat(made["b"], health=HealthStatus.DEGRADED)
+    await desk.beat(made["ill"], health=HealthStatus.UNHEALTHY)
     return made
 
 
@@ -43,11 +46,14 @@ async def test_a_filter_finds_what_fulfils_all_of_it(desk: Desk) -> None:
         ({"zone": "eu", "capabilities": ("code",), "agent_id": "ide-agent", "tags": ("x",)}, {"a"}),
         ({"health": HealthStatus.DEGRADED}, {"b"}),
         ({"health": HealthStatus.DEGRADED, "zone": "eu"}, set()),
+        ({"health": HealthStatus.UNHEALTHY}, {"ill"}),
+        ({"health": HealthStatus.STARTING, "capabilities": ("code",)}, {"new"}),
+        ({"health": HealthStatus.HEALTHY, "status": status.ACTIVE}, {"a", "c"}),
         ({"version": ">=1.2,<2"}, {"a", "b"}),
         ({"version": ">=1.2,<2-0"}, {"a"}),
         ({"version": "=1.2"}, {"a"}),
         ({"version": ">1.2", "capabilities": ("code",)}, {"b"}),
-        ({"status": status.ACTIVE}, {"a", "b", "c"}),
+        ({"status": status.ACTIVE}, {"a", "b", "c", "ill", "new"}),
         ({"status": status.DRAINING}, {"draining"}),
         ({"status": status.DRAINING, "zone": "eu"}, set()),
         ({"status": status.INACTIVE}, {"gone", "lapsed"}),

@@ -76,6 +76,11 @@ async def test_an_id_that_is_taken_is_a_duplicate_key(old: Any) -> None:
         await old.execute("insert into mcp.agents (id, tenant_id, name) values ($1, $2, 'two')", row["id"], T1)
 
 
+async def test_a_name_gives_one_id_however_its_letters_are_composed(old: Any) -> None:
+    row = await old.fetchrow(INSERT, T1, "Cafe\u0301 Bot")
+    assert row["agent_id"] == "caf\u00e9-bot"
+
+
 async def test_an_update_changes_what_it_says_and_nothing_else(old: Any) -> None:
     before = dict(await old.fetchrow(INSERT, T1, "Bot"))
     row = await old.fetchrow(

@@ -132,6 +132,7 @@ BAD: list[tuple[str, Any]] = [
     ("agent_id", "soft\u00adhyphen"),
     ("agent_id", "blank\u3164"),
     ("agent_id", "tag\U000e0061"),
+    ("agent_id", "cafe\u0301"),
     ("instance_id", "pod\u202ex"),
     ("instance_id", "pod\u200b"),
     ("agent_id", "12345"),

@@ -17,12 +17,13 @@ from typing import NoReturn
 from robyn_server.runtime.readiness import announce_ready
 
 KIND = sys.argv[-1]
+NOTED = ("AGENT_SYNC_SCOPE", "AGENTHALL_PORT", "AGENTHALL_DEFAULT_MODEL", "AGENTHALL_KEEPER_ID")
 DOES = os.environ.get(f"{KIND.upper()}_DOES", "")
 
 
 def chronicle(event: str) -> None:
     line = {"kind": KIND, "event": event, "pid": os.getpid(), "dsn": os.environ.get("DATABASE_URL"), "argv": sys.argv}
-    line |= {name: os.environ.get(name) for name in ("AGENT_SYNC_SCOPE", "AGENTHALL_PORT", "AGENTHALL_DEFAULT_MODEL")}
+    line |= {name: os.environ.get(name) for name in NOTED}
     with Path(os.environ["CHRONICLE"]).open("a") as file:
         file.write(json.dumps(line) + "\n")
 

@@ -17,6 +17,7 @@ from leased import T1, T2, Leased, beat_of, cuttable
 from live_server import until
 
 from robyn_server.core.errors import Invalid, Unavailable
+from robyn_server.core.ids import new_id
 from robyn_server.core.registry import Beat, HealthStatus, Outcome
 from robyn_server.runtime.lease_keeper import REFUSALS, LeaseKeeper
 from robyn_server.storage.database import Pool, Role, open_pool
@@ -350,8 +351,7 @@ async def test_a_process_that_stood_still_records_its_outage_when_it_goes_on(lea
         keeper_id = UUID((await asyncio.to_thread(child.stdout.readline)).strip())
         registered = await leased.register(keeper=keeper_id)
         os.kill(child.pid, signal.SIGSTOP)
-        stopped = LeaseKeeper(leased.leases, "tests")
-        stopped.id = keeper_id
+        stopped = LeaseKeeper(leased.leases, "tests", keeper_id)
         await until(lambda: _is_silent(leased, stopped))
         assert await leased.living(await leased.later(60)) == 1
         os.kill(child.pid, signal.SIGCONT)
@@ -360,3 +360,17 @@ async def test_a_process_that_stood_still_records_its_outage_when_it_goes_on(lea
     finally:
         child.kill()
         child.wait()
+
+
+@pytest.mark.parametrize(("is_successor", "alive"), [(True, 0), (False, 1)], ids=["in its place", "beside it"])
+async def test_a_silent_instance_of_a_dead_keeper_goes_sooner_when_another_takes_its_place(
+    leased: Leased, is_successor: bool, alive: int
+) -> None:
+    dead = new_id()
+    await leased.leases.beat_keeper(dead, "tests")
+    await leased.register(keeper=dead)
+    after = LeaseKeeper(leased.leases, "tests", dead if is_successor else None)
+    for seconds in range(10, 46, 2):
+        await leased.leases.beat_keeper(after.id, "tests", now=await leased.later(seconds))
+    assert await leased.living(await leased.later(20)) == 1, "it may have been heard of in the gap"
+    assert await leased.living(await leased.later(45)) == alive

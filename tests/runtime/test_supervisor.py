@@ -162,6 +162,8 @@ def test_a_killed_child_is_started_again(serving: Serving, kind: str) -> None:
     code, _, errors = serving.finish()
     assert code == 0
     assert f"{kind} ended (SIGKILL); starting it again" in errors
+    one, two = (event["AGENTHALL_KEEPER_ID"] for event in serving.events(kind))
+    assert one == two, "who takes its place answers for its instances"
 
 
 def test_a_child_that_keeps_crashing_is_started_again_after_growing_pauses(serving: Serving) -> None:
@@ -265,6 +267,7 @@ def test_several_web_processes_share_one_port(serving: Serving) -> None:
     assert "web-1" in greeting["processes"]
     assert len({event["pid"] for event in serving.events("web")}) == 2
     assert len({event["AGENTHALL_PORT"] for event in serving.events("web")}) == 1
+    assert len({event["AGENTHALL_KEEPER_ID"] for event in serving.events("web")}) == 2
 
 
 def test_the_password_of_the_database_is_in_no_argument(serving: Serving) -> None:

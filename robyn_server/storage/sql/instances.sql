@@ -2,7 +2,7 @@
 -- statement begins with act_for(), and reads in LATERAL subqueries that depend on it (see database.py).
 
 -- fragment: live
--- One of `listed`, with its lease, where it fulfils $5 status, $6 health, $7 to $10 the ends of a version range, $11 free slots.
+-- One of `listed`, with its lease, where it fulfils $5 status, $6 healths, $7 to $10 the ends of a version range, $11 free slots.
 cross join lateral (
   select {instance} as body
     from mcp.agent_instances i
@@ -11,7 +11,7 @@ cross join lateral (
     {shown}
    where i.tenant_id = $1 and i.id = listed.registration_id
      and i.registration_status = $5 and mcp.is_alive(l, k, statement_timestamp())
-     and ($6::text is null or l.health_status = $6)
+     and ($6::text[] is null or l.health_status = any ($6))
      and ($7::text is null or i.version_key > ends.low or ($8 and i.version_key = ends.low))
      and ($9::text is null or i.version_key < ends.high or ($10 and i.version_key = ends.high))
      and ($11::bigint is null or (

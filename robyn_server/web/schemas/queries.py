@@ -30,8 +30,12 @@ _WHICH = (
 
 INSTANCES = (
     *_WHICH,
-    Parameter("health", "stale: those without a living lease.", choices=tuple(HealthStatus)),
-    Parameter("status", "Unset: active, with a living lease.", choices=tuple(RegistrationStatus)),
+    Parameter(
+        "health",
+        "Unset, and no status: healthy and degraded. stale: without a living lease.",
+        choices=tuple(HealthStatus),
+    ),
+    Parameter("status", "Unset: active, with a living lease. Named: in any health.", choices=tuple(RegistrationStatus)),
     Parameter("version", "Comparators joined by commas: >=1.2,<2.", longest=LONGEST_WORD),
     Parameter("free_slots", "At least so many below max_workload.", within=(0, 2**31 - 1)),
     _LIMIT,
