@@ -47,6 +47,9 @@ OPTIONS: Mapping[str, str] = {
 _LAUNCH_ATTEMPTS_SECONDS = 10.0
 """How long backends of a killed postmaster may keep its shared memory, and so a new one from starting."""
 
+_TOLD = 1000
+"""Characters of the log in an error."""
+
 _SHUTDOWN_SECONDS = 30.0
 _POLL = 0.005
 
@@ -80,6 +83,7 @@ class EmbeddedPostgres:
         self._binaries: Binaries | None = None
         self._account: Account | None = None
         self._socket_folder: Path | None = None
+        self._log_began = 0
 
     @property
     def binaries(self) -> Binaries:
@@ -244,6 +248,7 @@ class EmbeddedPostgres:
             dying()  # SIGINT instead: the server shuts down fast, and cleanly
 
         with open_log(self.directory.log) as log:
+            self._log_began = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own program and arguments
                 [self.binaries.program("postgres"), "-D", str(self.directory.cluster), *self._arguments()],
                 env=self._process_environment(),
@@ -270,15 +275,17 @@ class EmbeddedPostgres:
         self.launch()
         while not self.is_ready():
             if self.poll() is not None:
-                if "shared memory block" not in self._log_tail() or time.monotonic() > give_up:
-                    raise Unavailable(f"PostgreSQL did not start; the end of {self.directory.log}:\n{self._log_tail()}")
+                said = self._said()
+                if "shared memory block" not in said or time.monotonic() > give_up:
+                    raise Unavailable(f"PostgreSQL did not start; the end of {self.directory.log}:\n{said[-_TOLD:]}")
                 time.sleep(0.1)
                 self.launch()
             time.sleep(_POLL)
 
-    def _log_tail(self) -> str:
+    def _said(self) -> str:
+        """What the log has got since the last launch: from the new server, and from the last processes of one that was killed."""
         with self.directory.log.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 1000))
+            log.seek(self._log_began)
             return log.read().decode(errors="replace")
 
     # life

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,6 +160,39 @@ def test_a_killed_postmaster_is_launched_again_and_recovers(database: EmbeddedPo
     eventually(lambda: database.poll() is not None)
     eventually(lambda: _relaunched(database), "the second life")
     assert one(database.dsn) == 1
+
+
+def test_who_still_holds_the_memory_of_a_killed_postmaster_is_waited_for_however_much_others_write(
+    database: EmbeddedPostgres,
+) -> None:
+    assert database.pid is not None
+    with psycopg.connect(database.dsn) as connection:
+        holder = connection.info.backend_pid
+        os.kill(holder, signal.SIGSTOP)
+        try:
+            os.kill(database.pid, signal.SIGKILL)
+            eventually(lambda: database.poll() is not None)
+            refused, over = threading.Event(), threading.Event()
+            noise = threading.Thread(target=_write_into, args=(database.directory.log, refused, over))
+            noise.start()
+            wakes = threading.Thread(target=lambda: (refused.wait(DEADLINE), os.kill(holder, signal.SIGCONT)))
+            wakes.start()
+            database._start_server()
+        finally:
+            over.set()
+            noise.join()
+            wakes.join()
+    assert refused.is_set()
+    assert one(database.dsn) == 1
+
+
+def _write_into(log: Path, refused: threading.Event, over: threading.Event) -> None:
+    """As dying backends do; `refused`: somebody else wrote that the memory is still held."""
+    while not over.wait(0.002):
+        with log.open("a") as file:
+            file.write("FATAL:  terminating connection due to unexpected postmaster exit\n" * 20)
+        if "shared memory block" in log.read_text():
+            refused.set()
 
 
 def _relaunched(database: EmbeddedPostgres) -> bool:
