@@ -76,6 +76,16 @@ async def test_a_cancelled_call_leaves_the_session_usable_and_tells_the_server(s
     await eventually(lambda: "cancelled" in server.lines, "the server has stopped the tool")
 
 
+async def test_pings_whose_answers_arrive_as_they_are_given_up_spoil_no_call(shared_toolbox):
+    """The SDK's session ends when an answer finds its request being cancelled: so what was sent is never cancelled."""
+    servers = [MCPServerConfig(url=shared_toolbox.url)]
+    for milliseconds in range(2, 10):
+        set_limits(Limits(ping=milliseconds / 1000))
+        slow = await tool(servers, "slow")
+        assert text(await slow.ainvoke({"seconds": 0.4})) == "at last"
+        await close_sessions()
+
+
 async def test_a_timed_out_call_leaves_the_session_usable(start_mcp, eventually):
     set_limits(Limits(read=0.3))
     server = start_mcp("toolbox.py")

@@ -4,7 +4,9 @@ Rules
 - One task owns a session: it enters and leaves the SDK's scopes (they belong to the task that entered them).
 - Every wait on a session is a race against its owner: when the connection dies the SDK leaves callers waiting for
   their whole timeout (3 s against 10 ms).
-- A caller that gives up (cancelled, timed out) leaves the session usable, and the server is told to stop the call.
+- A caller that gives up (cancelled, timed out) leaves the session usable, and the server is told to stop the call. What was sent is never
+  cancelled here: the SDK closes a cancelled request's stream, and ends the session, with all that others wait for, when the answer
+  arrives at that moment (mcp 1.x, `_handle_response`). It is left to its answer, or to the session's end.
 - A server that was killed in the middle of a call leaves its event stream silent. So a session with callers is pinged;
   silence is busyness, but a refused connection or a forgotten session ends the calls.
 - The owner runs in an empty context: a session outlives the run that opened it and must not carry that run's variables.
@@ -13,6 +15,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from contextvars import Context
@@ -39,6 +42,9 @@ T = TypeVar("T")
 OpenSession = Callable[[], AbstractAsyncContextManager[ClientSession]]
 
 LONGEST_LIST_PAGES = 100
+FORGOTTEN = 10
+"""Times its timeout, after which a call that was given up is not waited for any more."""
+
 GRACE = 0.5
 """Seconds by which a waiter outlasts the owner's own deadline, so that the owner's words are the ones told."""
 
@@ -56,9 +62,10 @@ class PooledSession:
         self._unused = asyncio.Event()
         self._unused.set()
         self._used = loop.time()
-        self._farewells: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._pinging: asyncio.Task[Any] | None = None
         self._owner = loop.create_task(self._own(open_session), name="mcp-session", context=Context())
-        self._owner.add_done_callback(_look_at)
+        self._owner.add_done_callback(self._ended)
 
     @property
     def alive(self) -> bool:
@@ -67,8 +74,8 @@ class PooledSession:
     async def list_tools(self) -> list[Tool]:
         """All pages. Raises ServerUnavailable, and SessionLost when an open session turned out to be dead."""
         try:
-            async with self._using() as session, asyncio.timeout(self._limits.connect):
-                return await self._race(_all_tools(session))
+            async with self._using() as session:
+                return await self._race(_all_tools(session), self._limits.connect)
         except TimeoutError:
             raise ServerUnavailable(f"it did not list its tools within {self._limits.connect:g} s") from None
         except McpError as error:
@@ -81,10 +88,17 @@ class PooledSession:
         InteractionRequired, ToolFailed. A result with `isError` is a result.
         """
         async with self._slots, self._using() as session:
+            call = _Call(session)
             try:
-                return await self._race(self._call(session, name, arguments))
+                return await self._race(call.run(name, arguments, self._limits.read), self._limits.read)
+            except asyncio.CancelledError:
+                self._say_cancelled(call)
+                raise
+            except TimeoutError:
+                self._say_cancelled(call)
+                raise ToolTimedOut(f"no answer within {self._limits.read:g} s") from None
             except McpError as error:
-                raise self._named(tool_error(error)) from error
+                raise tool_error(error) from error
 
     async def close(self) -> None:
         """End politely within the limit, else at once."""
@@ -123,11 +137,14 @@ class PooledSession:
 
     async def _ping(self, session: ClientSession) -> None:
         """Raises SessionGone. A dead connection ends the owner by itself."""
-        try:
-            async with asyncio.timeout(self._limits.ping):
-                await session.send_ping()
-        except TimeoutError:
+        if self._pinging is None:
+            self._pinging = self._sent(session.send_ping())
+        await asyncio.wait({self._pinging}, timeout=self._limits.ping)
+        if not self._pinging.done():
             return
+        answered, self._pinging = self._pinging, None
+        try:
+            answered.result()
         except McpError as error:
             if isinstance(lost := tool_error(error), SessionLost):
                 raise lost from error
@@ -159,42 +176,52 @@ class PooledSession:
     def _too_slow(self) -> str:
         return f"it did not answer within {self._limits.connect:g} s"
 
-    async def _race(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.create_task(work)
+    async def _race(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Raises what the work raises, SessionLost when the session ends first, TimeoutError."""
+        task = self._sent(work)
         try:
-            await asyncio.wait({task, self._owner}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            error = None if self._owner.cancelled() else self._owner.exception()
-            raise SessionLost(reason(error)) from error
-        finally:
-            task.add_done_callback(_look_at)
+            await asyncio.wait({task, self._owner}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+                task.cancel()  # nothing was sent yet
+            raise
+        if task.done() and not task.cancelled():
+            return task.result()
+        if not self._owner.done():
+            raise TimeoutError
+        error = None if self._owner.cancelled() else self._owner.exception()
+        raise SessionLost(reason(error)) from error
+
+    def _sent(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """It is under way until it is answered, or the session ends."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(_look_at)
+        return task
+
+    def _ended(self, owner: asyncio.Task[None]) -> None:
+        _look_at(owner)
+        for task in self._under_way:
             task.cancel()
 
-    async def _call(self, session: ClientSession, name: str, arguments: dict[str, Any]) -> CallToolResult:
-        request = session._request_id  # noqa: SLF001  the number that call_tool takes next; the SDK tells it to nobody
-        try:
-            return await session.call_tool(name, arguments, timedelta(seconds=self._limits.read))
-        except asyncio.CancelledError:
-            self._say_cancelled(session, request)
-            raise
-        except McpError as error:
-            if isinstance(tool_error(error), ToolTimedOut):
-                self._say_cancelled(session, request)
-            raise
-
-    def _say_cancelled(self, session: ClientSession, request: int) -> None:
+    def _say_cancelled(self, call: _Call) -> None:
         """Tell the server (the SDK does not). Behind the caller's back, who has gone."""
-        if self._owner.done():
-            return
-        farewell = asyncio.create_task(_cancel_request(session, request, self._limits.close), context=Context())
-        self._farewells.add(farewell)
-        farewell.add_done_callback(self._farewells.discard)
+        if call.number is not None and not self._owner.done():
+            self._sent(_cancel_request(call.session, call.number, self._limits.close))
 
-    def _named(self, error: Any) -> Any:
-        if isinstance(error, ToolTimedOut):
-            return ToolTimedOut(f"no answer within {self._limits.read:g} s")
-        return error
+
+class _Call:
+    """One call of a tool. `number`: the request's, once it is under way."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self.session = session
+        self.number: int | None = None
+
+    async def run(self, name: str, arguments: dict[str, Any], seconds: float) -> CallToolResult:
+        """Given up by itself long after its caller did, or a session in use for months would keep what is never answered."""
+        self.number = self.session._request_id  # noqa: SLF001  that call_tool takes next; the SDK tells it to nobody
+        return await self.session.call_tool(name, arguments, timedelta(seconds=FORGOTTEN * seconds))
 
 
 async def _all_tools(session: ClientSession) -> list[Tool]:
