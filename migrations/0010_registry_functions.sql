@@ -500,7 +500,7 @@ comment on function mcp.stop_lease_keeper is 'It stops for good, and says so: it
 
 -- Sweeping -------------------------------------------------------------------------------------------------------------------------
 
-create function mcp.renew_brakes(at timestamptz) returns bigint language sql volatile as $$
+create function mcp.renew_brakes(at timestamptz, out live bigint, out lapsing bigint) language sql volatile as $$
   with sets as materialized (
     select l.tenant_id, l.manifest_id, count(*) as total, count(*) filter (where l.lapsed_at is not null) as stale,
            count(*) filter (where l.lapsed_at is null and not mcp.is_alive(l, k, at)) as lapsing
@@ -526,10 +526,10 @@ create function mcp.renew_brakes(at timestamptz) returns bigint language sql vol
     select s.tenant_id, s.manifest_id, at, s.stale + s.lapsing, s.total from sets s
      where s.total > 6 and s.lapsing > 0.15 * s.total
     on conflict (tenant_id, manifest_id) do nothing)
-  select coalesce(sum(s.total - s.stale - s.lapsing), 0)::bigint from sets s
+  select coalesce(sum(s.total - s.stale - s.lapsing), 0)::bigint, coalesce(sum(s.lapsing), 0)::bigint from sets s
 $$;
 comment on function mcp.renew_brakes is
-  'More than 15 % of a set of more than six lapse at once: the fault is probably ours. Released when at most 15 % are stale, or after mcp.brake_hold() in which no more lapsed at once and no outage ended: who could come back has, and the others are gone. Returns how many live.';
+  'More than 15 % of a set of more than six lapse at once: the fault is probably ours. Released when at most 15 % are stale, or after mcp.brake_hold() in which no more lapsed at once and no outage ended: who could come back has, and the others are gone. Returns how many live, and how many have lapsed that nobody has marked.';
 
 create function mcp.mark_lapsed(at timestamptz, max_rows integer) returns integer language plpgsql as $$
 declare
@@ -603,6 +603,7 @@ create function mcp.sweep_agent_instances(now timestamptz default null, max_rows
 declare
   v_now      timestamptz := coalesce(sweep_agent_instances.now, clock_timestamp());
   v_interval double precision;
+  v_lapsing  bigint;
 begin
   skipped := not pg_try_advisory_xact_lock(7168880, 1);
   if skipped then
@@ -611,8 +612,8 @@ begin
     return;
   end if;
   perform mcp.note_silence_of_all(v_now);
-  live := mcp.renew_brakes(v_now);
-  stale := mcp.mark_lapsed(v_now, max_rows);
+  select b.live, b.lapsing into live, v_lapsing from mcp.renew_brakes(v_now) b;
+  stale := case when v_lapsing > 0 then mcp.mark_lapsed(v_now, max_rows) else 0 end; -- it goes through all leases once more
   inactive := mcp.end_lapsed(v_now, max_rows);
   deleted := mcp.delete_ended(v_now, max_rows);
   select count(*) into braked_sets from mcp.agent_brakes;

@@ -136,7 +136,7 @@ class Leases:
             await self._pool.fetchval(_SQL["stop_keeper"], keeper_id, timeout=_KEEPER_SECONDS)
 
     async def look(self, *, now: datetime | None = None, within: timedelta = timedelta(0)) -> Standing:
-        """`within`: a sweep that short ago counts as recent."""
+        """`within`: a sweep that short ago counts as recent; up to six times that where there are so many that they beat every minute."""
         async with translated():
             row = await self._pool.fetchrow(_SQL["look"], now, within)
         assert row is not None  # noqa: S101 - one row

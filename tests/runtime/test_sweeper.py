@@ -71,6 +71,18 @@ async def test_of_two_sweepers_at_once_one_sweeps(leased: Leased) -> None:
     assert (await leased.kinds()).count("stale") == 4
 
 
+@pytest.mark.parametrize(("live", "recent"), [(0, [True, False, False]), (30_000, [True, True, False])])
+async def test_a_crowd_that_beats_slowly_is_swept_less_often(leased: Leased, live: int, recent: list[bool]) -> None:
+    at = await leased.now()
+    pace = "update mcp.lease_pace set live = $1::int, interval_seconds = $1::int / 1000.0, updated_at = $2"
+    await leased.owner.execute(pace, live, at)
+    looks = [
+        await leased.leases.look(now=at + timedelta(seconds=each), within=timedelta(seconds=0.7))
+        for each in (0.5, 1.5, 2.5)
+    ]
+    assert [look.is_recent for look in looks] == recent
+
+
 async def test_processes_together_sweep_about_as_often_as_one_would(leased: Leased) -> None:
     first, second = Sweeper(leased.leases), Sweeper(leased.leases)
     assert [await first.run_once(), await second.run_once(), await first.run_once()] == [

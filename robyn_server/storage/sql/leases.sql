@@ -34,8 +34,9 @@ select k.last_beat, k.outage_began, k.outage_ended from mcp.beat_lease_keeper($1
 select mcp.stop_lease_keeper($1)
 
 -- name: look
--- How things stand at $1 (null: now); whether somebody swept within $2 before.
-select m.at, p.live, p.updated_at > m.at - $2::interval as is_recent,
+-- How things stand at $1 (null: now); whether somebody swept within $2 before. A sweep goes through all leases: above 10,000 instances it
+-- comes as much less often as they beat more slowly.
+select m.at, p.live, p.updated_at > m.at - $2::interval * greatest(1, p.interval_seconds / 10) as is_recent,
        (select count(*) from mcp.agent_leases l where l.lapsed_at is not null) as stale,
        (select count(*) from mcp.agent_brakes) as brakes
   from (select coalesce($1::timestamptz, clock_timestamp()) as at) as m
