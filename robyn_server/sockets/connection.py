@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from uuid import UUID
 
 from websockets.asyncio.server import ServerConnection
 from websockets.protocol import State
@@ -31,6 +32,8 @@ class Socket(ServerConnection):
         self.close_sent: Close | None = None
         self.admitted: Any = None
         """What the handshake found out about who is dialling in; see `handshake.py`."""
+        self.organization: UUID | None = None
+        """Which one the handshake named; a message may name another."""
 
     def data_received(self, data: bytes) -> None:
         self.heard = self.loop.time()

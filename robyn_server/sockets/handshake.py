@@ -15,7 +15,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from robyn_server.core import errors
-from robyn_server.services.identity import ORGANIZATION_HEADER
+from robyn_server.services.identity import ORGANIZATION_HEADER, named_organization
 from robyn_server.services.own_machine import FORWARDED_HEADERS, name_in
 
 from .admission import CREDENTIAL_HEADERS, Admission
@@ -91,7 +91,9 @@ class Handshake:
         if not self._is_ready():
             raise errors.Unavailable("The server is starting or going away; try again.", code="starting")
         self._origins.check(request.headers.get("Origin"))
-        socket.admitted = await self._admission.from_handshake(_headers(request), _ticket(query))
+        headers = _headers(request)
+        admitted = socket.admitted = await self._admission.from_handshake(headers, _ticket(query))
+        socket.organization = named_organization(headers) if admitted is None else admitted.shown.organization
 
 
 def _wants_socket(request: Request) -> bool:

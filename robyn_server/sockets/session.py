@@ -226,7 +226,7 @@ class Session:
 
     async def authenticate(self, auth: Auth) -> None:
         """Verify, and act as whom that is from now on. A socket never changes hands: later it may only show fresher credentials."""
-        shown = Shown(auth.credential, auth.tenant_id)
+        shown = Shown(auth.credential, auth.tenant_id or self._tenant or self.socket.organization)
         admitted = await self.hall.rooms.admission.verified(shown)
         if self.admitted is None:
             if not self.hall.seats.take(admitted.principal.identity):

@@ -65,6 +65,16 @@ async def test_a_ticket_keeps_the_organization_that_it_was_made_for(keyed: Place
     assert [row["tenant_id"] for row in keyed.registry.known.values()] == [ALPHA]
 
 
+async def test_credentials_that_come_later_are_for_the_organization_that_the_handshake_named(here: Place) -> None:
+    alpha = {"X-Organization-Id": str(ALPHA)}
+    async with here.dial(key=None, headers=alpha) as socket:
+        assert (await socket.ask("auth", api_key="both-key"))["tenant_id"] == str(ALPHA)
+    async with here.dial(key="both-key", headers=alpha) as socket:
+        assert (await socket.ask("auth", api_key="both-key"))["tenant_id"] == str(ALPHA)
+        assert (await socket.ask("auth", api_key="both-key", tenant_id=str(BETA)))["tenant_id"] == str(BETA)
+        assert (await socket.ask("auth", api_key="both-key"))["tenant_id"] == str(BETA)
+
+
 async def called(place: Place, host: str, key: str = "alpha-key") -> bytes:
     """The answer to a handshake that gives the server this name."""
     reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
