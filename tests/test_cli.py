@@ -222,6 +222,16 @@ def test_doctor_tells_a_port_of_ours_from_another_programs(
         check_port("127.0.0.1", answering, tmp_path)
 
 
+def test_serve_says_that_another_agenthall_has_the_port(
+    answering: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "told", b'{"version": "1.2", "sockets_url": null}')
+    said = agenthall("serve", "--port", str(answering), "--data-dir", str(tmp_path / "data"))
+    assert said.returncode == 2
+    assert f"port {answering} on 127.0.0.1 is served by an Agenthall 1.2; choose another with --port" in said.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_doctor_knows_the_server_of_its_data_directory(tmp_path: Path) -> None:
     with hold_port("127.0.0.1", 0) as held:  # as a `serve` does whose children do not answer yet
         port = held.getsockname()[1]

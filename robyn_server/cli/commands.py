@@ -63,10 +63,18 @@ def serve(
 
     Without DATABASE_URL an embedded PostgreSQL is started, and the demo is loaded into it while it is empty.
     """
+    from robyn_server.core.errors import Misconfigured
     from robyn_server.runtime.serve import Serve
     from robyn_server.runtime.serve import serve as run
 
-    raise typer.Exit(run(Serve(port=port, host=host, data_dir=data_dir, log_format=log_format.value)))
+    try:
+        raise typer.Exit(run(Serve(port=port, host=host, data_dir=data_dir, log_format=log_format.value)))
+    except Misconfigured as error:
+        from robyn_server.doctor.port import who_has
+
+        if error.field == "port" and (who := who_has(host, port, data_dir)):
+            raise Misconfigured(f"port {port} on {host} is {who}; choose another with --port", field="port") from None
+        raise
 
 
 @commands.command()
