@@ -82,7 +82,7 @@ async def test_rows_of_the_catalogue_answer_with_their_tools_and_everything_stop
     port, data = free_port(), tmp_path / "data"
     async with serving(installed, data, port) as process:
         family = psutil.Process(process.pid).children(recursive=True)
-        assert any(str(installed) in str(child.environ().get("PYTHONPATH")) for child in family)
+        assert any(str(installed) in _path_of(child) for child in family)
         client = get_client(url=f"http://127.0.0.1:{port}", timeout=httpx.Timeout(30))
         names = {each["name"] for each in await client.assistants.search(limit=100)}
         assert {"Legal Researcher", "Document Finder", "agent"} <= names
@@ -106,7 +106,21 @@ async def test_rows_of_the_catalogue_answer_with_their_tools_and_everything_stop
         assert "what about rent" in answer["messages"][-1]["content"]
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 30) == 0
-    assert [child for child in family if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+    assert [child for child in family if _lives(child)] == []
+
+
+def _path_of(child: psutil.Process) -> str:
+    try:
+        return child.environ().get("PYTHONPATH", "")
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _lives(child: psutil.Process) -> bool:
+    try:
+        return child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_a_second_start_is_warm_and_remembers(installed: Path, tmp_path: Path) -> None:

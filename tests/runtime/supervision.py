@@ -36,6 +36,14 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def arguments_of(process: psutil.Process) -> str:
+    """Nothing, when it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def processes_of(data_dir: Path) -> list[psutil.Process]:
     """All living processes that were started with `data_dir` in their arguments or environment."""
     found = []

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
-from supervision import DEADLINE, HERE, eventually, finish, is_gone, processes_of, start
+from supervision import DEADLINE, HERE, arguments_of, eventually, finish, is_gone, processes_of, start
 
 from robyn_server.runtime import restarts
 from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
@@ -273,8 +273,7 @@ def test_several_web_processes_share_one_port(serving: Serving) -> None:
 def test_the_password_of_the_database_is_in_no_argument(serving: Serving) -> None:
     serving.start()
     password = (serving.data_dir / "password").read_text()
-    arguments = [" ".join(process.cmdline()) for process in processes_of(serving.data_dir)]
-    assert not [line for line in arguments if password in line]
+    assert not [line for line in map(arguments_of, processes_of(serving.data_dir)) if password in line]
 
 
 def test_the_demo_is_loaded_once_and_keeps_its_ports(serving: Serving) -> None:
