@@ -1,11 +1,9 @@
-"""Stands for an MCP server of the demo: listens on `--port`, and logs its end to standard output."""
+"""Stands for an MCP server of the demo: listens on `--port`, and logs its start and its end to standard output."""
 
 import os
 import signal
 import socket
 import sys
-
-listening = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])))
 
 
 def leave(*_: object) -> None:
@@ -14,6 +12,9 @@ def leave(*_: object) -> None:
 
 
 signal.signal(signal.SIGTERM, leave)
-os.write(1, f"listening, url given: {'DATABASE_URL' in os.environ}\n".encode())
+os.write(
+    1, f"started, url given: {'DATABASE_URL' in os.environ}\n".encode()
+)  # before it listens: then it counts as ready
+listening = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])))
 while True:
     listening.accept()[0].close()
