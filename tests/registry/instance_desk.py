@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import orjson
 from registry_sql import T1, T2, Registry
 
 from robyn_server.core.principal import Principal
@@ -40,12 +41,19 @@ class Desk:
         beat = Beat(tenant, one.registration_id, said.pop("epoch", one.epoch), **said)
         return (await self.service.heartbeat(who, beat)).outcome
 
+    async def page(
+        self, wanted: InstanceFilter, after: UUID | None, limit: int, who: Principal = ADA, tenant: UUID = T1
+    ) -> dict[str, Any]:
+        """As a client reads it."""
+        page = await self.service.search(who, tenant, wanted, after, limit)
+        return dict(orjson.loads(orjson.dumps(page)))
+
     async def found(self, who: Principal = ADA, tenant: UUID = T1, **wanted: Any) -> set[str]:
         """The instance_ids of what is found in pages of two."""
         names: list[str] = []
         after: UUID | None = None
         while True:
-            page = await self.service.search(who, tenant, InstanceFilter(**wanted), after, 2)
+            page = await self.page(InstanceFilter(**wanted), after, 2, who, tenant)
             names += [each["instance_id"] for each in page["instances"]]
             if page["next_cursor"] is None:
                 break

@@ -86,7 +86,7 @@ async def test_a_pages_cursor_stands_while_instances_come_and_go(desk: Desk) -> 
     seen: list[str] = []
     after: UUID | None = None
     while True:
-        page = await desk.service.search(ADA, T1, InstanceFilter(agent_id="ide-agent"), after, 2)
+        page = await desk.page(InstanceFilter(agent_id="ide-agent"), after, 2)
         seen += [each["instance_id"] for each in page["instances"]]
         if page["next_cursor"] is None:
             break
