@@ -27,6 +27,9 @@ SWEEP_SECONDS = 1.0
 COMPACT_SECONDS = 60.0
 _LONGEST_BACKOFF = 5.0
 _UNANSWERED_SECONDS = 3 * _LONGEST_BACKOFF
+MARKED_AT_ONCE = 10_000
+"""By one sweep (the default of mcp.sweep_agent_instances): one that marked so many is followed by another, however recent it is."""
+
 _PUBLISHED_AT_ONCE = 1000
 _RECENT = 0.7
 """Of a second between sweeps: all processes together sweep about as often as one would."""
@@ -74,7 +77,9 @@ class Sweeper:
 
     async def run_once(self, now: datetime | None = None) -> Turn:
         """One turn, as of `now` (unset: the database's clock). Raises Unavailable."""
-        standing = self.standing = await self._leases.look(now=now, within=timedelta(0) if now else self._within)
+        is_full = self.last is not None and self.last.stale >= MARKED_AT_ONCE
+        within = timedelta(0) if now or is_full else self._within
+        standing = self.standing = await self._leases.look(now=now, within=within)
         self._answered_at = time.monotonic()
         if standing.is_recent:
             return Turn.RECENT

@@ -83,6 +83,16 @@ async def test_a_crowd_that_beats_slowly_is_swept_less_often(leased: Leased, liv
     assert [look.is_recent for look in looks] == recent
 
 
+async def test_a_sweep_that_could_not_mark_all_is_followed_by_another(
+    leased: Leased, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robyn_server.runtime.sweeper.MARKED_AT_ONCE", 3)
+    sweeper = Sweeper(leased.leases)
+    await leased.fill(3)
+    await leased.owner.execute("update mcp.agent_leases set lease_expires_at = now() - interval '1 s'")
+    assert [await sweeper.run_once() for _ in range(3)] == [Turn.SWEPT, Turn.SWEPT, Turn.RECENT]
+
+
 async def test_processes_together_sweep_about_as_often_as_one_would(leased: Leased) -> None:
     first, second = Sweeper(leased.leases), Sweeper(leased.leases)
     assert [await first.run_once(), await second.run_once(), await first.run_once()] == [
