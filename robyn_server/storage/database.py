@@ -35,10 +35,28 @@ _OWN_SETTINGS = {Role.APP: "; set mcp.ring = off"}
 
 
 class _PooledConnection(asyncpg.Connection):
-    """No round trip when a connection returns to its pool: nothing here leaves session state behind."""
+    """No round trip when a connection returns to its pool, for nothing here leaves session state behind; but for one whose statement did
+    not end well. Who is cancelled between preparing a statement and executing it leaves PostgreSQL waiting for the end of a transaction
+    that nobody has begun, with locks on the statement's tables, and a snapshot that holds up vacuum.
+    """
+
+    __slots__ = ("_is_settled",)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._is_settled = True
 
     def get_reset_query(self) -> str:
-        return ""
+        if self._is_settled:
+            return ""
+        self._is_settled = True
+        return ";"  # any message that is not the statement's next ends such a transaction
+
+    async def _do_execute(self, *arguments: Any, **options: Any) -> Any:
+        self._is_settled = False
+        found = await super()._do_execute(*arguments, **options)  # type: ignore[misc]
+        self._is_settled = True
+        return found
 
 
 class _Pool(asyncpg.Pool):
