@@ -6,6 +6,7 @@ on it (OFFSET 0 keeps the planner from pulling it up): so the settings that the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -35,8 +36,8 @@ _OWN_SETTINGS = {Role.APP: "; set mcp.ring = off"}
 
 
 class _PooledConnection(asyncpg.Connection):
-    """No round trip when a connection returns to its pool, for nothing here leaves session state behind; but for one whose statement did
-    not end well. Who is cancelled between preparing a statement and executing it leaves PostgreSQL waiting for the end of a transaction
+    """No round trip when a connection returns to its pool, for nothing here leaves session state behind; but for one whose statement was
+    given up. Who is cancelled between preparing a statement and executing it leaves PostgreSQL waiting for the end of a transaction
     that nobody has begun, with locks on the statement's tables, and a snapshot that holds up vacuum.
     """
 
@@ -50,13 +51,14 @@ class _PooledConnection(asyncpg.Connection):
         if self._is_settled:
             return ""
         self._is_settled = True
-        return ";"  # any message that is not the statement's next ends such a transaction
+        return "select 1"  # any message that is not the statement's next ends such a transaction
 
     async def _do_execute(self, *arguments: Any, **options: Any) -> Any:
-        self._is_settled = False
-        found = await super()._do_execute(*arguments, **options)  # type: ignore[misc]
-        self._is_settled = True
-        return found
+        try:
+            return await super()._do_execute(*arguments, **options)  # type: ignore[misc]
+        except (asyncio.CancelledError, TimeoutError):
+            self._is_settled = False
+            raise
 
 
 class _Pool(asyncpg.Pool):
