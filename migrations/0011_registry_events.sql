@@ -132,23 +132,33 @@ create function mcp.public_instance(instance jsonb) returns jsonb language sql i
     else '{}' end
 $$;
 
+create function mcp.shown_moments(
+  last_health_check timestamptz, lease_expires_at timestamptz, registered_at timestamptz, connected_at timestamptz, updated_at timestamptz
+) returns jsonb language sql immutable as $$
+  select jsonb_build_object('last_health_check', agenthall.iso($1), 'lease_expires_at', agenthall.iso($2),
+                            'registered_at', agenthall.iso($3), 'connected_at', agenthall.iso($4), 'updated_at', agenthall.iso($5))
+$$;
+comment on function mcp.shown_moments is
+  'As the API writes them, with six digits: to_jsonb leaves the last zeros out, which not every reader of RFC 3339 takes (Python before 3.11)';
+
 create function mcp.record_agent_events(kind text, registration_ids uuid[], at timestamptz) returns void
-language plpgsql set timezone = 'UTC' as $$
+language plpgsql as $$
 begin
   insert into mcp.agent_event_inbox (tenant_id, registration_id, agent_id, kind, instance, at)
-  select r.tenant_id, r.id, r.agent_id, record_agent_events.kind, mcp.public_instance(to_jsonb(r)), record_agent_events.at
+  select r.tenant_id, r.id, r.agent_id, record_agent_events.kind, mcp.public_instance(to_jsonb(r) || mcp.shown_moments(
+           r.last_health_check, r.lease_expires_at, r.registered_at, r.connected_at, r.updated_at)), record_agent_events.at
     from mcp.agent_registrations_at(record_agent_events.at) r
    where r.id = any (registration_ids)
    order by r.id;
 end $$;
 
-create function mcp.record_deleted_instances() returns trigger language plpgsql set timezone = 'UTC' as $$
+create function mcp.record_deleted_instances() returns trigger language plpgsql as $$
 begin
   insert into mcp.agent_event_inbox (tenant_id, registration_id, agent_id, kind, instance, at)
   select g.tenant_id, g.id, g.agent_id, 'deleted', mcp.public_instance(
            to_jsonb(g) - array['idempotency_key', 'ended_at', 'last_seen_at'] || jsonb_build_object(
-             'registration_status', 'inactive', 'health_status', 'stale', 'last_health_check', g.last_seen_at, 'workload', 0,
-             'load', '{}'::jsonb, 'metrics', '{}'::jsonb, 'lease_expires_at', null)), clock_timestamp()
+             'registration_status', 'inactive', 'health_status', 'stale', 'workload', 0, 'load', '{}'::jsonb, 'metrics', '{}'::jsonb)
+           || mcp.shown_moments(g.last_seen_at, null, g.registered_at, g.connected_at, g.updated_at)), clock_timestamp()
     from gone g
    order by g.id;
   return null;
@@ -199,13 +209,12 @@ declare
   v_now    timestamptz := coalesce(compact_agent_events.now, clock_timestamp());
   v_lowest bigint;
 begin
-  if pg_try_advisory_xact_lock(7168880, 2) then
-    select greatest(l.lowest, l.last - keep_rows + 1,
-                    coalesce((select e.position from mcp.agent_events e where e.at > v_now - keep order by e.position limit 1), l.last + 1))
-      into v_lowest from mcp.agent_event_log l;
-    delete from mcp.agent_events e where e.position < v_lowest;
-    update mcp.agent_event_log l set lowest = v_lowest where l.lowest < v_lowest;
-  end if;
+  perform pg_advisory_xact_lock(7168880, 3); -- not the publisher's: neither waits for the other but for the update
+  select greatest(l.lowest, l.last - keep_rows + 1,
+                  coalesce((select e.position from mcp.agent_events e where e.at > v_now - keep order by e.position limit 1), l.last + 1))
+    into v_lowest from mcp.agent_event_log l;
+  delete from mcp.agent_events e where e.position < v_lowest;
+  update mcp.agent_event_log l set lowest = v_lowest where l.lowest < v_lowest;
   return (select l.lowest from mcp.agent_event_log l);
 end $$;
 comment on function mcp.compact_agent_events is 'Forgets events older than `keep`, and all but the last keep_rows; the lowest position still there.';

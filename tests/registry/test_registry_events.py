@@ -72,6 +72,22 @@ async def test_deleted_instances_look_like_all_others(registry: Registry) -> Non
     assert len(shapes) == 1
 
 
+async def test_moments_of_events_have_six_digits_as_in_all_other_answers(registry: Registry) -> None:
+    await registry.register()
+    for column in ("registered_at", "connected_at"):
+        await registry.owner.execute(f"update mcp.agent_instances set {column} = '2026-11-22 09:56:27.88+00'")
+    await registry.register()
+    await registry.owner.execute("delete from mcp.agent_instances")
+    await registry.kinds()
+    rows = await registry.owner.fetch("select instance from mcp.agent_events order by position offset 1")
+    told = [orjson.loads(row["instance"]) for row in rows]
+    assert {event["registered_at"] for event in told} == {"2026-11-22T09:56:27.880000+00:00"}
+    moments = ("last_health_check", "lease_expires_at", "connected_at", "updated_at")
+    given = {name: event[name] for event in told for name in moments if event[name] is not None}
+    assert sorted(given) == sorted(moments)
+    assert {len(moment) for moment in given.values()} == {len("2026-11-22T09:56:27.880000+00:00")}
+
+
 async def test_what_commits_late_is_published_late_and_missed_by_nobody(registry: Registry) -> None:
     async with acting_for(registry.app, T1) as connection:
         await connection.execute("select mcp.register_agent_instance($1, 'slow', 'x', null, '{}', '{}')", T1)
@@ -138,6 +154,15 @@ async def test_compaction_remembers_where_the_log_begins(registry: Registry, kee
     assert (left or []) == list(range(lowest, 6))
     await registry.register(instance_id="next")
     assert await registry.system.fetchval(PUBLISH, 10) == 6
+
+
+async def test_compaction_does_not_wait_for_who_publishes(registry: Registry) -> None:
+    await registry.register()
+    await registry.kinds()
+    async with registry.system.acquire() as publisher, publisher.transaction():
+        await publisher.execute(PUBLISH, 10)
+        assert await registry.system.fetchval("select mcp.compact_agent_events('0 s')") == 2
+    assert await registry.owner.fetchval(POSITIONS) is None
 
 
 async def test_a_tenant_reads_its_own_events_and_writes_none_of_anothers(registry: Registry) -> None:
