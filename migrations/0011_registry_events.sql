@@ -123,10 +123,19 @@ begin
 end $$;
 comment on function mcp.without_secrets is 'The document; what is named like a secret, and what strings hold of secrets, is struck out';
 
-create function mcp.public_instance(instance jsonb) returns jsonb language sql immutable as $$
-  select instance - 'version_key' || case -- a cheap look first: whatever is_secret_name and line_without_secrets strike out must be seen by it
-    when concat(instance -> 'connection_details', instance -> 'runtime_config')
+create function mcp.may_hold_secrets(connection_details jsonb, runtime_config jsonb) returns boolean language sql immutable parallel safe as $$
+  select (connection_details::text || runtime_config::text)
          ~* 'pass|pwd|secret|token|key|auth|bearer|jwt|credential|creds|cookie|dsn|signature|(pat|pw|sig)["=:\\[:space:]]|://[^/?#]*@'
+$$;
+comment on function mcp.may_hold_secrets is
+  'A cheap look: whatever is_secret_name and line_without_secrets strike out must be seen by it. Who changes it has agent_instances rewritten';
+
+alter table mcp.agent_instances add column may_hold_secrets boolean not null
+  generated always as (mcp.may_hold_secrets(connection_details, runtime_config)) stored;
+
+create function mcp.public_instance(instance jsonb) returns jsonb language sql immutable as $$
+  select instance - array['version_key', 'may_hold_secrets'] || case
+    when mcp.may_hold_secrets(instance -> 'connection_details', instance -> 'runtime_config')
       then jsonb_build_object('connection_details', mcp.without_secrets(instance -> 'connection_details'),
                               'runtime_config', mcp.without_secrets(instance -> 'runtime_config'))
     else '{}' end
@@ -134,7 +143,7 @@ $$;
 
 create function mcp.shown_moments(
   last_health_check timestamptz, lease_expires_at timestamptz, registered_at timestamptz, connected_at timestamptz, updated_at timestamptz
-) returns jsonb language sql immutable as $$
+) returns jsonb language sql stable as $$
   select jsonb_build_object('last_health_check', agenthall.iso($1), 'lease_expires_at', agenthall.iso($2),
                             'registered_at', agenthall.iso($3), 'connected_at', agenthall.iso($4), 'updated_at', agenthall.iso($5))
 $$;

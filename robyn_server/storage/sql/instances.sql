@@ -8,7 +8,6 @@ cross join lateral (
     from mcp.agent_instances i
     join mcp.agent_leases l on l.registration_id = i.id
     left join mcp.lease_keepers k on k.id = l.keeper_id
-    {shown}
    where i.tenant_id = $1 and i.id = listed.registration_id
      and i.registration_status = $5 and mcp.is_alive(l, k, statement_timestamp())
      and ($6::text[] is null or l.health_status = any ($6))
@@ -20,7 +19,7 @@ cross join lateral (
   offset 0) as live
 
 -- fragment: instance
--- the public representation; keys as in mcp.agent_registrations, its `id` being the registration_id
+-- the public representation, secrets struck out as in the events; keys as in mcp.agent_registrations, its `id` being the registration_id
 json_build_object(
   'registration_id', i.id, 'tenant_id', i.tenant_id, 'agent_id', i.agent_id, 'manifest_id', i.manifest_id,
   'instance_id', i.instance_id, 'name', i.name, 'agent_type', i.agent_type, 'version', i.version,
@@ -30,17 +29,10 @@ json_build_object(
   'status_reason', i.status_reason, 'last_health_check', agenthall.iso(coalesce(l.last_health_check, i.last_seen_at)),
   'lease_expires_at', agenthall.iso(l.lease_expires_at), 'epoch', i.epoch, 'workload', coalesce(l.workload, 0),
   'load', coalesce(l.load, '{}'), 'metrics', coalesce(l.metrics, '{}'),
-  'connection_details', shown.documents -> 'connection_details', 'runtime_config', shown.documents -> 'runtime_config',
+  'connection_details', case when i.may_hold_secrets then mcp.without_secrets(i.connection_details) else i.connection_details end,
+  'runtime_config', case when i.may_hold_secrets then mcp.without_secrets(i.runtime_config) else i.runtime_config end,
   'registered_by', i.registered_by, 'registered_at', agenthall.iso(i.registered_at),
   'connected_at', agenthall.iso(i.connected_at), 'updated_at', agenthall.iso(i.updated_at))::text
-
--- fragment: shown
--- secrets struck out, as in the events
-cross join lateral (
-  select mcp.public_instance(said.documents) as documents
-    from (select jsonb_build_object(
-            'connection_details', i.connection_details, 'runtime_config', i.runtime_config) as documents offset 0) as said
-  offset 0) as shown
 
 -- fragment: ends
 cross join lateral (select mcp.version_key($7::text) as low, mcp.version_key($9::text) as high where acting offset 0) as ends
@@ -96,7 +88,6 @@ select found.body
      from mcp.agent_instances i
      left join mcp.agent_leases l on l.registration_id = i.id
      left join mcp.lease_keepers k on k.id = l.keeper_id
-     {shown}
     where acting and i.tenant_id = $1 and i.id = $2
    offset 0) as found
 
@@ -168,7 +159,6 @@ select found.registration_id, found.body
      from mcp.agent_instances i
      left join mcp.agent_leases l on l.registration_id = i.id
      left join mcp.lease_keepers k on k.id = l.keeper_id
-     {shown}
     where i.tenant_id = $1 and i.id > $3 and not mcp.is_alive(l, k, statement_timestamp())
       and ($2::text is null or i.agent_id = $2)
       and i.capabilities @> $5::text[] and i.tags @> $6::text[] and ($11::text is null or i.zone = $11)
