@@ -80,7 +80,8 @@ def run_states() -> str:
     names = re.findall(r"'(\w+)'", match[1]) if match else []
     ended = [name for name in names if name not in ("pending", "running")]
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> pending", "    pending --> running: claimed by a worker"]
-    lines += ["    running --> pending: lease lapsed or worker drained", "    pending --> interrupted: cancelled"]
+    lines += ["    running --> pending: lease lapsed, worker drained or replaced"]
+    lines += ["    pending --> interrupted: cancelled"]
     lines += [f"    running --> {name}" for name in ended] + [f"    {name} --> [*]" for name in ended] + ["```"]
     return "\n".join(lines)
 

@@ -261,10 +261,33 @@ end $$;
 comment on function agenthall.assert_held is
   'The last statement of a transaction that writes a checkpoint: it fails when the run is somebody else''s, ended or deleted.';
 
+create function agenthall.give_back_run(p_run agenthall.runs, p_drained boolean) returns boolean language plpgsql as $$
+declare
+  v_error jsonb := '{"error": "WorkerLost", "message": "Every worker that took this run disappeared."}';
+begin
+  if p_run.cancel_action is not null then
+    perform agenthall.end_run(p_run, 'interrupted', 'interrupted', null,
+      '{"error": "UserInterrupt", "message": "interrupt"}', '{}', '{}', '{"status": "interrupted", "values": null}');
+    return false;
+  elsif p_run.attempt >= p_run.max_attempts and not p_drained then
+    insert into agenthall.run_events (run_id, seq, attempt, event, data)
+    values (p_run.run_id, agenthall.last_seq(p_run.run_id) + 1, p_run.attempt, 'error', v_error::text);
+    perform agenthall.end_run(p_run, 'error', 'error', null, v_error, '{}', '{}',
+      jsonb_build_object('status', 'error', 'values', null, 'error', v_error)::text);
+    return false;
+  end if;
+  update agenthall.runs r
+     set status = 'pending', ready = true, worker_id = null, lease_until = null,
+         max_attempts = r.max_attempts + p_drained::integer, updated_at = clock_timestamp()
+   where r.run_id = p_run.run_id;
+  return true;
+end $$;
+comment on function agenthall.give_back_run is
+  'From the worker that has it. True: claimable again; false: ended, cancelled or with its attempts used up. A drained worker''s fault is not the run''s: it keeps its number of attempts. The caller holds the rows of the thread and of the run.';
+
 create function agenthall.rescue_runs(p_limit integer, out rescued integer, out failed integer) language plpgsql as $$
 declare
   v_run agenthall.runs;
-  v_error jsonb := '{"error": "WorkerLost", "message": "Every worker that took this run disappeared."}';
 begin
   rescued := 0; failed := 0;
   for v_run in
@@ -276,20 +299,10 @@ begin
     select * into v_run from agenthall.runs r
      where r.run_id = v_run.run_id and r.status = 'running' and r.lease_until < clock_timestamp() for update skip locked;
     continue when not found;
-    if v_run.cancel_action is not null then
-      perform agenthall.end_run(v_run, 'interrupted', 'interrupted', null,
-        '{"error": "UserInterrupt", "message": "interrupt"}', '{}', '{}', '{"status": "interrupted", "values": null}');
-      failed := failed + 1;
-    elsif v_run.attempt >= v_run.max_attempts then
-      insert into agenthall.run_events (run_id, seq, attempt, event, data)
-      values (v_run.run_id, agenthall.last_seq(v_run.run_id) + 1, v_run.attempt, 'error', v_error::text);
-      perform agenthall.end_run(v_run, 'error', 'error', null, v_error, '{}', '{}',
-        jsonb_build_object('status', 'error', 'values', null, 'error', v_error)::text);
-      failed := failed + 1;
-    else
-      update agenthall.runs r set status = 'pending', ready = true, worker_id = null, lease_until = null,
-             updated_at = clock_timestamp() where r.run_id = v_run.run_id;
+    if agenthall.give_back_run(v_run, p_drained => false) then
       rescued := rescued + 1;
+    else
+      failed := failed + 1;
     end if;
   end loop;
 end $$;
@@ -327,12 +340,12 @@ begin
   return true;
 end $$;
 
-create function agenthall.release_runs(p_worker uuid) returns integer language plpgsql as $$
+create function agenthall.release_runs(p_worker uuid, p_drained boolean, out released integer, out ended integer) language plpgsql as $$
 declare
   v_run agenthall.runs;
   v_held uuid[] := array(select r.run_id from agenthall.runs r where r.worker_id = p_worker and r.status = 'running');
-  v_count integer := 0;
 begin
+  released := 0; ended := 0;
   perform from agenthall.threads t
    where t.thread_id = any (array(select r.thread_id from agenthall.runs r where r.run_id = any (v_held)))
    order by t.thread_id for update;
@@ -340,22 +353,15 @@ begin
     select * from agenthall.runs r
      where r.run_id = any (v_held) and r.worker_id = p_worker and r.status = 'running' order by r.run_id for update
   loop
-    v_count := v_count + 1;
-    if v_run.cancel_action is not null then
-      perform agenthall.end_run(v_run, 'interrupted', 'interrupted', null,
-        '{"error": "UserInterrupt", "message": "interrupt"}', '{}', '{}', '{"status": "interrupted", "values": null}');
+    if agenthall.give_back_run(v_run, p_drained) then
+      released := released + 1;
     else
-      -- a drained worker's fault is not the run's: it keeps its number of attempts
-      update agenthall.runs r
-         set status = 'pending', ready = true, worker_id = null, lease_until = null, max_attempts = r.max_attempts + 1,
-             updated_at = clock_timestamp()
-       where r.run_id = v_run.run_id;
+      ended := ended + 1;
     end if;
   end loop;
-  return v_count;
 end $$;
 comment on function agenthall.release_runs is
-  'A worker that stops gives back all that it holds, also what it does not know of; another goes on from the last checkpoint.';
+  'All that a worker has is given back, also what it does not know of; another goes on from the last checkpoint. p_drained: it stops; otherwise it died, and whoever takes its place says so.';
 
 create function agenthall.forget_checkpoints(p_thread_id uuid) returns void language plpgsql as $$
 begin

@@ -117,8 +117,8 @@ class Settings(BaseSettings):
     keeper_id: UUID | None = _env(
         "AGENTHALL_KEEPER_ID",
         None,
-        "Under which a process that takes heartbeats vouches for itself; unset: a new one at each start. The process that takes the place of"
-        " another may have its id, and never both at once: `serve` sees to it for its children.",
+        "Under which a process keeps leases: those of instances, or of the runs that it executes; unset: a new one at each start. Who takes"
+        " the place of a process that ended may have its id, and goes on at once; never two at once: `serve` sees to it for its children.",
     )
 
     # worker

@@ -56,7 +56,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     graphs = Graphs(settings.graphs, settings.default_model)
     closing.push_async_callback(graphs.close)
     options = _options(settings)
-    worker = Worker(RunQueue(system), graphs, checkpoints, settings.direct_dsn, options)
+    worker = Worker(RunQueue(system), graphs, checkpoints, settings.direct_dsn, options, settings.keeper_id)
     follow_pools(system=system)
     start_parts(closing, worker, measuring())
     preloading = asyncio.create_task(graphs.preload(), name="preload graphs")

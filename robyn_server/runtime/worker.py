@@ -6,6 +6,7 @@ Rules
      refuses what it writes: events, ends (flush_runs) and checkpoints (assert_held).
   2. A stop drains: no more claims; runs may finish within the grace; the rest are given back and go on elsewhere.
   3. What is held is a run in one of its attempts: after a pause a worker may be given a run of its own again.
+  4. A worker that takes the place of a dead one has its id, and gives back what that one had before it claims anything.
 """
 
 from __future__ import annotations
@@ -87,10 +88,19 @@ class WorkerOptions:
 
 
 class Worker:
+    """`worker_id`: that of a predecessor, if there was one; no two live workers have the same."""
+
     def __init__(
-        self, queue: RunQueue, graphs: Graphs, checkpoints: Checkpoints, dsn: str, options: WorkerOptions
+        self,
+        queue: RunQueue,
+        graphs: Graphs,
+        checkpoints: Checkpoints,
+        dsn: str,
+        options: WorkerOptions,
+        worker_id: UUID | None = None,
     ) -> None:
-        self.id = new_id()
+        self.id = worker_id or new_id()
+        self._has_predecessor = worker_id is not None
         self._queue = queue
         self._graphs = graphs
         self._checkpoints = checkpoints
@@ -147,9 +157,10 @@ class Worker:
             await asyncio.wait(tasks, timeout=5)
         await self._writer.settle(_SETTLE_SECONDS)  # what they said before goes before them
         with contextlib.suppress(Unavailable):  # then their leases lapse
-            if given_back := await self._queue.release(self.id):
+            released, ended = await self._queue.release(self.id, drained=True)
+            if released or ended:
                 self._notifier.notify(RUNS)
-                _log.info("runs given back", runs=given_back)
+                _log.info("runs given back", released=released, ended=ended)
 
     def _told(self, payload: str) -> None:
         words = payload.split(",")  # what was told since the last word comes in one
@@ -162,8 +173,15 @@ class Worker:
         free = self._options.slots - len(self._held)
         if free <= 0 or self._draining:
             return
+        if self._has_predecessor:
+            await self._clear_place()
         for run in await self._queue.claim(self.id, free, self._options.lease, self._graphs.ids):
             self._begin(run)
+
+    async def _clear_place(self) -> None:
+        """Rule 4."""
+        self._tell_lost(*await self._queue.release(self.id, drained=False))
+        self._has_predecessor = False
 
     def _begin(self, run: ClaimedRun) -> None:
         if (before := self._held.get(run.run_id)) is not None:
@@ -234,7 +252,9 @@ class Worker:
                 held.drop()
 
     async def _rescue(self) -> None:
-        rescued, failed = await self._queue.rescue()
+        self._tell_lost(*await self._queue.rescue())
+
+    def _tell_lost(self, rescued: int, failed: int) -> None:
         if rescued or failed:
             _log.warning("runs of lost workers", rescued=rescued, failed=failed)
             RUNS_FINISHED.inc(RunStatus.ERROR, by=failed)

@@ -192,11 +192,13 @@ class RunQueue:
             rows = await self._pool.fetch(_SQL["renew"], worker_id, run_ids, lease)
         return {(row["run_id"], row["attempt"]): row["cancel_action"] for row in rows}
 
-    async def release(self, worker_id: UUID) -> int:
-        """Gives back all runs that this worker holds, claimable at once; returns how many these were."""
+    async def release(self, worker_id: UUID, *, drained: bool) -> tuple[int, int]:
+        """Of a worker that stops (`drained`), or died: how many of its runs became pending again, and how many ended (cancelled, or
+        their attempts are used up)."""
         async with translated():
-            count: int = await self._pool.fetchval(_SQL["release"], worker_id)
-        return count
+            row = await self._pool.fetchrow(_SQL["release"], worker_id, drained)
+        assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
+        return row["released"], row["ended"]
 
     async def rescue(self, limit: int = 100) -> tuple[int, int]:
         """How many runs of lost workers became pending again, and how many ended because their attempts are used up."""

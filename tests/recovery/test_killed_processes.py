@@ -11,8 +11,10 @@ import itertools
 import random
 import signal
 from typing import Any
+from uuid import uuid4
 
-from live_server import LiveServer, until
+from databases import fresh_database
+from live_server import LiveServer, live_server, until
 from outages import DELAY, STEPS, Stream, streamed, watching
 
 ALL = list(range(1, STEPS + 1))
@@ -58,6 +60,19 @@ async def test_a_restarted_worker_goes_on_with_the_run_that_it_was_killed_in(ser
     await stream.ended()
     _check_stream(stream, losses=1)
     assert await _seen(server, stream) == ALL
+
+
+async def test_a_worker_in_the_place_of_a_killed_one_does_not_wait_for_its_lease(postgres: str, template: str) -> None:
+    settings = {"AGENTHALL_RUN_LEASE": "3600", "AGENTHALL_KEEPER_ID": str(uuid4())}
+    async with fresh_database(postgres, template) as url, live_server(url, **settings) as server:
+        stream = await streamed(server.sdk())
+        await stream.reached(3)
+        server.workers[0].kill()
+        await server.workers[0].ended()
+        server.workers[0].start()
+        await stream.ended()
+        _check_stream(stream, losses=1)
+        assert await _seen(server, stream) == ALL
 
 
 async def test_a_client_s_stream_goes_on_after_the_web_was_killed(server: LiveServer) -> None:

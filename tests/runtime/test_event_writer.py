@@ -95,7 +95,7 @@ async def test_a_run_whose_very_end_is_refused_is_let_go_and_the_writer_writes_o
 
 async def test_a_run_that_is_not_held_any_more_is_dropped_and_its_worker_is_told(desk: Desk, bench: Bench) -> None:
     run = await desk.claimed(WORKER)
-    await desk.queue.release(WORKER)
+    await desk.queue.release(WORKER, drained=True)
     writer = RunWriter(bench.writer, run)
     await writer.emit("custom", b"1")
     await writer.end(SUCCESS)

@@ -39,7 +39,7 @@ async def hire(desk: Desk) -> AsyncIterator[Callable[..., Any]]:
         await checkpoints.start()
         closing.push_async_callback(checkpoints.stop)
 
-        def make(queue: RunQueue | None = None, **changes: Any) -> Worker:
+        def make(queue: RunQueue | None = None, worker_id: UUID | None = None, **changes: Any) -> Worker:
             given = {
                 "slots": 8,
                 "lease": timedelta(seconds=3),
@@ -48,7 +48,8 @@ async def hire(desk: Desk) -> AsyncIterator[Callable[..., Any]]:
                 "drain": 0.0,
             }
             graphs = Graphs(GRAPHS | {"winding": f"{SAMPLES}:winding"}, "offline:demo")
-            worker = Worker(queue or desk.queue, graphs, checkpoints, desk.url, WorkerOptions(**given | changes))
+            options = WorkerOptions(**given | changes)
+            worker = Worker(queue or desk.queue, graphs, checkpoints, desk.url, options, worker_id)
             worker.start()
             closing.push_async_callback(worker.stop)
             return worker
@@ -195,6 +196,22 @@ async def test_a_worker_rescues_the_runs_of_one_that_is_gone(desk: Desk, hire: C
     await until(lambda: desk.is_ended(run_id))
     row = await desk.run(run_id)
     assert (row["status"], row["attempt"]) == ("success", 2)
+
+
+async def test_who_takes_the_place_of_a_dead_worker_goes_on_with_its_runs_at_once(
+    desk: Desk, hire: Callable[..., Worker]
+) -> None:
+    place, elsewhere = new_id(), new_id()
+    on, off = await desk.enqueue(given={"text": "on"}), await desk.enqueue(max_attempts=1)
+    await desk.queue.claim(place, 2, timedelta(hours=1), ["echo"])
+    another = await desk.enqueue(given={"text": "another's"})
+    await desk.queue.claim(elsewhere, 1, timedelta(hours=1), ["echo"])
+    hire(worker_id=place, lease=timedelta(hours=1))
+    await until(lambda: desk.is_ended(on), seconds=10)
+    rows = {name: await desk.run(run_id) for name, run_id in {"on": on, "off": off, "another": another}.items()}
+    assert (rows["on"]["status"], rows["on"]["attempt"]) == ("success", 2)
+    assert rows["off"]["status"] == "error" and "WorkerLost" in rows["off"]["error"]
+    assert (rows["another"]["status"], rows["another"]["worker_id"]) == ("running", elsewhere)
 
 
 async def test_a_thread_deleted_under_its_run_keeps_nothing_of_it(desk: Desk, hire: Callable[..., Worker]) -> None:

@@ -162,16 +162,26 @@ class QueueMachine(RuleBasedStateMachine):
             assert token in believed
         self.claims[worker] = {token: claim for token, claim in believed.items() if token in ours}
 
-    @rule(worker=WORKERS)
-    def release(self, worker: int) -> None:
+    @rule(worker=WORKERS, drained=st.booleans())
+    def release(self, worker: int, drained: bool) -> None:
         held = [run for run in self.runs.values() if run.status == "running" and run.worker == worker]
-        assert self.wait(self.store.queue.release(self.workers[worker])) == len(held)
         for run in held:
-            if run.cancelled:
-                self._end(run, "interrupted")
-            else:
-                self._put_back(run)
-                run.max_attempts += 1
+            run.max_attempts += drained and not run.cancelled
+        released = sum(map(self._give_back, held))
+        outcome = self.wait(self.store.queue.release(self.workers[worker], drained=drained))
+        assert outcome == (released, len(held) - released)
+
+    def _give_back(self, run: ModelRun) -> bool:
+        """From a worker that is gone; whether it may go on."""
+        if run.cancelled:
+            self._end(run, "interrupted")
+        elif run.attempt >= run.max_attempts:
+            run.events.append("error")
+            self._end(run, "error")
+        else:
+            self._put_back(run)
+            return True
+        return False
 
     # what time does
 
@@ -186,16 +196,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def rescue(self) -> None:
         lost = [run for run in self.runs.values() if run.status == "running" and run.lapsed]
-        rescued = 0
-        for run in lost:
-            if run.cancelled:
-                self._end(run, "interrupted")
-            elif run.attempt >= run.max_attempts:
-                run.events.append("error")
-                self._end(run, "error")
-            else:
-                self._put_back(run)
-                rescued += 1
+        rescued = sum(map(self._give_back, lost))
         assert self.wait(self.store.queue.rescue()) == (rescued, len(lost) - rescued)
 
     # what is true

@@ -126,7 +126,7 @@ _INSIDE = {
         (new_id(), [SOME, UUID(int=6)]),
     ),
     "rescue": ("select * from agenthall.rescue_runs(100)", ()),
-    "release": ("select agenthall.release_runs($1)", (new_id(),)),
+    "release": ("select * from agenthall.release_runs($1, true)", (new_id(),)),
 }
 
 

@@ -117,7 +117,7 @@ class _Crowd:
             await self.store.queue.renew(worker, [run.run_id for run in runs], new_run(new_id()).after)
 
     async def release(self) -> None:
-        await self.store.queue.release(self.random.choice(list(self.held)))
+        await self.store.queue.release(self.random.choice(list(self.held)), drained=self.random.random() < 0.5)
 
 
 async def test_a_crowd_on_three_threads_neither_deadlocks_nor_loses_a_run(store: Store) -> None:

@@ -59,7 +59,7 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(store: Store) -> None
     assert await store.queue.flush(ONE, [said(run, 1)], []) == ({key}, False)
     assert await store.queue.flush(ONE, [said(run, 1)], [ended(run)]) == ({key}, False)
     assert await store.queue.renew(ONE, [run.run_id], LEASE) == {}
-    assert await store.queue.release(ONE) == 0
+    assert await store.queue.release(ONE, drained=True) == (0, 0)
     assert await store.events(run.run_id) == []
     assert (await store.run(run.run_id))["worker_id"] == OTHER
 
@@ -105,18 +105,27 @@ async def test_attempts_are_bounded_and_the_last_loss_is_told(store: Store) -> N
 
 async def test_a_run_that_was_given_back_keeps_its_attempts(store: Store) -> None:
     run = await store.claimed(ONE, max_attempts=1)
-    assert await store.queue.release(ONE) == 1
+    assert await store.queue.release(ONE, drained=True) == (1, 0)
     (again,) = await store.claim(OTHER)
     assert again.attempt == 2
     await store.lapse(run.run_id)
     assert await store.queue.rescue() == (0, 1)
 
 
+async def test_what_a_dead_worker_had_counts_as_an_attempt(store: Store) -> None:
+    last, first = await store.claimed(ONE, max_attempts=1), await store.claimed(ONE)
+    assert await store.queue.release(ONE, drained=False) == (1, 1)
+    assert (await store.run(last.run_id))["status"] == "error"
+    (again,) = await store.claim(OTHER)
+    assert (again.run_id, again.attempt) == (first.run_id, 2)
+    await store.check_books()
+
+
 async def test_a_run_that_was_to_be_cancelled_ends_when_it_is_given_back(store: Store) -> None:
     run = await store.claimed(ONE)
     following = await store.enqueue(run.thread_id)
     assert await store.runs.cancel(LOCAL, run.thread_id, run.run_id, "interrupt") == "running"
-    assert await store.queue.release(ONE) == 1
+    assert await store.queue.release(ONE, drained=True) == (0, 1)
     assert (await store.run(run.run_id))["status"] == "interrupted"
     assert [each.run_id for each in await store.claim(OTHER)] == [following]
     await store.check_books()

@@ -89,7 +89,7 @@ delete from agenthall.run_events e using ended where e.run_id = ended.run_id
 select agenthall.last_seq($1)
 
 -- name: release
-select agenthall.release_runs($1)
+select r.released, r.ended from agenthall.release_runs($1, $2) as r
 
 -- name: place_now
 select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = $1 and e.event <> '__end__'
