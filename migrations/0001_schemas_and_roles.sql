@@ -53,3 +53,20 @@ $$ select coalesce(nullif(nullif(current_setting('agenthall.organizations', true
 -- Timestamps as the API writes them. Stable, as to_char is: what is called immutable and is not cannot be inlined, and costs five times as much.
 create function agenthall.iso(moment timestamptz) returns text language sql stable parallel safe as
 $$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') $$;
+
+-- Plans are kept for as long as a session lives, or until autovacuum analyses a table. One made for three rows reads all of three thousand.
+create function agenthall.forget_outgrown_plans() returns void language plpgsql as $$
+declare
+  v_then jsonb := nullif(current_setting('agenthall.planned_for', true), '');
+  v_now  jsonb := (
+    select jsonb_object_agg(c.oid, pg_stat_get_live_tuples(c.oid)) from pg_class c
+     where c.relkind = 'r' and c.relnamespace in (to_regnamespace('agenthall'), to_regnamespace('mcp'), to_regnamespace('langgraph')));
+begin
+  if v_then is null or exists (
+    select from jsonb_each_text(v_now) rows where rows.value::bigint > 2 * coalesce((v_then ->> rows.key)::bigint, 0) + 100)
+  then
+    perform set_config('agenthall.planned_for', v_now::text, false);
+    discard plans;
+  end if;
+end $$;
+comment on function agenthall.forget_outgrown_plans is 'All plans of this session, when a table has more than twice the rows that it had when they were made.';

@@ -67,27 +67,34 @@ $$ select coalesce(nullif(current_setting('mcp.retention_deleted', true), ''), '
 
 -- What values may be ---------------------------------------------------------------------------------------------------------------
 
-create function mcp.is_visible(name text) returns boolean language sql immutable parallel safe as $$
-  select name !~ '[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]'
-$$;
+-- In PL/pgSQL, which is compiled once in a session: an SQL function in a CHECK is parsed and inlined anew by every statement that inserts.
+
+create function mcp.is_visible(name text) returns boolean language plpgsql immutable parallel safe as $$
+begin
+  return name !~ '[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]';
+end $$;
 comment on function mcp.is_visible is 'No control, no bidirectional mark and nothing that looks like nothing: two names that look alike are alike.';
 
-create function mcp.is_agent_id(agent_id text) returns boolean language sql immutable parallel safe as $$
-  select char_length(agent_id) between 1 and 128
+create function mcp.is_agent_id(agent_id text) returns boolean language plpgsql immutable parallel safe as $$
+begin
+  return char_length(agent_id) between 1 and 128
      and mcp.is_visible(agent_id) and agent_id = btrim(agent_id) and agent_id is nfc normalized
      and agent_id ~ '[A-Za-z]|[^\u0001-\u007f]'
-     and agent_id !~* '^(urn:uuid:)?\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?$'
-$$;
+     and agent_id !~* '^(urn:uuid:)?\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?$';
+end $$;
 comment on function mcp.is_agent_id is 'A meaningful name: 1 to 128 printable characters, a letter among them, no space around, in Unicode''s form NFC (one spelling for what looks alike), never a UUID.';
 
-create function mcp.are_words(words text[]) returns boolean language sql immutable parallel safe as $$
-  select coalesce(array_ndims(words), 1) = 1 and cardinality(words) <= 64
-     and coalesce((select bool_and(coalesce(char_length(word) between 1 and 128, false)) from unnest(words) word), true)
-$$;
+create function mcp.are_words(words text[]) returns boolean language plpgsql immutable parallel safe as $$
+begin
+  return coalesce(array_ndims(words), 1) = 1 and cardinality(words) <= 64
+     and coalesce((select bool_and(coalesce(char_length(word) between 1 and 128, false)) from unnest(words) word), true);
+end $$;
 comment on function mcp.are_words is 'At most 64 words of 1 to 128 characters, none of them null.';
 
-create function mcp.is_object(document jsonb) returns boolean language sql immutable parallel safe as
-$$ select jsonb_typeof(document) = 'object' and octet_length(document::text) <= 65536 $$;
+create function mcp.is_object(document jsonb) returns boolean language plpgsql immutable parallel safe as $$
+begin
+  return jsonb_typeof(document) = 'object' and octet_length(document::text) <= 65536;
+end $$;
 
 create function mcp.version_key(version text) returns text language plpgsql immutable parallel safe as $$
 declare

@@ -2,7 +2,7 @@
 -- agenthall_app (row-level security), agenthall_system, or the owner.
 --
 -- Rules
---   1. Insert first, look afterwards: nothing is selected in order to be inserted.
+--   1. Whoever inserts does it with ON CONFLICT, and looks afterwards: that it was not there a moment ago decides nothing.
 --   2. The only retry is for a row that was deleted in between; all else is waited for, in the order of 0009, rule 4.
 --   3. An answer is a row. Errors: 22023 a bad value (its field is named), 42501 another tenant's transaction, AH001 a disabled configuration.
 create function mcp.expect(fulfilled boolean, field text, rule text) returns void language plpgsql as $$
@@ -91,15 +91,16 @@ declare
   v_enabled  boolean;
 begin
   for attempt in 1 .. 10 loop -- either may be deleted just when it was found
+    v_manifest := mcp.manifest_id_for(v_agent_id);
+    select c.id, c.enabled into config_id, v_enabled from mcp.agent_configurations c
+     where c.tenant_id = v_tenant and c.manifest_id = v_manifest for key share;
+    exit when found;
     -- neither RETURNING nor a conflict target: both would need a manifest that is visible, and nobody has configured it yet
     insert into mcp.agent_manifests (id, agent_id) values (gen_random_uuid(), v_agent_id) on conflict do nothing;
     v_manifest := mcp.manifest_id_for(v_agent_id);
     continue when v_manifest is null;
     insert into mcp.agent_configurations (tenant_id, manifest_id, name, agent_type, capabilities)
     values (v_tenant, v_manifest, name, agent_type, coalesce(capabilities, '{}')) on conflict do nothing;
-    select c.id, c.enabled into config_id, v_enabled from mcp.agent_configurations c
-     where c.tenant_id = v_tenant and c.manifest_id = v_manifest for key share;
-    exit when found;
   end loop;
   if config_id is null then
     raise exception 'the configuration of agent % is being deleted again and again; try again', v_agent_id using errcode = '40001';
@@ -295,7 +296,7 @@ begin
     select b.registration_id, b.epoch, b.health, nullif(b.load, 'null') as load, nullif(b.metrics, 'null') as metrics, b.ordinal
       from unnest(registration_ids, epochs, healths, loads, v_metrics) with ordinality
         as b (registration_id, epoch, health, load, metrics, ordinal)),
-  newest as (
+  newest as materialized ( -- once, also in a plan of when there were few leases
     select distinct on (b.registration_id) b.registration_id, b.epoch, b.load, b.metrics, l.health_status as former, l.lapsed_at is not null as lapsed,
            coalesce(b.health, case l.health_status when 'stale' then 'healthy' else l.health_status end) as health
       from beats b
@@ -358,13 +359,19 @@ end $$;
 comment on function mcp.held_instance is 'Locks the instance and says whether `epoch` is its present life; a null epoch (an operator) is any. One that has never been is unknown.';
 
 create function mcp.end_instances(registration_ids uuid[], reason text, kind text, at timestamptz) returns void language plpgsql as $$
+declare
+  v_id   uuid;
+  v_seen timestamptz;
 begin
-  update mcp.agent_instances i
-     set registration_status = 'inactive', status_reason = reason, ended_at = at, updated_at = at, idempotency_key = null,
-         last_seen_at = l.last_health_check
-    from mcp.agent_leases l
-   where l.registration_id = i.id and i.id = any (registration_ids);
-  delete from mcp.agent_leases l where l.registration_id = any (registration_ids);
+  foreach v_id in array registration_ids loop -- one by one: a plan for all of them may read the whole tenant
+    delete from mcp.agent_leases l where l.registration_id = v_id returning l.last_health_check into v_seen;
+    if found then
+      update mcp.agent_instances i
+         set registration_status = 'inactive', status_reason = reason, ended_at = at, updated_at = at, idempotency_key = null,
+             last_seen_at = v_seen
+       where i.id = v_id;
+    end if;
+  end loop;
   perform mcp.record_agent_events(kind, registration_ids, at);
 end $$;
 comment on function mcp.end_instances is 'The one place where a life ends. The caller holds the instances, and takes their leases in order.';

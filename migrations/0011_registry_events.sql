@@ -123,10 +123,11 @@ begin
 end $$;
 comment on function mcp.without_secrets is 'The document; what is named like a secret, and what strings hold of secrets, is struck out';
 
-create function mcp.may_hold_secrets(connection_details jsonb, runtime_config jsonb) returns boolean language sql immutable parallel safe as $$
-  select (connection_details::text || runtime_config::text)
-         ~* 'pass|pwd|secret|token|key|auth|bearer|jwt|credential|creds|cookie|dsn|signature|(pat|pw|sig)["=:\\[:space:]]|://[^/?#]*@'
-$$;
+create function mcp.may_hold_secrets(connection_details jsonb, runtime_config jsonb) returns boolean language plpgsql immutable parallel safe as $$
+begin
+  return (connection_details::text || runtime_config::text)
+         ~* 'pass|pwd|secret|token|key|auth|bearer|jwt|credential|creds|cookie|dsn|signature|(pat|pw|sig)["=:\\[:space:]]|://[^/?#]*@';
+end $$;
 comment on function mcp.may_hold_secrets is
   'A cheap look: whatever is_secret_name and line_without_secrets strike out must be seen by it. Who changes it has agent_instances rewritten';
 
@@ -156,8 +157,10 @@ begin
   insert into mcp.agent_event_inbox (tenant_id, registration_id, agent_id, kind, instance, at)
   select r.tenant_id, r.id, r.agent_id, record_agent_events.kind, mcp.public_instance(to_jsonb(r) || mcp.shown_moments(
            r.last_health_check, r.lease_expires_at, r.registered_at, r.connected_at, r.updated_at)), record_agent_events.at
-    from mcp.agent_registrations_at(record_agent_events.at) r
-   where r.id = any (registration_ids)
+    from unnest(registration_ids) as changed (id)
+   cross join lateral ( -- one by one: a plan for all of them may read the whole tenant
+     select found.* from mcp.agent_registrations_at(record_agent_events.at) found where found.id = changed.id
+     offset 0) as r
    order by r.id;
 end $$;
 

@@ -7,6 +7,7 @@ on it (OFFSET 0 keeps the planner from pulling it up): so the settings that the 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -24,6 +25,8 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 RELEASE_SECONDS = 2.0
+PLANS_SECONDS = 2.0
+"""After which a connection that is used looks whether its plans are outgrown."""
 
 
 class Role(StrEnum):
@@ -36,22 +39,27 @@ _OWN_SETTINGS = {Role.APP: "; set mcp.ring = off"}
 
 
 class _PooledConnection(asyncpg.Connection):
-    """No round trip when a connection returns to its pool, for nothing here leaves session state behind; but for one whose statement was
-    given up. Who is cancelled between preparing a statement and executing it leaves PostgreSQL waiting for the end of a transaction
-    that nobody has begun, with locks on the statement's tables, and a snapshot that holds up vacuum.
+    """No round trip when a connection returns to its pool, for nothing here leaves session state behind, but
+    - now and then, to let go of plans that were made for smaller tables (`plans_were_looked_at`; None: they are not for our tables);
+    - for one whose statement was given up. Who is cancelled between preparing a statement and executing it leaves PostgreSQL waiting
+      for the end of a transaction that nobody has begun, with locks on the statement's tables, and a snapshot that holds up vacuum.
     """
 
-    __slots__ = ("_is_settled",)
+    __slots__ = ("_is_settled", "plans_were_looked_at")
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._is_settled = True
+        self.plans_were_looked_at: float | None = None
 
     def get_reset_query(self) -> str:
-        if self._is_settled:
-            return ""
-        self._is_settled = True
-        return "select 1"  # any message that is not the statement's next ends such a transaction
+        """Any message that is not the statement's next ends a transaction that nobody has begun."""
+        was_settled, self._is_settled = self._is_settled, True
+        now = time.monotonic()
+        if self.plans_were_looked_at is not None and now - self.plans_were_looked_at > PLANS_SECONDS:
+            self.plans_were_looked_at = now
+            return "select agenthall.forget_outgrown_plans()"
+        return "" if was_settled else "select 1"
 
     async def _do_execute(self, *arguments: Any, **options: Any) -> Any:
         try:
@@ -108,7 +116,9 @@ class _Dial:
         is_lent = self._pooling is Pooling.TRANSACTION
         if is_lent:
             options["statement_cache_size"] = 0
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(*arguments, **options)
+        connection: _PooledConnection = await asyncpg.connect(*arguments, **options)
+        if self._role is not None:
+            connection.plans_were_looked_at = time.monotonic()
         return connection if is_lent else await _settled(connection, self._role)
 
     async def _look(self, *arguments: Any, **options: Any) -> Pooling:

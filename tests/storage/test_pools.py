@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 from live_server import until
 
-from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage import database as storage
+from robyn_server.storage.database import Pool, Role, open_pool
 
 NAME = "test of pools"
 _BUSY = (
@@ -56,3 +57,34 @@ async def test_a_connection_that_was_used_well_costs_no_round_trip_when_it_comes
             assert connection.get_reset_query() == ""
     finally:
         await pool.close()
+
+
+async def test_plans_are_let_go_of_when_a_table_has_outgrown_them_and_not_before(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "PLANS_SECONDS", 0.0)
+    more = (
+        "insert into agenthall.threads (thread_id, owner_id) select gen_random_uuid(), 'x' from generate_series(1, $1)"
+    )
+    reported = "select pg_stat_get_live_tuples('agenthall.threads'::regclass) >= $1"
+    pool = await open_pool(database, Role.SYSTEM, size=1, name=NAME)
+    writer = await asyncpg.connect(database)
+    try:
+        assert not await _planned_for(pool)
+        empty = await _planned_for(pool)
+        assert empty
+        await writer.execute(more, 90)
+        await until(lambda: writer.fetchval(reported, 90), seconds=10)
+        assert await _planned_for(pool) == await _planned_for(pool) == empty
+        await writer.execute(more, 110)
+        await until(lambda: writer.fetchval(reported, 200), seconds=10)
+        await _planned_for(pool)
+        assert await _planned_for(pool) != empty
+    finally:
+        await writer.close()
+        await pool.close()
+
+
+async def _planned_for(pool: Pool) -> Any:
+    """What the session remembers; when it comes back it looks again."""
+    return await pool.fetchval("select current_setting('agenthall.planned_for', true)")

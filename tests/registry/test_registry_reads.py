@@ -1,0 +1,96 @@
+"""What a verb costs does not grow with its tenant, in sessions too whose plans were made when there was nothing to plan for.
+
+A pooled session keeps its plans; a tenant's first thousand instances may come before anybody has analysed, or long after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from databases import fresh_database
+from live_server import until
+from registry_sql import T1, Registry, open_registry
+
+from robyn_server.storage.database import Pool
+
+ROWS = 3000
+_MORE = f"""
+insert into mcp.agent_instances (tenant_id, manifest_id, agent_id, instance_id, name, capabilities)
+select c.tenant_id, c.manifest_id, 'ide-agent', 'more-' || n, 'more', '{{search}}'
+  from mcp.agent_configurations c, generate_series(1, {ROWS}) n;
+insert into mcp.agent_leases (registration_id, tenant_id, manifest_id, epoch, lease_expires_at, last_health_check, lease_ttl)
+select i.id, i.tenant_id, i.manifest_id, 1, now() + interval '1 h', now(), '1 h' from mcp.agent_instances i where i.name = 'more';
+"""
+_READ = """
+select sum(pg_stat_get_xact_tuples_returned(c.oid))::integer
+  from pg_class c where c.relnamespace = 'mcp'::regnamespace and c.relkind in ('r', 'i')
+"""
+
+_REGISTER = "select registration_id, epoch from mcp.register_agent_instance($1, 'ide-agent', $2, null, '{}', '{}', capabilities => '{search}')"
+_BATCH = "select outcome from mcp.heartbeat_agent_instances(array[$1::uuid], array[$2::bigint], array['healthy'])"
+_VERBS = {
+    "heartbeat": "select outcome from mcp.heartbeat_agent_instance($1, $2, $3, health => 'degraded')",
+    "drain": "select outcome from mcp.drain_agent_instance($1, $2, $3)",
+    "update": "select outcome from mcp.update_agent_instance($1, $2, $3, tags => '{new}')",
+    "disconnect": "select outcome from mcp.disconnect_agent_instance($1, $2, $3, 5)",
+    "deregister": "select outcome from mcp.deregister_agent_instance($1, $2, $3)",
+}
+
+
+@pytest.fixture
+async def registry(postgres: str, template: str) -> AsyncIterator[Registry]:
+    """One session, and nobody analyses."""
+    async with fresh_database(postgres, template) as url, open_registry(url, size=1) as registry:
+        tables = await registry.owner.fetch(
+            "select oid::regclass::text as name from pg_class where relnamespace = 'mcp'::regnamespace and relkind = 'r'"
+        )
+        for row in tables:
+            await registry.owner.execute(f"alter table {row['name']} set (autovacuum_enabled = off)")
+        yield registry
+
+
+async def _life(registry: Registry, instance_id: str) -> dict[str, int]:
+    """Registered twice, then through all verbs; how many rows and index entries each read."""
+    reads: dict[str, int] = {}
+
+    async def count(name: str, query: str, *arguments: Any, pool: Pool = registry.app) -> asyncpg.Record:
+        async with pool.acquire() as connection, connection.transaction():
+            before = await connection.fetchval(_READ)  # what the session has not reported yet of its last transactions
+            found = await connection.fetchrow(query, *arguments)
+            reads[name] = await connection.fetchval(_READ) - before
+        assert found is not None
+        return found
+
+    await count("register", _REGISTER, T1, instance_id)
+    row = await count("reconnect", _REGISTER, T1, instance_id)
+    await count("heartbeats of many", _BATCH, *row, pool=registry.system)
+    for name, query in _VERBS.items():
+        assert (await count(name, query, T1, *row))["outcome"] == "ok"
+    return reads
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+async def test_no_verb_reads_more_of_a_large_tenant_than_of_a_small_one(registry: Registry, analysed: bool) -> None:
+    if analysed:
+        await registry.register()
+        await registry.owner.execute("analyze")
+    await _life(registry, "first")
+    small = await _life(registry, "second")
+    await registry.owner.execute(_MORE)
+    numbers = itertools.count()
+    grown: dict[str, tuple[int, int]] = {}
+
+    async def is_as_before() -> bool:
+        large = await _life(registry, f"later-{next(numbers)}")
+        grown.clear()
+        grown.update({name: (small[name], large[name]) for name in small if large[name] > small[name] + 10})
+        return not grown
+
+    with contextlib.suppress(TimeoutError):
+        await until(is_as_before, seconds=10)
+    assert grown == {}
