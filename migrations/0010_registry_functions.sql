@@ -359,19 +359,15 @@ end $$;
 comment on function mcp.held_instance is 'Locks the instance and says whether `epoch` is its present life; a null epoch (an operator) is any. One that has never been is unknown.';
 
 create function mcp.end_instances(registration_ids uuid[], reason text, kind text, at timestamptz) returns void language plpgsql as $$
-declare
-  v_id   uuid;
-  v_seen timestamptz;
 begin
-  foreach v_id in array registration_ids loop -- one by one: a plan for all of them may read the whole tenant
-    delete from mcp.agent_leases l where l.registration_id = v_id returning l.last_health_check into v_seen;
-    if found then
-      update mcp.agent_instances i
-         set registration_status = 'inactive', status_reason = reason, ended_at = at, updated_at = at, idempotency_key = null,
-             last_seen_at = v_seen
-       where i.id = v_id;
-    end if;
-  end loop;
+  -- EXECUTE plans for the very ids: one plan for one and for ten thousand of them reads the whole tenant for the one
+  execute $update$
+    update mcp.agent_instances i
+       set registration_status = 'inactive', status_reason = $2, ended_at = $3, updated_at = $3, idempotency_key = null,
+           last_seen_at = l.last_health_check
+      from mcp.agent_leases l
+     where l.registration_id = i.id and i.id = any ($1)$update$ using registration_ids, reason, at;
+  execute 'delete from mcp.agent_leases l where l.registration_id = any ($1)' using registration_ids;
   perform mcp.record_agent_events(kind, registration_ids, at);
 end $$;
 comment on function mcp.end_instances is 'The one place where a life ends. The caller holds the instances, and takes their leases in order.';
