@@ -7,6 +7,7 @@ on it (OFFSET 0 keeps the planner from pulling it up): so the settings that the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,10 +72,11 @@ class _PooledConnection(asyncpg.Connection):
 
 class _Pool(asyncpg.Pool):
     """A connection that does not come back within RELEASE_SECONDS is dropped: asyncpg would wait for the longest query there may be,
-    a minute, for a peer that has silently gone."""
+    a minute, for a peer that has silently gone. Whoever had it is not told: what was done with it is done, and known."""
 
     async def release(self, connection: Any, *, timeout: float | None = None) -> None:
-        await super().release(connection, timeout=RELEASE_SECONDS if timeout is None else timeout)
+        with contextlib.suppress(asyncpg.PostgresError, OSError, TimeoutError):
+            await super().release(connection, timeout=RELEASE_SECONDS if timeout is None else timeout)
 
 
 async def open_pool(

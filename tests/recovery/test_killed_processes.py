@@ -51,7 +51,7 @@ async def test_a_second_worker_goes_on_with_the_run_of_a_killed_one(server: Live
     assert await _seen(server, stream) == ALL
 
 
-async def test_a_restarted_worker_goes_on_with_the_run_that_it_was_killed_in(server: LiveServer) -> None:
+async def _goes_on_with_a_restarted_worker(server: LiveServer) -> None:
     stream = await streamed(server.sdk())
     await stream.reached(4)
     server.workers[0].kill()
@@ -62,17 +62,14 @@ async def test_a_restarted_worker_goes_on_with_the_run_that_it_was_killed_in(ser
     assert await _seen(server, stream) == ALL
 
 
+async def test_a_restarted_worker_goes_on_with_the_run_that_it_was_killed_in(server: LiveServer) -> None:
+    await _goes_on_with_a_restarted_worker(server)
+
+
 async def test_a_worker_in_the_place_of_a_killed_one_does_not_wait_for_its_lease(postgres: str, template: str) -> None:
     settings = {"AGENTHALL_RUN_LEASE": "3600", "AGENTHALL_KEEPER_ID": str(uuid4())}
     async with fresh_database(postgres, template) as url, live_server(url, **settings) as server:
-        stream = await streamed(server.sdk())
-        await stream.reached(3)
-        server.workers[0].kill()
-        await server.workers[0].ended()
-        server.workers[0].start()
-        await stream.ended()
-        _check_stream(stream, losses=1)
-        assert await _seen(server, stream) == ALL
+        await _goes_on_with_a_restarted_worker(server)
 
 
 async def test_a_client_s_stream_goes_on_after_the_web_was_killed(server: LiveServer) -> None:

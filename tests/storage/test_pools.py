@@ -59,6 +59,19 @@ async def test_a_connection_that_was_used_well_costs_no_round_trip_when_it_comes
         await pool.close()
 
 
+async def test_a_connection_that_is_lost_on_its_way_back_takes_no_answer_with_it(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await open_pool(database, Role.SYSTEM, size=1, name=NAME)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(storage._PooledConnection, "get_reset_query", lambda _: "select 1 / 0")
+            lost = await pool.fetchval("select pg_backend_pid()")
+        assert await pool.fetchval("select pg_backend_pid()") != lost
+    finally:
+        await pool.close()
+
+
 async def test_plans_are_let_go_of_when_a_table_has_outgrown_them_and_not_before(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
