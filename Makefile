@@ -2,6 +2,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
+PAGES  := README.md $(shell find docs -name '*.md')
+# Tests here that have the marker `server` are left out.
+PURE   ?= tests/core tests/concurrency tests/identity tests/scripts tests/sockets tests/web tests/metrics tests/agent_sync \
+          tests/projects tests/registry tests/run_events tests/test_logs.py tests/test_package.py tests/test_settings.py tests/test_terminal.py
 export UV_PYTHON_DOWNLOADS := never
 # The tests start some hundreds of processes, each of which would compile the server anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -12,7 +16,7 @@ LOCK  := --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test check lint bench lock docs clean
+.PHONY: help setup serve test quick pure check lint lint-files lint-commits bench lock docs clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,24 +36,40 @@ serve: setup ## start everything: database, web, worker, demo (ARGS="--port 2024
 test: setup ## run the tests (ARGS="-k name"; one process for a debugger: ARGS="-n 0 -x --pdb")
 	$(BIN)/python -m pytest -n auto --max-worker-restart 2 --no-loadscope-reorder $(ARGS)
 
-check: lint test ## format, lint, types, import directions, docs in step with code, tests
+quick: setup ## run lint and the tests that need no database and no server, in less than 20 s
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) pure lint
 
-lint: setup
+pure: setup
+	$(BIN)/python -m pytest -m "not server" $(PURE) $(ARGS)
+
+check: lint test ## run lint and the tests
+
+lint: lint-files lint-commits ## check format, types, imports, spelling, prose, generated docs and commit messages
+
+lint-files: setup
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m cogapp --check README.md docs/*.md
+	$(BIN)/python -m scripts.check_imports
+	$(BIN)/codespell
+	$(BIN)/python -m scripts.check_prose
+	$(BIN)/python -m cogapp --check $(PAGES)
+
+lint-commits: setup
+	$(BIN)/python -m scripts.check_commits
 
 docs: setup ## write the generated parts of the documentation anew
-	$(BIN)/python -m cogapp -r README.md docs/*.md
+	$(BIN)/python docs/schema.py
+	$(BIN)/python -m cogapp -r $(PAGES)
 
 bench: setup ## run the benchmarks, printed as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lock: ## resolve the dependencies anew
-	$(BIN)/uv pip compile $(LOCK) --all-extras --group dev -c constraints.txt pyproject.toml -o requirements.lock
-	echo "uv==0.13.9" | $(BIN)/uv pip compile $(LOCK) - -o bootstrap.lock
+lock: ## resolve the dependencies anew (newer releases, too: ARGS=--upgrade)
+	$(BIN)/uv pip compile $(LOCK) $(ARGS) --all-extras --group dev -c constraints.txt pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) --no-annotate --all-extras -c requirements.lock pyproject.toml -o runtime.lock
+	echo "uv==0.13.9" | $(BIN)/uv pip compile $(LOCK) $(ARGS) - -o bootstrap.lock
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,1 +1,7 @@
-"""Benchmarks: ratios against a baseline measured in the same run. `make bench`; not timed tests."""
+"""Benchmarks: ratios against a baseline of the same run. `make bench` runs the first of them. They are not tests."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "support"))

@@ -1,15 +1,11 @@
-"""`python -m benchmarks [--seconds N] [--json]`: what a request and a run cost, beside what the edge and the graph cost alone."""
+"""`python -m benchmarks [--seconds N] [--json]`: compare requests with the edge alone, and runs with the graph alone."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
-from pathlib import Path
 
 import orjson
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from .speed import measure_all, table
 
@@ -18,9 +14,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each measurement")
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    results = asyncio.run(measure_all(asked.seconds))
-    print(orjson.dumps(results).decode() if asked.json else table(results))
+    arguments = parser.parse_args()
+    results = asyncio.run(measure_all(arguments.seconds))
+    print(orjson.dumps(results).decode() if arguments.json else table(results))
 
 
 main()

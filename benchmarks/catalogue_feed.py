@@ -1,10 +1,14 @@
-"""`python -m benchmarks.catalogue_feed [--edits N] [--agents N] [--json]`: from an edit of the catalogue to an effective assistant.
+"""`python -m benchmarks.catalogue_feed [--edits N] [--agents N] [--json]`: time from a catalogue edit to its assistant.
 
-Two web replicas on one database with the feed installed, a catalogue of `--agents`; every other edit is of one and the same agent's
-prompt, the others are of agents in turn. Milliseconds from the answer to the edit's COMMIT: row_ms, until another connection sees
-the assistant's row (looked at every millisecond); web0_ms and web1_ms, until GET /assistants/{id} of that replica shows the prompt
-(asked again and again, over a connection kept alive). The next edit begins when all three are over. Also doubled: assistants'
-versions beyond one for each edit, though both replicas hear of each.
+Two web replicas share one database with the feed installed and a catalogue of `--agents` agents. Every other edit
+changes the prompt of the same agent; the others take the agents in turn. All times are milliseconds since the edit's
+COMMIT:
+
+  row_ms             until another connection sees the assistant's row (polled every millisecond)
+  web0_ms, web1_ms   until GET /assistants/{id} of that replica shows the prompt (polled over a keep-alive connection)
+
+The next edit starts when all three are done. `doubled` counts assistant versions beyond one for each edit, although
+both replicas receive each notification.
 """
 
 from __future__ import annotations
@@ -12,87 +16,90 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import httpx
 import orjson
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
 from databases import fresh_database, make_template, postgres_server
 from live_server import LiveServer, live_server
 
 from robyn_server.files import CATALOGUE_FEED
 
-from .agent_sync_catalogue import fill
+from .agent_sync.catalogue import fill_catalogue
 
 DEADLINE = 30.0
-WHERE = ("row_ms", "web0_ms", "web1_ms")
+POINTS = ("row_ms", "web0_ms", "web1_ms")
 SETTINGS: dict[str, Any] = {"AGENT_SYNC_SCOPE": "all", "AGENT_SYNC_EVERY": "3600"}
 _PROMPT = "select config #>> '{configurable,system_prompt}' from agenthall.assistants where assistant_id = $1"
 
 
-class Bench:
-    """The catalogue's editor, somebody who looks at the rows, and a client of each replica."""
+class Benchmark:
+    """A connection that edits the catalogue, one that reads the rows, and an HTTP client for each replica."""
 
     def __init__(
-        self, editor: asyncpg.Connection[Any], watch: asyncpg.Connection[Any], clients: list[httpx.AsyncClient]
+        self, editor: asyncpg.Connection[Any], reader: asyncpg.Connection[Any], clients: list[httpx.AsyncClient]
     ) -> None:
         self.editor = editor
-        self.watch = watch
+        self.reader = reader
         self.clients = clients
 
     async def edit(self, agent_id: UUID, prompt: str) -> dict[str, float]:
-        """Milliseconds, by WHERE."""
+        """Edit a prompt. Returns milliseconds by POINTS."""
         await self.editor.execute("update public.agents set system_prompt = $2 where id = $1", agent_id, prompt)
-        began = time.perf_counter()
-        looks = [lambda: self._row(agent_id), *(lambda c=client: _shown(c, agent_id) for client in self.clients)]
-        took = await asyncio.gather(*(_until(look, prompt, began) for look in looks))
-        return dict(zip(WHERE, took, strict=True))
+        started = time.perf_counter()
+        reads = [
+            lambda: self._stored_prompt(agent_id),
+            *(lambda c=client: _served_prompt(c, agent_id) for client in self.clients),
+        ]
+        durations = await asyncio.gather(*(_wait_for(read, prompt, started) for read in reads))
+        return dict(zip(POINTS, durations, strict=True))
 
-    async def _row(self, agent_id: UUID) -> str:
-        return str(await self.watch.fetchval(_PROMPT, agent_id))
+    async def _stored_prompt(self, agent_id: UUID) -> str:
+        return str(await self.reader.fetchval(_PROMPT, agent_id))
 
 
-async def _shown(client: httpx.AsyncClient, agent_id: UUID) -> str:
+async def _served_prompt(client: httpx.AsyncClient, agent_id: UUID) -> str:
     answer = (await client.get(f"/assistants/{agent_id}")).raise_for_status()
     return str(orjson.loads(answer.content)["config"]["configurable"]["system_prompt"])
 
 
-async def _until(look: Callable[[], Awaitable[str]], wanted: str, began: float) -> float:
+async def _wait_for(read: Callable[[], Awaitable[str]], expected: str, started: float) -> float:
     async with asyncio.timeout(DEADLINE):
-        while await look() != wanted:
+        while await read() != expected:
             await asyncio.sleep(0.001)
-    return (time.perf_counter() - began) * 1000
+    return (time.perf_counter() - started) * 1000
 
 
 async def measure(agents: int, edits: int) -> dict[str, Any]:
-    """Percentiles of each way of looking; see above."""
+    """Percentiles for each of POINTS."""
     with postgres_server() as postgres:
-        async with fresh_database(postgres, await make_template(postgres)) as dsn, _bench(dsn, agents) as bench:
-            ids = [row["id"] for row in await bench.editor.fetch("select id from public.agents order by id limit 100")]
-            took = []
+        async with (
+            fresh_database(postgres, await make_template(postgres)) as dsn,
+            _open_benchmark(dsn, agents) as benchmark,
+        ):
+            ids = [
+                row["id"] for row in await benchmark.editor.fetch("select id from public.agents order by id limit 100")
+            ]
+            durations = []
             for number in range(edits):
                 agent_id = ids[0] if number % 2 else ids[number // 2 % len(ids)]
-                took.append(await bench.edit(agent_id, f"edit {number}"))
-            doubled = await bench.watch.fetchval(
+                durations.append(await benchmark.edit(agent_id, f"edit {number}"))
+            doubled = await benchmark.reader.fetchval(
                 "select sum(version - 1) - $1 from agenthall.assistants where catalogue_hash is not null", edits
             )
-    figures = {where: _percentiles([each[where] for each in took]) for where in WHERE}
-    return {"agents": agents, "edits": edits, "replicas": 2, "doubled": int(doubled), **figures}
+    percentiles = {where: _percentiles([each[where] for each in durations]) for where in POINTS}
+    return {"agents": agents, "edits": edits, "replicas": 2, "doubled": int(doubled), **percentiles}
 
 
 @contextlib.asynccontextmanager
-async def _bench(dsn: str, agents: int) -> AsyncIterator[Bench]:
-    """Two replicas that share nothing but the database, each on its own port, with all agents synced."""
-    await fill(dsn, agents)
-    editor, watch = [await asyncpg.connect(dsn) for _ in range(2)]
+async def _open_benchmark(dsn: str, agents: int) -> AsyncIterator[Benchmark]:
+    """Start two replicas that share only the database, with all agents synced."""
+    await fill_catalogue(dsn, agents)
+    editor, reader = [await asyncpg.connect(dsn) for _ in range(2)]
     await editor.execute(CATALOGUE_FEED.read_text())
     async with (
         live_server(dsn, workers=0, **SETTINGS) as one,
@@ -100,8 +107,8 @@ async def _bench(dsn: str, agents: int) -> AsyncIterator[Bench]:
         _client(one) as first,
         _client(other) as second,
     ):
-        yield Bench(editor, watch, [first, second])
-    for connection in (editor, watch):
+        yield Benchmark(editor, reader, [first, second])
+    for connection in (editor, reader):
         await connection.close()
 
 
@@ -118,8 +125,8 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 
 def table(result: dict[str, Any]) -> str:
     head = f"{result['edits']:,} edits of {result['agents']:,} agents, {result['replicas']} replicas, {result['doubled']} doubled"
-    lines = ["          " + "".join(f"{name:>9}" for name in result[WHERE[0]])]
-    lines += [f"{where:10}" + "".join(f"{value:9.1f}" for value in result[where].values()) for where in WHERE]
+    lines = ["          " + "".join(f"{name:>9}" for name in result[POINTS[0]])]
+    lines += [f"{where:10}" + "".join(f"{value:9.1f}" for value in result[where].values()) for where in POINTS]
     return "\n".join([head, *lines])
 
 
@@ -130,9 +137,9 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=1_000, metavar="N")
     parser.add_argument("--agents", type=int, default=1_000, metavar="N")
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    result = asyncio.run(measure(asked.agents, asked.edits))
-    print(orjson.dumps(result).decode() if asked.json else table(result))
+    arguments = parser.parse_args()
+    result = asyncio.run(measure(arguments.agents, arguments.edits))
+    print(orjson.dumps(result).decode() if arguments.json else table(result))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""GET of an assistant against the bare edge, and a stateless `runs.wait` against the graph called directly."""
+"""Compare GET of an assistant with the edge alone, and a stateless `runs.wait` with the graph called directly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sample_graphs import echo
 
 from robyn_server.core.ids import default_assistant_id
 
-from .load import Measured, measure, request
+from .http_load import Measurement, build_request, measure
 
 CLIENTS = (1, 16)
 
@@ -35,10 +35,10 @@ async def measure_all(seconds: float) -> list[dict[str, Any]]:
 
 
 async def _measure(server: LiveServer, seconds: float, *, pinned: bool) -> list[dict[str, Any]]:
-    edge = request("GET", "/livez")
-    assistant = request("GET", f"/assistants/{default_assistant_id('echo')}")
-    wait = request("POST", "/runs/wait", orjson.dumps({"assistant_id": "echo", "input": {"text": "hello"}}))
-    await measure(server.port, wait, 1, 4.0)  # everything is imported and connected
+    edge = build_request("GET", "/livez")
+    assistant = build_request("GET", f"/assistants/{default_assistant_id('echo')}")
+    wait = build_request("POST", "/runs/wait", orjson.dumps({"assistant_id": "echo", "input": {"text": "hello"}}))
+    await measure(server.port, wait, 1, 4.0)  # warm up: imports and connections
     rows = []
     for clients in CLIENTS:
         base = await measure(server.port, edge, clients, seconds)
@@ -50,22 +50,27 @@ async def _measure(server: LiveServer, seconds: float, *, pinned: bool) -> list[
     return rows
 
 
-async def _direct(clients: int, seconds: float) -> Measured:
-    """The same graph in this process, without a server: what LangGraph itself takes."""
+async def _direct(clients: int, seconds: float) -> Measurement:
+    """Run the same graph in this process, without a server: the cost of LangGraph alone."""
     end = time.perf_counter() + seconds
 
     async def client() -> list[float]:
         times = []
-        while (began := time.perf_counter()) < end:
+        while (started := time.perf_counter()) < end:
             await echo.ainvoke({"text": "hello"})
-            times.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - started)
         return times
 
-    taken = sorted(each for client in await asyncio.gather(*(client() for _ in range(clients))) for each in client)
-    return Measured(clients, len(taken) / seconds, taken[len(taken) // 2] * 1e3, taken[len(taken) * 99 // 100] * 1e3)
+    durations = sorted(each for client in await asyncio.gather(*(client() for _ in range(clients))) for each in client)
+    return Measurement(
+        clients,
+        len(durations) / seconds,
+        durations[len(durations) // 2] * 1e3,
+        durations[len(durations) * 99 // 100] * 1e3,
+    )
 
 
-def _row(name: str, measured: Measured, base: Measured | None, pinned: bool) -> dict[str, Any]:
+def _row(name: str, measured: Measurement, base: Measurement | None, pinned: bool) -> dict[str, Any]:
     ratio = None if base is None else round(base.per_second / measured.per_second, 2)
     return {"what": name, "web_pinned": pinned, **asdict(measured), "times_slower_than_baseline": ratio}
 

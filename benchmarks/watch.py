@@ -1,9 +1,10 @@
-"""How long a change takes to reach those who watch.
+"""Measure how long a change takes to reach its watchers.
 
     python -m benchmarks.watch postgresql://…/postgres --subscriptions 1000 --streams 200 --changes 300
 
-On a database of its own, which it makes and drops: subscriptions within one process, of twenty tenants, then streams over HTTP from
-a server of its own. A change is a registration; its time runs from before the call until a watcher has the event.
+Creates and drops a database for the run. Measures subscriptions of twenty organizations within one process, then
+streams over HTTP from a server process. A change is a registration; its time runs from before the call until a
+watcher has the event.
 """
 
 from __future__ import annotations
@@ -26,53 +27,52 @@ import asyncpg
 import httpx
 import orjson
 
-from robyn_server.core.registry import InstanceFilter, Registering
+from robyn_server.core.instances import InstanceFilter, RegistrationRequest
 from robyn_server.files import packaged
-from robyn_server.registry.protocols import Subscription
-from robyn_server.runtime.channels import Listener
-from robyn_server.runtime.instance_watch import AGENT_EVENTS, Watch
+from robyn_server.registry.leases.event_broker import AGENT_EVENTS, InstanceEventBroker, Subscription
 from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.instances import Instances
 from robyn_server.storage.leases import Leases
 from robyn_server.storage.migrations import migrate
+from robyn_server.storage.notify import Listener
 
 TENANTS = [UUID(int=100 + number) for number in range(20)]
-_EVERY = 0.02
+_INTERVAL = 0.02
 
 
-class Clock:
-    """When each change was begun, and how long each watcher waited for it."""
+class PropagationTimes:
+    """When each change started, and how long each watcher waited for it."""
 
     def __init__(self) -> None:
-        self.began: dict[str, float] = {}
-        self.waits: list[float] = []
+        self.started: dict[str, float] = {}
+        self.latencies: list[float] = []
 
-    def heard(self, instance_id: str) -> None:
-        began = self.began.get(instance_id)
-        if began is not None:
-            self.waits.append(time.perf_counter() - began)
+    def record(self, instance_id: str) -> None:
+        started = self.started.get(instance_id)
+        if started is not None:
+            self.latencies.append(time.perf_counter() - started)
 
-    def show(self, what: str, watchers: int) -> None:
-        waits = sorted(self.waits)
-        p50, p99 = (waits[int(len(waits) * share)] * 1000 for share in (0.5, 0.99))
+    def report(self, what: str, watchers: int) -> None:
+        latencies = sorted(self.latencies)
+        p50, p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
         print(
-            f"{watchers} {what}: {len(waits)} of {len(self.began) * watchers // len(TENANTS)} heard; p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {waits[-1] * 1000:.0f} ms"
+            f"{watchers} {what}: {len(latencies)} of {len(self.started) * watchers // len(TENANTS)} received; p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {latencies[-1] * 1000:.0f} ms"
         )
 
 
-async def _change(instances: Instances, clock: Clock, changes: int, prefix: str) -> None:
+async def _register_instances(instances: Instances, times: PropagationTimes, changes: int, prefix: str) -> None:
     for number in range(changes):
         instance_id = f"{prefix}{number}"
-        clock.began[instance_id] = time.perf_counter()
-        asked = Registering(agent_id="watched", instance_id=instance_id, capabilities=("search",))
+        times.started[instance_id] = time.perf_counter()
+        asked = RegistrationRequest(agent_id="watched", instance_id=instance_id, capabilities=("search",))
         await instances.register(TENANTS[number % len(TENANTS)], asked, registered_by="benchmark", keeper_id=None)
-        await asyncio.sleep(_EVERY)
+        await asyncio.sleep(_INTERVAL)
     await asyncio.sleep(1)
 
 
-async def within_a_process(url: str, instances: Instances, count: int, changes: int) -> None:
-    pool, clock = await open_pool(url, Role.SYSTEM, size=4, name="benchmark watch"), Clock()
-    watch = Watch(Leases(pool))
+async def measure_subscriptions(url: str, instances: Instances, count: int, changes: int) -> None:
+    pool, times = await open_pool(url, Role.SYSTEM, size=4, name="benchmark watch"), PropagationTimes()
+    watch = InstanceEventBroker(Leases(pool))
     listener = Listener(url, "benchmark", {AGENT_EVENTS: watch.wake}, watch.wake_all)
     watch.start()
     listener.start()
@@ -80,46 +80,48 @@ async def within_a_process(url: str, instances: Instances, count: int, changes: 
     async def follow(subscription: Subscription) -> None:
         async for events in subscription:
             for event in events:
-                clock.heard(event.instance["instance_id"])
+                times.record(event.instance["instance_id"])
 
     async with contextlib.AsyncExitStack() as stack:
         tasks = []
         for number in range(count):
             wanted = watch.subscribe(TENANTS[number % len(TENANTS)], InstanceFilter())
             tasks.append(asyncio.create_task(follow(await stack.enter_async_context(wanted))))
-        await _change(instances, clock, changes, "process")
+        await _register_instances(instances, times, changes, "process")
         for task in tasks:
             task.cancel()
-    clock.show("subscriptions of one process", count)
+    times.report("subscriptions of one process", count)
     await listener.stop()
     await watch.stop()
     await pool.close()
 
 
-async def over_http(url: str, instances: Instances, count: int, changes: int) -> None:
-    clock = Clock()
+async def measure_streams(url: str, instances: Instances, count: int, changes: int) -> None:
+    times = PropagationTimes()
     async with (
         _server(url, count) as base,
         httpx.AsyncClient(base_url=base, timeout=60, limits=httpx.Limits(max_connections=None)) as client,
     ):
         watching = asyncio.Semaphore(0)
-        tasks = [asyncio.create_task(_stream(client, TENANTS[n % len(TENANTS)], clock, watching)) for n in range(count)]
+        tasks = [asyncio.create_task(_stream(client, TENANTS[n % len(TENANTS)], times, watching)) for n in range(count)]
         for _ in range(count):
             await watching.acquire()
-        await _change(instances, clock, changes, "stream")
+        await _register_instances(instances, times, changes, "stream")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    clock.show("streams over HTTP", count)
+    times.report("streams over HTTP", count)
 
 
-async def _stream(client: httpx.AsyncClient, tenant: UUID, clock: Clock, watching: asyncio.Semaphore) -> None:
+async def _stream(
+    client: httpx.AsyncClient, tenant: UUID, times: PropagationTimes, watching: asyncio.Semaphore
+) -> None:
     async with client.stream("GET", "/agents/watch", headers={"x-organization-id": str(tenant)}) as answer:
         async for line in answer.aiter_lines():
             if line == "event: watching":
                 watching.release()
             elif line.startswith('data: {"position":') and '"instance"' in line:
-                clock.heard(orjson.loads(line[6:])["instance"]["instance_id"])
+                times.record(orjson.loads(line[6:])["instance"]["instance_id"])
 
 
 @contextlib.asynccontextmanager
@@ -157,16 +159,16 @@ async def main() -> None:
     parser.add_argument("--subscriptions", type=int, default=1000)
     parser.add_argument("--streams", type=int, default=200)
     parser.add_argument("--changes", type=int, default=300)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     name = f"watch_{secrets.token_hex(4)}"
-    admin = await asyncpg.connect(given.url)
+    admin = await asyncpg.connect(arguments.url)
     await admin.execute(f"create database {name}")
     try:
-        url = urlsplit(given.url)._replace(path=f"/{name}").geturl()
+        url = urlsplit(arguments.url)._replace(path=f"/{name}").geturl()
         await migrate(url, packaged("migrations"))
         pool = await open_pool(url, Role.APP, size=2, name="benchmark")
-        await within_a_process(url, Instances(pool), given.subscriptions, given.changes)
-        await over_http(url, Instances(pool), given.streams, given.changes)
+        await measure_subscriptions(url, Instances(pool), arguments.subscriptions, arguments.changes)
+        await measure_streams(url, Instances(pool), arguments.streams, arguments.changes)
         await pool.close()
     finally:
         await admin.execute(f"drop database {name} with (force)")

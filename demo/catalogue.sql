@@ -1,9 +1,11 @@
--- The sample catalogue: the five tables of a product database that agent sync reads, two organisations and their agents.
--- Loaded once into an empty embedded database; never into a database of yours.
+-- Create the sample catalogue: the five tables of a product database that agent sync reads, with the agents of two
+-- organizations. The server loads it once into an empty embedded database, and never into a database that you
+-- configured.
 --
---   psql -1 -v ON_ERROR_STOP=1 -v legal_mcp_url=http://127.0.0.1:18101/mcp -v documents_mcp_url=http://127.0.0.1:18102/mcp -f catalogue.sql
+--   psql -1 -v ON_ERROR_STOP=1 -f catalogue.sql \
+--     -v legal_mcp_url=http://127.0.0.1:18101/mcp -v documents_mcp_url=http://127.0.0.1:18102/mcp
 --
--- The models are offline ones: nothing here needs a key, and nothing leaves this machine.
+-- The models are offline models: they need no key and send nothing over the network.
 
 create table public.ai_models (
   id                 uuid primary key,
@@ -64,27 +66,30 @@ insert into public.mcp_tools (id, endpoint_url, tool_name) values
   ('70000000-0000-4000-8000-000000000004', :'documents_mcp_url', 'read_document'),
   ('70000000-0000-4000-8000-000000000005', :'documents_mcp_url', 'word_count');
 
--- Harbour Law, 0a…: a law firm
+-- Agents of Harbour Law (0a…), a law firm
 insert into public.agents (id, organization_id, name, description, system_prompt, sampling_params, engine_id) values
   ('1a000000-0000-4000-8000-000000000001', '0a000000-0000-4000-8000-000000000001', 'Legal Researcher',
    'Finds the law and the documents that a question needs.',
-   'You are the legal researcher of Harbour Law. Search the law before you answer, read the firm''s documents where they matter, '
-   'cite the sections that you rely on, and say plainly when you have found nothing.',
+   'You are the legal researcher of Harbour Law. Search the law before you answer, read the firm''s documents where '
+   'they matter, cite the sections that you rely on, and say plainly when you have found nothing.',
    '{"temperature": 0.2, "max_tokens": 1200}', 'e1000000-0000-4000-8000-000000000001'),
   ('1a000000-0000-4000-8000-000000000002', '0a000000-0000-4000-8000-000000000001', 'Document Finder',
    'Looks things up in the firm''s documents, and nowhere else.',
-   'You find documents for the people of Harbour Law. Search first, then answer in two sentences and name the documents.',
+   'You find documents for the people of Harbour Law. Search first, then answer in two sentences and name the '
+   'documents.',
    '{"temperature": 0}', 'e1000000-0000-4000-8000-000000000001'),
   ('1a000000-0000-4000-8000-000000000003', '0a000000-0000-4000-8000-000000000001', 'Slow Thinker',
    'Takes its time: good for watching a stream, or stopping one.',
    'You think aloud, one step at a time, before you answer.',
    '{}', 'e1000000-0000-4000-8000-000000000002');
 
--- Meadow Press, 0b…: a publisher
-insert into public.agents (id, organization_id, name, description, system_prompt, sampling_params, engine_id, assistant_tool_ids, status) values
+-- Agents of Meadow Press (0b…), a publisher
+insert into public.agents (
+  id, organization_id, name, description, system_prompt, sampling_params, engine_id, assistant_tool_ids, status) values
   ('1b000000-0000-4000-8000-000000000001', '0b000000-0000-4000-8000-000000000002', 'Copy Editor',
    'Shortens and smooths a text. Has no tools.',
-   'You are the copy editor of Meadow Press. Prefer short words and short sentences, keep the author''s voice, and explain each cut.',
+   'You are the copy editor of Meadow Press. Prefer short words and short sentences, keep the author''s voice, '
+   'and explain each cut.',
    '{"temperature": 0.7, "top_p": 0.9}', 'e1000000-0000-4000-8000-000000000001', '{}', 'active'),
   ('1b000000-0000-4000-8000-000000000002', '0b000000-0000-4000-8000-000000000002', 'Managing Editor',
    'Plans an issue and hands texts on to the copy editor.',

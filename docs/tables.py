@@ -1,24 +1,80 @@
-"""Tables for the documentation, made from the code. `make docs` writes them; `make check` fails when they are stale."""
+"""Tables of the reference pages, generated from the code. `make docs` writes them; `make lint` fails when they are stale."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from typer.main import get_command
+
+from robyn_server.agent_sync.catalogue_db.contract import OPTIONAL, REQUIRED
+from robyn_server.agent_sync.catalogue_db.fields import CLOCK, CLOCK_OF_VIEW, FIELDS, OF_VIEW, CatalogueField
+from robyn_server.cli.commands import commands
 from robyn_server.core import errors
+from robyn_server.core.http_status import STATUSES
+from robyn_server.core.scopes import MEANINGS, Scope
 from robyn_server.metrics import every_metric
 from robyn_server.metrics.instruments import Metric
 from robyn_server.settings import Settings
-from robyn_server.web.problems import TABLE
+from robyn_server.web.edge.authorization import ALTERNATIVES
+from robyn_server.web.edge.authorization import TABLE as SCOPE_OF_PATH
+from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes
 from robyn_server.web.routes.system import system_routes
-from robyn_server.web.routing import Route
 
 _MANY_WORDS = 12
 ROOT = Path(__file__).resolve().parent.parent
+
+_RESOURCES = {
+    "Assistants": r"/assistants",
+    "Threads": r"/threads(?!/\{thread_id\}/runs)",
+    "Runs": r"(/threads/\{thread_id\})?/runs(?!/crons)",
+    "Crons": r"(/threads/\{thread_id\})?/runs/crons",
+    "Store": r"/store",
+    "Agent sync": r"/agents/sync",
+    "Registry of instances": r"/agents/(?!sync)",
+    "API keys": r"/keys",
+    "Server": r"/(ok|livez|info|openapi\.json|docs|metrics)?$",
+    "Other protocols": r"/mcp|/a2a",
+}
+"""Each resource with the beginning of its paths, in the order of the page."""
+
+_SETTING_GROUPS = (
+    ("Database", "DATABASE_URL"),
+    ("Web process", "AGENTHALL_HOST"),
+    ("Sockets process", "AGENTHALL_SOCKETS_PORT"),
+    ("Registry", "AGENTHALL_WATCH_KEEP"),
+    ("Worker", "AGENTHALL_WORKER_PROCESSES"),
+    ("Metrics", "AGENTHALL_METRICS_HOST"),
+    ("Graphs, models and tools", "AGENTHALL_GRAPHS"),
+    ("Agent sync", "AGENT_SYNC_SCOPE"),
+    ("Identity", "AUTH_MODE"),
+    ("Development without credentials", "AGENTHALL_DEV_TENANT"),
+    ("Logs", "AGENTHALL_LOG_LEVEL"),
+)
+"""A group and its first variable, in the order of `Settings`."""
+
+_ERRORS = {
+    "BadRequest": "The request contradicts itself, or a header is missing. Correct the request.",
+    "Invalid": "A field has the wrong type, shape or range. `field` names it.",
+    "Unauthenticated": "Credentials are missing, malformed, expired or revoked.",
+    "Forbidden": "The credentials are valid and do not allow this.",
+    "NotFound": "No such thing exists, or the caller may not see it.",
+    "Gone": "The registration or stream is over. Begin again.",
+    "Conflict": "The thing is in another state, or exists already.",
+    "Unservable": "The thing exists and cannot be used until somebody repairs it. A retry does not help.",
+    "TooLarge": "The body or a queue is over its limit.",
+    "TooMany": "The caller has reached a limit of its own. Retry after `Retry-After`.",
+    "NotOffered": "This server does not implement the endpoint yet. `Allow` lists the methods that the path has.",
+    "FieldNotOffered": "This server does not implement `field`, or its value, yet.",
+    "Unavailable": "Something that the server depends on does not answer. Retry.",
+    "CatalogueUnavailable": "The catalogue's database does not answer. Retry.",
+    "Misconfigured": "A setting or the environment of the server is wrong. An operator must correct it.",
+}
+"""Meanings of the error types to a caller. A type that the code has and this table lacks fails `make lint`."""
 
 
 class _NoHost:
@@ -35,9 +91,18 @@ def _routes() -> list[Route]:
 
 
 def endpoints(*, built: bool) -> str:
-    """A table of what is offered, or of what answers 501."""
-    rows = [(f"`{r.method} {r.path}`", r.summary) for r in _routes() if r.unbuilt is not built]
-    return _table(("endpoint", "what it does"), rows)
+    """Tables by resource of the routes that are offered, or of those that answer 405."""
+    by_resource: dict[str, list[tuple[str, str]]] = {}
+    for route in _routes():
+        if route.not_built is not built:
+            line = (f"`{route.method} {route.path}`", route.summary)
+            by_resource.setdefault(_resource(route.path), []).append(line)
+    names = [name for name in _RESOURCES if name in by_resource]
+    return "\n\n".join(f"### {name}\n\n" + _table(("endpoint", "does"), by_resource[name]) for name in names)
+
+
+def _resource(path: str) -> str:
+    return next(name for name, beginning in _RESOURCES.items() if re.match(beginning, path))
 
 
 def metrics() -> str:
@@ -58,19 +123,99 @@ def _words(words: list[str]) -> str:
 
 
 def settings() -> str:
+    """A table for each group of settings."""
+    first = {variable: name for name, variable in _SETTING_GROUPS}
+    groups: list[tuple[str, list[tuple[str, str, str]]]] = []
+    for field in Settings.model_fields.values():
+        variable = str(field.validation_alias)
+        if variable in first:
+            groups.append((first[variable], []))
+        groups[-1][1].append((f"`{variable}`", _default(field.default), (field.description or "").strip()))
+    head = ("variable", "default", "meaning")
+    return "\n\n".join(f"## {name}\n\n{_table(head, rows)}" for name, rows in groups)
+
+
+def scopes() -> str:
+    return _table(("scope", "allows"), [(f"`{scope.value}`", meaning) for scope, meaning in MEANINGS.items()])
+
+
+def scopes_of_paths() -> str:
+    rows = []
+    for path, needed in SCOPE_OF_PATH.items():
+        either = " or ".join(f"`{scope.value}`" for scope in Scope if scope in ALTERNATIVES.get(path, ()))
+        rows.append(
+            (f"`{path}`", either or f"`{needed.reading.value}`", either or f"`{needed.writing.value}`"),
+        )
+    return _table(("path", "to read", "to write"), rows)
+
+
+def view_columns() -> str:
+    """The columns of a view of one's own."""
+    fields = sorted((*OF_VIEW, CLOCK_OF_VIEW), key=lambda field: not field.required)
+    rows = [(f"`{each.name}`", each.type or "", "yes" if each.required else "no", each.meaning) for each in fields]
+    return _table(("column", "type", "required", "meaning"), rows)
+
+
+def row_columns() -> str:
+    """The columns of a row that a pool returns for an agent."""
+    rows = [(f"`{each.name}`", each.type or "text", _in_a_row(each)) for each in FIELDS]
+    rows.append(("`read_at`", "timestamp with time zone", "When the row was read, on the catalogue's clock."))
+    return _table(("column", "type", "meaning"), rows)
+
+
+def _in_a_row(field: CatalogueField) -> str:
+    return field.meaning or "Null: the agent names no engine."
+
+
+def table_columns() -> str:
+    """The columns of the five tables with fixed names."""
     rows = [
-        (f"`{field.validation_alias}`", _default(field.default), (field.description or "").strip())
-        for field in Settings.model_fields.values()
+        (f"`public.{table}`", _codes(columns), _codes((*OPTIONAL.get(table, ()), CLOCK)))
+        for table, columns in REQUIRED.items()
     ]
-    return _table(("variable", "default", "meaning"), rows)
+    return _table(("table", "required columns", "optional columns"), rows)
+
+
+def _codes(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def command_line() -> str:
+    """A section for each command, with its options."""
+    return "\n\n".join(_command(name, command) for name, command in _commands("agenthall", get_command(commands)))
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    for word, child in getattr(command, "commands", {}).items():
+        if hasattr(child, "commands"):
+            yield from _commands(f"{name} {word}", child)
+        else:
+            yield f"{name} {word}", child
+
+
+def _command(name: str, command: Any) -> str:
+    rows = [_parameter(each) for each in command.params]
+    return f"### {name}\n\n{command.help}\n\n" + _table(("option", "variable", "default", "meaning"), rows)
+
+
+def _parameter(parameter: Any) -> tuple[str, str, str, str]:
+    is_option = parameter.param_type_name == "option"
+    name = (
+        ", ".join(f"`{word}`" for word in parameter.opts)
+        if is_option
+        else f"`{parameter.metavar or parameter.name.upper()}`"
+    )
+    variable = f"`{parameter.envvar}`" if parameter.envvar else ""
+    default = "" if parameter.default in (None, False, "") else _default(parameter.default)
+    return name, variable, default, parameter.help or ""
 
 
 def error_catalogue() -> str:
     rows = []
     for kind in _subclasses(errors.AgenthallError):
-        status = next(TABLE[base].status for base in kind.__mro__ if base in TABLE)
-        rows.append((f"`{kind.code}`", str(status), kind.__name__))
-    return _table(("code", "status", "type"), rows)
+        status = next(STATUSES[base] for base in kind.__mro__ if base in STATUSES)
+        rows.append((str(status), f"`{kind.code}`", _ERRORS[kind.__name__]))
+    return _table(("status", "code", "meaning"), sorted(rows))
 
 
 def run_states() -> str:

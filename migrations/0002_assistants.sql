@@ -1,4 +1,5 @@
--- A served, versioned configuration of a graph. Versions are never changed: a run keeps the one that it began with.
+-- Create assistants: served, versioned configurations of a graph. A version never changes, so a run keeps the version
+-- that it began with.
 create table agenthall.assistants (
   assistant_id    uuid primary key,
   version         integer not null default 1,
@@ -20,9 +21,9 @@ create table agenthall.assistants (
     jsonb_typeof(config) = 'object' and jsonb_typeof(context) = 'object' and jsonb_typeof(metadata) = 'object')
 );
 comment on column agenthall.assistants.catalogue_hash is
-  'content hash of the projection of the catalogue''s agent; null for an assistant that does not come from the catalogue';
+  'hash of what the catalogue says about the agent; null for an assistant that does not come from the catalogue';
 comment on column agenthall.assistants.retired_at is
-  'since when the catalogue does not offer the agent: it cannot be seen or run, and keeps its versions, threads and history';
+  'when the catalogue stopped offering the agent. The assistant is hidden and cannot run, but keeps its threads.';
 create index assistants_organization on agenthall.assistants (organization_id, created_at desc);
 create index assistants_owner on agenthall.assistants (owner_id, created_at desc);
 create index assistants_created on agenthall.assistants (created_at desc, assistant_id desc);
@@ -41,20 +42,23 @@ create table agenthall.assistant_versions (
   primary key (assistant_id, version)
 );
 
--- Every write of an assistant is a version of it, whoever writes.
-create function agenthall.keep_version() returns trigger language plpgsql as $$
+-- Record a version for each write of an assistant, including writes that do not come from the API.
+create function agenthall.record_version() returns trigger language plpgsql as $$
 begin
-  insert into agenthall.assistant_versions (assistant_id, version, graph_id, name, description, config, context, metadata)
-  values (new.assistant_id, new.version, new.graph_id, new.name, new.description, new.config, new.context, new.metadata);
+  insert into agenthall.assistant_versions (
+    assistant_id, version, graph_id, name, description, config, context, metadata)
+  values (new.assistant_id, new.version, new.graph_id, new.name, new.description,
+          new.config, new.context, new.metadata);
   return null;
 end $$;
-create trigger keep_version after insert or update on agenthall.assistants
-  for each row execute function agenthall.keep_version();
+create trigger record_version after insert or update on agenthall.assistants
+  for each row execute function agenthall.record_version();
 
 create function agenthall.assistant_json(a agenthall.assistants) returns json language sql stable as $$
   select json_build_object(
-    'assistant_id', a.assistant_id, 'graph_id', a.graph_id, 'config', a.config, 'context', a.context, 'metadata', a.metadata,
-    'name', a.name, 'created_at', agenthall.iso(a.created_at), 'updated_at', agenthall.iso(a.updated_at),
+    'assistant_id', a.assistant_id, 'graph_id', a.graph_id, 'config', a.config, 'context', a.context,
+    'metadata', a.metadata, 'name', a.name,
+    'created_at', agenthall.iso(a.created_at), 'updated_at', agenthall.iso(a.updated_at),
     'version', a.version, 'description', a.description)
 $$;
 
@@ -66,27 +70,29 @@ alter table agenthall.assistant_versions force row level security;
 grant select, insert, update, delete on agenthall.assistants to agenthall_app, agenthall_system;
 grant select, insert on agenthall.assistant_versions to agenthall_app, agenthall_system;
 
-create policy everything on agenthall.assistants to agenthall_system using (true) with check (true);
-create policy everything on agenthall.assistant_versions to agenthall_system using (true) with check (true);
+create policy system_all on agenthall.assistants to agenthall_system using (true) with check (true);
+create policy system_all on agenthall.assistant_versions to agenthall_system using (true) with check (true);
 
-create policy visible on agenthall.assistants for select to agenthall_app using (
+create policy select_visible on agenthall.assistants for select to agenthall_app using (
   (select agenthall.current_is_admin())
   or visibility = 'everyone'
   or (visibility = 'private' and owner_id = (select agenthall.current_identity()))
   or (visibility = 'organization' and (
        organization_id = any ((select agenthall.current_organizations())::uuid[])
-       or (organization_id is not null and (select agenthall.current_is_everywhere())))));
-create policy made on agenthall.assistants for insert to agenthall_app with check (
-  (select agenthall.current_is_admin()) or (visibility = 'private' and owner_id = (select agenthall.current_identity())));
-create policy changed on agenthall.assistants for update to agenthall_app using (
+       or (organization_id is not null and (select agenthall.current_has_every_organization())))));
+create policy insert_own on agenthall.assistants for insert to agenthall_app with check (
+  (select agenthall.current_is_admin())
+  or (visibility = 'private' and owner_id = (select agenthall.current_identity())));
+create policy update_own_or_shared on agenthall.assistants for update to agenthall_app using (
   (select agenthall.current_is_admin())
   or (visibility = 'private' and owner_id = (select agenthall.current_identity()))
   or (visibility = 'organization' and (
        organization_id = any ((select agenthall.current_organizations())::uuid[])
-       or (organization_id is not null and (select agenthall.current_is_everywhere())))));
-create policy removed on agenthall.assistants for delete to agenthall_app using (
-  (select agenthall.current_is_admin()) or (visibility = 'private' and owner_id = (select agenthall.current_identity())));
-create policy of_visible on agenthall.assistant_versions for select to agenthall_app using (
+       or (organization_id is not null and (select agenthall.current_has_every_organization())))));
+create policy delete_own on agenthall.assistants for delete to agenthall_app using (
+  (select agenthall.current_is_admin())
+  or (visibility = 'private' and owner_id = (select agenthall.current_identity())));
+create policy select_of_visible on agenthall.assistant_versions for select to agenthall_app using (
   exists (select from agenthall.assistants a where a.assistant_id = assistant_versions.assistant_id));
-create policy of_own on agenthall.assistant_versions for insert to agenthall_app with check (
+create policy insert_of_visible on agenthall.assistant_versions for insert to agenthall_app with check (
   exists (select from agenthall.assistants a where a.assistant_id = assistant_versions.assistant_id));

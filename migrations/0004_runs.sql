@@ -1,14 +1,17 @@
--- One execution of an assistant, and the queue of them.
+-- Create runs: executions of an assistant, and the queue that workers claim them from.
 --
 -- Rules
---   1. A thread has at most one run that may be claimed or is running: `ready` is given to the first, and handed on when it ends.
---      A unique index says so too: were two ever ready, it would be the claim that fails, and with it the whole queue.
---   2. Whoever decides about a thread's runs locks the thread's row first, and looks afterwards. Hence plpgsql: each of its
---      statements sees what was committed before it began; one statement with CTEs would decide on a snapshot from before the lock.
---   3. A running run belongs to (worker_id, attempt) until lease_until, on this database's clock. Whoever writes for it names both:
---      a worker that lost its lease changes nothing, not even a checkpoint (assert_held).
---   4. Locks are taken in one order: threads by id, then runs by id. Whoever goes through several and waits sorts them first.
---   5. FOR KEY SHARE on a run means: it must not be taken from me now. Those who take it (rescue, release, delete) lock FOR UPDATE.
+--   1. At most one run of a thread is ready (claimable or running). `ready` is given to the first run and passed on
+--      when that run ends. A unique index guarantees it: two ready runs would make every claim fail.
+--   2. A function that decides about a thread's runs locks the thread's row first and reads afterwards. The functions
+--      are written in PL/pgSQL for this reason: each of their statements sees what was committed before the statement
+--      began. One statement with CTEs would decide on a snapshot that is older than the lock.
+--   3. A running run belongs to (worker_id, attempt) until lease_until, on this database's clock. Each write for a run
+--      names both, so a worker that lost its lease changes nothing, not even a checkpoint (assert_lease).
+--   4. Locks are taken in one order: threads by id, then runs by id. A function that waits for several sorts them
+--      first.
+--   5. A worker locks its run FOR KEY SHARE while the run must not be taken away. Functions that take a run away
+--      (rescue, release, delete) lock it FOR UPDATE.
 create table agenthall.runs (
   run_id             uuid primary key,
   thread_id          uuid not null references agenthall.threads on delete cascade,
@@ -46,12 +49,13 @@ create unique index runs_one_ready on agenthall.runs (thread_id) where ready;
 
 create function agenthall.run_json(r agenthall.runs) returns json language sql stable as $$
   select json_build_object(
-    'run_id', r.run_id, 'thread_id', r.thread_id, 'assistant_id', r.assistant_id, 'metadata', r.metadata, 'status', r.status,
-    'kwargs', r.kwargs, 'multitask_strategy', r.multitask_strategy, 'created_at', agenthall.iso(r.created_at),
-    'updated_at', agenthall.iso(r.updated_at), 'langsmith_session_name', null)
+    'run_id', r.run_id, 'thread_id', r.thread_id, 'assistant_id', r.assistant_id, 'metadata', r.metadata,
+    'status', r.status, 'kwargs', r.kwargs, 'multitask_strategy', r.multitask_strategy,
+    'created_at', agenthall.iso(r.created_at), 'updated_at', agenthall.iso(r.updated_at),
+    'langsmith_session_name', null)
 $$;
 
--- What a run says while it goes, in order. One writer at a time (the lease holder), so seq has no gaps.
+-- Create the events that a run emits, in order. Only the holder of the run's lease writes, so `seq` has no gaps.
 create table agenthall.run_events (
   run_id     uuid not null,
   seq        integer not null,
@@ -62,7 +66,7 @@ create table agenthall.run_events (
   primary key (run_id, seq)
 );
 create index run_events_age on agenthall.run_events using brin (created_at);
-comment on column agenthall.run_events.event is 'name of the event on the wire; `__end__` closes a run and is never sent';
+comment on column agenthall.run_events.event is 'name of the event on the wire; `__end__` closes a run and is not sent';
 
 alter table agenthall.runs enable row level security;
 alter table agenthall.runs force row level security;
@@ -70,9 +74,9 @@ alter table agenthall.run_events enable row level security;
 alter table agenthall.run_events force row level security;
 grant select, insert, update, delete on agenthall.runs to agenthall_app, agenthall_system;
 grant select, insert, update, delete on agenthall.run_events to agenthall_system;
-create policy everything on agenthall.runs to agenthall_system using (true) with check (true);
-create policy everything on agenthall.run_events to agenthall_system using (true) with check (true);
-create policy own on agenthall.runs to agenthall_app
+create policy system_all on agenthall.runs to agenthall_system using (true) with check (true);
+create policy system_all on agenthall.run_events to agenthall_system using (true) with check (true);
+create policy all_own on agenthall.runs to agenthall_app
   using ((select agenthall.current_is_admin()) or owner_id = (select agenthall.current_identity()))
   with check ((select agenthall.current_is_admin()) or owner_id = (select agenthall.current_identity()));
 
@@ -90,7 +94,7 @@ declare
   v_names jsonb := jsonb_build_object('graph_id', p_graph_id, 'assistant_id', p_assistant_id);
 begin
   perform agenthall.act_as(p_identity, p_organizations, p_admin);
-  for try in 1..10 loop -- the thread that was in the way may be deleted before it is locked
+  for try in 1..10 loop -- a thread that caused the conflict may be deleted before it is locked
     if p_new_thread in ('create', 'ephemeral') then
       insert into agenthall.threads (thread_id, owner_id, organization_id, ephemeral)
       values (p_thread_id, p_identity, p_organization_id, p_new_thread = 'ephemeral' and not p_keep_thread)
@@ -103,15 +107,19 @@ begin
   if v_thread.thread_id is null then
     outcome := 'thread_missing'; return;
   end if;
-  v_busy := exists (select from agenthall.runs r where r.thread_id = p_thread_id and r.status in ('pending', 'running'));
+  v_busy := exists (
+    select from agenthall.runs r where r.thread_id = p_thread_id and r.status in ('pending', 'running'));
   if v_busy and p_strategy = 'reject' then
     outcome := 'busy'; return;
   end if;
-  insert into agenthall.runs (run_id, thread_id, assistant_id, assistant_version, graph_id, owner_id, organization_id, metadata,
-                              kwargs, multitask_strategy, keep_thread, resumable, ready, run_at, max_attempts)
-  values (p_run_id, p_thread_id, p_assistant_id, p_assistant_version, p_graph_id, v_thread.owner_id, v_thread.organization_id,
-          p_assistant_metadata || v_thread.metadata || v_names || p_metadata,
-          p_kwargs, p_strategy, p_keep_thread, p_resumable, not v_busy, clock_timestamp() + p_after, p_max_attempts)
+  insert into agenthall.runs (
+    run_id, thread_id, assistant_id, assistant_version, graph_id, owner_id, organization_id,
+    metadata, kwargs, multitask_strategy, keep_thread,
+    resumable, ready, run_at, max_attempts)
+  values (
+    p_run_id, p_thread_id, p_assistant_id, p_assistant_version, p_graph_id, v_thread.owner_id, v_thread.organization_id,
+    p_assistant_metadata || v_thread.metadata || v_names || p_metadata, p_kwargs, p_strategy, p_keep_thread,
+    p_resumable, not v_busy, clock_timestamp() + p_after, p_max_attempts)
   returning * into v_run;
   update agenthall.threads t
      set status = 'busy', updated_at = now(), metadata = t.metadata || v_names, config = p_thread_config
@@ -119,12 +127,14 @@ begin
   outcome := 'enqueued'; run := agenthall.run_json(v_run);
 end $$;
 comment on function agenthall.enqueue_run is
-  'p_new_thread: reject (the thread must exist), create, or ephemeral. outcome: enqueued, busy (strategy reject), or thread_missing.';
+  'Add a run to a thread''s queue. p_new_thread: reject (the thread must exist), create, or ephemeral. outcome: '
+  'enqueued, busy (only with strategy reject), or thread_missing.';
 
 create function agenthall.claim_runs(p_worker uuid, p_slots integer, p_lease interval, p_graphs text[])
 returns setof agenthall.runs language plpgsql as $$
 begin
-  -- durable: a claim that a crash of the database took back could be made again by the same worker, with the same token
+  -- This commit waits for the disk. If a crash of the database undid a claim, the same worker could claim the run
+  -- again, with the same attempt number.
   return query
     with next as materialized (
       select r.run_id from agenthall.runs r
@@ -136,13 +146,16 @@ begin
       from next where r.run_id = next.run_id
     returning r.*;
 end $$;
+comment on function agenthall.claim_runs is
+  'Claim at most p_slots ready runs of these graphs for a worker, oldest first.';
 
 create function agenthall.last_seq(p_run_id uuid) returns integer language plpgsql volatile as
 $$ begin return (select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = p_run_id); end $$;
 comment on function agenthall.last_seq is
-  'Volatile, so that it looks after the claim that it is selected with, and not at that statement''s older snapshot.';
+  'Return the number of the run''s last event. Volatile, so that a statement that claims a run and calls this function '
+  'reads events that were committed after the statement''s own snapshot.';
 
-create function agenthall.hand_on_thread(p_thread_id uuid) returns boolean language plpgsql as $$
+create function agenthall.ready_next_run(p_thread_id uuid) returns boolean language plpgsql as $$
 begin
   update agenthall.runs r set ready = true
    where r.run_id = (select n.run_id from agenthall.runs n where n.thread_id = p_thread_id and n.status = 'pending'
@@ -150,7 +163,8 @@ begin
      and not exists (select from agenthall.runs o where o.thread_id = p_thread_id and o.ready);
   return found;
 end $$;
-comment on function agenthall.hand_on_thread is 'Makes the thread''s next pending run claimable. The caller holds the thread''s row.';
+comment on function agenthall.ready_next_run is
+  'Make the thread''s next pending run claimable. The caller has locked the thread''s row.';
 
 create function agenthall.end_run(
   p_run agenthall.runs, p_status text, p_thread_status text, p_values jsonb, p_error jsonb, p_interrupts jsonb,
@@ -170,12 +184,14 @@ begin
      set status = p_status, error = p_error, worker_id = null, lease_until = null, ready = false,
          metadata = r.metadata || p_metadata, updated_at = clock_timestamp()
    where r.run_id = p_run.run_id;
-  v_next := agenthall.hand_on_thread(p_run.thread_id);
+  v_next := agenthall.ready_next_run(p_run.thread_id);
   update agenthall.threads t
-     set status = case when exists (select from agenthall.runs r where r.thread_id = t.thread_id and r.status in ('pending', 'running'))
+     set status = case when exists (
+                         select from agenthall.runs r
+                          where r.thread_id = t.thread_id and r.status in ('pending', 'running'))
                        then 'busy' else p_thread_status end,
          "values" = coalesce(p_values, t."values"), updated_at = clock_timestamp(),
-         -- one that was cancelled before it began leaves the state as it was
+         -- a run that was cancelled before it began leaves the thread's state as it was
          error = case when v_ran then p_error else t.error end,
          interrupts = case when v_ran then p_interrupts else t.interrupts end,
          state_updated_at = case when v_ran then clock_timestamp() else t.state_updated_at end
@@ -183,7 +199,8 @@ begin
   return v_next;
 end $$;
 comment on function agenthall.end_run is
-  'The one place where a run ends. The caller holds the thread''s row and has checked that the run has not ended. True: another run became claimable.';
+  'End a run; no other function does. The caller has locked the thread''s row and checked that the run has not ended. '
+  'Return whether another run of the thread became claimable.';
 
 create function agenthall.flush_runs(
   p_worker uuid,
@@ -197,8 +214,10 @@ declare
 begin
   woke := false;
   if jsonb_array_length(p_ends) = 0 then
-    perform set_config('synchronous_commit', 'off', true); -- events on the way may be lost in a crash of the database, ends may not
-    perform from agenthall.runs r where r.run_id = any (p_run_ids) and r.worker_id = p_worker order by r.run_id for key share;
+    -- A crash of the database may lose the latest events, but never the end of a run.
+    perform set_config('synchronous_commit', 'off', true);
+    perform from agenthall.runs r
+     where r.run_id = any (p_run_ids) and r.worker_id = p_worker order by r.run_id for key share;
   else
     perform from agenthall.threads t -- rules 2 and 4
      where t.thread_id = any (array(select (e.value ->> 'thread_id')::uuid from jsonb_array_elements(p_ends) e))
@@ -208,60 +227,70 @@ begin
        and r.worker_id = p_worker
      order by r.run_id for update;
   end if;
-  with held as (
+  with leased as (
     select r.run_id, r.attempt from agenthall.runs r
      where r.run_id = any (p_run_ids) and r.worker_id = p_worker and r.status = 'running'),
-  given as (
-    select * from unnest(p_run_ids, p_attempts, p_seqs, p_events, p_datas) as g (run_id, attempt, seq, event, data)),
-  kept as (
+  events as (
+    select * from unnest(p_run_ids, p_attempts, p_seqs, p_events, p_datas) as e (run_id, attempt, seq, event, data)),
+  inserted as (
     insert into agenthall.run_events (run_id, seq, attempt, event, data)
-    select g.run_id, g.seq, g.attempt, g.event, g.data from given g join held h using (run_id, attempt)
-    on conflict (run_id, seq) do nothing) -- the same flush again, after its answer was lost
+    select e.run_id, e.seq, e.attempt, e.event, e.data from events e join leased l using (run_id, attempt)
+    on conflict (run_id, seq) do nothing) -- a repeated flush, whose first answer was lost
   select coalesce(array_agg(n.run_id), '{}'), coalesce(array_agg(n.attempt), '{}') into lost, lost_attempts
-    from (select distinct g.run_id, g.attempt from given g left join held h using (run_id, attempt) where h.run_id is null) n;
+    from (select distinct e.run_id, e.attempt
+            from events e left join leased l using (run_id, attempt)
+           where l.run_id is null) n;
   for v_end in select value from jsonb_array_elements(p_ends) loop
     select * into v_run from agenthall.runs r
-     where r.run_id = (v_end ->> 'run_id')::uuid and r.worker_id = p_worker and r.attempt = (v_end ->> 'attempt')::integer
-       and r.status = 'running';
+     where r.run_id = (v_end ->> 'run_id')::uuid and r.worker_id = p_worker
+       and r.attempt = (v_end ->> 'attempt')::integer and r.status = 'running';
     if not found then
       lost := lost || (v_end ->> 'run_id')::uuid;
       lost_attempts := lost_attempts || (v_end ->> 'attempt')::integer;
     else
       woke := agenthall.end_run(
-        v_run, v_end ->> 'status', v_end ->> 'thread_status', nullif(v_end -> 'values', 'null'), nullif(v_end -> 'error', 'null'),
-        v_end -> 'interrupts', coalesce(v_end -> 'metadata', '{}'), v_end ->> 'result') or woke;
+        v_run, v_end ->> 'status', v_end ->> 'thread_status', nullif(v_end -> 'values', 'null'),
+        nullif(v_end -> 'error', 'null'), v_end -> 'interrupts', coalesce(v_end -> 'metadata', '{}'),
+        v_end ->> 'result') or woke;
     end if;
   end loop;
 end $$;
 comment on function agenthall.flush_runs is
-  'Events and ends of many runs of one worker, in one transaction. lost, lost_attempts: what this worker does not hold (any more); nothing was written for it.';
+  'Write events and ends of many runs of one worker in one transaction. lost, lost_attempts: runs that this worker '
+  'does not hold; nothing was written for them. woke: another run became claimable.';
 
 create function agenthall.renew_leases(p_worker uuid, p_run_ids uuid[], p_lease interval)
 returns table (run_id uuid, attempt integer, cancel_action text) language plpgsql as $$
 begin
   perform set_config('synchronous_commit', 'off', true);
   return query
-    with held as materialized (
-      select h.run_id from agenthall.runs h
-       where h.run_id = any (p_run_ids) and h.worker_id = p_worker and h.status = 'running'
-       order by h.run_id for no key update)
+    with leased as materialized (
+      select l.run_id from agenthall.runs l
+       where l.run_id = any (p_run_ids) and l.worker_id = p_worker and l.status = 'running'
+       order by l.run_id for no key update)
     update agenthall.runs r set lease_until = clock_timestamp() + p_lease
-      from held where r.run_id = held.run_id
+      from leased where r.run_id = leased.run_id
     returning r.run_id, r.attempt, r.cancel_action;
 end $$;
+comment on function agenthall.renew_leases is
+  'Extend the leases of runs. Return those that the worker still holds, with a cancellation that a client asked for.';
 
-create function agenthall.assert_held(p_worker uuid, p_run_id uuid, p_attempt integer) returns void language plpgsql as $$
+create function agenthall.assert_lease(p_worker uuid, p_run_id uuid, p_attempt integer) returns void
+language plpgsql as $$
 begin
   perform from agenthall.runs r
-   where r.run_id = p_run_id and r.worker_id = p_worker and r.attempt = p_attempt and r.status = 'running' for key share;
+   where r.run_id = p_run_id and r.worker_id = p_worker and r.attempt = p_attempt and r.status = 'running'
+     for key share;
   if not found then
-    raise exception 'run % is not held by worker % in attempt % any more', p_run_id, p_worker, p_attempt using errcode = 'AH001';
+    raise exception 'run % is not held by worker % in attempt % any more', p_run_id, p_worker, p_attempt
+      using errcode = 'AH001';
   end if;
 end $$;
-comment on function agenthall.assert_held is
-  'The last statement of a transaction that writes a checkpoint: it fails when the run is somebody else''s, ended or deleted.';
+comment on function agenthall.assert_lease is
+  'Fail with AH001 unless the worker holds the run in this attempt. This is the last statement of each transaction '
+  'that writes a checkpoint.';
 
-create function agenthall.give_back_run(p_run agenthall.runs, p_drained boolean) returns boolean language plpgsql as $$
+create function agenthall.requeue_run(p_run agenthall.runs, p_drained boolean) returns boolean language plpgsql as $$
 declare
   v_error jsonb := '{"error": "WorkerLost", "message": "Every worker that took this run disappeared."}';
 begin
@@ -282,8 +311,10 @@ begin
    where r.run_id = p_run.run_id;
   return true;
 end $$;
-comment on function agenthall.give_back_run is
-  'From the worker that has it. True: claimable again; false: ended, cancelled or with its attempts used up. A drained worker''s fault is not the run''s: it keeps its number of attempts. The caller holds the rows of the thread and of the run.';
+comment on function agenthall.requeue_run is
+  'Take a run from its worker and make it claimable again, or end it if it was cancelled or has no attempts left. '
+  'p_drained: the worker stops on request, so the attempt does not count. The caller has locked the rows of the thread '
+  'and of the run. Return whether the run is claimable.';
 
 create function agenthall.rescue_runs(p_limit integer, out rescued integer, out failed integer) language plpgsql as $$
 declare
@@ -293,23 +324,26 @@ begin
   for v_run in
     select * from agenthall.runs r where r.status = 'running' and r.lease_until < clock_timestamp() limit p_limit
   loop
-    -- the order of every writer: thread, then run; both are skipped when somebody works on them
+    -- rule 4, without waiting: a thread or run that another transaction has locked is skipped
     perform from agenthall.threads t where t.thread_id = v_run.thread_id for update skip locked;
     continue when not found;
     select * into v_run from agenthall.runs r
-     where r.run_id = v_run.run_id and r.status = 'running' and r.lease_until < clock_timestamp() for update skip locked;
+     where r.run_id = v_run.run_id and r.status = 'running' and r.lease_until < clock_timestamp()
+       for update skip locked;
     continue when not found;
-    if agenthall.give_back_run(v_run, p_drained => false) then
+    if agenthall.requeue_run(v_run, p_drained => false) then
       rescued := rescued + 1;
     else
       failed := failed + 1;
     end if;
   end loop;
 end $$;
-comment on function agenthall.rescue_runs is 'Runs whose worker is gone become pending again, or end in error when their attempts are used up.';
+comment on function agenthall.rescue_runs is
+  'Requeue runs whose lease has lapsed, and end those that have no attempts left with an error.';
 
-create function agenthall.cancel_run(p_identity text, p_organizations text, p_admin boolean, p_thread_id uuid, p_run_id uuid, p_action text)
-returns text language plpgsql as $$
+create function agenthall.cancel_run(
+  p_identity text, p_organizations text, p_admin boolean, p_thread_id uuid, p_run_id uuid, p_action text
+) returns text language plpgsql as $$
 declare v_run agenthall.runs;
 begin
   perform agenthall.act_as(p_identity, p_organizations, p_admin);
@@ -325,12 +359,15 @@ begin
   end if;
   return 'ended';
 end $$;
-comment on function agenthall.cancel_run is 'What the run was when it was asked for. A running one is told through its lease; a pending one is ended by cancel_pending().';
+comment on function agenthall.cancel_run is
+  'Ask for the cancellation of a run and return its state: pending, running, ended or missing. The worker of a running '
+  'run learns of it when it renews its lease; the caller ends a pending run with cancel_pending().';
 
 create function agenthall.cancel_pending(p_run_id uuid) returns boolean language plpgsql as $$
 declare v_run agenthall.runs;
 begin
-  perform from agenthall.threads t where t.thread_id = (select r.thread_id from agenthall.runs r where r.run_id = p_run_id) for update;
+  perform from agenthall.threads t
+   where t.thread_id = (select r.thread_id from agenthall.runs r where r.run_id = p_run_id) for update;
   select * into v_run from agenthall.runs r where r.run_id = p_run_id and r.status = 'pending' for update;
   if not found then
     return false;
@@ -339,21 +376,24 @@ begin
     '{"error": "UserInterrupt", "message": "interrupt"}', '{}', '{}', '{"status": "interrupted", "values": null}');
   return true;
 end $$;
+comment on function agenthall.cancel_pending is
+  'End a pending run as interrupted. Return false if it is not pending any more.';
 
-create function agenthall.release_runs(p_worker uuid, p_drained boolean, out released integer, out ended integer) language plpgsql as $$
+create function agenthall.release_runs(p_worker uuid, p_drained boolean, out released integer, out ended integer)
+language plpgsql as $$
 declare
   v_run agenthall.runs;
-  v_held uuid[] := array(select r.run_id from agenthall.runs r where r.worker_id = p_worker and r.status = 'running');
+  v_leased uuid[] := array(select r.run_id from agenthall.runs r where r.worker_id = p_worker and r.status = 'running');
 begin
   released := 0; ended := 0;
   perform from agenthall.threads t
-   where t.thread_id = any (array(select r.thread_id from agenthall.runs r where r.run_id = any (v_held)))
+   where t.thread_id = any (array(select r.thread_id from agenthall.runs r where r.run_id = any (v_leased)))
    order by t.thread_id for update;
   for v_run in
     select * from agenthall.runs r
-     where r.run_id = any (v_held) and r.worker_id = p_worker and r.status = 'running' order by r.run_id for update
+     where r.run_id = any (v_leased) and r.worker_id = p_worker and r.status = 'running' order by r.run_id for update
   loop
-    if agenthall.give_back_run(v_run, p_drained) then
+    if agenthall.requeue_run(v_run, p_drained) then
       released := released + 1;
     else
       ended := ended + 1;
@@ -361,31 +401,33 @@ begin
   end loop;
 end $$;
 comment on function agenthall.release_runs is
-  'All that a worker has is given back, also what it does not know of; another goes on from the last checkpoint. p_drained: it stops; otherwise it died, and whoever takes its place says so.';
+  'Requeue all runs of a worker, including runs that the worker does not know of. Another worker continues each run '
+  'from its last checkpoint. p_drained: the worker stops on request; otherwise it died and its replacement calls this.';
 
-create function agenthall.forget_checkpoints(p_thread_id uuid) returns void language plpgsql as $$
+create function agenthall.delete_checkpoints(p_thread_id uuid) returns void language plpgsql as $$
 begin
   delete from langgraph.checkpoints where thread_id = p_thread_id::text;
   delete from langgraph.checkpoint_blobs where thread_id = p_thread_id::text;
   delete from langgraph.checkpoint_writes where thread_id = p_thread_id::text;
-exception when undefined_table then null; -- no graph ever ran here
+exception when undefined_table then null; -- LangGraph's setup, which creates its tables, runs after the migrations
 end $$;
 
--- A thread's checkpoints go with it, in its transaction: a crash leaves no orphans. After the cascade to runs has waited for their
--- last checkpoints (assert_held), and with the rights of the schema's owner: agenthall_app does not reach LangGraph's tables.
-create function agenthall.forget_deleted_thread() returns trigger
+-- Delete a thread's checkpoints in the transaction that deletes the thread, so that a crash leaves no orphans. The
+-- trigger fires after the cascade to runs (triggers fire in the order of their names), which has waited for the runs'
+-- last checkpoints (assert_lease). SECURITY DEFINER: agenthall_app has no rights on LangGraph's tables.
+create function agenthall.delete_checkpoints_of_thread() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  perform agenthall.forget_checkpoints(old.thread_id);
+  perform agenthall.delete_checkpoints(old.thread_id);
   return null;
 end $$;
-revoke execute on function agenthall.forget_deleted_thread from public;
-create trigger forget_deleted_thread after delete on agenthall.threads for each row when (not old.ephemeral)
-  execute function agenthall.forget_deleted_thread();
+revoke execute on function agenthall.delete_checkpoints_of_thread from public;
+create trigger delete_checkpoints_of_thread after delete on agenthall.threads for each row when (not old.ephemeral)
+  execute function agenthall.delete_checkpoints_of_thread();
 
--- Whoever follows a run learns its end, also when its thread is deleted under it.
+-- Close the events of a run that is deleted with its thread, so that clients that follow the run learn of its end.
 grant select, insert on agenthall.run_events to agenthall_app;
-create policy of_own on agenthall.run_events to agenthall_app
+create policy all_of_own on agenthall.run_events to agenthall_app
   using (exists (select from agenthall.runs r where r.run_id = run_events.run_id))
   with check (exists (select from agenthall.runs r where r.run_id = run_events.run_id));
 
@@ -399,4 +441,5 @@ begin
   end if;
   return old;
 end $$;
-create trigger close_deleted_run before delete on agenthall.runs for each row execute function agenthall.close_deleted_run();
+create trigger close_deleted_run before delete on agenthall.runs for each row
+  execute function agenthall.close_deleted_run();

@@ -1,5 +1,6 @@
--- What the catalogue said of an agent when it was last compared, and the version at which its assistant was equal to that.
--- While both still hold, nothing has to be compared again: every write of an assistant raises its version (0002_assistants.sql).
+-- Record the agent's fingerprint at the last comparison and the version of its assistant that matched it. While both
+-- are unchanged, the agent needs no comparison: each write of an assistant raises its version (0002_assistants.sql).
 alter table agenthall.agent_sync add column fingerprint bytea, add column assistant_version integer;
 comment on column agenthall.agent_sync.fingerprint is
-  'hash of the agent''s row, tools, engine and model together with the mapping that was applied to them; null: compare';
+  'hash of the agent''s row, tools, engine and model, and of the mapping applied to them; null: compare again';
+comment on column agenthall.agent_sync.assistant_version is 'version of the assistant that matches the fingerprint';

@@ -1,4 +1,4 @@
--- The last passes of agent sync over a scope, whichever replica made them. A few of each scope are kept.
+-- Create the history of agent sync's passes over a scope, of all replicas. The server keeps the latest of each scope.
 create table agenthall.agent_sync_passes (
   pass_id     bigint generated always as identity primary key,
   scope       text not null,
@@ -12,6 +12,6 @@ create table agenthall.agent_sync_passes (
 );
 comment on column agenthall.agent_sync_passes.replica is 'host and process that made the pass';
 comment on column agenthall.agent_sync_passes.counters is
-  'of a pass that ended well: {total, created, updated, skipped, failed, retired}';
+  'counts of a pass that succeeded: {total, created, updated, skipped, failed, retired}';
 create index agent_sync_passes_scope on agenthall.agent_sync_passes (scope, pass_id desc);
 grant select, insert, delete on agenthall.agent_sync_passes to agenthall_system;

@@ -1,4 +1,4 @@
--- API keys. The secret itself is nowhere: only what finds a key (prefix) and what proves it (sha-256 of its whole text).
+-- Create API keys. The secret is not stored: `prefix` finds a key, and `digest` (SHA-256 of the whole key) verifies it.
 create table agenthall.api_keys (
   prefix        text primary key,
   digest        bytea not null,
@@ -16,11 +16,13 @@ create table agenthall.api_keys (
   constraint api_keys_digest check (octet_length(digest) = 32),
   constraint api_keys_kind check (kind in ('service', 'instance')),
   constraint api_keys_scopes check (cardinality(scopes) > 0),
-  constraint api_keys_organizations check (cardinality(organizations) > 0 or coalesce(scopes <@ array['admin', 'metrics'], false)),
+  constraint api_keys_organizations check (
+    cardinality(organizations) > 0 or coalesce(scopes <@ array['admin', 'metrics'], false)),
   constraint api_keys_expiry check (expires_at > created_at)
 );
-comment on column agenthall.api_keys.scopes is 'what the key is limited to; null: what any member of its organisations may';
-comment on column agenthall.api_keys.last_used_at is 'to the minute, and best effort';
+comment on column agenthall.api_keys.scopes is
+  'scopes that the key is limited to; null: everything that a member of its organizations may do';
+comment on column agenthall.api_keys.last_used_at is 'precise to a minute; an update may be lost';
 create index api_keys_organizations on agenthall.api_keys using gin (organizations);
--- agenthall_app has no right here at all: what answers requests as somebody never reads keys.
+-- agenthall_app has no rights here: code that acts for a principal never reads keys.
 grant select, insert, update on agenthall.api_keys to agenthall_system;

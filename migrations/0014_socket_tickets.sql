@@ -1,5 +1,5 @@
--- Tickets with which a browser opens a socket: a row is one, and is deleted by whoever takes it. The ticket itself is nowhere: `digest`
--- finds it, and `sealed` holds the credentials that it stands for, encrypted with it.
+-- Create tickets: single-use tokens with which a browser opens a WebSocket. Using a ticket deletes its row. The ticket
+-- itself is not stored: `digest` finds its row, and `sealed` holds the caller's credentials, encrypted with the ticket.
 create table agenthall.socket_tickets (
   digest     bytea primary key,
   sealed     bytea not null,
@@ -9,15 +9,16 @@ create table agenthall.socket_tickets (
 );
 create index socket_tickets_expiry on agenthall.socket_tickets (expires_at);
 
--- What resume tokens are signed with: made here once, so that every replica has it.
+-- Create the key that signs resume tokens. It is generated once, here, so that all replicas share it.
 create table agenthall.socket_keys (
   purpose text primary key,
   key     bytea not null,
   constraint socket_keys_length check (octet_length(key) = 32)
 );
 insert into agenthall.socket_keys (purpose, key)
-values ('resume', sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
+values ('resume',
+        sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
 
--- agenthall_app has no right here: what answers requests as somebody never reads either.
+-- agenthall_app has no rights here: code that acts for a principal reads neither tickets nor keys.
 grant select, insert, update, delete on agenthall.socket_tickets to agenthall_system;
 grant select on agenthall.socket_keys to agenthall_system;

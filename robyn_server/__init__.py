@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def __getattr__(name: str) -> str:
-    """`__version__`, read when asked for: importlib.metadata costs every process memory and time."""
+    """Read `__version__` on first use: importlib.metadata costs memory and time."""
     if name != "__version__":
         raise AttributeError(name)
     from importlib.metadata import PackageNotFoundError, version

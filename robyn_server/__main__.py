@@ -1,6 +1,6 @@
 """`python -m robyn_server`, the same as `agenthall`."""
 
-from robyn_server.cli import main
+from .cli import main
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,23 @@
-"""What an assistant has: its MCP servers, their tools, and other agents. Read from its configuration, dialling nothing."""
+"""The MCP servers, tools and other agents of an assistant, read from its configuration without a connection."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from tools_agent.configuration import is_single_server
+
 
 def get_agent_tool_info(assistant_or_config: Any) -> dict[str, Any]:
-    """`{"servers": [{"name", "url", "tools", "auth_required"}], "agent_tools": [ids]}`; `tools` None means all of them.
+    """Return `{"servers": [{"name", "url", "tools", "auth_required"}], "agent_tools": [ids]}`; `tools` None means all of them.
 
-    Takes an assistant (a mapping or an object with `config`), a config (`{"configurable": …}`), a configurable, or
-    None. Entries that are no server (no URL) are left out: they could not be called either.
+    Accepts an assistant (a mapping or an object with `config`), a config (`{"configurable": …}`), a configurable, or
+    None. An `mcp_config` may be that of a single server. Entries without a URL are left out, because they cannot be called.
     """
     configurable = _configurable(assistant_or_config)
     mcp_config = _mapping(configurable.get("mcp_config"))
-    servers = [_server(entry) for entry in _sequence(mcp_config.get("servers")) if _mapping(entry).get("url")]
+    entries = [mcp_config] if is_single_server(mcp_config) else _sequence(mcp_config.get("servers"))
+    servers = [_server(entry) for entry in entries if _mapping(entry).get("url")]
     return {"servers": servers, "agent_tools": [str(agent) for agent in _sequence(configurable.get("agent_tools"))]}
 
 
@@ -36,7 +39,7 @@ def _server(entry: Any) -> dict[str, Any]:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """`value` as a mapping: models are dumped, anything else is empty."""
+    """Return `value` as a mapping. Models are dumped, other values are empty."""
     if isinstance(value, Mapping):
         return value
     dump = getattr(value, "model_dump", None)

@@ -1,4 +1,4 @@
-"""Files that travel with the package: migrations and the demo. In a checkout they stand at its top level."""
+"""Files that travel with the package: migrations and the demo. In a checkout they are at its top level."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 
-CATALOGUE_FEED = _PACKAGE / "agent_sync" / "sql" / "catalogue_feed.sql"
-"""What an operator applies to the catalogue's database so that edits are told to the server."""
+CATALOGUE_FEED = _PACKAGE / "agent_sync" / "catalogue_db" / "sql" / "catalogue_feed.sql"
+"""SQL that an operator applies to the catalogue's database, so that it reports edits to the server."""
 
 
 def packaged(name: str) -> Path:
-    """The folder `name` ("migrations" or "demo"), in an installed wheel or in a checkout."""
+    """Return the directory `name` ("migrations" or "demo"), in an installed wheel or in a checkout."""
     installed = _PACKAGE / "_files" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name

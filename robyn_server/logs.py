@@ -1,22 +1,29 @@
-"""Structured logs on standard error: for people on a terminal, JSON elsewhere.
+"""Structured logs on standard error: text in a terminal, JSON elsewhere.
 
-One handler on the root logger renders both our events and other libraries' lines. Robyn's `basicConfig` does nothing once the root
-has a handler. The root never goes below INFO: Robyn's Rust side calls into Python for each of its debug lines.
+One handler on the root logger renders the server's events and the lines of other libraries. Robyn's `basicConfig` does nothing once the
+root has a handler. The level of the root is never below INFO: Robyn's Rust side calls into Python for each of its debug lines.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from robyn_server.settings import LogFormat, Settings
+from .log_writer import LogWriter
+from .settings import LogFormat, Settings
+from .terminal import has_colour
 
 OURS = ("robyn_server", "tools_agent")
 CHATTY = ("httpx", "httpcore", "mcp", "robyn", "actix_server", "asyncio")
-"""Libraries whose INFO lines tell an operator nothing."""
+"""Libraries whose INFO lines do not help an operator."""
+
+Event = MutableMapping[str, Any]
 
 
 def wants_json(settings: Settings) -> bool:
@@ -25,46 +32,93 @@ def wants_json(settings: Settings) -> bool:
     return settings.log_format is LogFormat.JSON
 
 
-def configure(settings: Settings) -> None:
-    """Set up structlog and logging for this process. May be called again; the last call holds."""
+def configure(settings: Settings) -> LogWriter:
+    """Configure structlog and logging for this process, and return the writer of its lines. A later call replaces an earlier one."""
     level = logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
-    shared = _shared_processors()
+    json = wants_json(settings)
+    shared = _shared_processors(json=json)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
+            _hold_exception,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    _install(_formatter(shared, json=wants_json(settings)), level)
+    writer = LogWriter(sys.stderr)
+    writer.start()
+    _install(_Handler(writer, _formatter(shared, json=json)), level)
+    return writer
 
 
-def _shared_processors() -> list[Any]:
+class _Handler(logging.Handler):
+    """Leaves rendering and writing to the writer."""
+
+    def __init__(self, writer: LogWriter, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self._writer = writer
+        self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.write(functools.partial(self.format, record))
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left and end the writer's thread: at the exit, and when another configuration replaces this one."""
+        self._writer.stop()
+        super().close()
+
+
+def _shared_processors(*, json: bool) -> list[Any]:
     return [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
+        *([structlog.stdlib.add_logger_name] if json else []),
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_timestamp,
     ]
 
 
+def _add_timestamp(_logger: Any, _method: str, event: Event) -> Event:
+    """Add the time of the event; for the line of another library, that of its record, which is rendered later."""
+    record = event.get("_record")
+    event["timestamp"] = timestamp(datetime.now(UTC).timestamp() if record is None else record.created)
+    return event
+
+
+def timestamp(at: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _hold_exception(_logger: Any, _method: str, event: Event) -> Event:
+    """Replace `exc_info=True` by the exception: another thread renders the event."""
+    if event.get("exc_info") is True:
+        event["exc_info"] = sys.exc_info()
+    return event
+
+
 def _formatter(shared: list[Any], *, json: bool) -> logging.Formatter:
-    renderer: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     if json:
-        renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        renderer: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        # the boxed tracebacks of rich take 50 times as long
+        plain = structlog.dev.plain_traceback
+        renderer = [
+            structlog.dev.ConsoleRenderer(colors=has_colour(sys.stderr), exception_formatter=plain, sort_keys=False)
+        ]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
     )
 
 
-def _install(formatter: logging.Formatter, level: int) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+def _install(handler: logging.Handler, level: int) -> None:
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
     for name in OURS:
         logging.getLogger(name).setLevel(level)

@@ -1,24 +1,31 @@
-"""Every setting, its environment variable, its default and what it means. `docs/settings.md` is generated from here."""
+"""Every setting, its environment variable, its default and what it means. `docs/reference/settings.md` is generated from here."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from .core.dsn import normalise_dsn
-from .core.errors import Misconfigured
+from robyn_server.core.dsn import normalise_dsn
+from robyn_server.core.errors import Misconfigured
+from robyn_server.core.hosts import LOOPBACK, local_host
 
 MEBIBYTE = 1024 * 1024
+_ALIKE = 0.85
+"""Similarity (difflib) from which on a name is taken for a misspelled one."""
+
 HS256_SECRET_BYTES = 32
 """RFC 7518, section 3.2: a key at least as long as the hash."""
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class AuthMode(StrEnum):
@@ -33,6 +40,20 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class GraphSource(BaseModel):
+    """`path`: `module:name` or `path/to/file.py:name`. `description`: of the graph's default assistant."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    description: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
 def _env(name: str, default: Any, description: str, **limits: Any) -> Any:
     return Field(default, validation_alias=name, description=description, **limits)
 
@@ -43,17 +64,21 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=None, extra="ignore", frozen=True, populate_by_name=True)
 
     # database
-    database_url: SecretStr | None = _env("DATABASE_URL", None, "PostgreSQL 15 or newer. Unset: the embedded one.")
+    database_url: SecretStr | None = _env(
+        "DATABASE_URL", None, "The server's database, PostgreSQL 15 or newer. Unset: an embedded one."
+    )
     database_direct_url: SecretStr | None = _env(
-        "DATABASE_DIRECT_URL", None, "The same database past a pooler, for LISTEN and migrations."
+        "DATABASE_DIRECT_URL", None, "The same database without a pooler between, for LISTEN and migrations."
     )
     catalogue_database_url: SecretStr | None = _env(
-        "CATALOGUE_DATABASE_URL", None, "Where the catalogue's tables are. Unset: DATABASE_URL."
+        "CATALOGUE_DATABASE_URL", None, "The database of the catalogue. Unset: DATABASE_URL."
     )
     catalogue_direct_url: SecretStr | None = _env(
-        "CATALOGUE_DIRECT_URL", None, "The catalogue's database past a transaction pooler, for its change feed."
+        "CATALOGUE_DIRECT_URL",
+        None,
+        "The catalogue's database without a transaction pooler between, for its change feed.",
     )
-    data_dir: Path = _env("AGENTHALL_DATA_DIR", Path(".agenthall"), "Where the embedded database lives.")
+    data_dir: Path = _env("AGENTHALL_DATA_DIR", Path(".agenthall"), "Directory of the embedded database.")
     pool_size: int = _env("AGENTHALL_POOL_SIZE", 8, "Connections of each pool in each process.", ge=1, le=200)
 
     # web
@@ -61,117 +86,211 @@ class Settings(BaseSettings):
     port: int = _env("AGENTHALL_PORT", 2024, "Port to listen on.", ge=0, le=65535)
     web_processes: int = _env("AGENTHALL_WEB_PROCESSES", 1, "Web processes of one `serve`.", ge=1, le=64)
     max_body_bytes: int = _env("AGENTHALL_MAX_BODY_BYTES", 4 * MEBIBYTE, "Largest request body.", ge=1024)
-    max_streams: int = _env("AGENTHALL_MAX_STREAMS", 256, "Open streams of one web process; over it: 503.", ge=1)
+    max_body_values: int = _env(
+        "AGENTHALL_MAX_BODY_VALUES", 150_000, "Most elements and members of a request body, at any depth.", ge=100
+    )
+    max_answer_bytes: int = _env(
+        "AGENTHALL_MAX_ANSWER_BYTES",
+        16 * MEBIBYTE,
+        "Largest answer with a list: of assistants, threads, states, runs, and what else is listed. Beyond it the answer is 413.",
+        ge=65536,
+    )
+    request_seconds: float = _env(
+        "AGENTHALL_REQUEST_TIMEOUT",
+        8.0,
+        "Seconds that a request may take to be answered, or a stream to begin. Beyond it the answer is 503.",
+        gt=0,
+    )
+    max_streams: int = _env(
+        "AGENTHALL_MAX_STREAMS", 256, "Open streams of one web process. Beyond it the answer is 503.", ge=1
+    )
     streams_per_principal: int | None = _env(
         "AGENTHALL_STREAMS_PER_PRINCIPAL",
         None,
-        "Of these, streams of one principal; over it: 429. Unset: a quarter. With AUTH_MODE=none there is no such limit.",
+        "Of these, streams of one principal. Beyond it the answer is 429. Unset: a quarter. No limit with AUTH_MODE=none.",
         ge=1,
     )
     streams_recheck_seconds: float = _env(
-        "AGENTHALL_STREAMS_RECHECK", 15.0, "Seconds between looks at an open stream's credentials.", gt=0
+        "AGENTHALL_STREAMS_RECHECK", 15.0, "Seconds between checks of an open stream's credentials.", gt=0
     )
     heartbeat_seconds: float = _env("AGENTHALL_HEARTBEAT", 5.0, "Seconds between heartbeats on a silent stream.", gt=0)
     stream_stall_seconds: float = _env(
-        "AGENTHALL_STREAM_STALL", 30.0, "A reader that reads nothing this long is cut.", gt=0
+        "AGENTHALL_STREAM_STALL", 30.0, "Seconds after which a reader that does not read is disconnected.", gt=0
     )
-    drain_seconds: float = _env("AGENTHALL_DRAIN_SECONDS", 10.0, "Grace for requests and runs at a stop.", ge=0)
-    share_port: bool = _env("AGENTHALL_SHARE_PORT", False, "Other web processes of the same server listen there too.")
-    cpu_pinning: bool = _env("AGENTHALL_CPU_PINNING", True, "`serve` gives each web process one core of its own.")
+    drain_seconds: float = _env(
+        "AGENTHALL_DRAIN_SECONDS", 10.0, "Seconds that requests and runs may take to finish at a stop.", ge=0
+    )
+    share_port: bool = _env("AGENTHALL_SHARE_PORT", False, "Share the port with other web processes. `serve` sets it.")
+    cpu_pinning: bool = _env("AGENTHALL_CPU_PINNING", True, "`serve` pins each web process to its own core.")
     web_cpu: int | None = _env("AGENTHALL_WEB_CPU", None, "Pin the web process to this core.", ge=0)
     cors_origins: str = _env(
         "AGENTHALL_CORS_ORIGINS",
         "*",
-        "Origins that a browser may call from, comma separated. With AUTH_MODE=none `*` means pages of this machine.",
+        "Origins that a browser may call from, separated by commas. With AUTH_MODE=none, `*` means pages of this machine.",
     )
 
     # sockets
-    sockets_port: int = _env("AGENTHALL_SOCKETS_PORT", 2025, "Port of the WebSockets; 0: a free one.", ge=0, le=65535)
+    sockets_port: int = _env(
+        "AGENTHALL_SOCKETS_PORT",
+        2025,
+        "Port of the WebSockets. 0 picks a free one. Under `serve`, unset: the web's port + 1, or a free one.",
+        ge=0,
+        le=65535,
+    )
     sockets_url: str | None = _env(
         "AGENTHALL_SOCKETS_URL",
         None,
-        "Where clients find the WebSockets, for `/info`: `wss://…`. Unset: host and port.",
+        "Address of the WebSockets in `/info`: `wss://…`. Unset: host and port.",
     )
-    sockets_max: int = _env("AGENTHALL_SOCKETS_MAX", 20_000, "Open WebSockets; over it: closed with 4429.", ge=1)
+    sockets_max: int = _env(
+        "AGENTHALL_SOCKETS_MAX", 20_000, "Open WebSockets. Beyond it they are closed with 4429.", ge=1
+    )
     sockets_per_principal: int = _env(
         "AGENTHALL_SOCKETS_PER_PRINCIPAL", 10_000, "Of these, WebSockets of one principal.", ge=1
     )
     sockets_messages: float = _env(
-        "AGENTHALL_SOCKETS_MESSAGES", 50.0, "Messages per second of one WebSocket; for a moment twice as many.", gt=0
+        "AGENTHALL_SOCKETS_MESSAGES", 50.0, "Messages per second of one WebSocket. Twice as many for a moment.", gt=0
     )
-    sockets_registrations: int = _env(
-        "AGENTHALL_SOCKETS_REGISTRATIONS", 64, "Registrations that one WebSocket may hold.", ge=1
-    )
+    sockets_registrations: int = _env("AGENTHALL_SOCKETS_REGISTRATIONS", 64, "Registrations of one WebSocket.", ge=1)
     sockets_grace_seconds: float = _env(
-        "AGENTHALL_SOCKETS_GRACE", 10.0, "Seconds that a dropped WebSocket's instance has to come back.", ge=0
+        "AGENTHALL_SOCKETS_GRACE", 10.0, "Seconds that an instance has to come back after its WebSocket broke.", ge=0
     )
     sockets_recheck_seconds: float = _env(
-        "AGENTHALL_SOCKETS_RECHECK", 15.0, "Seconds between looks at an open WebSocket's credentials.", gt=0
+        "AGENTHALL_SOCKETS_RECHECK", 15.0, "Seconds between checks of an open WebSocket's credentials.", gt=0
     )
 
     # registry
     watch_keep_seconds: float = _env(
-        "AGENTHALL_WATCH_KEEP", 3600.0, "Seconds that events of instances are kept, to resume a watch from.", ge=1
+        "AGENTHALL_WATCH_KEEP", 3600.0, "Seconds that events of instances are kept. A watch resumes from them.", ge=1
     )
-    watch_keep_rows: int = _env("AGENTHALL_WATCH_KEEP_ROWS", 100_000, "Of these events, at most so many.", ge=1)
+    watch_keep_rows: int = _env("AGENTHALL_WATCH_KEEP_ROWS", 100_000, "Largest number of these events.", ge=1)
+    max_agent_types: int = _env(
+        "AGENTHALL_MAX_AGENT_TYPES",
+        1000,
+        "Types of agents (manifests) that one organization may create.",
+        ge=1,
+        le=2**31 - 1,
+    )
+    max_configurations: int = _env(
+        "AGENTHALL_MAX_CONFIGURATIONS", 1000, "Configurations of one organization.", ge=1, le=2**31 - 1
+    )
+    max_instances: int = _env(
+        "AGENTHALL_MAX_INSTANCES",
+        100_000,
+        "Instances of one organization that have not ended. Beyond these three the answer is 429.",
+        ge=1,
+        le=2**31 - 1,
+    )
     keeper_id: UUID | None = _env(
         "AGENTHALL_KEEPER_ID",
         None,
-        "Under which a process keeps leases: those of instances, or of the runs that it executes; unset: a new one at each start. Who takes"
-        " the place of a process that ended may have its id, and goes on at once; never two at once: `serve` sees to it for its children.",
+        "Identity under which a process holds leases. Unset: a new one at each start. Reuse it when you restart a process, and"
+        " never for two processes at once. `serve` sets it.",
     )
 
     # worker
     worker_processes: int = _env("AGENTHALL_WORKER_PROCESSES", 1, "Workers of one `serve`.", ge=1, le=64)
-    worker_slots: int = _env("AGENTHALL_WORKER_SLOTS", 16, "Runs that one worker executes at once.", ge=1, le=1000)
-    run_lease_seconds: float = _env("AGENTHALL_RUN_LEASE", 15.0, "A worker silent this long loses its runs.", gt=0.5)
-    run_max_attempts: int = _env("AGENTHALL_RUN_MAX_ATTEMPTS", 3, "Attempts before a lost run is an error.", ge=1)
-    run_timeout_seconds: float = _env("AGENTHALL_RUN_TIMEOUT", 86400.0, "Longest time one run may take.", gt=0)
-    event_ttl_seconds: float = _env("AGENTHALL_EVENT_TTL", 120.0, "How long a finished run's events can be read.", ge=1)
+    worker_slots: int = _env(
+        "AGENTHALL_WORKER_SLOTS", 16, "Runs that one worker executes at the same time.", ge=1, le=1000
+    )
+    run_lease_seconds: float = _env(
+        "AGENTHALL_RUN_LEASE", 15.0, "Seconds after which a silent worker loses its runs.", gt=0.5
+    )
+    run_max_attempts: int = _env(
+        "AGENTHALL_RUN_MAX_ATTEMPTS", 3, "Attempts of a run before it ends with an error.", ge=1
+    )
+    run_timeout_seconds: float = _env("AGENTHALL_RUN_TIMEOUT", 86400.0, "Seconds that one run may take.", gt=0)
+    loop_stall_seconds: float = _env(
+        "AGENTHALL_LOOP_STALL",
+        60.0,
+        "Seconds that a graph may hold its worker's event loop. Then the worker is replaced, and the run loses an attempt.",
+        ge=2,
+    )
+    event_ttl_seconds: float = _env(
+        "AGENTHALL_EVENT_TTL", 120.0, "Seconds that a finished run's events can be read.", ge=1
+    )
 
-    metrics_host: str = _env("AGENTHALL_METRICS_HOST", "127.0.0.1", "Address of AGENTHALL_METRICS_PORT.")
+    max_state_bytes: int = _env(
+        "AGENTHALL_MAX_STATE_BYTES",
+        8 * MEBIBYTE,
+        "Largest state of a thread. A run that makes it larger ends with an error.",
+        ge=65536,
+    )
+
+    metrics_host: str = _env("AGENTHALL_METRICS_HOST", "127.0.0.1", "Address that AGENTHALL_METRICS_PORT listens on.")
     metrics_port: int | None = _env(
         "AGENTHALL_METRICS_PORT",
         None,
-        "A worker started alone answers scrapes here, whoever asks; under `serve` the web processes answer for all.",
+        "Port on which a worker that was started alone answers scrapes, without credentials. Unused under `serve`.",
         ge=1,
         le=65535,
     )
 
     # graphs and agents
-    graphs: dict[str, str] = _env(
-        "AGENTHALL_GRAPHS", {"agent": "tools_agent.agent:graph"}, "Graphs to serve: JSON, id to `module:name`."
+    graphs: dict[str, GraphSource] = _env(
+        "AGENTHALL_GRAPHS",
+        {"agent": "tools_agent.agent:graph"},
+        'Graphs to serve, as JSON: id to `module:name` or `{"path", "description"}`. It replaces the default.',
+        validate_default=True,
     )
-    default_model: str = _env("AGENTHALL_DEFAULT_MODEL", "openai:gpt-4o", "Model of an agent that names none.")
+    project: Path | None = _env(
+        "AGENTHALL_PROJECT", None, "The `langgraph.json` that the graphs are from. `--config` sets it."
+    )
+    default_model: str = _env("AGENTHALL_DEFAULT_MODEL", "openai:gpt-4o", "Model of agents that name none.")
 
-    mcp_connect_seconds: float = _env("AGENTHALL_MCP_CONNECT_TIMEOUT", 5.0, "Until an MCP server has answered.", gt=0)
-    mcp_read_seconds: float = _env("AGENTHALL_MCP_READ_TIMEOUT", 60.0, "Longest call of an MCP tool.", gt=0)
-    mcp_idle_seconds: float = _env("AGENTHALL_MCP_IDLE", 300.0, "An MCP session unused this long is closed.", gt=0)
+    models: str | None = _env(
+        "AGENTHALL_MODELS",
+        None,
+        "Models that runs may use, as patterns: `openai:gpt-4o*,anthropic:*`. Unset: the default model, and those of the"
+        " catalogue's agents; administrators may name any.",
+    )
+    mcp_connect_seconds: float = _env(
+        "AGENTHALL_MCP_CONNECT_TIMEOUT", 5.0, "Seconds that an MCP server has to answer a connection.", gt=0
+    )
+    mcp_read_seconds: float = _env(
+        "AGENTHALL_MCP_READ_TIMEOUT", 60.0, "Seconds that a call of an MCP tool may take.", gt=0
+    )
+    mcp_idle_seconds: float = _env(
+        "AGENTHALL_MCP_IDLE", 300.0, "Seconds after which an unused MCP session is closed.", gt=0
+    )
+
+    mcp_max_bytes: int = _env(
+        "AGENTHALL_MCP_MAX_BYTES", 4 * MEBIBYTE, "Largest answer of an MCP server, and event of its stream.", ge=1024
+    )
+    mcp_max_tools: int = _env("AGENTHALL_MCP_MAX_TOOLS", 256, "Most tools of one MCP server.", ge=1)
+    mcp_max_result: int = _env(
+        "AGENTHALL_MCP_MAX_RESULT",
+        262_144,
+        "Characters of a tool's result that the model is given. The rest is cut, with a note.",
+        ge=1024,
+    )
 
     # agent sync
-    agent_sync_scope: str = _env("AGENT_SYNC_SCOPE", "none", "`none`, `all`, or `org:<uuid>[,org:<uuid>]`.")
+    agent_sync_scope: str = _env(
+        "AGENT_SYNC_SCOPE", "none", "Agents to sync ahead of use: `none`, `all`, or `org:<uuid>[,org:<uuid>]`."
+    )
     agent_sync_sources: str = _env(
         "AGENT_SYNC_SOURCES",
         "catalogue",
-        "Where agents come from: `catalogue`, `configurations` (the registry's), or `catalogue,configurations`.",
+        "Sources of agents: `catalogue`, `configurations` (the registry's), or `catalogue,configurations`.",
     )
     agent_sync_cache_ttl: float = _env(
         "AGENT_SYNC_CACHE_TTL", 300.0, "Seconds that a synced agent counts as fresh.", ge=0
     )
     agent_sync_stale: float = _env(
-        "AGENT_SYNC_STALE", 3600.0, "Seconds that a synced agent is served while the catalogue cannot be asked.", ge=0
+        "AGENT_SYNC_STALE", 3600.0, "Seconds that a synced agent is served while the catalogue does not answer.", ge=0
     )
-    agent_sync_every: float = _env("AGENT_SYNC_EVERY", 60.0, "Seconds between looks at the whole scope.", gt=0)
+    agent_sync_every: float = _env("AGENT_SYNC_EVERY", 60.0, "Seconds between passes over the whole scope.", gt=0)
     agent_sync_poll: float = _env(
-        "AGENT_SYNC_POLL", 2.0, "Seconds between looks for edits by updated_at, where no feed tells them.", gt=0
+        "AGENT_SYNC_POLL", 2.0, "Seconds between polls of updated_at, where no change feed reports edits.", gt=0
     )
     agent_sync_catalogue: str = _env(
-        "AGENT_SYNC_CATALOGUE", "tables", "`tables` (five in schema public), or a view of yours: `schema.view`."
+        "AGENT_SYNC_CATALOGUE", "tables", "`tables` (five in schema public), or your own view: `schema.view`."
     )
     agent_sync_write_back_to: str = _env(
         "AGENT_SYNC_WRITE_BACK_TO",
         "public.agents.langgraph_assistant_id",
-        "Column that is written back, by its table's `id`: `schema.table.column`.",
+        "Column to write the assistant's id to: `schema.table.column`. The table's key is `id`.",
     )
     agent_sync_write_back: bool = _env(
         "AGENT_SYNC_WRITE_BACK", True, "Write langgraph_assistant_id back to the catalogue."
@@ -179,21 +298,21 @@ class Settings(BaseSettings):
     agent_sync_templates: str = _env(
         "AGENT_SYNC_TEMPLATES",
         "off",
-        "`on`: an agent that is not `is_global` is a template, of which each user has a private copy.",
+        "`on`: an agent that is not `is_global` is a template, and each user has a private copy.",
     )
     mcp_tool_names: str = _env(
         "AGENT_SYNC_TOOL_NAMES",
         "tools",
-        "What the catalogue's tool_name holds: `tools`, or `servers` (then all tools).",
+        "Meaning of the catalogue's tool_name: `tools`, or `servers` (all tools of the server).",
     )
 
     # identity
     auth_mode: AuthMode = _env(
-        "AUTH_MODE", AuthMode.NONE, "`none` (loopback only), `keys` (API keys), or `jwt` (tokens, and API keys)."
+        "AUTH_MODE", AuthMode.NONE, "`none` (loopback only), `keys` (API keys), or `jwt` (tokens and API keys)."
     )
     jwt_secret: SecretStr | None = _env("AUTH_JWT_SECRET", None, "HS256 secret, 32 bytes or more.")
     jwks_url: str | None = _env(
-        "AUTH_JWKS_URL", None, "Public keys that sign tokens with RS256, ES256 or EdDSA; https, or http on loopback."
+        "AUTH_JWKS_URL", None, "URL of the public keys for RS256, ES256 and EdDSA. https, or http on loopback."
     )
     jwt_audience: str | None = _env("AUTH_JWT_AUDIENCE", None, "Required `aud` of a token.")
     jwt_issuer: str | None = _env("AUTH_JWT_ISSUER", None, "Required `iss` of a token.")
@@ -204,20 +323,22 @@ class Settings(BaseSettings):
         "AUTH_PERMISSIONS_CLAIM", "permissions", "Dotted path of the claim that lists permissions."
     )
     membership_query: str | None = _env(
-        "AUTH_MEMBERSHIP_QUERY", None, "SQL on the catalogue: `$1` = `sub` to organization ids, instead of the claim."
+        "AUTH_MEMBERSHIP_QUERY",
+        None,
+        "SQL query on the catalogue that returns organization ids for `$1`, the `sub`. Replaces the claim.",
     )
 
     dev_tenant: UUID | None = _env(
-        "AGENTHALL_DEV_TENANT", None, "AUTH_MODE=none: the tenant of whoever names none when registering an agent."
+        "AGENTHALL_DEV_TENANT", None, "With AUTH_MODE=none, the organization of instances that name none."
     )
     dev_key: SecretStr | None = _env(
-        "AGENTHALL_DEV_KEY", None, "AUTH_MODE=none: the API key that a WebSocket's `auth` is checked against."
+        "AGENTHALL_DEV_KEY", None, "With AUTH_MODE=none, the API key that a WebSocket's `auth` must match."
     )
 
     # logs
     log_level: str = _env("AGENTHALL_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = _env(
-        "AGENTHALL_LOG_FORMAT", LogFormat.AUTO, "`console`, `json`, or `auto` by the terminal."
+        "AGENTHALL_LOG_FORMAT", LogFormat.AUTO, "`console`, `json`, or `auto`: `console` in a terminal, else `json`."
     )
 
     @field_validator("mcp_tool_names")
@@ -265,7 +386,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name}: user_metadata can be edited by its user")
 
     def _check_jwks(self, url: str) -> None:
-        """Whoever can change the answer on its way can sign any token. An issuer signs for others, too (RFC 8725, section 3.9)."""
+        """Require TLS, or an attacker could replace the keys, and an audience or issuer, because keys are shared (RFC 8725, section 3.9)."""
         parts = urlsplit(url)
         if not parts.hostname or (
             parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK)
@@ -303,22 +424,29 @@ class Settings(BaseSettings):
         """Where clients find the WebSockets; None where only the sockets process knows its port."""
         if self.sockets_url is not None or self.sockets_port == 0:
             return self.sockets_url
-        return f"ws://{reachable(self.host)}:{self.sockets_port}/ws"
+        return f"ws://{local_host(self.host)}:{self.sockets_port}/ws"
+
+    @property
+    def allowed_models(self) -> tuple[str, ...] | None:
+        if self.models is None:
+            return None
+        return tuple(pattern for each in self.models.split(",") if (pattern := each.strip()))
+
+    @property
+    def graph_paths(self) -> dict[str, str]:
+        return {graph_id: graph.path for graph_id, graph in self.graphs.items()}
 
     @property
     def cache_ttl(self) -> timedelta:
         return timedelta(seconds=self.agent_sync_cache_ttl)
 
 
-def reachable(host: str) -> str:
-    """`host` as it stands in a URL for clients on this machine."""
-    named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"[{named}]" if ":" in named else named
-
-
 def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment, `overrides` (by field name) first. Raises Misconfigured naming each bad variable."""
+    refuse_misspelled(os.environ)
     given = {name: value for name, value in overrides.items() if value is not None}
+    if "database_url" in given:  # DATABASE_DIRECT_URL belongs to DATABASE_URL, and would lead to another database
+        given.setdefault("database_direct_url", given["database_url"])
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -326,6 +454,41 @@ def load_settings(**overrides: Any) -> Settings:
         raise Misconfigured(problems) from None
     except SettingsError as error:  # a variable that should hold JSON; its text names the field
         raise Misconfigured(_unreadable(error)) from None
+
+
+_OURS = ("AGENTHALL_", "AGENT_SYNC_", "AUTH_JWT_", "AUTH_MEMBERSHIP_")
+_OTHER = (
+    "AGENTHALL_API_KEY",
+    "AGENTHALL_PROCESS",
+    "AGENTHALL_READY_FD",
+    "AGENTHALL_STATE_DIR",
+    "AGENTHALL_TENANT",
+    "AGENTHALL_URL",
+)
+"""Variables of commands and clients."""
+
+_NOT_OURS = re.compile(r"AGENTHALL_(TEST_\w+|\w*SERVICE_(HOST|PORT)\w*|PORT_\d+_\w+)")
+"""Variables of tests, and those that Kubernetes sets for a service named agenthall."""
+
+
+def refuse_misspelled(environment: Mapping[str, str]) -> None:
+    """Raises Misconfigured for each variable that is nearly the name of a setting."""
+    known = {str(each.validation_alias) for each in Settings.model_fields.values()}
+    unknown = [name for name in find_unknown(environment) if get_close_matches(name, known, n=1, cutoff=_ALIKE)]
+    if unknown:
+        meant = {name: get_close_matches(name, known, n=1, cutoff=_ALIKE)[0] for name in unknown}
+        raise Misconfigured(
+            "; ".join(f"{name}: there is no such setting. Did you mean {one}?" for name, one in meant.items()),
+            field=unknown[0],
+        )
+
+
+def find_unknown(environment: Mapping[str, str]) -> list[str]:
+    """Variables with a prefix of ours that are no settings."""
+    known = {str(each.validation_alias) for each in Settings.model_fields.values()} | set(_OTHER)
+    return sorted(
+        name for name in environment if name.startswith(_OURS) and name not in known and not _NOT_OURS.fullmatch(name)
+    )
 
 
 def _unreadable(error: SettingsError) -> str:

@@ -1,38 +1,40 @@
-"""What every test may use: PostgreSQL, fresh databases, a running server."""
+"""Fixtures for all tests: PostgreSQL, fresh databases, a running server."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from databases import fresh_database, make_template, postgres_server
+from hypothesis import HealthCheck, settings
 from live_server import LiveServer, live_server
-from spread import (
+from markers import pytest_itemcollected
+from xdist_scheduling import (
     pytest_collection_modifyitems,
     pytest_configure_node,
     pytest_unconfigure,
     pytest_xdist_auto_num_workers,
     pytest_xdist_make_scheduler,
-    told,
+    worker_input,
 )
 
 __all__ = [
     "pytest_collection_modifyitems",
     "pytest_configure_node",
+    "pytest_itemcollected",
     "pytest_unconfigure",
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
 ]
 
+# By default an example may take 200 ms, which on a busy machine is the time of a process that waits for its turn.
+settings.register_profile("agenthall", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("agenthall")
+
 
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Iterator[str]:
-    if url := told(pytestconfig, "postgres"):
+    if url := worker_input(pytestconfig, "postgres"):
         yield url
         return
     with postgres_server() as url:
@@ -41,12 +43,12 @@ def postgres(pytestconfig: pytest.Config) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 async def template(postgres: str, pytestconfig: pytest.Config) -> str:
-    return told(pytestconfig, "template") or await make_template(postgres)
+    return worker_input(pytestconfig, "template") or await make_template(postgres)
 
 
 @pytest.fixture
 async def database(postgres: str, template: str) -> AsyncIterator[str]:
-    """A database with the server's schema, for one test."""
+    """A database with the server's schema for one test."""
     async with fresh_database(postgres, template) as url:
         yield url
 
@@ -59,6 +61,6 @@ async def empty_database(postgres: str) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 async def shared_server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
-    """One server with web and worker for all tests that leave it as they found it; it serves the graphs of `sample_graphs.py`."""
+    """A server with web and worker for tests that leave no trace. It serves the graphs of `sample_graphs.py`."""
     async with fresh_database(postgres, template) as url, live_server(url) as server:
         yield server

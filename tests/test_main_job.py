@@ -1,4 +1,4 @@
-"""What somebody sees who installs the wheel and runs `agenthall serve` on an empty machine: the demo answers, and tools are called."""
+"""The wheel on an empty machine: `agenthall serve` starts, the demo answers, and tools are called."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from deadlines import DEADLINE
 from langgraph_sdk import get_client
 from live_server import free_port, until
 
@@ -83,7 +84,7 @@ async def test_rows_of_the_catalogue_answer_with_their_tools_and_everything_stop
     async with serving(installed, data, port) as process:
         family = psutil.Process(process.pid).children(recursive=True)
         assert any(str(installed) in _path_of(child) for child in family)
-        client = get_client(url=f"http://127.0.0.1:{port}", timeout=httpx.Timeout(30))
+        client = get_client(url=f"http://127.0.0.1:{port}", timeout=httpx.Timeout(DEADLINE))
         names = {each["name"] for each in await client.assistants.search(limit=100)}
         assert {"Legal Researcher", "Document Finder", "agent"} <= names
         thread = (await client.threads.create())["thread_id"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.settings import Settings, load_settings
+from robyn_server.settings import Settings, find_unknown, load_settings
 
 
 def test_every_setting_has_a_variable_and_a_description() -> None:
@@ -46,3 +46,43 @@ def test_jwt_needs_a_long_secret() -> None:
 def test_organizations_never_come_from_what_a_user_may_edit() -> None:
     with pytest.raises(Misconfigured, match="user_metadata"):
         load_settings(auth_mode="jwt", jwt_secret="s" * 32, jwt_organizations_claim="user_metadata.orgs")
+
+
+@pytest.mark.parametrize(
+    ("misspelled", "meant"),
+    [
+        ("AGENTHALL_POOLSIZE", "AGENTHALL_POOL_SIZE"),
+        ("AGENTHALL_GRAPH", "AGENTHALL_GRAPHS"),
+        ("AGENT_SYNC_SCOPES", "AGENT_SYNC_SCOPE"),
+        ("AUTH_JWT_AUDIENCES", "AUTH_JWT_AUDIENCE"),
+    ],
+)
+def test_a_misspelled_variable_is_refused_with_the_one_that_is_meant(
+    monkeypatch: pytest.MonkeyPatch, misspelled: str, meant: str
+) -> None:
+    monkeypatch.setenv(misspelled, "3")
+    with pytest.raises(Misconfigured, match=f"{misspelled}: there is no such setting. Did you mean {meant}?"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AGENTHALL_URL",
+        "AGENTHALL_SERVICE_HOST",  # of Kubernetes, for a service named agenthall
+        "AGENTHALL_SOCKETS_SERVICE_PORT",
+        "AGENTHALL_PORT_2024_TCP_ADDR",
+        "AGENTHALL_TEST_LONG",
+        "AUTH_SECRET",  # of Auth.js
+    ],
+)
+def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "3")
+    load_settings()
+    assert name not in find_unknown({name: "3"})
+
+
+def test_an_unlike_variable_is_reported_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTHALL_OF_A_LATER_VERSION", "3")
+    load_settings()
+    assert find_unknown({"AGENTHALL_OF_A_LATER_VERSION": "3", "PATH": ""}) == ["AGENTHALL_OF_A_LATER_VERSION"]

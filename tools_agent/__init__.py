@@ -1,1 +1,1 @@
-"""The agent that the server serves by default: a model, its prompt and its MCP tools. Knows nothing of the server."""
+"""The agent that the server runs by default: a model, a system prompt and MCP tools. Does not depend on the server."""

@@ -1,11 +1,12 @@
 """The tools agent: `graph(config)` makes the agent that a configuration describes.
 
 Rules
-- Only the configuration and the tools that its servers offer now decide what is built; equal ones share one build.
-- What the agent was meant to have and has not is in `AgentGraph.notices`, in its system prompt, and nowhere hidden.
-- `topology(config)` has the same nodes and channels for every configuration: it dials nothing and needs no key.
-- A graph has no checkpointer: `compiled.copy({"checkpointer": …})` per run. Never assign it: the caller's copy is its
-  own, yet a copy made later would inherit it.
+- The configuration and the tools that its servers offer now are the only inputs of a build. Equal inputs share one
+  build.
+- `AgentGraph.notices` and the system prompt list tools that are configured but missing.
+- `topology(config)` has the same nodes and channels for every configuration. It opens no connection and needs no key.
+- A graph has no checkpointer. Use `compiled.copy({"checkpointer": …})` for each run; never assign the attribute, or
+  later copies inherit it.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 
 from .configuration import AgentConfig, MCPConfig, MCPServerConfig, agent_config
+from .conversation import ConversationState
 from .limits import Limits, set_limits
 from .models.chat import load_model
 from .models.offline import OfflineChatModel
+from .models.providers import ProviderRules, rules_of
 from .notices import Notice, agent_tools_not_offered, collect, with_notices
 from .tool_outcomes import ToolOutcomes
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.tools import BaseTool
 
-    from .tools.mcp import Offer
+    from .tools.mcp import DiscoveredTools
 
 __all__ = [
     "AgentConfig",
@@ -49,11 +52,14 @@ __all__ = [
 ]
 
 MCP_MODULE = "tools_agent.tools.mcp"
-MOST_GRAPHS = 128
+MAX_CACHED_GRAPHS = 128
 
 
 class AgentGraph(CompiledStateGraph[Any, Any, Any, Any]):
-    """A compiled agent that knows what it lacks. `notices` survives `copy` and `with_config`."""
+    """A compiled agent with its `notices`, which `copy` and `with_config` keep."""
+
+    keeps_finished_tasks = True
+    """The results of calls that had finished when a run was stopped stay in the conversation when it goes on."""
 
     def __init__(self, *, notices: tuple[Notice, ...] = (), **pregel: Any) -> None:
         super().__init__(**pregel)
@@ -61,45 +67,44 @@ class AgentGraph(CompiledStateGraph[Any, Any, Any, Any]):
 
 
 async def graph(config: RunnableConfig) -> AgentGraph:
-    """The agent of `config["configurable"]` (see AgentConfig), without a checkpointer.
+    """Build the agent of `config["configurable"]` (see AgentConfig), without a checkpointer.
 
     `graph(config).notices` is a tuple of Notice (plain JSON): `{kind, detail, server?, url?, names?}` with kind
-    `mcp_server_unavailable`, `mcp_tools_not_found` or `agent_tools_not_offered`. Write them into the run's metadata
-    under `notices.METADATA_KEY`; the model has been told in its system prompt. Notices that arise while the run goes
-    on (`interaction_required`) are in its messages: `notices.collect(messages)`.
+    `mcp_server_unavailable`, `mcp_tools_not_found`, `mcp_tools_unusable` or `agent_tools_not_offered`. Write them into the run's metadata
+    under `notices.METADATA_KEY`; the system prompt contains them already. Notices that arise during the run
+    (`interaction_required`) are in its messages: `notices.collect(messages)`.
 
     Raises ConfigurationInvalid and the ModelUnavailable family; a tool server that fails is a notice, not an error.
     """
     agent = agent_config(config)
-    offer = await _offer(agent)
-    notices = _notices(agent, offer)
-    key = _key(agent, offer, notices)
+    discovered = await _discover_tools(agent)
+    notices = _notices(agent, discovered)
+    key = _key(agent, discovered, notices)
     built = _built.get(key)
     if built is None:
-        model = await asyncio.to_thread(load_model, agent)  # imports a provider's package: seconds, the first time
-        built = _compile(model, offer.tools() if offer else (), with_notices(agent.system_prompt, notices), notices)
-        _keep(key, built)
+        built = await _build(agent, discovered, notices)
+        _cache(key, built)
     else:
         _built.move_to_end(key)
     return built.copy()
 
 
-def topology(config: RunnableConfig) -> AgentGraph:  # noqa: ARG001  every configuration has the same nodes and channels
-    """The agent's nodes and channels, for reading state and history. Not to be run: its model is a stand-in."""
-    return _shape().copy()
+def topology(config: RunnableConfig) -> AgentGraph:  # noqa: ARG001  the nodes and channels do not depend on it
+    """Return the agent's nodes and channels, to read state and history. Do not run it: its model is a placeholder."""
+    return _topology_graph().copy()
 
 
 async def close_sessions() -> None:
-    """Close the MCP sessions of the running event loop. For the end of a worker; they reopen when needed."""
+    """Close the MCP sessions of the running event loop, as a worker does when it stops. They reopen when needed."""
     _built.clear()
     if MCP_MODULE in sys.modules:
         await import_module(MCP_MODULE).close_sessions()
 
 
 def notices_of_turn(messages: Sequence[Any]) -> list[Notice]:
-    """What arose since the user last spoke: `interaction_required`, with the address to go to."""
-    spoken = [at for at, message in enumerate(messages) if getattr(message, "type", None) == "human"]
-    return collect(messages[spoken[-1] :] if spoken else messages)
+    """Collect the notices since the last message of the user: `interaction_required`, with the URL to open."""
+    user_messages = [at for at, message in enumerate(messages) if getattr(message, "type", None) == "human"]
+    return collect(messages[user_messages[-1] :] if user_messages else messages)
 
 
 graph.topology = topology  # type: ignore[attr-defined]
@@ -109,39 +114,61 @@ graph.close = close_sessions  # type: ignore[attr-defined]
 _built: OrderedDict[Hashable, AgentGraph] = OrderedDict()
 
 
-async def _offer(agent: AgentConfig) -> Offer | None:
+async def _build(agent: AgentConfig, discovered: DiscoveredTools | None, notices: tuple[Notice, ...]) -> AgentGraph:
+    rules = rules_of(agent.model_name)
+    # In threads: the first import of a provider's package takes seconds, and 250 schemas 0.4 s.
+    model = await asyncio.to_thread(load_model, agent)
+    if discovered is None:
+        return _compile(model, (), agent.system_prompt, notices, rules)
+    offered = await asyncio.to_thread(discovered.offered, rules)
+    return await asyncio.to_thread(
+        _compile, model, offered.tools, agent.system_prompt, (*offered.notices, *notices), rules
+    )
+
+
+async def _discover_tools(agent: AgentConfig) -> DiscoveredTools | None:
     if not agent.mcp_config.servers:
         return None
     if MCP_MODULE not in sys.modules:
-        await asyncio.to_thread(import_module, MCP_MODULE)  # about a second: not on the event loop
-    offer: Offer = await import_module(MCP_MODULE).discover(agent.mcp_config.servers)
-    return offer
+        await asyncio.to_thread(import_module, MCP_MODULE)  # about a second, so not on the event loop
+    discovered: DiscoveredTools = await import_module(MCP_MODULE).discover(agent.mcp_config.servers)
+    return discovered
 
 
-def _notices(agent: AgentConfig, offer: Offer | None) -> tuple[Notice, ...]:
-    missing = offer.notices if offer else ()
+def _notices(agent: AgentConfig, discovered: DiscoveredTools | None) -> tuple[Notice, ...]:
+    missing = discovered.notices if discovered else ()
     return (*missing, agent_tools_not_offered(agent.agent_tools)) if agent.agent_tools else missing
 
 
-def _key(agent: AgentConfig, offer: Offer | None, notices: Sequence[Notice]) -> Hashable:
-    told = json.dumps([agent.model_dump(mode="json"), notices], sort_keys=True)
-    return told, offer.identity if offer else ()
+def _key(agent: AgentConfig, discovered: DiscoveredTools | None, notices: Sequence[Notice]) -> Hashable:
+    description = json.dumps([agent.model_dump(mode="json"), notices], sort_keys=True)
+    return description, discovered.identity if discovered else ()
 
 
 @cache
-def _shape() -> AgentGraph:
-    return _compile(OfflineChatModel(), (), None, ())
+def _topology_graph() -> AgentGraph:
+    return _compile(OfflineChatModel(), (), None, (), ProviderRules())
 
 
 def _compile(
-    model: BaseChatModel, tools: Sequence[BaseTool], system_prompt: str | None, notices: tuple[Notice, ...]
+    model: BaseChatModel,
+    tools: Sequence[BaseTool],
+    system_prompt: str | None,
+    notices: tuple[Notice, ...],
+    rules: ProviderRules,
 ) -> AgentGraph:
-    compiled: Any = create_agent(model, list(tools), system_prompt=system_prompt, middleware=[ToolOutcomes()])
+    compiled: Any = create_agent(
+        model,
+        list(tools),
+        system_prompt=with_notices(system_prompt, notices),
+        middleware=[ToolOutcomes(rules)],
+        state_schema=ConversationState,
+    )
     parts = {name: part for name, part in vars(compiled).items() if name != "__orig_class__"}  # as Pregel.copy does
     return AgentGraph(**parts, notices=notices)
 
 
-def _keep(key: Hashable, built: AgentGraph) -> None:
+def _cache(key: Hashable, built: AgentGraph) -> None:
     _built[key] = built
-    while len(_built) > MOST_GRAPHS:
+    while len(_built) > MAX_CACHED_GRAPHS:
         _built.popitem(last=False)

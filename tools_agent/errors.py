@@ -1,25 +1,31 @@
-"""What can go wrong in building or running an agent. Every message is fit for the agent's user and names no secret.
+"""Errors of building and running an agent. Every message may be shown to the agent's user and contains no secret.
 
 ToolsAgentError
 ├── ConfigurationInvalid      a field of the agent's configuration has the wrong type or shape; `field` names it
+├── MessagesInvalid           a message of the input cannot be used; `field` names it
 ├── ModelUnavailable
-│   ├── UnknownModel          no provider goes by that name
+│   ├── UnknownModel          no provider has that name
 │   ├── ModelPackageMissing   the provider's package is not installed
 │   ├── ModelKeyMissing       the provider's API key is not set
-│   └── SamplingNotOffered    the provider has no place for a sampling key that was given
-├── ServerUnavailable         an MCP server cannot be reached, or refuses us
-└── ToolFailed                one call of a tool came to nothing
+│   └── SamplingNotOffered    the provider does not support a sampling key
+├── ServerUnavailable         an MCP server cannot be reached or refuses the connection
+└── ToolFailed                a call of a tool failed
+    ├── ArgumentsUnsendable   the model's arguments have no form in JSON; the tool did not run
+    ├── AnswerUnreadable      the server's answer is no JSON-RPC; the tool may have run
+    ├── ToolReportedError     the tool itself reports an error; `content` and `artifact` are its answer
     ├── ToolTimedOut          no answer within the read timeout; the tool may have run
     ├── SessionLost           the connection ended during the call; the tool may have run
     │   └── SessionGone       the server no longer knows the session; the tool did not run
-    └── InteractionRequired   the user must do something first, usually at a URL
+    └── InteractionRequired   the user must act first, usually at a URL
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ToolsAgentError(Exception):
-    """Base. `code` is stable, `str(error)` is for people."""
+    """Base class. `code` is stable; `str(error)` is for people."""
 
     code = "agent_error"
 
@@ -31,6 +37,10 @@ class ToolsAgentError(Exception):
 
 class ConfigurationInvalid(ToolsAgentError):
     code = "configuration_invalid"
+
+
+class MessagesInvalid(ToolsAgentError):
+    code = "messages_invalid"
 
 
 class ModelUnavailable(ToolsAgentError):
@@ -58,23 +68,47 @@ class ServerUnavailable(ToolsAgentError):
 
 
 class ToolFailed(ToolsAgentError):
+    """`may_have_run`: nobody knows whether the tool had its effect, so nobody may ask the model to repeat the call."""
+
     code = "tool_failed"
+    may_have_run = False
+
+
+class ArgumentsUnsendable(ToolFailed):
+    code = "tool_arguments_unsendable"
+
+
+class AnswerUnreadable(ToolFailed):
+    code = "mcp_answer_unreadable"
+    may_have_run = True
+
+
+class ToolReportedError(ToolFailed):
+    code = "tool_reported_error"
+
+    def __init__(self, content: Any, artifact: Any = None) -> None:
+        super().__init__("the tool reports an error")
+        self.content = content
+        self.artifact = artifact
 
 
 class ToolTimedOut(ToolFailed):
     code = "tool_timed_out"
+    may_have_run = True
 
 
 class SessionLost(ToolFailed):
     code = "mcp_session_lost"
+    may_have_run = True
 
 
 class SessionGone(SessionLost):
     code = "mcp_session_gone"
+    may_have_run = False
 
 
 class InteractionRequired(ToolFailed):
-    """`urls` are where the user goes, in the order the server gave them; it may be empty."""
+    """`urls`: what the user has to open, in the order of the server; may be empty."""
 
     code = "interaction_required"
 

@@ -1,4 +1,4 @@
-"""How long and how much the agent's MCP connections may take. One set for the process, chosen before the first run."""
+"""Limits of MCP connections: time, concurrency and size. One set for the process, chosen before the first run."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds, unless said otherwise."""
+    """Seconds, unless stated otherwise."""
 
     connect: float = 5.0
-    """Until a server has answered the handshake, and again until it has listed its tools."""
+    """Limit for the handshake of a server, and again for the list of its tools."""
     read: float = 60.0
-    """One call of a tool."""
+    """Limit for one call of a tool."""
     ping: float = 5.0
-    """While a call lasts, its server is asked so often whether it still lives."""
+    """Interval of the pings to a server while a call is in progress."""
     idle: float = 300.0
-    """A session that nobody used this long is closed."""
+    """A session is closed after being unused for this long."""
     tool_list: float = 60.0
-    """A list of tools counts as fresh."""
+    """How long a list of tools counts as fresh."""
     failure: float = 5.0
-    """A server that failed is not dialled again, so that not every run pays the connect timeout."""
+    """Pause before a failed server is tried again, so that not every run waits for the connect timeout."""
     close: float = 2.0
-    """The polite end of a session; after it the connection is cut."""
+    """Limit for the orderly end of a session; after it the connection is dropped."""
     calls_in_flight: int = 16
-    """Calls at once on one session. 500 calls took 6.4 s without a cap, 3.5 s with 8, 2.6 s with 16, 4.7 s with 64."""
+    """Concurrent calls on a session. 500 calls took 6.4 s without limit, 3.5 s with 8, 2.6 s with 16, 4.7 s with 64."""
+    answer_bytes: int = 4 * 1024 * 1024
+    """Largest answer of a server, and largest event of its stream. Parsing one holds the event loop."""
+    tools: int = 256
+    """Most tools of a server."""
+    result_characters: int = 262_144
+    """Text of a tool's result that the model is given."""
 
 
 _current = Limits()
@@ -35,6 +41,6 @@ def current_limits() -> Limits:
 
 
 def set_limits(limits: Limits) -> None:
-    """Applies to sessions opened from now on."""
-    global _current  # noqa: PLW0603  one process has one set, and its composition root chooses it
+    """Set the limits of sessions that are opened from now on."""
+    global _current  # noqa: PLW0603  one set for each process, chosen by its composition root
     _current = limits

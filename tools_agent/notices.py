@@ -1,7 +1,7 @@
-"""Notices: what an agent was meant to have and has not, told to its user, to its model and to the run's metadata.
+"""Notices: what an agent is configured to have but lacks, for its user, its model and the run's metadata.
 
 Rule: nothing is missing silently. A tool server that is down, an allow-list that matches nothing and a tool that waits
-for the user each become one notice. A notice is plain JSON, so it may be stored with the run as it is.
+for the user become one notice each. A notice is plain JSON, so it can be stored with the run.
 """
 
 from __future__ import annotations
@@ -10,17 +10,30 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 from urllib.parse import urlsplit, urlunsplit
 
-Kind = Literal["mcp_server_unavailable", "mcp_tools_not_found", "agent_tools_not_offered", "interaction_required"]
+from .plain_values import whole_text
+
+Kind = Literal[
+    "mcp_server_unavailable",
+    "mcp_tools_not_found",
+    "mcp_tools_unusable",
+    "agent_tools_not_offered",
+    "interaction_required",
+]
 
 METADATA_KEY = "agenthall_notices"
-"""Where notices stand: in a run's metadata, in `additional_kwargs` of a message, in a custom stream event."""
+"""Key of notices in a run's metadata, in `additional_kwargs` of a message and in a custom stream event."""
 
 HEADING = "# Not available in this conversation"
 DETAIL_CHARACTERS = 300
+MAX_NAMES = 50
+"""Names of unusable tools in a notice. A server may list any number of them."""
+NAME_CHARACTERS = 64
+SHOWN_NAMES = 3
+"""Names of unusable tools in a notice's sentence."""
 
 
 class Notice(TypedDict):
-    """`detail` is a sentence for people; `server` and `url` name an MCP server; `names` what was asked for."""
+    """`detail`: a sentence for people. `server`, `url`: an MCP server. `names`: the missing tools or agents."""
 
     kind: Kind
     detail: str
@@ -41,7 +54,7 @@ def server_unavailable(server: str, url: str, why: str) -> Notice:
 
 
 def tools_not_found(server: str, url: str, names: Sequence[str], *, offered: int) -> Notice:
-    """Of an allow-list, `names` are not tools of the server; `offered` others are."""
+    """`names`: entries of an allow-list that the server does not have. `offered`: how many entries it has."""
     wanted = ", ".join(names) or "nothing"
     rest = f"; {offered} of its tools are offered" if offered else "; none of its tools is offered"
     return {
@@ -50,6 +63,20 @@ def tools_not_found(server: str, url: str, names: Sequence[str], *, offered: int
         "url": public_url(url),
         "names": list(names),
         "detail": one_line(f"MCP server {server} has no tool of the agent's list: {wanted}{rest}"),
+    }
+
+
+def tools_unusable(server: str, url: str, tools: Sequence[tuple[str, str]]) -> Notice:
+    """`tools`: name and reason of each tool that the server lists and that cannot be used. Not empty."""
+    names = [name[:NAME_CHARACTERS] for name, _ in tools[:MAX_NAMES]]
+    shown = ", ".join(names[:SHOWN_NAMES]) + (f" and {len(tools) - SHOWN_NAMES} more" if tools[SHOWN_NAMES:] else "")
+    why = tools[0][1] if len(tools) == 1 else f"{names[0]}: {tools[0][1]}"
+    return {
+        "kind": "mcp_tools_unusable",
+        "server": server,
+        "url": public_url(url),
+        "names": names,
+        "detail": one_line(f"MCP server {server} lists tools that cannot be used: {shown} ({why})"),
     }
 
 
@@ -63,7 +90,7 @@ def agent_tools_not_offered(ids: Iterable[object]) -> Notice:
 
 
 def interaction_required(tool: str, detail: str, url: str | None) -> Notice:
-    """`url` is kept whole: the user must open exactly it."""
+    """`url` is kept whole, with its query, because the user has to open it."""
     notice: Notice = {"kind": "interaction_required", "tool": tool, "detail": one_line(detail)}
     if url:
         notice["url"] = url
@@ -71,7 +98,7 @@ def interaction_required(tool: str, detail: str, url: str | None) -> Notice:
 
 
 def collect(messages: Iterable[Any]) -> list[Notice]:
-    """The notices that a run's messages carry (`additional_kwargs[METADATA_KEY]`), each once, in order."""
+    """Collect the notices in `additional_kwargs[METADATA_KEY]` of messages, each once, in order."""
     found: list[Notice] = []
     for message in messages:
         for notice in getattr(message, "additional_kwargs", {}).get(METADATA_KEY, ()):
@@ -81,7 +108,7 @@ def collect(messages: Iterable[Any]) -> list[Notice]:
 
 
 def with_notices(system_prompt: str | None, notices: Sequence[Notice]) -> str | None:
-    """The system prompt that also tells the model what is missing, so that it can say so instead of guessing."""
+    """Append the notices to the system prompt, so that the model can report what is missing instead of guessing."""
     if not notices:
         return system_prompt
     lines = [HEADING, *(f"- {notice['detail']}" for notice in notices)]
@@ -92,7 +119,7 @@ def with_notices(system_prompt: str | None, notices: Sequence[Notice]) -> str | 
 
 
 def split_notices(system_prompt: str) -> tuple[str, list[str]]:
-    """Undo `with_notices`: the prompt alone, and the details. A model without understanding needs them apart."""
+    """Undo `with_notices`: return the prompt and the details. The offline model needs them separately."""
     prompt, heading, section = system_prompt.rpartition(HEADING)
     if not heading:
         return system_prompt, []
@@ -100,15 +127,15 @@ def split_notices(system_prompt: str) -> tuple[str, list[str]]:
 
 
 def public_url(url: str) -> str:
-    """`url` without user, password, query and fragment: people keep keys there."""
+    """Strip user, password, query and fragment, which may contain keys."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "(an address that cannot be read)"
+        return "(invalid URL)"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def one_line(text: str) -> str:
-    """Text from a stranger's server, made fit for one line of a prompt or a log."""
-    flat = " ".join(text.split())
+    """Shorten untrusted text to one line of a prompt or a log, without characters that cannot be stored."""
+    flat = " ".join(whole_text(text).replace("\0", " ").split())
     return flat if len(flat) <= DETAIL_CHARACTERS else flat[: DETAIL_CHARACTERS - 1] + "…"

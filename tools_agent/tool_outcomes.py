@@ -1,10 +1,11 @@
-"""What becomes of tool calls: no tool ends a run, and what needs the user reaches the user.
+"""Handle the results of tool calls: no tool ends a run, and the user sees what the user has to do.
 
 Rules
-- A tool's error is the model's to read: a ToolMessage with status "error".
-- A tool that needs the user first (JSON-RPC -32003) says so in its result, with the URL, and the run's last message
-  carries the URL too: the model's own answer if it repeats it, else a message of ours after it.
-- Results that are only text become one string.
+- The model reads a tool's error as a ToolMessage with status "error". If the tool may have run all the same, the
+  message says so and never asks for a repetition.
+- When a tool needs the user first (JSON-RPC -32003), its result contains the URL. If the model's answer does not repeat
+  the URL, a further message does.
+- A request to the model contains the conversation in the form that its provider takes (`models/request_messages.py`).
 """
 
 from __future__ import annotations
@@ -20,14 +21,22 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
 
-from .errors import InteractionRequired, ToolsAgentError
+from .errors import InteractionRequired, ToolFailed, ToolReportedError, ToolsAgentError
+from .models.providers import ProviderRules
+from .models.request_messages import request_messages
 from .notices import METADATA_KEY, Notice, collect, interaction_required, one_line
+
+MAY_HAVE_RUN = "The tool may have run. Do not call it again for an effect that it may have had."
 
 logger = logging.getLogger(__name__)
 
 
 class ToolOutcomes(AgentMiddleware[Any, Any, Any]):
-    """Always part of the agent, with tools or without, so that every agent has the same nodes."""
+    """Middleware of every agent, even without tools, so that all agents have the same nodes."""
+
+    def __init__(self, rules: ProviderRules) -> None:
+        super().__init__()
+        self._rules = rules
 
     async def awrap_tool_call(
         self,
@@ -35,41 +44,59 @@ class ToolOutcomes(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         try:
-            outcome = await handler(request)
+            return await handler(request)
         except GraphBubbleUp:
             raise
+        except ToolReportedError as reported:
+            return _reported_message(request, reported)
         except InteractionRequired as needed:
-            return _needs_user(request, needed)
-        except Exception as error:  # noqa: BLE001  whatever a tool dies of, the run goes on and the model is told
-            return _failed(request, error)
-        return _as_text(outcome) if isinstance(outcome, ToolMessage) else outcome
+            return _interaction_message(request, needed)
+        except Exception as error:  # noqa: BLE001  a tool may raise anything; the run continues
+            return _failure_message(request, error)
 
     async def awrap_model_call(
         self,
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
-        response = await handler(request)
-        unsaid = _unsaid(_this_turn(request.messages), response.result)
-        if unsaid:
-            response.result = [*response.result, _reminder(unsaid)]
+        messages = request_messages(request.messages, self._rules, has_tools=bool(request.tools))
+        response = await handler(request.override(messages=messages))
+        unmentioned = _unmentioned_notices(_current_turn(request.messages), response.result)
+        if unmentioned:
+            response.result = [*response.result, _reminder(unmentioned)]
         return response
 
 
-def _needs_user(request: ToolCallRequest, needed: InteractionRequired) -> ToolMessage:
+def _interaction_message(request: ToolCallRequest, needed: InteractionRequired) -> ToolMessage:
     name = request.tool_call["name"]
     notices = [interaction_required(name, needed.detail, url) for url in needed.urls or (None,)]
-    text = f"The tool {name} needs the user first. {_steps(notices)}"
+    text = f"The tool {name} needs the user first. {_instructions(notices)}"
     return _error_message(request, text, {METADATA_KEY: notices})
 
 
-def _failed(request: ToolCallRequest, error: Exception) -> ToolMessage:
+def _failure_message(request: ToolCallRequest, error: Exception) -> ToolMessage:
     name = request.tool_call["name"]
     if isinstance(error, ToolsAgentError):
         server = ((request.tool.metadata if request.tool else None) or {}).get("mcp_server", "?")
-        return _error_message(request, f"The tool {name} of MCP server {server} failed: {error.detail}")
+        tool = f"The tool {name} of MCP server {server}"
+        if isinstance(error, ToolFailed) and error.may_have_run:
+            return _error_message(
+                request, f"{tool} was called, but its result is not known: {error.detail}. {MAY_HAVE_RUN}"
+            )
+        return _error_message(request, f"{tool} failed: {error.detail}")
     logger.warning("tool %s crashed", name, exc_info=error)
     return _error_message(request, one_line(f"The tool {name} failed: {type(error).__name__}: {error}"))
+
+
+def _reported_message(request: ToolCallRequest, reported: ToolReportedError) -> ToolMessage:
+    call = request.tool_call
+    return ToolMessage(
+        content=reported.content,
+        artifact=reported.artifact,
+        name=call["name"],
+        tool_call_id=call["id"] or "",
+        status="error",
+    )
 
 
 def _error_message(request: ToolCallRequest, text: str, extra: dict[str, Any] | None = None) -> ToolMessage:
@@ -79,31 +106,24 @@ def _error_message(request: ToolCallRequest, text: str, extra: dict[str, Any] | 
     )
 
 
-def _as_text(message: ToolMessage) -> ToolMessage:
-    blocks = message.content
-    if isinstance(blocks, list) and all(isinstance(block, dict) and block.get("type") == "text" for block in blocks):
-        message.content = "\n".join(str(block["text"]) for block in blocks if isinstance(block, dict))
-    return message
-
-
-def _this_turn(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+def _current_turn(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
     start = max((index for index, message in enumerate(messages) if isinstance(message, HumanMessage)), default=-1)
     return messages[start + 1 :]
 
 
-def _unsaid(turn: Sequence[BaseMessage], answer: Sequence[BaseMessage]) -> list[Notice]:
-    """What the user must hear and the final answer does not say. Nothing while the model still calls tools."""
+def _unmentioned_notices(turn: Sequence[BaseMessage], answer: Sequence[BaseMessage]) -> list[Notice]:
+    """Notices that the final answer does not mention. None while the model still calls tools."""
     if any(isinstance(message, AIMessage) and message.tool_calls for message in answer):
         return []
-    said = "\n".join(str(message.text) for message in answer)
-    return [notice for notice in collect(turn) if notice.get("url", notice["detail"]) not in said]
+    text = "\n".join(str(message.text) for message in answer)
+    return [notice for notice in collect(turn) if notice.get("url", notice["detail"]) not in text]
 
 
 def _reminder(notices: list[Notice]) -> AIMessage:
-    return AIMessage(content=_steps(notices), id=f"notice-{uuid4()}", additional_kwargs={METADATA_KEY: notices})
+    return AIMessage(content=_instructions(notices), id=f"notice-{uuid4()}", additional_kwargs={METADATA_KEY: notices})
 
 
-def _steps(notices: Sequence[Notice]) -> str:
+def _instructions(notices: Sequence[Notice]) -> str:
     return "\n".join(
         f"{notice['detail']} Open {notice['url']} and then ask again." if "url" in notice else notice["detail"]
         for notice in notices

@@ -1,4 +1,4 @@
-"""An agent as the catalogue describes it, and what one sync of it came to."""
+"""An agent as the catalogue describes it, and the result of one sync."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _NULL_IS_OBJECT = BeforeValidator(lambda value: {} if value is None else value)
 _NULL_IS_LIST = BeforeValidator(lambda value: [] if value is None else value)
 _UUID_IS_TEXT = BeforeValidator(lambda value: str(value) if isinstance(value, UUID) else value)
 Flag = Annotated[bool, BeforeValidator(lambda value: value is not None and value)]
-"""A column that may be null, which is no."""
+"""A column in which null is false."""
 
 
 class AgentSyncMcpTool(BaseModel):
     """One row of `mcp_tools`. `endpoint_url` is an MCP server's."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tool_id: UUID | int | str
+    tool_id: UUID | int | str | None = None
     tool_name: str | None = None
     endpoint_url: str
     is_builtin: Flag = False
@@ -30,13 +30,13 @@ class AgentSyncMcpTool(BaseModel):
 
 
 class AgentSyncData(BaseModel):
-    """One active agent with its model and tools. `read_at` is the catalogue database's clock at the reading."""
+    """One active agent with its model and tools. `read_at`: when it was read, on the catalogue database's clock."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     agent_id: UUID
     organization_id: UUID | None = None
-    name: str = Field(min_length=1)
+    name: str = Field(default="Untitled", min_length=1)
     description: str | None = None
     system_prompt: str | None = None
     sampling_params: Annotated[dict[str, Any], _NULL_IS_OBJECT] = Field(default_factory=dict)
@@ -48,7 +48,7 @@ class AgentSyncData(BaseModel):
     mcp_tools: Annotated[list[AgentSyncMcpTool], _NULL_IS_LIST] = Field(default_factory=list)
     read_at: datetime | None = None
     registry_id: str | None = None
-    """Of a configuration: the type of agent that it is for."""
+    """Of a configuration: its type of agent."""
 
 
 class AgentSyncResult(BaseModel):

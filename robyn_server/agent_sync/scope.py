@@ -16,15 +16,23 @@ from robyn_server.core.ids import find_uuid
 
 @dataclass(frozen=True, slots=True)
 class AgentSyncScope:
-    """`organization_ids` is empty unless `type` is "org". `only`: of its agents those that are shared, or templates (sharing.py)."""
+    """`organization_ids` is empty unless `type` is "org". `only`: selects its shared agents, or its templates (sharing.py)."""
 
     type: Literal["none", "all", "org"] = "none"
     organization_ids: list[UUID] = field(default_factory=list)
     only: Literal["shared", "templates"] | None = None
 
     @classmethod
+    def none(cls) -> AgentSyncScope:
+        return cls("none")
+
+    @classmethod
+    def all(cls) -> AgentSyncScope:
+        return cls("all")
+
+    @classmethod
     def orgs(cls, organization_ids: Iterable[UUID]) -> AgentSyncScope:
-        """These organisations, each once, in the order of their first mention."""
+        """These organizations, each once, in the order of their first mention."""
         return cls("org", list(dict.fromkeys(organization_ids)))
 
     def __str__(self) -> str:

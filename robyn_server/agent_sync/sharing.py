@@ -1,7 +1,7 @@
-"""Which agents all members of an organisation share, and which are templates, of which each user has a copy.
+"""Tell shared agents, which all members of an organization use, from templates, of which each user has a copy.
 
-AGENT_SYNC_TEMPLATES=off: every agent is shared, and `is_global` says nothing. `on`: only those are that say `is_global`; where it is
-NULL, or the catalogue has no such column, it is false.
+AGENT_SYNC_TEMPLATES=off: every agent is shared, and `is_global` is ignored. `on`: agents with `is_global` are shared, the others are
+templates. Where `is_global` is NULL, or the catalogue has no such column, it is false.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .contract import CatalogueContract
+from robyn_server.agent_sync.catalogue_db.contract import CatalogueContract
+
 from .model import AgentSyncData
 from .options import AgentSyncOptions
 from .scope import AgentSyncScope
 
 _GLOBAL = "coalesce(lower(a.is_global::text) in ('true', 't', 'yes', 'y', 'on', '1'), false)"
-"""As pydantic reads it, so that the database and `is_template` never differ, whatever the column's type."""
+"""The values that pydantic reads as true, so that the database and `is_template` agree, whatever the column's type."""
 
 
 def is_template(agent: AgentSyncData, options: AgentSyncOptions) -> bool:
@@ -23,12 +24,12 @@ def is_template(agent: AgentSyncData, options: AgentSyncOptions) -> bool:
 
 
 def shared_in(scope: AgentSyncScope, options: AgentSyncOptions) -> AgentSyncScope:
-    """Of `scope` the agents that are shared."""
+    """The shared agents of `scope`."""
     return replace(scope, only="shared") if options.templates else scope
 
 
 def templates_in(scope: AgentSyncScope) -> AgentSyncScope:
-    """Of `scope` the agents that are not, with AGENT_SYNC_TEMPLATES=on."""
+    """The templates of `scope`, with AGENT_SYNC_TEMPLATES=on."""
     return replace(scope, only="templates")
 
 
@@ -40,7 +41,7 @@ def sharing_conditions(scope: AgentSyncScope) -> list[str]:
 
 
 def contracted(contract: CatalogueContract, conditions: Sequence[str]) -> list[str]:
-    """The conditions as the catalogue can be asked: without a column `is_global`, it is null."""
+    """Replace `a.is_global` by null where the catalogue has no such column."""
     if contract.has("agents.is_global") and contract.has("is_global"):
         return list(conditions)
     return [condition.replace("a.is_global", "null") for condition in conditions]

@@ -1,10 +1,10 @@
-"""What the settings say of agent sync. Raises Misconfigured naming the variable."""
+"""Options of agent sync, from the settings. Raises Misconfigured naming the variable."""
 
 from __future__ import annotations
 
 from robyn_server.agent_sync import AgentSyncOptions, CatalogueSource
-from robyn_server.agent_sync.settings import configured_catalogue, configured_sources
-from robyn_server.agent_sync.settings import configured_scope as parse_scope
+from robyn_server.agent_sync.options import configured_catalogue, configured_sources
+from robyn_server.agent_sync.options import configured_scope as parse_scope
 from robyn_server.core.catalogue import AgentSource
 from robyn_server.settings import Settings
 
@@ -12,12 +12,12 @@ __all__ = ["check_settings", "parse_scope", "parse_source", "parse_sources", "sy
 
 
 def parse_sources(settings: Settings) -> tuple[AgentSource, ...]:
-    """Where agents come from."""
+    """Return the sources of agents."""
     return configured_sources(settings.agent_sync_sources)
 
 
 def parse_source(settings: Settings) -> CatalogueSource:
-    """Where the catalogue is read."""
+    """Return the tables or the view of the catalogue."""
     return configured_catalogue(settings.agent_sync_catalogue, settings.agent_sync_write_back_to)
 
 
@@ -33,7 +33,7 @@ def sync_options(settings: Settings) -> AgentSyncOptions:
 
 
 def check_settings(settings: Settings) -> None:
-    """What is wrong with the settings is said before anything starts."""
+    """Validate the settings before anything starts. Raises Misconfigured."""
     sync_options(settings)
     parse_sources(settings)
     _ = settings.dsn

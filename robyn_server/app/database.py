@@ -1,4 +1,4 @@
-"""The database before anything is built on it."""
+"""Checks and migrations of the database at a start."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from robyn_server.storage.migrations import Migration, migrate
 
 
 async def prepare_database(settings: Settings) -> list[Migration]:
-    """Looks whether the database will do, and brings it up to date. Raises Misconfigured with the reason and a hint."""
+    """Check the database, and migrate it. Return the applied migrations. Raises Misconfigured with the reason and a hint."""
     await check_database(settings.direct_dsn)
     return await migrate(settings.direct_dsn, packaged("migrations"))
 
 
 async def check_schema(settings: Settings, table: str) -> None:
-    """For commands that migrate nothing. Raises Misconfigured when `table` is not there."""
+    """Check the database without migrating it. Raises Misconfigured if `table` does not exist."""
     await check_database(settings.direct_dsn)
     connection = await open_connection(settings.direct_dsn, None, name="agenthall check")
     try:
         if await connection.fetchval("select to_regclass($1)", table) is None:
-            raise Misconfigured("the database has no schema of Agenthall's yet; run `agenthall migrate`")
+            raise Misconfigured("the database has no schema of Agenthall yet; run `agenthall migrate`")
     finally:
         await connection.close()

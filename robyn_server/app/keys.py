@@ -1,4 +1,4 @@
-"""The body of `agenthall keys`."""
+"""`agenthall keys`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from robyn_server import logs
-from robyn_server.services.api_keys import ApiKeyService
+from robyn_server.identity.api_keys import ApiKeyService
 from robyn_server.settings import Settings
 from robyn_server.storage.api_keys import ApiKeys
 
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 def run_keys(settings: Settings, work: Callable[[ApiKeyService], Awaitable[T]]) -> T:
-    """What `work` returns. Nothing is migrated. Raises Misconfigured where there is no schema yet."""
-    logs.configure(settings)  # on standard error: a key has the output to itself
+    """Return the result of `work`. Nothing is migrated. Raises Misconfigured if there is no schema yet."""
+    logs.configure(settings)  # on standard error: only the key goes to standard output
     return asyncio.run(_keys(settings, work))
 
 

@@ -1,4 +1,4 @@
-"""The body of `agenthall migrate`."""
+"""`agenthall migrate`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from .database import prepare_database
 
 
 def run_migrate(settings: Settings) -> list[str]:
-    """The names of what was applied. LangGraph's own tables included."""
-    return asyncio.run(_migrate(settings))
+    """Migrate the server's and LangGraph's tables. Return the names of the applied migrations."""
+    return asyncio.run(migrate_everything(settings))
 
 
-async def _migrate(settings: Settings) -> list[str]:
+async def migrate_everything(settings: Settings) -> list[str]:
+    """As `run_migrate`."""
     applied = await prepare_database(settings)
-    from robyn_server.graphs.checkpoints import set_up  # here: a database that will not do is told before the import
+    from robyn_server.graphs.checkpoints import (
+        set_up,  # here: errors of the database are reported before this long import
+    )
 
     await set_up(settings.direct_dsn)
     return [str(each) for each in applied]

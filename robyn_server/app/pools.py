@@ -1,15 +1,16 @@
-"""A process's connection pools, and how they are closed."""
+"""Connection pools of a process."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
 import asyncpg
 
 from robyn_server.metrics.definitions import CONNECTIONS, CONNECTIONS_BUSY
-from robyn_server.runtime.leasehold import open_keeper_pool
+from robyn_server.registry.leases.lease_services import open_keeper_pool
 from robyn_server.settings import Settings
 from robyn_server.storage.database import Pool, Role, open_pool
 
@@ -18,32 +19,57 @@ _CLOSE_SECONDS = 3.0
 
 
 class Pools:
-    """Opens pools that `closing` closes. Raises Unavailable, Misconfigured."""
+    """Opens pools, which `closing` closes. Raises Unavailable, Misconfigured."""
 
     def __init__(self, settings: Settings, closing: AsyncExitStack) -> None:
         self._settings = settings
         self._closing = closing
 
     async def app(self, name: str) -> Pool:
-        return self._kept(await open_pool(self._settings.dsn, Role.APP, size=self._settings.pool_size, name=name))
+        settings = self._settings
+        pool = await open_pool(
+            settings.dsn,
+            Role.APP,
+            size=settings.pool_size,
+            name=name,
+            session=registry_quotas(settings) | answer_limit(settings),
+        )
+        return self._close_at_exit(pool)
 
-    async def system(self, name: str, size: int = SYSTEM_CONNECTIONS) -> Pool:
-        return self._kept(await open_pool(self._settings.dsn, Role.SYSTEM, size=size, name=name))
+    async def system(self, name: str, size: int = SYSTEM_CONNECTIONS, session: Mapping[str, int] | None = None) -> Pool:
+        pool = await open_pool(self._settings.dsn, Role.SYSTEM, size=size, name=name, session=session)
+        return self._close_at_exit(pool)
 
     async def keeper(self, kind: str) -> Pool:
-        return self._kept(await open_keeper_pool(self._settings.dsn, kind))
+        return self._close_at_exit(await open_keeper_pool(self._settings.dsn, kind))
 
     async def catalogue(self, name: str, size: int) -> Pool:
-        """Opened on first use: a catalogue that is away must not keep a process from starting."""
-        return self._kept(await open_pool(self._settings.catalogue_dsn, None, size=size, name=name, eager=False))
+        """Open connections on first use, so that a process starts while the catalogue is unavailable."""
+        return self._close_at_exit(
+            await open_pool(self._settings.catalogue_dsn, None, size=size, name=name, eager=False)
+        )
 
-    def _kept(self, pool: Pool) -> Pool:
+    def _close_at_exit(self, pool: Pool) -> Pool:
         self._closing.push_async_callback(close_pool, pool)
         return pool
 
 
+def registry_quotas(settings: Settings) -> dict[str, int]:
+    """The parameters by which schema mcp limits what one organization may have."""
+    return {
+        "mcp.max_agent_types": settings.max_agent_types,
+        "mcp.max_configurations": settings.max_configurations,
+        "mcp.max_instances": settings.max_instances,
+    }
+
+
+def answer_limit(settings: Settings) -> dict[str, int]:
+    """The parameter by which the database limits the size of a list, for processes that answer requests."""
+    return {"agenthall.max_answer_bytes": settings.max_answer_bytes}
+
+
 async def close_pool(pool: Pool) -> None:
-    """Gently, and then not: a connection that hangs must not hold up a stop."""
+    """Close a pool. Terminate it after a timeout, because a connection that hangs must not delay a stop."""
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await pool.close()
@@ -51,11 +77,11 @@ async def close_pool(pool: Pool) -> None:
         pool.terminate()
 
 
-def follow_pools(**pools: Pool) -> None:
-    """By the word that the metrics have for each."""
-    for of, pool in pools.items():
-        CONNECTIONS.follow(pool.get_size, of)
-        CONNECTIONS_BUSY.follow(partial(_busy, pool), of)
+def export_pool_metrics(**pools: Pool) -> None:
+    """Export the sizes of pools, by the names that the metrics use."""
+    for name, pool in pools.items():
+        CONNECTIONS.set_function(pool.get_size, name)
+        CONNECTIONS_BUSY.set_function(partial(_busy, pool), name)
 
 
 def _busy(pool: Pool) -> int:

@@ -1,4 +1,4 @@
-"""The life of a process without a web server: it begins, starts its parts, says that it is ready, and leaves after a signal."""
+"""The life of a process without a web server: start services, report readiness, stop after a signal."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ from typing import Any, Protocol
 
 import structlog
 
+from robyn_server.concurrency.periodic import Periodic
 from robyn_server.metrics import refresh
-from robyn_server.runtime.background import Periodic
-from robyn_server.runtime.readiness import announce_ready
+from robyn_server.supervisor.readiness import announce_ready
 
-_MEASURE_SECONDS = 1.0
-"""How old a gauge may be in another process's answer to a scrape."""
+_REFRESH_SECONDS = 1.0
+"""Maximum age of a gauge in another process's answer to a scrape."""
 _log = structlog.get_logger(__name__)
 
 
-def collect_seldom() -> None:
-    """Looking for cycles among all objects stops everybody: with 10,000 sockets open for half a second, p99 of an answer 680 ms against 75.
+def tune_garbage_collection() -> None:
+    """Collect cycles rarely, because a full collection stops the process.
 
-    What is here after the imports stays and is not looked through again; the rest less often than by default, yet it is: many errors are
-    such cycles. Closed WebSockets and streams are none (`sockets/connection.py`, `web/stream.py`).
+    With 10,000 open sockets it takes half a second: the p99 of a reply is 680 ms with the default and 75 ms with these settings.
+    Objects that exist after the imports are never examined again. Others are, because many errors are cycles. Closed WebSockets and
+    streams are not (`sockets/connection.py`, `web/streams/bridge.py`).
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 10)
 
 
-class Part(Protocol):
+class Service(Protocol):
     def start(self) -> None: ...
     async def stop(self) -> None: ...
 
 
-def start_parts(closing: AsyncExitStack, *parts: Part) -> None:
-    """In this order; `closing` stops them in the opposite one."""
-    for part in parts:
-        part.start()
-        closing.push_async_callback(part.stop)
+def start_services(closing: AsyncExitStack, *services: Service) -> None:
+    """Start services in this order; `closing` stops them in reverse order."""
+    for service in services:
+        service.start()
+        closing.push_async_callback(service.stop)
 
 
-def measuring() -> Periodic:
-    return Periodic("metrics", refresh, _MEASURE_SECONDS)
+def metrics_refresh() -> Periodic:
+    return Periodic("metrics", refresh, _REFRESH_SECONDS)
 
 
 def stop_signal() -> asyncio.Event:
-    """Set at SIGTERM and SIGINT."""
+    """Return an event that SIGTERM and SIGINT set."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -56,9 +57,9 @@ def stop_signal() -> asyncio.Event:
 
 
 async def run_until_signal(name: str, start: Coroutine[Any, Any, None]) -> None:
-    """Returns after a signal; a start that is still under way then is given up. Raises what `start` does.
+    """Run `start`, report readiness, and return after a signal. A signal cancels a start that is under way.
 
-    What was started is the caller's to stop.
+    Raises the errors of `start`. The caller stops the started services.
     """
     stopping = stop_signal()
     starting = asyncio.create_task(start, name=f"start {name}")

@@ -1,90 +1,108 @@
-"""The services of a web process, made of what is open."""
+"""Construction of the services of a web process."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robyn_server.agent_sync.live.sources import AgentSources, MultiSourceOperations
+from robyn_server.graphs.introspection import GraphIntrospection
 from robyn_server.graphs.loading import Graphs
-from robyn_server.graphs.states import States
-from robyn_server.registry import ConfigurationService, InstanceService, ManifestService, Tenants
-from robyn_server.runtime.agent_sources import AgentSources
-from robyn_server.runtime.channels import RUNS, Notifier
-from robyn_server.runtime.event_feed import EventFeed
-from robyn_server.runtime.leasehold import Leasehold
-from robyn_server.runtime.sourced_operations import SourcedOperations
+from robyn_server.graphs.thread_states import ThreadStates
+from robyn_server.graphs.topologies import Topologies
+from robyn_server.identity.api_keys import ApiKeyService
+from robyn_server.identity.tickets import TicketService
+from robyn_server.registry import (
+    BrakeService,
+    ConfigurationService,
+    InstanceService,
+    ManifestService,
+    OrganizationSelector,
+)
+from robyn_server.registry.leases.lease_services import LeaseServices
+from robyn_server.run_events.reader import RunEventReader
 from robyn_server.services import Services
 from robyn_server.services.agent_sync import AgentSyncService
-from robyn_server.services.api_keys import ApiKeyService
+from robyn_server.services.assistant_graphs import AssistantGraphService
+from robyn_server.services.assistant_versions import AssistantVersionService
 from robyn_server.services.assistants import AssistantService
 from robyn_server.services.metrics import MetricsService
+from robyn_server.services.models import AllowedModels
 from robyn_server.services.runs import RunService
+from robyn_server.services.store import StoreService
 from robyn_server.services.threads import ThreadService
-from robyn_server.services.tickets import TicketService
 from robyn_server.settings import Settings
 from robyn_server.storage.api_keys import ApiKeys
+from robyn_server.storage.assistant_versions import AssistantVersions
 from robyn_server.storage.assistants import Assistants
+from robyn_server.storage.brakes import Brakes
 from robyn_server.storage.configurations import Configurations
 from robyn_server.storage.database import Pool
 from robyn_server.storage.errors import translated
 from robyn_server.storage.instances import Instances
 from robyn_server.storage.manifests import Manifests
+from robyn_server.storage.notify import Notifier
 from robyn_server.storage.runs import RunQueue, Runs
-from robyn_server.storage.socket_tickets import SocketTickets
+from robyn_server.storage.store_items import StoreItems
 from robyn_server.storage.threads import Threads
+from robyn_server.storage.tickets import SocketTickets
 
-_ANSWER_SECONDS = 5
+_CHECK_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What the services stand on. `app` works as agenthall_app, `system` as agenthall_system."""
+class ServiceDependencies:
+    """Everything that the services need. Pool `app` uses the role agenthall_app, `system` agenthall_system."""
 
     app: Pool
     system: Pool
     graphs: Graphs
-    states: States
+    states: ThreadStates
+    topologies: Topologies
     queue: RunQueue
-    feed: EventFeed
+    feed: RunEventReader
     notifier: Notifier
     sources: AgentSources
-    operations: SourcedOperations
-    leasehold: Leasehold
+    operations: MultiSourceOperations
+    lease_services: LeaseServices
 
 
-class _Wake:
-    """Tells workers through the database."""
-
-    def __init__(self, notifier: Notifier) -> None:
-        self._notifier = notifier
-
-    def run_enqueued(self) -> None:
-        self._notifier.notify(RUNS)
-
-    def run_cancelled(self) -> None:
-        self._notifier.notify(RUNS, ["cancel"])
-
-
-def make_services(settings: Settings, on: Ground) -> Services:
-    app, system, queue, leasehold = on.app, on.system, on.queue, on.leasehold
-    assistants = AssistantService(Assistants(app), on.graphs, on.sources)
-    threads, tenants, wake = Threads(app), Tenants(settings.dev_tenant), _Wake(on.notifier)
+def make_services(settings: Settings, dependencies: ServiceDependencies) -> Services:
+    app, system, queue = dependencies.app, dependencies.system, dependencies.queue
+    lease_services = dependencies.lease_services
+    models = AllowedModels(settings.default_model, settings.allowed_models)
+    stored_assistants = Assistants(app)
+    assistants = AssistantService(stored_assistants, dependencies.graphs, models, dependencies.sources)
+    threads, select_organization = Threads(app), OrganizationSelector(settings.dev_tenant)
     return Services(
         assistants=assistants,
-        threads=ThreadService(threads, on.states),
-        runs=RunService(Runs(app), queue, threads, assistants, on.feed, wake, max_attempts=settings.run_max_attempts),
-        agent_sync=AgentSyncService(on.operations),
+        assistant_versions=AssistantVersionService(AssistantVersions(app), stored_assistants, assistants, models),
+        assistant_graphs=AssistantGraphService(assistants, GraphIntrospection(dependencies.topologies)),
+        threads=ThreadService(threads, dependencies.states),
+        runs=RunService(
+            Runs(app),
+            queue,
+            threads,
+            assistants,
+            models,
+            dependencies.feed,
+            dependencies.notifier,
+            max_attempts=settings.run_max_attempts,
+        ),
+        store=StoreService(StoreItems(app)),
+        agent_sync=AgentSyncService(dependencies.operations),
         keys=ApiKeyService(ApiKeys(system)),
-        metrics=MetricsService(queue, leasehold.leases),
+        metrics=MetricsService(queue, lease_services.leases),
         tickets=TicketService(SocketTickets(system)),
-        instances=InstanceService(Instances(app), leasehold.keeper, leasehold.wake_all),
-        manifests=ManifestService(Manifests(app, system), tenants),
-        configurations=ConfigurationService(Configurations(app), leasehold.wake_all),
-        tenants=tenants,
-        watch=leasehold.watch,
-        check_database=lambda: _answers(app),
+        instances=InstanceService(Instances(app), lease_services.heartbeats, lease_services.events.wake_all),
+        manifests=ManifestService(Manifests(app, system), select_organization),
+        configurations=ConfigurationService(Configurations(app), lease_services.events.wake_all),
+        brakes=BrakeService(Brakes(app)),
+        select_organization=select_organization,
+        instance_events=lease_services.events,
+        check_database=lambda: _check_database(app),
     )
 
 
-async def _answers(pool: Pool) -> None:
+async def _check_database(pool: Pool) -> None:
     async with translated():
-        await pool.fetchval("select 1", timeout=_ANSWER_SECONDS)
+        await pool.fetchval("select 1", timeout=_CHECK_SECONDS)

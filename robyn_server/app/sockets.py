@@ -1,4 +1,4 @@
-"""The sockets process put together: settings → storage → services → sockets."""
+"""Composition root of the sockets process: settings → storage → services → sockets."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ import structlog
 import uvloop
 
 from robyn_server import logs
+from robyn_server.concurrency.periodic import Periodic
+from robyn_server.identity.authenticator import Authenticator
+from robyn_server.identity.tickets import TicketService
 from robyn_server.metrics import announce
 from robyn_server.metrics.definitions import SOCKETS_OPEN
-from robyn_server.registry import InstanceService, Tenants
-from robyn_server.runtime.background import Periodic
-from robyn_server.runtime.channels import Listener
-from robyn_server.runtime.leasehold import Leasehold
-from robyn_server.services.identity import Identity
-from robyn_server.services.tickets import TicketService
+from robyn_server.registry import InstanceService, OrganizationSelector
+from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
+from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.settings import AuthMode, Settings
-from robyn_server.sockets.admission import Admission, Development
-from robyn_server.sockets.hall import ROUND_SECONDS, Hall, Rooms
+from robyn_server.sockets.authentication import DevelopmentCredentials, SocketAuthenticator
+from robyn_server.sockets.dependencies import SocketDependencies
 from robyn_server.sockets.handshake import Origins
+from robyn_server.sockets.hub import SessionHub
 from robyn_server.sockets.limits import Limits
-from robyn_server.sockets.resume import ResumeTokens
+from robyn_server.sockets.monitor import CHECK_SECONDS, LivenessMonitor
+from robyn_server.sockets.resume_tokens import ResumeTokens
 from robyn_server.sockets.server import SocketServer
 from robyn_server.storage.api_keys import KEYS
 from robyn_server.storage.instances import Instances
-from robyn_server.storage.socket_tickets import SocketTickets
+from robyn_server.storage.notify import Listener
+from robyn_server.storage.tickets import SocketTickets
 
 from .agent_sync import check_settings
 from .database import prepare_database
-from .leasehold import open_leasehold
-from .pools import Pools, follow_pools
-from .process import collect_seldom, measuring, run_until_signal, start_parts
+from .leases import open_lease_services
+from .pools import Pools, export_pool_metrics
+from .process import metrics_refresh, run_until_signal, start_services, tune_garbage_collection
 
 _CATALOGUE_CONNECTIONS = 2
 """For AUTH_MEMBERSHIP_QUERY."""
@@ -41,10 +44,10 @@ _log = structlog.get_logger(__name__)
 
 
 def run_sockets(settings: Settings) -> None:
-    """The body of `agenthall sockets`. Returns after a signal, drained."""
+    """Run `agenthall sockets` until a signal, and drain."""
     logs.configure(settings)
     check_settings(settings)
-    collect_seldom()
+    tune_garbage_collection()
     uvloop.run(_serve(settings))
 
 
@@ -57,15 +60,15 @@ async def _serve(settings: Settings) -> None:
 
 
 class SocketsApplication:
-    """`start()` opens what it needs and listens, `stop()` drains and closes in the opposite order."""
+    """The application of the sockets process. `start()` opens its resources and listens, `stop()` drains and closes them in reverse order."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._identity = Identity(settings)
+        self._identity = Authenticator(settings)
         self._closing = AsyncExitStack()
 
     async def start(self) -> None:
-        """Raises Misconfigured for what only an operator can mend, Unavailable for what may mend itself."""
+        """Open pools and listen. Raises Misconfigured for errors that an operator must fix, Unavailable for temporary ones."""
         settings = self._settings
         announce("sockets")
         await prepare_database(settings)
@@ -74,57 +77,64 @@ class SocketsApplication:
         system = await pools.system("agenthall sockets system")
         self._identity.open(system, await pools.catalogue("agenthall sockets catalogue", _CATALOGUE_CONNECTIONS))
         self._closing.push_async_callback(self._identity.stop)
-        leasehold = await open_leasehold(settings, pools, system, "sockets")
-        start_parts(self._closing, leasehold, self._listener(leasehold))
+        lease_services = await open_lease_services(settings, pools, system, "sockets")
+        start_services(self._closing, lease_services, self._listener(lease_services))
         tickets = SocketTickets(system)
-        admission = Admission(self._identity, TicketService(tickets), development(settings))
-        rooms = Rooms(
-            InstanceService(Instances(app), leasehold.keeper, leasehold.wake_all),
-            leasehold.watch,
-            Tenants(settings.dev_tenant, named_by="tenant_id"),
-            admission,
-            ResumeTokens(await tickets.key("resume")),
-            leasehold.keeper.id,
+        authenticator = SocketAuthenticator(self._identity, TicketService(tickets), development_credentials(settings))
+        dependencies = SocketDependencies(
+            InstanceService(Instances(app), lease_services.heartbeats, lease_services.events.wake_all),
+            lease_services.events,
+            OrganizationSelector(settings.dev_tenant, named_by="tenant_id"),
+            authenticator,
+            ResumeTokens(await tickets.get_key("resume")),
         )
-        await self._open(Hall(rooms, limits(settings)), admission)
-        follow_pools(app=app, system=system)
+        await self._open(SessionHub(dependencies, limits(settings)), authenticator, lease_services.heartbeats)
+        export_pool_metrics(app=app, system=system)
 
     async def stop(self) -> None:
         await self._closing.aclose()
 
-    def _listener(self, leasehold: Leasehold) -> Listener:
+    def _listener(self, lease_services: LeaseServices) -> Listener:
         def connected() -> None:
-            leasehold.wake_all()
+            lease_services.events.wake_all()
             self._identity.forget_keys()
 
-        channels = {**leasehold.channels, KEYS: self._identity.forget_key}
+        channels = {**lease_services.channels, KEYS: self._identity.forget_key}
         return Listener(self._settings.direct_dsn, "agenthall sockets", channels, connected)
 
-    async def _open(self, hall: Hall, admission: Admission) -> None:
+    async def _open(self, hub: SessionHub, authenticator: SocketAuthenticator, heartbeats: HeartbeatBatcher) -> None:
         settings = self._settings
         origins = Origins(settings.cors_origins, is_open=settings.auth_mode is AuthMode.NONE)
+        monitor = LivenessMonitor(hub)
         server = SocketServer(
-            hall, admission, origins, settings.host, settings.sockets_port, share_port=settings.share_port
+            hub,
+            monitor,
+            authenticator,
+            origins,
+            settings.host,
+            settings.sockets_port,
+            share_port=settings.share_port,
+            is_healthy=lambda: heartbeats.is_database_up,
         )
         await server.start()
-        SOCKETS_OPEN.follow(lambda: len(hall))
+        SOCKETS_OPEN.set_function(lambda: len(hub))
         self._closing.push_async_callback(server.stop, settings.drain_seconds)
-        start_parts(
+        start_services(
             self._closing,
-            Periodic("superseded sockets", hall.follow, _FOLLOW_SECONDS),
-            Periodic("rounds", hall.look, ROUND_SECONDS),
-            Periodic("credentials", hall.verify, min(_VERIFY_SECONDS, settings.sockets_recheck_seconds)),
-            measuring(),
+            Periodic("instance events", hub.follow_events, _FOLLOW_SECONDS),
+            Periodic("liveness", monitor.check, CHECK_SECONDS),
+            Periodic("credentials", monitor.verify_credentials, min(_VERIFY_SECONDS, settings.sockets_recheck_seconds)),
+            metrics_refresh(),
         )
         _log.info("sockets.serving", host=settings.host, port=server.port)
 
 
-def development(settings: Settings) -> Development | None:
-    """None where credentials are asked for."""
+def development_credentials(settings: Settings) -> DevelopmentCredentials | None:
+    """Return the credentials of development, or None if credentials are required."""
     if settings.auth_mode is not AuthMode.NONE:
         return None
     key = settings.dev_key
-    return Development(None if key is None else key.get_secret_value(), settings.dev_tenant)
+    return DevelopmentCredentials(None if key is None else key.get_secret_value(), settings.dev_tenant)
 
 
 def limits(settings: Settings) -> Limits:

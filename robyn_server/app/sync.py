@@ -1,4 +1,4 @@
-"""The body of `agenthall sync`: on the databases themselves, whether or not a server runs on them."""
+"""`agenthall sync`: sync agents directly in the databases, whether or not a server runs on them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 
 from robyn_server import logs
 from robyn_server.agent_sync import AgentSyncOptions
+from robyn_server.agent_sync.live.progress import Progress, sync_with_progress
+from robyn_server.agent_sync.reports import SyncReport, SyncRequest
 from robyn_server.graphs.loading import Graphs
-from robyn_server.runtime.watched_sync import Progress, watched_sync
-from robyn_server.services.agent_sync import SyncReport, SyncRequest
 from robyn_server.settings import Settings
 
 from .agent_sync import parse_sources, sync_options
@@ -20,8 +20,8 @@ _CATALOGUE_CONNECTIONS = 4
 
 
 def run_sync(settings: Settings, request: SyncRequest, progress: Progress) -> SyncReport:
-    """Raises Misconfigured, Invalid (scope), NotFound (agent), CatalogueUnavailable."""
-    logs.configure(settings)  # on standard error: the table has the output to itself
+    """Sync, and report what changed. Raises Misconfigured, Invalid (scope), NotFound (agent), CatalogueUnavailable."""
+    logs.configure(settings)  # on standard error: only the table goes to standard output
     return asyncio.run(_sync(settings, sync_options(settings), request, progress))
 
 
@@ -31,12 +31,14 @@ async def _sync(settings: Settings, options: AgentSyncOptions, request: SyncRequ
         pools = Pools(settings, closing)
         system = await pools.system("agenthall sync")
         catalogue = await pools.catalogue("agenthall catalogue", _CATALOGUE_CONNECTIONS)
-        graph_ids = Graphs(settings.graphs, settings.default_model).ids
-        return await watched_sync(catalogue, system, graph_ids, options, request, progress, parse_sources(settings))
+        graph_ids = Graphs(settings.graph_paths, settings.default_model).ids
+        return await sync_with_progress(
+            catalogue, system, graph_ids, options, request, progress, parse_sources(settings)
+        )
 
 
 async def _prepare(settings: Settings, *, dry_run: bool) -> None:
-    """A dry run does not migrate, either. Raises Misconfigured where the schema is not there yet."""
+    """Migrate, except for a dry run. Raises Misconfigured if there is no schema yet."""
     if dry_run:
         await check_schema(settings, "agenthall.agent_sync")
     else:

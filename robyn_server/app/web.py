@@ -1,49 +1,69 @@
-"""The web process put together: settings → storage → services → web."""
+"""Composition root of the web process: settings → storage → services → web."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import structlog
+
+from robyn_server.agent_sync.catalogue_db.unserved import count_unserved
+from robyn_server.agent_sync.live.sources import (
+    AgentSources,
+    MultiSourceOperations,
+    agent_sources,
+    operations_of,
+    source_connections,
+)
+from robyn_server.core.catalogue import AgentSource
 from robyn_server.core.errors import Unavailable
+from robyn_server.core.ids import new_id
 from robyn_server.graphs.loading import Graphs
-from robyn_server.graphs.states import States
+from robyn_server.graphs.thread_states import ThreadStates
+from robyn_server.graphs.topologies import Topologies
+from robyn_server.identity.authenticator import Authenticator
 from robyn_server.metrics import announce
-from robyn_server.runtime.agent_sources import AgentSources, agent_sources, operations_of, places
-from robyn_server.runtime.channels import EVENTS, Listener, Notifier
-from robyn_server.runtime.event_feed import EventFeed
-from robyn_server.runtime.leasehold import Leasehold
-from robyn_server.runtime.readiness import announce_ready
-from robyn_server.runtime.sourced_operations import SourcedOperations
+from robyn_server.registry.leases.lease_services import LeaseServices
+from robyn_server.run_events.reader import RunEventReader
 from robyn_server.services import Services
-from robyn_server.services.identity import Identity
+from robyn_server.services.served_graphs import ServedGraphs
+from robyn_server.services.unserved_graphs import UnservedGraphs
 from robyn_server.settings import Settings
+from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.api_keys import KEYS
 from robyn_server.storage.database import Pool
+from robyn_server.storage.notify import EVENTS, Listener, Notifier
 from robyn_server.storage.runs import RunQueue
+from robyn_server.storage.workers import Workers
+from robyn_server.supervisor.readiness import announce_ready
 
 from .agent_sync import check_settings, parse_sources, sync_options
 from .database import prepare_database
-from .leasehold import open_leasehold
-from .pools import SYSTEM_CONNECTIONS, Pools, follow_pools
-from .process import collect_seldom, measuring, start_parts
-from .services import Ground, make_services
+from .leases import open_lease_services
+from .pools import SYSTEM_CONNECTIONS, Pools, answer_limit, export_pool_metrics
+from .process import metrics_refresh, start_services, tune_garbage_collection
+from .services import ServiceDependencies, make_services
 
 if TYPE_CHECKING:
-    from robyn_server.web.routing import Route
+    from robyn_server.web.http.routing import Route
 
 _CATALOGUE_CONNECTIONS = 4
+_HINT_SECONDS = 2.0
+_BUILD_SHARE = 0.75
+"""The part of a request's deadline that the build of a graph may take."""
+_log = structlog.get_logger(__name__)
 
 
 def run_web(settings: Settings) -> NoReturn:
-    """The body of `agenthall web`. Never returns."""
-    from robyn_server.web.auth import authenticate
-    from robyn_server.web.server import run
+    """Run `agenthall web`. Never returns."""
+    from robyn_server.web.edge.authentication import authenticate
+    from robyn_server.web.robyn.server import run
 
     check_settings(settings)
-    identity = Identity(settings)
+    identity = Authenticator(settings)
 
     async def build() -> WebApplication:
         return WebApplication(settings, identity)
@@ -60,17 +80,18 @@ def run_web(settings: Settings) -> NoReturn:
 
 
 class WebApplication:
-    """Everything that answers requests. `start()` opens what it needs, `stop()` closes it in the opposite order."""
+    """The application that answers requests. `start()` opens its resources, `stop()` closes them in reverse order."""
 
-    def __init__(self, settings: Settings, identity: Identity) -> None:
+    def __init__(self, settings: Settings, identity: Authenticator) -> None:
         self._settings = settings
         self._identity = identity
-        self._graphs = Graphs(settings.graphs, settings.default_model)
+        self._graphs = Graphs(settings.graph_paths, settings.default_model)
         self._closing = AsyncExitStack()
         self._sources: AgentSources | None = None
         self._services: Services | None = None
-        self._leasehold: Leasehold | None = None
-        self._announcing: asyncio.Task[None] | None = None
+        self._lease_services: LeaseServices | None = None
+        self._ready_task: asyncio.Task[None] | None = None
+        self._unserved_agents = 0
 
     @property
     def routes(self) -> list[Route]:
@@ -85,57 +106,83 @@ class WebApplication:
         return self._services
 
     async def start(self) -> None:
-        """Raises Misconfigured for what only an operator can mend, Unavailable for what may mend itself."""
+        """Open pools and services. Raises Misconfigured for errors that an operator must fix, Unavailable for temporary ones."""
         settings = self._settings
         announce("web")
         await prepare_database(settings)
         pools = Pools(settings, self._closing)
         app = await pools.app("agenthall web")
-        system = await pools.system("agenthall web system")
+        system = await pools.system("agenthall web system", session=answer_limit(settings))
         catalogue = await pools.catalogue("agenthall catalogue", _CATALOGUE_CONNECTIONS)
         self._identity.open(system, catalogue)
         self._closing.push_async_callback(self._identity.stop)
-        leasehold = self._leasehold = await open_leasehold(settings, pools, system, "web")
+        lease_services = self._lease_services = await open_lease_services(settings, pools, system, "web")
         sources, operations = self._agent_sync(catalogue, system)
         queue = RunQueue(system)
-        feed, notifier = EventFeed(queue), Notifier(settings.dsn, "agenthall web")
-        follow_pools(app=app, system=system, catalogue=catalogue)
-        listener = self._listener(feed, leasehold)
-        start_parts(self._closing, leasehold, feed, notifier, listener, sources, measuring())
-        ground = Ground(
+        feed, notifier = RunEventReader(queue), Notifier(settings.dsn, "agenthall web")
+        export_pool_metrics(app=app, system=system, catalogue=catalogue)
+        listener = self._listener(feed, lease_services)
+        unserved = UnservedGraphs(Workers(system))
+        described = {graph_id: graph.description for graph_id, graph in self._settings.graphs.items()}
+        served = ServedGraphs(Workers(system), PostgresSyncStore(system), new_id(), described)
+        await served.check()
+        start_services(
+            self._closing, served, lease_services, feed, notifier, listener, sources, unserved, metrics_refresh()
+        )
+        topologies = Topologies(self._graphs, seconds=_BUILD_SHARE * settings.request_seconds)
+        self._closing.push_async_callback(topologies.stop)
+        dependencies = ServiceDependencies(
             app=app,
             system=system,
             graphs=self._graphs,
-            states=self._states(),
+            states=self._states(topologies),
+            topologies=topologies,
             queue=queue,
             feed=feed,
             notifier=notifier,
             sources=sources,
             operations=operations,
-            leasehold=leasehold,
+            lease_services=lease_services,
         )
-        self._services = make_services(settings, ground)
-        self._announcing = asyncio.create_task(self._announce(sources), name="announce readiness")
-        collect_seldom()
+        self._services = make_services(settings, dependencies)
+        self._ready_task = asyncio.create_task(self._announce_ready(sources, catalogue), name="announce readiness")
+        tune_garbage_collection()
 
     async def stop(self) -> None:
         await self._closing.aclose()
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
-        sources = self._sources
-        if sources is None:
+        sources, lease_services = self._sources, self._lease_services
+        if sources is None or lease_services is None:
             return False, {}
-        registry = {} if self._leasehold is None else self._leasehold.sweeper.report()
-        return sources.are_attempted, {"agent_sync": sources.report(), "registry": registry}
+        is_up = lease_services.heartbeats.is_database_up
+        unserved = {"unserved_agents": self._unserved_agents} if self._unserved_agents else {}
+        parts = {
+            "database": {"ok": is_up},
+            "agent_sync": sources.report() | unserved,
+            "registry": lease_services.sweeper.report(),
+        }
+        return sources.are_attempted and is_up, parts
 
-    async def _announce(self, sources: AgentSources) -> None:
-        """Requests are answered while the first sync is under way; ready is who has tried it."""
+    async def _announce_ready(self, sources: AgentSources, catalogue: Pool) -> None:
+        """Report readiness after the first attempt to sync. Requests are answered before."""
+        options = sync_options(self._settings)
+        if options.scope.type == "none" and AgentSource.CATALOGUE in parse_sources(self._settings):
+            with contextlib.suppress(TimeoutError):  # a hint is not worth a late start
+                async with asyncio.timeout(_HINT_SECONDS):
+                    self._unserved_agents = await count_unserved(catalogue, options.source)
+        if self._unserved_agents:
+            _log.warning(
+                "the catalogue has agents that are not served",
+                agents=self._unserved_agents,
+                remedy="set AGENT_SYNC_SCOPE=all",
+            )
         await sources.attempted()
         announce_ready()
 
-    def _agent_sync(self, catalogue: Pool, system: Pool) -> tuple[AgentSources, SourcedOperations]:
+    def _agent_sync(self, catalogue: Pool, system: Pool) -> tuple[AgentSources, MultiSourceOperations]:
         settings, graph_ids = self._settings, self._graphs.ids
-        at = places(
+        at = source_connections(
             parse_sources(settings),
             sync_options(settings),
             (catalogue, settings.catalogue_direct_dsn),
@@ -152,16 +199,22 @@ class WebApplication:
         )
         return self._sources, operations_of(self._sources, at, system, graph_ids)
 
-    def _listener(self, feed: EventFeed, leasehold: Leasehold) -> Listener:
+    def _listener(self, feed: RunEventReader, lease_services: LeaseServices) -> Listener:
         def connected() -> None:
             feed.wake_all()
-            leasehold.wake_all()
+            lease_services.events.wake_all()
             self._identity.forget_keys()
 
-        channels = {EVENTS: feed.wake, KEYS: self._identity.forget_key, **leasehold.channels}
+        channels = {EVENTS: feed.wake, KEYS: self._identity.forget_key, **lease_services.channels}
         return Listener(self._settings.direct_dsn, "agenthall web", channels, connected)
 
-    def _states(self) -> States:
-        states = States(self._graphs, self._settings.direct_dsn, pool_size=SYSTEM_CONNECTIONS)
+    def _states(self, topologies: Topologies) -> ThreadStates:
+        states = ThreadStates(
+            topologies,
+            self._settings.direct_dsn,
+            pool_size=SYSTEM_CONNECTIONS,
+            max_bytes=self._settings.max_answer_bytes,
+            max_state_bytes=self._settings.max_state_bytes,
+        )
         self._closing.push_async_callback(states.stop)
         return states

@@ -1,35 +1,42 @@
-"""The worker process put together: settings → storage → graphs → worker."""
+"""Composition root of the worker process: settings → storage → graphs → worker."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
 
 from robyn_server import logs
+from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.errors import Misconfigured
 from robyn_server.graphs.loading import Graphs
 from robyn_server.metrics import announce, answer_scrapes
 from robyn_server.settings import Settings
+from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.runs import RunQueue
+from robyn_server.storage.store_items import StoreItems
+from robyn_server.storage.workers import Workers
 
 from .agent_sync import check_settings
 from .database import prepare_database
-from .pools import Pools, follow_pools
-from .process import measuring, run_until_signal, start_parts
+from .pools import Pools, close_pool, export_pool_metrics
+from .process import metrics_refresh, run_until_signal, start_services
 
 if TYPE_CHECKING:
-    from robyn_server.runtime.worker import WorkerOptions
+    from robyn_server.worker.worker import WorkerOptions
 
+_STORE_SWEEP_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
 def run_worker(settings: Settings) -> None:
-    """The body of `agenthall worker`. Returns after a signal, drained."""
+    """Run `agenthall worker` until a signal, and drain."""
     logs.configure(settings)
     check_settings(settings)
     uvloop.run(_serve(settings))
@@ -42,41 +49,59 @@ async def _serve(settings: Settings) -> None:
 
 async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     announce("worker")
-    _answer_scrapes(settings)
+    _start_metrics_server(settings)
     await prepare_database(settings)
     system = await Pools(settings, closing).system("agenthall worker")
-    # Here: LangGraph takes a second to import, and what is wrong with the database is said before.
+    # Imported here: LangGraph takes a second to import, and errors of the database are reported before.
     from robyn_server.graphs.checkpoints import Checkpoints
-    from robyn_server.runtime.worker import Worker
+    from robyn_server.worker.announcement import Announcement
+    from robyn_server.worker.worker import Worker
 
-    checkpoints = Checkpoints(settings.direct_dsn, size=settings.pool_size)
+    checkpoints = Checkpoints(settings.direct_dsn, size=settings.pool_size, max_state_bytes=settings.max_state_bytes)
     await checkpoints.start()
     closing.push_async_callback(checkpoints.stop)
     _limit_tool_servers(settings)
-    graphs = Graphs(settings.graphs, settings.default_model)
+    graphs = Graphs(settings.graph_paths, settings.default_model)
     closing.push_async_callback(graphs.close)
     options = _options(settings)
-    worker = Worker(RunQueue(system), graphs, checkpoints, settings.direct_dsn, options, settings.keeper_id)
-    follow_pools(system=system)
-    start_parts(closing, worker, measuring())
+    open_lease_queue = partial(_open_lease_queue, settings.dsn)
+    items = StoreItems(system)
+    worker = Worker(
+        RunQueue(system), graphs, checkpoints, items, settings.direct_dsn, options, open_lease_queue, settings.keeper_id
+    )
+    export_pool_metrics(system=system)
+    announcement = Announcement(Workers(system), worker.id, graphs.ids)
+    sweep = Periodic("expired items of the store", items.sweep, _STORE_SWEEP_SECONDS)
+    start_services(closing, announcement, worker, metrics_refresh(), sweep)
     preloading = asyncio.create_task(graphs.preload(), name="preload graphs")
     closing.callback(preloading.cancel)
-    _log.info("worker takes runs", worker_id=str(worker.id), slots=options.slots, graphs=graphs.ids)
+    _log.info("worker claims runs", worker_id=str(worker.id), slots=options.slots, graphs=graphs.ids)
+
+
+@asynccontextmanager
+async def _open_lease_queue(dsn: str) -> AsyncIterator[RunQueue]:
+    """Open a queue with a connection of its own, on the loop that calls."""
+    pool = await open_pool(dsn, Role.SYSTEM, size=1, name="agenthall worker leases")
+    try:
+        yield RunQueue(pool)
+    finally:
+        await close_pool(pool)
 
 
 def _options(settings: Settings) -> WorkerOptions:
-    from robyn_server.runtime.worker import WorkerOptions
+    from robyn_server.worker.worker import WorkerOptions
 
     return WorkerOptions(
         slots=settings.worker_slots,
         lease=timedelta(seconds=settings.run_lease_seconds),
         run_timeout=settings.run_timeout_seconds,
+        stall=settings.loop_stall_seconds,
         event_ttl=timedelta(seconds=settings.event_ttl_seconds),
         drain=settings.drain_seconds,
     )
 
 
-def _answer_scrapes(settings: Settings) -> None:
+def _start_metrics_server(settings: Settings) -> None:
     """Raises Misconfigured."""
     if settings.metrics_port is None:
         return
@@ -95,5 +120,8 @@ def _limit_tool_servers(settings: Settings) -> None:
             connect=settings.mcp_connect_seconds,
             read=settings.mcp_read_seconds,
             idle=settings.mcp_idle_seconds,
+            answer_bytes=settings.mcp_max_bytes,
+            tools=settings.mcp_max_tools,
+            result_characters=settings.mcp_max_result,
         )
     )

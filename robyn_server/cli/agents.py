@@ -1,4 +1,4 @@
-"""`agenthall agents`: who is registered with a running server, over its HTTP API.
+"""`agenthall agents`: instances that are registered with a running server, over its HTTP API.
 
 terminal 1: agenthall agents watch
 terminal 2: agenthall agents register my-bot --capability summarise
@@ -13,52 +13,38 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from .options import Output
-
-if TYPE_CHECKING:
-    from .agents_http import Registry
+from .brakes import brakes
+from .configurations import configurations
+from .manifests import manifests
+from .options import DATA_DIR, ApiKey, Out, Output, Tenant, Url, Where
+from .registry_options import open_registry
 
 agents = typer.Typer(help="Registered agents: instances that run elsewhere.", no_args_is_help=True)
+agents.add_typer(manifests, name="manifests")
+agents.add_typer(configurations, name="configurations")
+agents.add_typer(brakes, name="brakes")
 
 
 class Status(StrEnum):
-    """As in the core, which is not imported here."""
+    """As in `core`, which is not imported here."""
 
     ACTIVE = "active"
     DRAINING = "draining"
     INACTIVE = "inactive"
 
 
-Url = Annotated[
-    str | None,
-    typer.Option(
-        envvar="AGENTHALL_URL",
-        help="The server's HTTP address. Unset: the `serve` of --data-dir, else AGENTHALL_HOST and AGENTHALL_PORT.",
-    ),
-]
-Where = Annotated[
-    Path, typer.Option("--data-dir", envvar="AGENTHALL_DATA_DIR", help="Data directory of the `serve` that is meant.")
-]
-ApiKey = Annotated[str | None, typer.Option(envvar="AGENTHALL_API_KEY", help="Where the server asks for one.")]
-Tenant = Annotated[
-    str | None, typer.Option(envvar="AGENTHALL_TENANT", metavar="UUID", help="Organization, for who has several.")
-]
-Out = Annotated[Output, typer.Option("--output", "-o", help="How to write it.")]
 Which = Annotated[
     str,
-    typer.Argument(metavar="ID", help="A registration's id or a beginning of it that is unique, or an instance's id."),
+    typer.Argument(metavar="ID", help="A registration's id, a unique beginning of it, or an instance's id."),
 ]
 Capabilities = Annotated[list[str] | None, typer.Option("--capability", help="All of them; may be repeated.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="All of them; may be repeated.")]
-Zone = Annotated[str | None, typer.Option(help="Where it runs.")]
+Zone = Annotated[str | None, typer.Option(help="Zone of the instance.")]
 Agent = Annotated[str | None, typer.Option("--agent", metavar="AGENT_ID", help="Instances of this type of agent.")]
-
-_DATA_DIR = Path(".agenthall")
 
 
 @agents.command("list")
@@ -67,24 +53,31 @@ def list_instances(
     capability: Capabilities = None,
     tag: Tags = None,
     zone: Zone = None,
-    health: Annotated[str | None, typer.Option(help="starting, healthy, degraded, unhealthy or stale.")] = None,
-    status: Annotated[Status | None, typer.Option(help="Unset: those that can be given work.")] = None,
-    version: Annotated[str | None, typer.Option(metavar="RANGE", help="Such as '>=1.2,<2'.")] = None,
-    free_slots: Annotated[int | None, typer.Option(min=0, help="With at least so many.")] = None,
+    health: Annotated[str | None, typer.Option(help="Health: starting, healthy, degraded, unhealthy or stale.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Status. Unset: instances that can be given work.")] = None,
+    version: Annotated[str | None, typer.Option(metavar="RANGE", help="Version range, such as '>=1.2,<2'.")] = None,
+    free_slots: Annotated[int | None, typer.Option(min=0, help="Smallest number of free slots.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Shorten nothing, whatever the width of the terminal.")] = False,
     output: Out = Output.TABLE,
     url: Url = None,
     api_key: ApiKey = None,
     tenant: Tenant = None,
-    data_dir: Where = _DATA_DIR,
+    data_dir: Where = DATA_DIR,
 ) -> None:
-    """Show the instances that fit: alive and taking work, unless --status or --health says otherwise."""
-    from .agents_shown import as_json, instances_table
+    """List matching instances: living ones that take work, unless --status or --health says otherwise."""
+    from .agents_format import as_json, instances_table
 
-    wanted = {"agent_id": agent, "capability": capability, "tag": tag, "zone": zone, "health": health}
+    filters = {
+        "agent_id": agent,
+        "capabilities": capability or None,
+        "tags": tag or None,
+        "zone": zone,
+        "health": health,
+    }
     more = {"status": status and status.value, "version": version, "free_slots": free_slots}
-    with _registry(url, api_key, tenant, data_dir) as registry:
-        found = list(registry.search({**wanted, **more}))
-    typer.echo(as_json(found) if output is Output.JSON else instances_table(found), nl=output is Output.JSON)
+    with open_registry(url, api_key, tenant, data_dir) as registry:
+        found = list(registry.search({**filters, **more}))
+    typer.echo(as_json(found) if output is Output.JSON else instances_table(found, wide=wide), nl=output is Output.JSON)
 
 
 @agents.command("describe")
@@ -94,12 +87,12 @@ def describe(
     url: Url = None,
     api_key: ApiKey = None,
     tenant: Tenant = None,
-    data_dir: Where = _DATA_DIR,
+    data_dir: Where = DATA_DIR,
 ) -> None:
-    """Show all that is known of an instance."""
-    from .agents_shown import as_json, one_table
+    """Show everything about one instance."""
+    from .agents_format import as_json, one_table
 
-    with _registry(url, api_key, tenant, data_dir) as registry:
+    with open_registry(url, api_key, tenant, data_dir) as registry:
         found = registry.find(which)
     typer.echo(as_json(found) if output is Output.JSON else one_table(found), nl=output is Output.JSON)
 
@@ -107,20 +100,36 @@ def describe(
 @agents.command("drain")
 def drain(
     which: Which,
-    reason: Annotated[str, typer.Option(help="For those who ask why.")] = "drained by an operator",
+    reason: Annotated[str, typer.Option(help="Reason, shown with the instance.")] = "drained by an operator",
     output: Out = Output.TABLE,
     url: Url = None,
     api_key: ApiKey = None,
     tenant: Tenant = None,
-    data_dir: Where = _DATA_DIR,
+    data_dir: Where = DATA_DIR,
 ) -> None:
-    """Give an instance nothing new; it finishes what it has. A registration of later takes work again."""
-    from .agents_shown import as_json
+    """Drain an instance: it finishes its work and gets no new work. A later registration takes work again."""
+    from .agents_format import as_json
 
-    with _registry(url, api_key, tenant, data_dir) as registry:
+    with open_registry(url, api_key, tenant, data_dir) as registry:
         drained = registry.drain(registry.find(which), reason)
-    said = f"{drained['agent_id']} {drained['instance_id']} is {drained['registration_status']}"
-    typer.echo(as_json(drained) if output is Output.JSON else said)
+    fields = f"{drained['agent_id']} {drained['instance_id']} is {drained['registration_status']}"
+    typer.echo(as_json(drained) if output is Output.JSON else fields)
+
+
+@agents.command("deregister")
+def deregister(
+    which: Which,
+    reason: Annotated[str, typer.Option(help="Reason, shown with the instance.")] = "deregistered by an operator",
+    url: Url = None,
+    api_key: ApiKey = None,
+    tenant: Tenant = None,
+    data_dir: Where = DATA_DIR,
+) -> None:
+    """End the registration of an instance. Its process may register again."""
+    with open_registry(url, api_key, tenant, data_dir) as registry:
+        found = registry.find(which)
+        registry.deregister(found["registration_id"], found["epoch"], reason)
+    typer.echo(f"{found['agent_id']} {found['instance_id']} is inactive")
 
 
 @agents.command("watch")
@@ -133,73 +142,66 @@ def watch(
     url: Url = None,
     api_key: ApiKey = None,
     tenant: Tenant = None,
-    data_dir: Where = _DATA_DIR,
+    data_dir: Where = DATA_DIR,
 ) -> None:
-    """Show what is there, and then what happens, until Ctrl-C. JSON: one object per line."""
-    from .agents_shown import as_line, event_head, event_line
+    """List instances, then show each change, until Ctrl-C. JSON: one object per line."""
+    from .agents_format import as_line, event_head, event_line
     from .agents_watch import follow
 
     show = as_line if output is Output.JSON else event_line
-    wanted = {"agent_id": agent, "capability": capability, "tag": tag, "zone": zone}
+    filters = {"agent_id": agent, "capabilities": capability or None, "tags": tag or None, "zone": zone}
 
-    def begun() -> None:
+    def on_connected() -> None:
         if output is Output.TABLE:
             typer.echo(event_head())
 
-    with _registry(url, api_key, tenant, data_dir) as registry, _until_interrupted():
-        for event in follow(registry, wanted, _remark, begun):
+    with open_registry(url, api_key, tenant, data_dir) as registry, _until_interrupted():
+        for event in follow(registry, filters, _warn, on_connected):
             typer.echo(show(event))
 
 
 @agents.command("register")
 def register(
     agent_id: Annotated[str, typer.Argument(metavar="AGENT_ID", help="The type of agent, such as ide-agent.")],
-    instance_id: Annotated[str | None, typer.Option(help="Unset: host and process.")] = None,
-    name: Annotated[str | None, typer.Option(help="For people.")] = None,
+    instance_id: Annotated[str | None, typer.Option(help="Name of the process. Unset: host and process id.")] = None,
+    name: Annotated[str | None, typer.Option(help="Display name.")] = None,
     capability: Capabilities = None,
     tag: Tags = None,
     zone: Zone = None,
-    version: Annotated[str | None, typer.Option(help="Its version.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version of the instance.")] = None,
     output: Out = Output.TABLE,
     url: Url = None,
     api_key: ApiKey = None,
     tenant: Tenant = None,
-    data_dir: Where = _DATA_DIR,
+    data_dir: Where = DATA_DIR,
 ) -> None:
-    """Register an instance and keep it alive until Ctrl-C or until it is drained: to try the registry from two terminals."""
-    from .agents_register import Kept, default_instance_id
-    from .agents_shown import as_line, instance_line
+    """Register an instance, and send its heartbeats until Ctrl-C or until it is drained."""
+    from .agents_format import as_line, instance_line
+    from .agents_register import RegisteredInstance, default_instance_id
 
-    said = {"agent_id": agent_id, "instance_id": instance_id or default_instance_id(), "name": name, "zone": zone}
-    more = {"capabilities": capability, "tags": tag, "version": version}
+    fields = {"agent_id": agent_id, "instance_id": instance_id or default_instance_id(), "name": name, "zone": zone}
+    more = {"capabilities": capability or None, "tags": tag or None, "version": version}
     show = as_line if output is Output.JSON else instance_line
-    with _registry(url, api_key, tenant, data_dir) as registry:
-        kept = Kept(registry, {**said, **more}, lambda instance: typer.echo(show(instance)), _remark)
-        with _until_interrupted(), kept.registered():
-            kept.live()
+    with open_registry(url, api_key, tenant, data_dir) as registry:
+        instance = RegisteredInstance(registry, {**fields, **more}, lambda instance: typer.echo(show(instance)), _warn)
+        with _until_interrupted(), instance.registration():
+            instance.keep_alive()
 
 
-def _registry(url: str | None, api_key: str | None, tenant: str | None, data_dir: Path) -> Registry:
-    from .agents_http import Registry
-    from .server_address import server_address
-
-    return Registry(server_address(url, data_dir), api_key, tenant)
-
-
-def _remark(text: str) -> None:
-    """For people, beside what is read by programs."""
+def _warn(text: str) -> None:
+    """Write to standard error. Standard output is for programs."""
     typer.echo(f"agenthall: {text}", err=True)
 
 
 @contextmanager
 def _until_interrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are how these commands end, and so is a reader that has gone (`| head`): no errors."""
+    """End without an error after Ctrl-C, SIGTERM or when the reader of the output is gone (`| head`)."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer has no reader
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the buffer has no reader
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""An instance that does nothing but live: registered over HTTP, kept alive by heartbeats."""
+"""An instance without work, to try the registry: registered over HTTP, kept alive by heartbeats."""
 
 from __future__ import annotations
 
@@ -13,73 +13,73 @@ from uuid import uuid4
 
 from robyn_server.core.errors import AgenthallError, Gone, NotFound, Unavailable
 
-from .agents_http import Instance, Registry
+from .agents_http import Instance, RegistryClient
 
-_AGAIN_SECONDS = 2.0
-"""Between attempts while the server is away; a lease lives several times as long."""
+_RETRY_SECONDS = 2.0
+"""Between attempts while the server is unavailable. A lease lasts several times as long."""
 
-_EARLIEST = 0.85
-"""A heartbeat comes after 85 to 100 % of the interval that the server dictates."""
+_MIN_SHARE = 0.85
+"""A heartbeat is sent after 85 to 100 % of the interval that the server asks for."""
 
-Tell = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
 def default_instance_id() -> str:
     return f"{socket.gethostname()[:200]}-{os.getpid()}"
 
 
-class Kept:
-    """`show` is given the instance whenever its status, health or epoch is another; `remark` a sentence when something goes wrong."""
+class RegisteredInstance:
+    """Registers an instance and sends its heartbeats. Calls `show` when its status, health or epoch changes, and `warn` with problems."""
 
     def __init__(
-        self, registry: Registry, said: Mapping[str, Any], show: Callable[[Instance], None], remark: Tell
+        self, registry: RegistryClient, fields: Mapping[str, Any], show: Callable[[Instance], None], warn: Warn
     ) -> None:
         self._registry = registry
-        self._said = said
+        self._fields = fields
         self._show = show
-        self._remark = remark
+        self._warn = warn
         self._shown: tuple[Any, ...] = ()
         self._id = self._key = ""
         self._epoch = 0
-        self._interval = _AGAIN_SECONDS
+        self._interval = _RETRY_SECONDS
 
     @contextmanager
-    def registered(self) -> Iterator[None]:
-        """Deregisters at the end, however that comes, if the server can be told."""
+    def registration(self) -> Iterator[None]:
+        """Register, and deregister at the end if the server can be reached."""
         self._register()
         try:
             yield
         finally:
-            self._leave()
+            self._deregister()
 
-    def live(self) -> None:
-        """Beat until somebody drains it. Raises Conflict when another process has taken its place, and what ends it otherwise."""
+    def keep_alive(self) -> None:
+        """Send heartbeats until the instance is drained. Raises Conflict if another process has replaced it."""
         while not self._is_draining():
-            time.sleep(self._interval * random.uniform(_EARLIEST, 1.0))  # noqa: S311 - spreads load, and is no secret
+            time.sleep(self._interval * random.uniform(_MIN_SHARE, 1.0))  # noqa: S311 - spreads load, and is no secret
             try:
-                self._beat()
+                self._heartbeat()
             except Unavailable as error:
-                self._remark(f"{error}; trying again")
-                self._interval = _AGAIN_SECONDS
-        self._remark("drained, and nothing in hand: leaving")
+                self._warn(f"{error}; trying again")
+                self._interval = _RETRY_SECONDS
+        self._warn("drained, and without work: leaving")
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         try:
-            self._interval = self._registry.beat(self._id, self._epoch)
+            self._interval = self._registry.heartbeat(self._id, self._epoch)
         except (Gone, NotFound) as error:
-            self._remark(f"{error} Registering again.")
+            self._warn(f"{error} Registering again.")
             self._register()
 
     def _register(self) -> None:
-        """Under one key until an answer has come: a lost one costs no epoch."""
+        """Register. The idempotency key stays the same until a response arrives, so a lost response does not change the epoch."""
         self._key = self._key or uuid4().hex
-        registered = self._registry.register(self._said, self._key)
+        registration = self._registry.register(self._fields, self._key)
         self._key = ""
-        self._id, self._epoch = registered["registration_id"], registered["epoch"]
-        self._interval = float(registered["heartbeat_interval_seconds"])
+        self._id, self._epoch = registration["registration_id"], registration["epoch"]
+        self._interval = float(registration["heartbeat_interval_seconds"])
 
     def _is_draining(self) -> bool:
-        """What the server has of it is shown when it has changed."""
+        """Return whether the server is draining the instance. Show the instance if it has changed."""
         try:
             instance = self._registry.get(self._id)
         except (Unavailable, NotFound):
@@ -90,8 +90,8 @@ class Kept:
             self._show(instance)
         return bool(instance["registration_status"] == "draining" and instance["epoch"] == self._epoch)
 
-    def _leave(self) -> None:
+    def _deregister(self) -> None:
         try:
             self._registry.deregister(self._id, self._epoch, "ended")
         except AgenthallError as error:
-            self._remark(f"not deregistered, the lease ends by itself: {error}")
+            self._warn(f"not deregistered, so the lease will lapse: {error}")

@@ -1,5 +1,6 @@
 """The commands of `agenthall` and their options."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +8,23 @@ from uuid import UUID
 
 import typer
 
-from . import run_process
+from robyn_server.terminal import has_colour
+
 from .agents import agents
-from .database import database_setting, wrong_usage
+from .backup import backup, restore
+from .catalogue_map import catalogue_map
+from .chat.command import chat
+from .database import database_setting, given_database, wrong_usage
 from .keys import keys
-from .options import DataDir
+from .options import Config, DataDir
+from .process import run_process
+from .resources.assistants import assistants
+from .resources.runs import runs
+from .resources.threads import threads
 
 
 class LogFormat(StrEnum):
-    """As in the settings, which are not imported here."""
+    """As in `settings`, which is not imported here."""
 
     AUTO = "auto"
     CONSOLE = "console"
@@ -31,12 +40,12 @@ commands = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich" if has_colour(sys.stdout) else None,  # Rich takes 60 ms to import: not for scripts
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         from robyn_server import __version__
 
         typer.echo(f"agenthall {__version__}")
@@ -58,22 +67,26 @@ def serve(
     host: Host = "127.0.0.1",
     data_dir: DataDir = Path(".agenthall"),
     log_format: Format = LogFormat.AUTO,
+    config: Config = None,  # noqa: ARG001 - its callback uses it
 ) -> None:
-    """Start everything: database, web, worker, sockets, demo.
+    """Start everything: database, web, worker, sockets and demo.
 
-    Without DATABASE_URL an embedded PostgreSQL is started, and the demo is loaded into it while it is empty.
+    Without DATABASE_URL, start an embedded PostgreSQL, and load the demo while it is empty. A project has no demo.
     """
     from robyn_server.core.errors import Misconfigured
-    from robyn_server.runtime.serve import Serve
-    from robyn_server.runtime.serve import serve as run
+    from robyn_server.supervisor.serve import ServeOptions
+    from robyn_server.supervisor.serve import serve as run
 
     try:
-        raise typer.Exit(run(Serve(port=port, host=host, data_dir=data_dir, log_format=log_format.value)))
+        raise typer.Exit(run(ServeOptions(port=port, host=host, data_dir=data_dir, log_format=log_format.value)))
     except Misconfigured as error:
-        from robyn_server.doctor.port import who_has
+        from robyn_server.doctor.port import describe_owner
+        from robyn_server.ports import SETTING
 
-        if error.field == "port" and (who := who_has(host, port, data_dir)):
-            raise Misconfigured(f"port {port} on {host} is {who}; choose another with --port", field="port") from None
+        if error.field == SETTING and (owner := describe_owner(host, port, data_dir)):
+            raise Misconfigured(
+                f"port {port} on {host} is {owner}; choose another with --port", field=SETTING
+            ) from None
         raise
 
 
@@ -82,14 +95,18 @@ def web(
     port: Port = 2024,
     host: Host = "127.0.0.1",
     log_format: Format = LogFormat.AUTO,
+    config: Config = None,  # noqa: ARG001 - as above
 ) -> None:
     """Run one web process: HTTP and streams."""
     run_process("web", port=port, host=host, log_format=log_format.value)
 
 
 @commands.command()
-def worker(log_format: Format = LogFormat.AUTO) -> None:
-    """Run one worker: claims runs and executes them."""
+def worker(
+    log_format: Format = LogFormat.AUTO,
+    config: Config = None,  # noqa: ARG001 - as above
+) -> None:
+    """Run one worker, which claims runs and executes them."""
     run_process("worker", log_format=log_format.value)
 
 
@@ -101,17 +118,17 @@ def sockets(
     host: Host = "127.0.0.1",
     log_format: Format = LogFormat.AUTO,
 ) -> None:
-    """Run the sockets process: instances register and stay alive over WebSockets."""
+    """Run the sockets process, where instances register over WebSockets."""
     run_process("sockets", sockets_port=port, host=host, log_format=log_format.value)
 
 
 @commands.command()
 def sweep(
-    once: Annotated[bool, typer.Option("--once", help="One sweep, and show what it wrote down.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Sweep once, and show what changed.")] = False,
     data_dir: DataDir = Path(".agenthall"),
     log_format: Format = LogFormat.AUTO,
 ) -> None:
-    """Write down which registered instances have lapsed. Every web and sockets process does it too; this one needs none of them."""
+    """Mark registered instances whose lease has lapsed. Web and sockets processes do it, too."""
     with database_setting(data_dir) as given:
         swept = run_process("sweep", once, log_format=log_format.value, **given)
     if swept is not None:
@@ -123,7 +140,7 @@ def sweep(
 
 @commands.command()
 def migrate(data_dir: DataDir = Path(".agenthall")) -> None:
-    """Bring the database's schema up to date."""
+    """Migrate the database's schema."""
     with database_setting(data_dir) as given:
         applied: list[str] = run_process("migrate", **given)
     typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
@@ -135,12 +152,12 @@ def sync(
         str | None, typer.Option(help="`all` or org:<uuid>[,org:<uuid>]. Unset: AGENT_SYNC_SCOPE.")
     ] = None,
     agent: Annotated[UUID | None, typer.Option(metavar="ID", help="This agent only.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; nothing is written.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
     data_dir: DataDir = Path(".agenthall"),
 ) -> None:
-    """Bring assistants up to date with the catalogue, and show what changed; exit code 1 when an agent failed."""
+    """Sync assistants with the catalogue, and show what changed. The exit code is 1 if an agent failed."""
+    from robyn_server.agent_sync.reports import SyncRequest
     from robyn_server.core.errors import Misconfigured
-    from robyn_server.services.agent_sync import SyncRequest
 
     from .sync import progress_bar, show
 
@@ -153,54 +170,76 @@ def sync(
 
 
 @commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def psql(context: typer.Context, data_dir: DataDir = Path(".agenthall")) -> None:
-    """Open psql on the server's database; further arguments are psql's (-c "select …")."""
-    from robyn_server.runtime.psql import run_psql
+def psql(
+    context: typer.Context,
+    tenant: Annotated[
+        UUID | None, typer.Option(metavar="UUID", help="Show what this organization sees. Unset: everything.")
+    ] = None,
+    data_dir: DataDir = Path(".agenthall"),
+) -> None:
+    """Open psql on the server's database. Further arguments go to psql (-c "select …")."""
+    from robyn_server.supervisor.postgres.psql import run_psql
 
-    run_psql(data_dir, context.args)
+    given_database()
+    run_psql(data_dir, context.args, tenant)
 
 
+commands.command()(backup)
+commands.command()(restore)
+commands.command()(chat)
 commands.add_typer(keys, name="keys")
 commands.add_typer(agents, name="agents")
+commands.add_typer(assistants, name="assistants")
+commands.add_typer(threads, name="threads")
+commands.add_typer(runs, name="runs")
 
-catalogue = typer.Typer(help="The product tables that define agents.", no_args_is_help=True)
+catalogue = typer.Typer(help="The product's tables that define agents.", no_args_is_help=True)
 commands.add_typer(catalogue, name="catalogue")
+catalogue.command("map")(catalogue_map)
 
 
 @catalogue.command("install")
 def catalogue_install(
-    show: Annotated[bool, typer.Option("--print", help="Print the SQL; nothing is applied.")] = False,
-    view: Annotated[bool, typer.Option("--view", help="The contract's view and its grants, not the triggers.")] = False,
-    grants: Annotated[bool, typer.Option("--grants", help="The grants on the five tables, not the triggers.")] = False,
-    role: Annotated[str | None, typer.Option(help="The role that --view and --grants grant to.")] = None,
+    show: Annotated[bool, typer.Option("--print", help="Print the SQL, and apply nothing. Required.")] = False,
+    view: Annotated[
+        bool, typer.Option("--view", help="Print a view of the catalogue and its grants instead of triggers.")
+    ] = False,
+    grants: Annotated[
+        bool, typer.Option("--grants", help="Print grants on the five tables instead of triggers.")
+    ] = False,
+    role: Annotated[str | None, typer.Option(help="Role that --view and --grants grant to.")] = None,
 ) -> None:
-    """Print the SQL that makes an edit in the catalogue known to the server within a second, or the contract as a view.
+    """Print SQL for the five standard tables: triggers that report edits, a view, or grants.
 
-    It is for an operator to read and to apply: agenthall catalogue install --print | psql "$CATALOGUE_DATABASE_URL"
+    Read it and apply it: agenthall catalogue install --print | psql "$CATALOGUE_DATABASE_URL"
     """
     from robyn_server.core.errors import Misconfigured
-    from robyn_server.files import CATALOGUE_FEED
 
-    from .catalogue import contract_sql
+    from .catalogue import feed_sql, grants_sql, view_sql
 
     if not show:
         raise Misconfigured("the catalogue is yours: use --print, read the SQL, and apply it with psql")
     if view and grants:
         raise Misconfigured("--view and --grants: name one of them; a view comes with its grants")
-    text = contract_sql(role, view=view) if view or grants else CATALOGUE_FEED.read_text(encoding="utf-8")
-    typer.echo(text, nl=False)
+    typer.echo(view_sql(role) if view else grants_sql(role) if grants else feed_sql(), nl=False)
 
 
 @commands.command()
 def doctor(
+    context: typer.Context,
     port: Port = 2024,
     host: Host = "127.0.0.1",
     data_dir: DataDir = Path(".agenthall"),
+    config: Config = None,  # noqa: ARG001 - as above
 ) -> None:
-    """Check settings, port and database; exit code 1 when something is wrong."""
+    """Check settings, port and database. The exit code is 1 if something is wrong."""
     from robyn_server.doctor.checks import table
-    from robyn_server.doctor.examination import examine
+    from robyn_server.doctor.runner import run_checks
 
-    checks = examine(host, port, data_dir)
-    typer.echo(table(checks))
+    from .doctor_colours import with_colours
+
+    source = context.get_parameter_source("port")
+    is_default = source is not None and source.name == "DEFAULT"
+    checks = run_checks(host, port, data_dir, port_is_default=is_default)
+    typer.echo(with_colours(table(checks)))
     raise typer.Exit(0 if all(check.passed for check in checks) else 1)

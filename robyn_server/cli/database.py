@@ -1,4 +1,4 @@
-"""The database for a command that works on it directly, whether or not a server runs."""
+"""The database of commands that use it directly, whether or not a server runs."""
 
 from __future__ import annotations
 
@@ -8,27 +8,38 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def given_database() -> str | None:
+    """DATABASE_URL, also of the project in this folder. None: the embedded database."""
+    from robyn_server.projects import apply_project
+
+    apply_project(os.environ, Path.cwd())
+    return os.environ.get("DATABASE_URL") or None
+
+
 @contextmanager
 def database_setting(data_dir: Path) -> Iterator[dict[str, str]]:
-    """The setting that names the database: none where DATABASE_URL does, else the embedded one, started if need be."""
-    if os.environ.get("DATABASE_URL"):
+    """Yield the setting of the database: none if DATABASE_URL is set, else the embedded one, which is started if it does not run."""
+    if given_database():
         yield {}
         return
-    from robyn_server.runtime.embedded_postgres import EmbeddedPostgres, find_running
+    from robyn_server.supervisor.postgres.server import EmbeddedPostgres, find_running
+    from robyn_server.supervisor.progress_line import progress_line
 
     if running := find_running(data_dir):
         yield {"database_url": running}
         return
     database = EmbeddedPostgres(data_dir)
+    with progress_line() as on_progress:
+        url = database.start(on_progress)
     try:
-        yield {"database_url": database.start()}
+        yield {"database_url": url}
     finally:
         database.stop()
 
 
 @contextmanager
 def wrong_usage() -> Iterator[None]:
-    """What a service refuses as invalid was typed here: it is told as wrong usage, Misconfigured."""
+    """Turn Invalid into Misconfigured: the invalid value is an argument of the command."""
     from robyn_server.core.errors import Invalid, Misconfigured
 
     try:

@@ -1,116 +1,83 @@
-"""Instances as a table that fits the terminal: each on one line.
+"""Instances as a table: one line each.
 
-Where it is too narrow, in this order: registrations are shortened to a beginning that is unique among them (which the other commands
-take for the whole), what is least important is left out, and words that are still too long are cut with an ellipsis.
+In a narrow terminal, columns are left out, ids of registrations are shortened to a unique beginning, and long words are cut.
+Other commands accept the short id in place of the whole.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from rich import box
 from rich.cells import cell_len
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 Instance = dict[str, Any]
-Show = Callable[[Any], Text]
+Render = Callable[[Any], Text]
 
 SHORTEST_ID = 8
-GAP = 2
-_CUT = 10
-"""Columns that are left of agent, instance and capabilities at least."""
+_SHORT = 10
+"""Columns up to this width are never cut."""
 
 
-class Column(NamedTuple):
-    """`rank`: what has the highest goes first. `is_cut`: its words may be cut."""
+class _Column(NamedTuple):
+    """`from_width`: the narrowest terminal that has the column. `ratio`: its share of the space that flexible columns share."""
 
     name: str
-    of: Callable[[Instance], Any]
-    rank: int
-    is_cut: bool = False
+    value: Callable[[Instance], Any]
+    from_width: int = 0
+    ratio: int | None = None
 
 
 _COLUMNS = (
-    Column("agent", lambda each: each["agent_id"], 0, is_cut=True),
-    Column("instance", lambda each: each["instance_id"], 0, is_cut=True),
-    Column("status", lambda each: each["registration_status"], 1),
-    Column("health", lambda each: each["health_status"], 2),
-    Column("load", lambda each: each["workload"], 4),
-    Column("version", lambda each: each["version"], 6, is_cut=True),
-    Column("zone", lambda each: each["zone"], 7, is_cut=True),
-    Column("capabilities", lambda each: ", ".join(each["capabilities"]), 5, is_cut=True),
-    Column("seen", lambda each: _ago(each["last_health_check"]), 3),
-    Column("registration", lambda each: each["registration_id"], 0),
+    _Column("agent", lambda each: each["agent_id"], ratio=2),
+    _Column("instance", lambda each: each["instance_id"], ratio=2),
+    _Column("status", lambda each: each["registration_status"], 50),
+    _Column("health", lambda each: each["health_status"], 60),
+    _Column("load", lambda each: each["workload"], 80),
+    _Column("version", lambda each: each["version"], 120, ratio=1),
+    _Column("zone", lambda each: each["zone"], 120, ratio=1),
+    _Column("capabilities", lambda each: ", ".join(each["capabilities"]), 120, ratio=2),
+    _Column("seen", lambda each: _ago(each["last_health_check"]), 80),
 )
 
 
-class _Filled(NamedTuple):
-    column: Column
-    cells: list[Text]
-
-    @property
-    def wide(self) -> int:
-        return max(map(cell_len, (self.column.name, *(cell.plain for cell in self.cells))))
-
-    @property
-    def least(self) -> int:
-        return min(self.wide, max(_CUT, cell_len(self.column.name))) if self.column.is_cut else self.wide
-
-
-def instances_table(found: Sequence[Instance], width: int, show: Show, *, whole_ids: bool = False) -> Table:
-    """`width`: of the terminal, in columns. `whole_ids`: registrations are never shortened."""
+def instances_table(found: Sequence[Instance], console: Console, render: Render) -> Table:
+    """Return a table that fits the console."""
     rows = sorted(found, key=lambda one: (one["agent_id"], one["instance_id"]))
-    filled = [_Filled(each, [show(each.of(row)) for row in rows]) for each in _COLUMNS]
-    if _taken(filled) > width and not whole_ids:
-        short = short_ids([row["registration_id"] for row in rows])
-        filled[-1] = _Filled(_COLUMNS[-1], [show(each) for each in short])
-    kept = _kept(filled, width)
-    return _table(kept, _widths(kept, width))
+    ids = [row["registration_id"] for row in rows]
+    table = _table(_COLUMNS, rows, ids, render)
+    if Measurement.get(console, console.options.update(max_width=sys.maxsize), table).maximum <= console.width:
+        return table
+    columns = [each for each in _COLUMNS if each.from_width <= console.width]
+    table = _table(columns, rows, short_ids(ids), render)
+    table.expand = True  # makes rich share the width by the columns' ratios
+    return table
+
+
+def _table(columns: Sequence[_Column], rows: Sequence[Instance], ids: Sequence[str], render: Render) -> Table:
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        is_short = max(cell_len(render(column.value(row)).plain) for row in rows) <= _SHORT
+        table.add_column(column.name, ratio=None if is_short else column.ratio, no_wrap=True, overflow="ellipsis")
+    table.add_column("registration", no_wrap=True)
+    for row, registration in zip(rows, ids, strict=True):
+        table.add_row(*(render(column.value(row)) for column in columns), render(registration))
+    return table
 
 
 def short_ids(ids: Sequence[str]) -> list[str]:
-    """The shortest beginnings of one length that are all different."""
+    """Return the shortest beginnings, all of one length, that are unique."""
     length = SHORTEST_ID
     while len({each[:length] for each in ids}) < len(set(ids)):
         length += 1
     return [each[:length] for each in ids]
-
-
-def _kept(filled: list[_Filled], width: int) -> list[_Filled]:
-    """Without what is least important, until the rest fits when it is cut."""
-    kept = list(filled)
-    while _taken(kept, cut=True) > width and any(each.column.rank for each in kept):
-        kept.remove(max(kept, key=lambda each: each.column.rank))
-    return kept
-
-
-def _taken(filled: Sequence[_Filled], *, cut: bool = False) -> int:
-    return sum(each.least if cut else each.wide for each in filled) + GAP * (len(filled) - 1)
-
-
-def _widths(kept: Sequence[_Filled], width: int) -> list[int]:
-    """What is left of the terminal goes to the columns that are cut, most evenly."""
-    widths = [each.least for each in kept]
-    spare = width - _taken(kept, cut=True)
-    while spare > 0:
-        cut = [at for at, each in enumerate(kept) if widths[at] < each.wide]
-        if not cut:
-            break
-        widths[min(cut, key=lambda at: widths[at])] += 1
-        spare -= 1
-    return widths
-
-
-def _table(kept: Sequence[_Filled], widths: Sequence[int]) -> Table:
-    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-    for each, width in zip(kept, widths, strict=True):
-        table.add_column(each.column.name, width=width, no_wrap=True, overflow="ellipsis")
-    for row in zip(*(each.cells for each in kept), strict=True):
-        table.add_row(*row)
-    return table
 
 
 def _ago(text: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""`agenthall keys`: API keys on the database itself, whether or not a server runs on it."""
+"""`agenthall keys`: manage API keys directly in the database, whether or not a server runs on it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from uuid import UUID
 
 import typer
 
-from . import run_process
 from .database import database_setting, wrong_usage
 from .options import DataDir, Output
+from .process import run_process
 
 if TYPE_CHECKING:
     from robyn_server.core.principal import Principal
-    from robyn_server.services.api_keys import ApiKeyService, KeyRequest, MadeKey
+    from robyn_server.identity.api_keys import ApiKeyService, IssuedKey, KeyRequest
     from robyn_server.storage.api_keys import ApiKey
 
-keys = typer.Typer(help="API keys: for services, and for agents that run elsewhere.", no_args_is_help=True)
+keys = typer.Typer(help="API keys for services and for agents that run elsewhere.", no_args_is_help=True)
 
-_MOST = 1000
+_PAGE_SIZE = 1000
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LIFETIME = re.compile(r"(\d{1,7})([mhdw])")
 
@@ -37,35 +37,38 @@ class KindOfKey(StrEnum):
 @keys.command("create")
 def create(
     tenant: Annotated[list[UUID] | None, typer.Option(metavar="UUID", help="Organization; may be repeated.")] = None,
-    name: Annotated[str, typer.Option(help="For people who read lists of keys.")] = "",
+    name: Annotated[str, typer.Option(help="Name, shown in lists of keys.")] = "",
     scope: Annotated[
-        list[str] | None, typer.Option(help="Limit the key to this; may be repeated. Unset: what a member may.")
+        list[str] | None,
+        typer.Option(help="Scope that the key is limited to; may be repeated. Unset: the rights of a member."),
     ] = None,
-    expires: Annotated[str | None, typer.Option(help="Lifetime: 30d, 12h, 90m, 4w. Unset: without end.")] = None,
-    identity: Annotated[str | None, typer.Option(help="Who it acts as. Unset: key:<prefix>.")] = None,
-    kind: Annotated[KindOfKey, typer.Option(help="What uses it.")] = KindOfKey.SERVICE,
-    output: Annotated[Output, typer.Option("--output", "-o", help="The key alone, or all about it.")] = Output.TABLE,
+    expires: Annotated[str | None, typer.Option(help="Lifetime: 30d, 12h, 90m, 4w. Unset: no end.")] = None,
+    identity: Annotated[str | None, typer.Option(help="Identity that the key acts as. Unset: key:<prefix>.")] = None,
+    kind: Annotated[KindOfKey, typer.Option(help="User of the key.")] = KindOfKey.SERVICE,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="Output format: the key alone, or all fields.")
+    ] = Output.TABLE,
     data_dir: DataDir = Path(".agenthall"),
 ) -> None:
-    """Make a key. The key alone goes to standard output, once: it is stored nowhere."""
-    from robyn_server.services.api_keys import KeyRequest
+    """Create a key. Only the key goes to standard output, once: it is stored nowhere."""
+    from robyn_server.identity.api_keys import KeyRequest
 
     request = KeyRequest(
         frozenset(tenant or ()), name, tuple(scope) if scope else None, _lifetime(expires), identity, kind.value
     )
     made = _run(data_dir, _creation(request))
-    sys.stderr.write(f"{_unused_under_none()}{_described(made.key)}\n")
+    sys.stderr.write(f"{_auth_mode_warning()}{_description(made.key)}\n")
     typer.echo(_created_json(made) if output is Output.JSON else made.text.text)
 
 
-def _unused_under_none() -> str:
-    """A warning for who makes a key where none is looked at; the server itself may have been started elsewhere, with other settings."""
+def _auth_mode_warning() -> str:
+    """Return a warning if the environment says that keys are not used. The server may run with other settings."""
     from robyn_server.settings import AuthMode, load_settings
 
     if load_settings().auth_mode is not AuthMode.NONE:
         return ""
     return (
-        "agenthall: warning: AUTH_MODE is none here, and a server with AUTH_MODE=none looks at no key;"
+        "agenthall: warning: AUTH_MODE is none here, and a server with AUTH_MODE=none ignores API keys;"
         " start it with AUTH_MODE=keys (or jwt)\n"
     )
 
@@ -77,14 +80,14 @@ def _creation(request: KeyRequest) -> Any:
 @keys.command("list")
 def list_keys(
     tenant: Annotated[UUID | None, typer.Option(metavar="UUID", help="Keys of this organization only.")] = None,
-    output: Annotated[Output, typer.Option("--output", "-o", help="How to write them.")] = Output.TABLE,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Output format.")] = Output.TABLE,
     data_dir: DataDir = Path(".agenthall"),
 ) -> None:
-    """Show all keys, newest first, without their secrets."""
+    """List keys, newest first, without their secrets."""
 
     async def every(service: ApiKeyService) -> list[ApiKey]:
         found: list[ApiKey] = []
-        while page := (await service.search(_operator(), tenant, limit=_MOST, offset=len(found)))[0]:
+        while page := (await service.search(_operator(), tenant, limit=_PAGE_SIZE, offset=len(found)))[0]:
             found += page
         return found
 
@@ -94,16 +97,16 @@ def list_keys(
 
 @keys.command("revoke")
 def revoke(
-    prefix: Annotated[str, typer.Argument(help="As `list` shows it; a whole key will do.")],
+    prefix: Annotated[str, typer.Argument(help="Prefix as `list` shows it, or the whole key.")],
     data_dir: DataDir = Path(".agenthall"),
 ) -> None:
-    """Revoke a key, for good; running servers refuse it within seconds."""
+    """Revoke a key. Running servers refuse it within seconds."""
     key = _run(data_dir, lambda service: service.revoke(_operator(), prefix))
     typer.echo(f"revoked {key.prefix} at {key.revoked_at:%Y-%m-%d %H:%M:%S %Z}")
 
 
 def _operator() -> Principal:
-    """Whoever has the database may do everything; the name is written down as `created_by`."""
+    """Return the principal of the operator, who may do everything. The name becomes `created_by`."""
     from robyn_server.core.principal import ADMIN, Principal
 
     try:
@@ -114,7 +117,7 @@ def _operator() -> Principal:
 
 
 def _run(data_dir: Path, work: Any) -> Any:
-    """Wrong usage is told as such. Raises Misconfigured, NotFound."""
+    """Run `work` on the database. Raises Misconfigured, NotFound."""
     with wrong_usage(), database_setting(data_dir) as given:
         return run_process("keys", work, **given)
 
@@ -128,15 +131,15 @@ def _lifetime(text: str | None) -> timedelta | None:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _described(key: ApiKey) -> str:
+def _description(key: ApiKey) -> str:
     tenants = ", ".join(map(str, key.organizations)) or "no organization"
     scopes = "not limited" if key.scopes is None else ", ".join(key.scopes)
     until = "without end" if key.expires_at is None else f"until {key.expires_at:%Y-%m-%d %H:%M %Z}"
     return f"key {key.prefix} ({key.kind} {key.identity}): {tenants}; {scopes}; {until}. It is shown this once:"
 
 
-def _created_json(made: MadeKey) -> str:
-    """As POST /keys answers."""
+def _created_json(made: IssuedKey) -> str:
+    """Return the JSON of the response to POST /keys."""
     import orjson
 
     from robyn_server.web.schemas.keys import rendered
@@ -153,7 +156,7 @@ def _as_json(found: list[ApiKey]) -> str:
 
 
 def _as_table(found: list[ApiKey]) -> str:
-    """Plain columns: it is read by people and cut by programs."""
+    """Return plain columns, for people and for programs such as `cut`."""
     if not found:
         return "there are no keys"
     head = ("PREFIX", "STATUS", "KIND", "IDENTITY", "TENANTS", "SCOPES", "EXPIRES", "LAST USED", "NAME")

@@ -1,40 +1,36 @@
-"""What `agenthall sync` shows: a bar while it works, a table of what changed, the counters."""
+"""Output of `agenthall sync`: a progress bar, a table of changes, the counters."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from robyn_server.agent_sync.live.progress import Progress as SyncProgress
+    from robyn_server.agent_sync.reports import SyncReport
     from robyn_server.core.agent_change import AgentChange
-    from robyn_server.services.agent_sync import SyncReport
 
 _WIDE = 200
-"""Columns where there is no terminal to ask: nothing that is read by programs should be folded."""
+"""Columns without a terminal: nothing should be folded for programs."""
 
 _COLOURS = {"created": "green", "updated": "cyan", "failed": "bold red", "retired": "yellow"}
 
 
-class Bar(Protocol):
+class _NoBar:
     def expect(self, total: int) -> None: ...
     def reached(self, done: int) -> None: ...
 
 
-class _Silent:
-    def expect(self, total: int) -> None: ...
-    def reached(self, done: int) -> None: ...
-
-
-class _Shown:
-    def __init__(self, progress: Progress) -> None:
+class _TerminalBar:
+    def __init__(self, progress: Progress, what: str) -> None:
         self._progress = progress
-        self._task = progress.add_task("agents", total=None)
+        self._task = progress.add_task(what, total=None)
         self._total = 0
 
     def expect(self, total: int) -> None:
@@ -42,20 +38,20 @@ class _Shown:
         self._progress.update(self._task, total=total)
 
     def reached(self, done: int) -> None:
-        """More than expected: agents came meanwhile, or another replica looks at some too."""
+        """Update the bar. There may be more than expected: agents were added meanwhile, or another replica syncs some, too."""
         self._total = max(self._total, done)
         self._progress.update(self._task, total=self._total, completed=done)
 
 
 @contextmanager
-def progress_bar() -> Iterator[Bar]:
-    """On standard error, and only on a terminal; it is gone when the work is done."""
+def progress_bar(what: str = "agents") -> Iterator[SyncProgress]:
+    """Show a bar that counts `what` on standard error, only in a terminal, until the work is done."""
     if not sys.stderr.isatty():
-        yield _Silent()
+        yield _NoBar()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Shown(progress)
+        yield _TerminalBar(progress, what)
 
 
 def show(report: SyncReport) -> None:

@@ -1,4 +1,4 @@
-"""What a sync made of one agent, or would make of it: a line of a dry run, a line of a report."""
+"""The effect of a sync on one agent: a line of a report, or of a dry run."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 RETIRED = "retired"
-"""The action beside those of `SyncAction`: the assistant went out of service, because the catalogue does not offer its agent."""
+"""An action beside those of `SyncAction`: the assistant was taken out of service, because the catalogue does not offer its agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentChange:
-    """`action` is created, updated, skipped, failed or retired. `fields`: what differs, where that is known. `reason`: of failed."""
+    """`action` is created, updated, skipped, failed or retired. `fields`: those that differ, where known. `reason`: why it failed."""
 
     agent_id: UUID
     action: str

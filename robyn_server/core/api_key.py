@@ -1,10 +1,12 @@
 """The text of an API key: `ahk_<prefix>_<secret><checksum>`.
 
-prefix: 10 characters, public; it names the key in lists, logs and revocations. secret: 256 random bits in base 62, 43 characters.
-checksum: CRC-32 of all before it in base 62, 6 characters, so that a scanner for leaked secrets has no false alarms, and a mistyped key
-costs no query. A scanner's pattern: `ahk_[a-z2-7]{10}_[0-9A-Za-z]{49}`.
+- prefix: 10 public characters that name the key in lists, logs and revocations.
+- secret: 256 random bits in base 62, 43 characters.
+- checksum: CRC-32 of everything before it in base 62, 6 characters. It saves a secret scanner false alarms, and a query for a mistyped key.
 
-Only the prefix and the SHA-256 of the text are stored. A slow hash protects what people choose; 256 random bits cannot be guessed.
+A pattern for secret scanners: `ahk_[a-z2-7]{10}_[0-9A-Za-z]{49}`.
+
+Only the prefix and the SHA-256 of the text are stored. A slow hash protects chosen passwords; 256 random bits cannot be guessed.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import secrets
 import zlib
 from dataclasses import dataclass
 
-MARK = "ahk_"
+KEY_MARK = "ahk_"
 KEY_IDENTITY = "key:"
-"""Begins the identity of every key that was given none; no token may claim such a name."""
+"""Prefix of the identity of a key without a chosen one. No token may claim such a name."""
 
 _PREFIX_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _PREFIX_LENGTH = 10
@@ -40,7 +42,7 @@ class ApiKeyText:
         return hashlib.sha256(self.text.encode()).digest()
 
     def matches(self, digest: bytes) -> bool:
-        """In a time that says nothing about where they differ."""
+        """Compare in constant time."""
         return hmac.compare_digest(self.digest, digest)
 
     def __repr__(self) -> str:
@@ -49,12 +51,12 @@ class ApiKeyText:
 
 def mint() -> ApiKeyText:
     prefix = "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(_PREFIX_LENGTH))
-    body = f"{MARK}{prefix}_{_base62(secrets.randbits(_SECRET_BITS), _SECRET_LENGTH)}"
+    body = f"{KEY_MARK}{prefix}_{_base62(secrets.randbits(_SECRET_BITS), _SECRET_LENGTH)}"
     return ApiKeyText(prefix, body + _checksum(body))
 
 
 def find_api_key(text: str) -> ApiKeyText | None:
-    """None for a text that no key of ours can have."""
+    """Parse a key. Return None for a malformed text."""
     match = _FORMAT.fullmatch(text)
     if match is None or _checksum(text[:-_CHECKSUM_LENGTH]) != text[-_CHECKSUM_LENGTH:]:
         return None
@@ -62,7 +64,7 @@ def find_api_key(text: str) -> ApiKeyText | None:
 
 
 def find_prefix(text: str) -> str | None:
-    """The prefix in `text`, which may also be a whole key: a leaked one is revoked by pasting it."""
+    """The prefix in `text`, which may be a whole key: a leaked key is revoked by pasting it."""
     match = _NAMED.fullmatch(text.strip())
     return None if match is None else match[1]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import orjson
+from . import exact_json
 
 
 def canonical_json(value: Any) -> bytes:
     """`value` (JSON types, UUIDs, datetimes) as bytes with sorted keys."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return exact_json.dumps(value, sort_keys=True)
 
 
 def content_hash(value: Any) -> str:

@@ -1,7 +1,6 @@
-"""What the catalogue owns of an assistant, and what one look at an agent came to.
+"""The fields of an assistant that the catalogue owns, and the outcome of syncing one agent.
 
-An assistant that comes from the catalogue is written by two hands: the catalogue owns the fields named here, the members of
-its organisation may change all others. So change detection, merging and refusing edits all go by this one list.
+An assistant from the catalogue has two writers: the catalogue owns the fields named here, and administrators may change the others. Change detection, merging and the refusal of edits all use this list.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from .canonical import canonical_json, content_hash
@@ -26,7 +25,7 @@ SAMPLING_KEYS = (
     "stop",
     "seed",
 )
-"""All that `sampling_params` may say. Any other key (`base_url`, say) could send the server's own API key to a stranger."""
+"""The keys allowed in `sampling_params`. Another key, such as `base_url`, could send the server's API key elsewhere."""
 
 CATALOGUE_KEYS = (
     "model_name",
@@ -36,7 +35,7 @@ CATALOGUE_KEYS = (
     "supabase_organization_id",
     "mcp_config",
 )
-"""Keys of `config.configurable` that only the catalogue sets, also where it leaves them out."""
+"""Keys of `config.configurable` that only the catalogue sets, even where it leaves them out."""
 
 CATALOGUE_METADATA_KEYS = ("supabase_agent_id", "supabase_organization_id", "synced_at", "agent_source")
 """Keys of `metadata` that only agent sync sets."""
@@ -45,20 +44,34 @@ _ABSENT = object()
 
 
 class AgentSource(StrEnum):
-    """Where an agent is from: a product's catalogue, or a tenant's configuration in the registry. Neither touches the other's."""
+    """The origin of an agent: a product's catalogue, or an organization's configuration in the registry. Neither touches the other's."""
 
     CATALOGUE = "catalogue"
     CONFIGURATION = "configuration"
 
 
-class Superseded(Conflict):
-    """A later reading of the same agent was applied already: what this one says is old, and was not written."""
+class Origin(StrEnum):
+    """The creator of an assistant. An origin never changes, and nothing of one origin writes an assistant of another."""
+
+    CLIENT = "client"
+    GRAPH = "graph"
+    CATALOGUE = AgentSource.CATALOGUE.value
+    CONFIGURATION = AgentSource.CONFIGURATION.value
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether agent sync owns the assistant."""
+        return self in {Origin.CATALOGUE, Origin.CONFIGURATION}
+
+
+class StaleRead(Conflict):
+    """A newer version of the same agent has been applied, so this one was not written."""
 
     code = "superseded"
 
 
 class SyncAction(StrEnum):
-    """What became of one agent. `MISSING`: the catalogue has no such active agent any more."""
+    """The outcome for one agent. `MISSING`: the catalogue has no such active agent any more."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -69,13 +82,21 @@ class SyncAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncOutcome:
-    """One agent's line in the ledger. `failure` is the reason of `FAILED`, fit for people."""
+    """The ledger entry of one agent. `failure` is the reason for `FAILED`, for people. `name` is the agent's, if it is known."""
 
     agent_id: UUID
     action: SyncAction
     assistant_id: UUID | None = None
     failure: str | None = None
     write_back_pending: bool = False
+    name: str | None = None
+
+
+class AppliedAgent(NamedTuple):
+    """The result of writing one agent of a page. `fields`: those that an update changed, see `differing_fields`."""
+
+    action: SyncAction
+    fields: tuple[str, ...] = ()
 
 
 def field_of(assistant: Any, name: str, default: Any = None) -> Any:
@@ -85,33 +106,55 @@ def field_of(assistant: Any, name: str, default: Any = None) -> Any:
     return getattr(assistant, name, default)
 
 
+def mapping_field(assistant: Any, name: str) -> Mapping[str, Any]:
+    """A field that should hold a mapping: a model or an object is converted, and anything else counts as empty."""
+    return _as_mapping(field_of(assistant, name))
+
+
+def _as_mapping(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        dumped = dump()
+        return dumped if isinstance(dumped, Mapping) else {}
+    return vars(value) if hasattr(value, "__dict__") else {}
+
+
 def catalogue_projection(assistant: Any) -> dict[str, Any]:
     """The fields that the catalogue owns: graph_id, name, description, configurable, organization_id.
 
-    `assistant` is a payload or what storage returned, a mapping or an object. A field that it does not have is left out.
-    Visibility is not listed: it follows from the organisation.
+    `assistant` is a payload or what storage returned, a mapping or an object. A field that it does not have, or that is no text, is left
+    out. Visibility is not listed: it follows from the organization.
     """
     plain = {name: field_of(assistant, name, _ABSENT) for name in ("graph_id", "name", "description")}
-    projection = {name: value for name, value in plain.items() if value is not _ABSENT}
-    configurable = (field_of(assistant, "config") or {}).get("configurable") or {}
+    projection: dict[str, Any] = {name: value for name, value in plain.items() if isinstance(value, str | None)}
+    configurable = mapping_field(mapping_field(assistant, "config"), "configurable")
     projection["configurable"] = {key: value for key, value in configurable.items() if key in CATALOGUE_KEYS}
-    metadata = field_of(assistant, "metadata", _ABSENT)
-    if metadata is not _ABSENT:
-        organization_id = (metadata or {}).get("supabase_organization_id")
+    if field_of(assistant, "metadata", _ABSENT) is not _ABSENT:
+        organization_id = mapping_field(assistant, "metadata").get("supabase_organization_id")
         projection["organization_id"] = None if organization_id is None else str(organization_id)
     return projection
 
 
 def catalogue_hash(payload: Mapping[str, Any]) -> str:
-    """Changes when, and only when, something that the catalogue owns changes; not with `synced_at`."""
+    """A hash that changes if and only if a field owned by the catalogue changes; `synced_at` is not one."""
     return content_hash(catalogue_projection(payload))
 
 
 def changed_fields(existing: Any, payload: Mapping[str, Any]) -> list[str]:
-    """Fields of the projection in which `existing` is not what `payload` says; those that `existing` does not have cannot differ."""
+    """Fields of the projection in which `existing` differs from `payload`. Fields that `existing` lacks do not differ."""
     wanted = catalogue_projection(payload)
     return [
         name
         for name, value in catalogue_projection(existing).items()
-        if canonical_json(value) != canonical_json(wanted.get(name))
+        if comparable_json(value) != comparable_json(wanted.get(name))
     ]
+
+
+def comparable_json(value: Any) -> bytes | None:
+    """Canonical JSON; None for what storage returned and is no JSON, which differs from every payload."""
+    try:
+        return canonical_json(value)
+    except TypeError:
+        return None

@@ -1,27 +1,28 @@
-"""The error tree. Nothing in it knows HTTP: `web/problems.py` maps types to statuses in one table.
+"""The error tree. Nothing in it knows HTTP: `http_status.py` maps types to statuses in one table.
 
 AgenthallError
 ├── BadRequest            the request contradicts itself or names something impossible
 ├── Invalid               a field has the wrong type, shape or range; `field` names it
 ├── Unauthenticated       credentials missing, malformed or expired
 ├── Forbidden             the principal is known and may not do this
-├── NotFound              no such thing, or none that this principal may see
-├── Gone                  the thing is over; whoever it was must begin anew
-├── Conflict              the thing is in another state, or exists already
-├── Unservable            the thing is there, and somebody must mend it before it can be used; trying again does not help
-├── TooLarge              a body or a queue over its limit
-├── TooMany               the principal has as many of them as one may have; one less, and there is room
-├── NotOffered            part of the API that this server does not implement (yet)
+├── NotFound              the resource does not exist, or this principal may not see it
+├── Gone                  the resource has ended; start again with a new one
+├── Conflict              the resource is in another state, or exists already
+├── Unservable            the resource exists and must be repaired before it can be used; a retry does not help
+├── TooLarge              a body or a queue is over its limit
+├── TooMany               the principal has as many as it may have at the same time
+├── NotOffered            an operation of the API that this server does not implement (yet)
+│   └── FieldNotOffered   a field, or a value of one, that it does not implement; `field` names it
 ├── Unavailable           something that this server depends on does not answer; try again
 │   └── CatalogueUnavailable
-└── Misconfigured         settings or surroundings that must be mended before the server can work
+└── Misconfigured         settings or the environment must be corrected before the server can work
 """
 
 from __future__ import annotations
 
 
 class AgenthallError(Exception):
-    """Base of all errors that are told to a caller. `code` is stable, `str(error)` is for people."""
+    """Base of all errors that are reported to a client. `code` is stable, `str(error)` is for people."""
 
     code = "error"
 
@@ -75,6 +76,10 @@ class TooMany(AgenthallError):
 
 class NotOffered(AgenthallError):
     code = "not_offered"
+
+
+class FieldNotOffered(NotOffered):
+    """Has the code of NotOffered."""
 
 
 class Unavailable(AgenthallError):

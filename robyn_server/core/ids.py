@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 for what is made here, uuid5 for what must have the same id on every server."""
+"""Identifiers: UUIDv7 for new resources, uuid5 for those that have the same id on every server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 from .errors import Invalid
 
 GRAPH_NAMESPACE = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
-"""Namespace of default assistants; the reference server uses the same, so ids agree between servers."""
+"""Namespace of default assistants. LangGraph's server uses the same, so ids agree between servers."""
 
 
 def new_id() -> UUID:
@@ -28,7 +28,7 @@ def user_assistant_id(agent_id: UUID, identity: str) -> UUID:
 
 
 def parse_uuid(text: object, what: str) -> UUID:
-    """`text` as a UUID. Raises Invalid, worded as the reference server words it (`what` is e.g. "thread ID")."""
+    """`text` as a UUID. Raises Invalid, with the wording of LangGraph's server (`what` is e.g. "thread ID")."""
     if isinstance(text, UUID):
         return text
     try:

@@ -1,4 +1,4 @@
-"""A page of a search, as JSON text that the database wrote."""
+"""A page of search results, as JSON text written by the database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Page:
 
     @property
     def total(self) -> int:
-        """Rows known to exist: a lower bound, as the reference server counts."""
+        """Rows known to exist: a lower bound, as LangGraph's server counts."""
         return self.offset + self.count + (1 if self.more else 0)
 
     @property
@@ -25,5 +25,5 @@ class Page:
 
 
 def page_of(body: str, rows: int, limit: int, offset: int) -> Page:
-    """A page from a query that asked for `limit + 1` rows and found `rows`."""
+    """The page of a query that requested `limit + 1` rows and found `rows`."""
     return Page(body, min(rows, limit), offset, more=rows > limit)

@@ -1,7 +1,7 @@
-"""Who is asking.
+"""The principal of a request: the identity and permissions of the caller.
 
-A principal is made once per request from its credentials and travels on the request object and in arguments,
-never in a context variable: a variable that outlives its request stamps one caller's work with another's name.
+A principal is made once per request and travels on the request object and in arguments, never in a context variable. A variable that
+outlives its request would attribute one caller's work to another.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .errors import BadRequest, Forbidden
 from .scopes import PRIVILEGED, Scope
 
 ADMIN: str = Scope.ADMIN
-"""The permission that sees and changes everything, whatever its owner and organisation."""
+"""The permission that sees and changes everything, whatever its owner and organization."""
 
 SYSTEM_OWNER = "system"
-"""Owner of rows that the server itself made: default assistants and those synced from the catalogue."""
+"""Owner of rows that the server creates: default assistants and assistants synced from the catalogue."""
 
 
 class Kind(StrEnum):
@@ -29,46 +29,46 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`organizations` is None for a member of every organisation."""
+    """`organizations` is None for a member of every organization."""
 
     identity: str
     organizations: frozenset[UUID] | None = frozenset()
     permissions: frozenset[str] = frozenset()
     kind: Kind = Kind.USER
     acting_for: UUID | None = field(default=None)
-    """The organisation that the request named with `X-Organization-Id`."""
+    """The organization that the request named with `X-Organization-Id`."""
     limited: bool = False
-    """It may do no more than its permissions name: an API key with scopes."""
+    """True for an API key with scopes: it may do only what they name."""
     expires_at: datetime | None = field(default=None, compare=False)
-    """When its credentials end, with a time zone; None: they have no end of their own. Fresher ones are of the same principal."""
+    """When its credentials expire, with a time zone; None: never. Ignored in comparisons: fresh credentials are the same principal."""
 
     @property
     def is_admin(self) -> bool:
         return ADMIN in self.permissions
 
     def may(self, scope: Scope) -> bool:
-        """By the rules of `core/scopes.py`."""
+        """Whether the principal has `scope`, by the rules of `core/scopes.py`."""
         return self.is_admin or scope in self.permissions or not (self.limited or scope in PRIVILEGED)
 
     def require(self, scope: Scope) -> None:
         """Raises Forbidden."""
         if not self.may(scope):
-            raise Forbidden(f"This asks for the scope {scope.value!r}.", code="scope_missing", field=scope.value)
+            raise Forbidden(f"Missing scope: {scope.value!r}.", code="scope_missing", field=scope.value)
 
     def is_member(self, organization: UUID) -> bool:
-        """An administrator is one everywhere, and says where it acts."""
+        """Administrators are members of every organization."""
         return self.is_admin or self.organizations is None or organization in self.organizations
 
     def in_organization(self, organization: UUID, *, named_by: str = "X-Organization-Id") -> Principal:
-        """The same principal, acting for `organization`. Raises Forbidden, with the field `named_by`, when it is no member of it."""
+        """The same principal, acting for `organization`. Raises Forbidden, with the field `named_by`, when it is not a member."""
         if not self.is_member(organization):
             raise Forbidden(f"You are not a member of organization {organization}.", field=named_by)
         return replace(self, acting_for=organization)
 
     def organization_for_new(self) -> UUID | None:
-        """The organisation that something new belongs to: the one named, else the only one, else none.
+        """The organization of a new resource: the one that the request named, else the only one, else none.
 
-        Raises BadRequest when there are several to choose from and the request named none.
+        Raises BadRequest when there are several and the request named none.
         """
         if self.acting_for is not None:
             return self.acting_for

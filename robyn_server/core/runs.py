@@ -1,4 +1,4 @@
-"""The words of a run: what it may be asked for, what it may become."""
+"""The states, events and stream modes of runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 _EVENT_ID = re.compile(r"[0-9]{1,9}-(?P<seq>[0-9]{1,9})")
-"""As `RunEvent.event_id` writes it; no number in it is too large for a column."""
+"""The form of `RunEvent.event_id`; no number in it is too large for a column."""
 
 END = "__end__"
 """The event that closes a run in the events table. It is never sent: the stream closes instead."""
@@ -35,16 +35,13 @@ class ThreadStatus(StrEnum):
     ERROR = "error"
 
 
-STREAM_MODES = ("values", "updates", "messages", "messages-tuple", "custom")
-"""Stream modes that are offered."""
-
-STREAM_MODES_TO_COME = ("tasks", "checkpoints", "events", "debug")
-"""Modes of the API that are refused by name, with 501."""
+UNSUPPORTED_STREAM_MODES = ("events",)
+"""Modes of the API that are refused by name, with 422."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run that a worker holds. `attempt` is the fencing token: every write for the run names it."""
+    """A run that a worker has claimed. `attempt` is the fencing token: every write for the run names it."""
 
     run_id: UUID
     thread_id: UUID
@@ -61,7 +58,9 @@ class ClaimedRun:
     cancel_action: str | None
     last_seq: int
     waited: float = 0.0
-    """Seconds from when it was due until it was claimed, by the database's clock."""
+    """Seconds between its due time and its claim, on the database's clock."""
+
+    assistant_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +74,13 @@ class RunEvent:
 
     @property
     def event_id(self) -> str:
-        """The SSE id: unique and rising within a run."""
+        """The SSE id: unique and increasing within a run."""
         return f"{self.attempt}-{self.seq}"
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """How a run ended. `values` and `result` are JSON text: the thread's last values, and what `wait` and `join` answer."""
+    """How a run ended. `values` is JSON text: the thread's last values."""
 
     status: RunStatus
     thread_status: ThreadStatus
@@ -89,13 +88,18 @@ class RunEnd:
     error: dict[str, str] | None = None
     interrupts: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    tool_calls: int = 0
+    """For the log: results of tools since the last human message."""
+
+    traceback: str | None = None
+    """For the log: the user's frames of the error."""
 
 
 def parse_event_id(text: str | None) -> int | None:
-    """The seq in a Last-Event-ID; -1 for "-1" (everything); None for no id, and for one that this server never gave."""
+    """The seq in a Last-Event-ID; -1 for "-1" and "0" (everything); None for no id, or one that this server did not issue."""
     if text is None:
         return None
-    if text.strip() == "-1":
+    if text.strip() in {"-1", "0"}:
         return -1
     found = _EVENT_ID.fullmatch(text.strip())
     return int(found["seq"]) if found else None

@@ -1,8 +1,8 @@
-"""What an API key may be limited to. The list is closed, and every entry is asked for by a route or a method.
+"""The scopes that an API key can be limited to. Every scope is required by a route or a method.
 
-Which route asks for which scope is one table: `web/scopes.py`. Rules
-  1. A principal that is not limited (a user's token, a key without scopes) may do what any member of its organisations may.
-  2. What reaches past one's own organisations is never implied: the privileged scopes must be granted.
+`web/edge/authorization.py` holds the table of routes and their scopes. Rules
+  1. A principal that is not limited (a user's token, a key without scopes) may do what any member of its organizations may.
+  2. Privileged scopes reach beyond the principal's own organizations. They are never implied and must be granted.
   3. `admin` includes all others.
 """
 
@@ -30,13 +30,13 @@ class Scope(StrEnum):
 
 
 PRIVILEGED = frozenset({Scope.ADMIN, Scope.METRICS})
-OF_AGENTS = frozenset({Scope.AGENTS_READ, Scope.AGENTS_REGISTER, Scope.AGENTS_WRITE})
+AGENT_SCOPES = frozenset({Scope.AGENTS_READ, Scope.AGENTS_REGISTER, Scope.AGENTS_WRITE})
 
 MEANINGS: dict[Scope, str] = {
-    Scope.ADMIN: "everything, of every owner and organisation; `X-Organization-Id` says for which",
-    Scope.METRICS: "`GET /metrics`, which counts all organisations",
+    Scope.ADMIN: "everything, of every owner and organization; `X-Organization-Id` names the organization to act for",
+    Scope.METRICS: "`GET /metrics`, which counts all organizations",
     Scope.ASSISTANTS_READ: "get and search assistants",
-    Scope.ASSISTANTS_WRITE: "create, change and delete assistants (and their threads, where a deletion asks for that)",
+    Scope.ASSISTANTS_WRITE: "create, change and delete assistants (and their threads, where a deletion requests it)",
     Scope.THREADS_READ: "get and search threads, read their state and history",
     Scope.THREADS_WRITE: "create, change and delete threads",
     Scope.RUNS: "start, follow, list, cancel and schedule runs",
@@ -56,5 +56,5 @@ def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
             found.add(Scope(name))
         except ValueError:
             known = ", ".join(Scope)
-            raise Invalid(f"scopes: {name!r} is no scope; there are {known}", field="scopes") from None
+            raise Invalid(f"scopes: {name!r} is not a scope; known scopes are {known}", field="scopes") from None
     return frozenset(found)

@@ -1,10 +1,10 @@
-"""Is this machine, and this database, fit for the server? `check_database` is also asked at every start.
+"""Checks of the machine, the settings and the database. `check_database` also runs at every start.
 
-`examination.py` is the body of `agenthall doctor`; the other files have one subject each.
+`runner.py` runs `agenthall doctor`; the other modules have one subject each.
 """
 
 from __future__ import annotations
 
-from .database import DatabaseFacts, check_database, check_notify
+from .database import DatabaseProperties, check_database, check_notify
 
-__all__ = ["DatabaseFacts", "check_database", "check_notify"]
+__all__ = ["DatabaseProperties", "check_database", "check_notify"]

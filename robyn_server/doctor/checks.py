@@ -1,4 +1,4 @@
-"""One line of what the doctor says."""
+"""A check and its result."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Check:
     text: str
 
 
-def check(name: str, look: Callable[[], str]) -> Check:
-    """What `look` returns; failed with what it raises, when that is an error that is told to people."""
+def check(name: str, run: Callable[[], str]) -> Check:
+    """Return the text of `run`, or a failed check with the text of the AgenthallError that it raises."""
     try:
-        return Check(name, passed=True, text=look())
+        return Check(name, passed=True, text=run())
     except AgenthallError as error:
         return Check(name, passed=False, text=str(error))
 
 
-def check_async(name: str, look: Coroutine[Any, Any, str]) -> Check:
-    return check(name, lambda: asyncio.run(look))
+def check_async(name: str, run: Coroutine[Any, Any, str]) -> Check:
+    return check(name, lambda: asyncio.run(run))
 
 
 def table(checks: list[Check]) -> str:
-    """One line per check."""
+    """Return one line per check."""
     width = max(len(one.name) for one in checks)
     return "\n".join(f"{'ok  ' if one.passed else 'FAIL'}  {one.name:<{width}}  {one.text}" for one in checks)

@@ -1,4 +1,4 @@
-"""The database: can it be reached, is it new enough, what may we do there, and does it pass on what we say?"""
+"""Checks of the database: connection, version, encoding, rights and notifications."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ import asyncpg
 
 from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import Misconfigured, Unavailable
-from robyn_server.runtime.postgres_binaries import OLDEST
-from robyn_server.storage.pooling import pooling_of
+from robyn_server.files import packaged
+from robyn_server.storage.migrations import GUIDE, read_migrations
+from robyn_server.storage.pooler import detect_pooler
+from robyn_server.supervisor.postgres.binaries import MINIMUM_VERSION
 
 CONNECT_SECONDS = 10.0
 NOTIFY_SECONDS = 5.0
 
-_FACTS = """
+_PROPERTIES = """
 SELECT current_setting('server_version_num')::int AS number,
        current_setting('server_version') AS text,
        current_setting('server_encoding') AS encoding,
@@ -36,18 +38,18 @@ _REASONS: dict[type[Exception], str] = {
     asyncpg.InvalidPasswordError: "the password was refused; check user and password in DATABASE_URL",
     asyncpg.InvalidAuthorizationSpecificationError: "the user was refused; check user and pg_hba.conf",
     asyncpg.InvalidCatalogNameError: "there is no such database; create it, or correct the name in DATABASE_URL",
-    asyncpg.ClientConfigurationError: "the URL is not understood; check DATABASE_URL",
+    asyncpg.ClientConfigurationError: "the URL is invalid; check DATABASE_URL",
     ssl.SSLError: "no secure connection; check sslmode and certificates",
-    ConnectionRefusedError: "nothing listens there; is the database running, are host and port right?",
-    FileNotFoundError: "there is no socket; is the database running, is the directory right?",
-    TimeoutError: f"no answer within {CONNECT_SECONDS:.0f} seconds; is the host right, does a firewall stand between?",
+    ConnectionRefusedError: "nothing listens there; check that the database runs, and its host and port",
+    FileNotFoundError: "there is no socket; check that the database runs, and its directory",
+    TimeoutError: f"no answer within {CONNECT_SECONDS:.0f} seconds; check the host, and firewalls between",
     OSError: "it cannot be reached; check host and port in DATABASE_URL",
 }
-"""By the first class in an error's MRO that is listed."""
+"""Reasons by class of error: the first listed class of the error's MRO counts."""
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseFacts:
+class DatabaseProperties:
     """`version` is the major version; `version_text` as the database writes it, such as `18.6`."""
 
     version: int
@@ -58,25 +60,25 @@ class DatabaseFacts:
     may_create_schemas: bool
 
 
-async def check_database(dsn: str) -> DatabaseFacts:
-    """What the server needs to know of the database at `dsn`.
+async def check_database(dsn: str) -> DatabaseProperties:
+    """Check the database at `dsn`, and return its properties.
 
-    Raises Misconfigured when it cannot be reached, refuses us, is too old or does not store UTF-8: with the reason and a hint, never
-    with the password. Raises Unavailable when it is there but takes nobody in just now.
+    Raises Misconfigured, with a reason and a hint and never with the password, if it cannot be reached, refuses the user, is too old or
+    does not store UTF-8. Raises Unavailable if it accepts no connections now.
     """
-    async with connected(dsn) as connection:
-        row = await connection.fetchrow(_FACTS)
-        (await pooling_of(connection, dsn)).ensure_session(dsn)
-    return facts_of(row, dsn)
+    async with connect(dsn) as connection:
+        row = await connection.fetchrow(_PROPERTIES)
+        (await detect_pooler(connection, dsn)).ensure_session(dsn)
+    return properties_of(row, dsn)
 
 
-def facts_of(row: asyncpg.Record | None, dsn: str) -> DatabaseFacts:
-    """Raises Misconfigured for a version that is too old, and for an encoding that cannot hold what people write."""
+def properties_of(row: asyncpg.Record | None, dsn: str) -> DatabaseProperties:
+    """Return the properties in `row`. Raises Misconfigured for an old version and for an encoding that is not UTF-8."""
     if row is None:
         raise Misconfigured(f"the database at {without_password(dsn)} does not know its own user", field="DATABASE_URL")
-    if row["number"] // 10000 < OLDEST:
+    if row["number"] // 10000 < MINIMUM_VERSION:
         raise Misconfigured(
-            f"the database at {without_password(dsn)} is PostgreSQL {row['text']}; Agenthall needs {OLDEST} or newer",
+            f"the database at {without_password(dsn)} is PostgreSQL {row['text']}; Agenthall needs {MINIMUM_VERSION} or newer",
             field="DATABASE_URL",
         )
     if row["encoding"] != "UTF8":
@@ -84,7 +86,7 @@ def facts_of(row: asyncpg.Record | None, dsn: str) -> DatabaseFacts:
             f"the database at {without_password(dsn)} stores {row['encoding']}; Agenthall needs one that was created with encoding UTF8",
             field="DATABASE_URL",
         )
-    return DatabaseFacts(
+    return DatabaseProperties(
         version=row["number"] // 10000,
         version_text=row["text"],
         role=row["role"],
@@ -95,23 +97,45 @@ def facts_of(row: asyncpg.Record | None, dsn: str) -> DatabaseFacts:
 
 
 async def check_notify(dsn: str) -> None:
-    """Raises Misconfigured when a notification does not come back: a transaction pooler swallows them."""
+    """Send a notification and wait for it. Raises Misconfigured if it does not arrive: transaction poolers drop them."""
     channel, received = f"agenthall_doctor_{uuid4().hex[:8]}", asyncio.Event()
-    async with connected(dsn) as connection:
+    async with connect(dsn) as connection:
         await connection.add_listener(channel, lambda *_: received.set())
         await connection.execute("SELECT pg_notify($1, '')", channel)
         try:
             await asyncio.wait_for(received.wait(), NOTIFY_SECONDS)
         except TimeoutError:
             raise Misconfigured(
-                "LISTEN receives nothing: a pooler stands between; set DATABASE_DIRECT_URL to a direct connection",
+                "LISTEN receives nothing, because of a pooler; set DATABASE_DIRECT_URL to a direct connection",
                 field="DATABASE_DIRECT_URL",
             ) from None
 
 
+_REGISTRY, _END_OF_CHECK = "registry_tables", "end $$;"
+"""The migration that creates the registry. It begins with a block that fails for tables of another program."""
+
+
+async def check_schema(dsn: str) -> str:
+    """Describe the schema of the server. Raises Misconfigured for tables of another program, which stop a migration."""
+    migrations = read_migrations(packaged("migrations"))
+    registry = next(each for each in migrations if each.name == _REGISTRY)
+    async with connect(dsn) as connection:
+        is_there = await connection.fetchval("select to_regclass('agenthall.migrations') is not null")
+        applied = await connection.fetchval("select max(version) from agenthall.migrations") if is_there else None
+        if (applied or 0) < registry.version:
+            try:
+                await connection.execute(registry.sql.partition(_END_OF_CHECK)[0] + _END_OF_CHECK)
+            except asyncpg.DuplicateTableError as error:
+                raise Misconfigured(f"{error} See {GUIDE}.", field="DATABASE_URL") from None
+    if applied is None:
+        return "none yet; the first start makes it"
+    missing = len([each for each in migrations if each.version > applied])
+    return f"{missing} migrations to apply; the next start applies them" if missing else "up to date"
+
+
 @asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """One connection. Raises as `check_database` does."""
+async def connect(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Open one connection. Raises the errors of `check_database`."""
     connection = await _connect(dsn)
     try:
         yield connection
@@ -120,19 +144,19 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record
 
 
 @asynccontextmanager
-async def connected_to_catalogue(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """Where CATALOGUE_DATABASE_URL says, else at `dsn`."""
+async def connect_to_catalogue(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Open a connection to CATALOGUE_DATABASE_URL, else to `dsn`."""
     url = os.environ.get("CATALOGUE_DATABASE_URL")
-    async with connected(normalise_dsn(url) if url else dsn) as connection:
+    async with connect(normalise_dsn(url) if url else dsn) as connection:
         yield connection
 
 
 @asynccontextmanager
-async def connected_as_system(
+async def connect_as_system(
     dsn: str, relation: str, what: str
 ) -> AsyncIterator[asyncpg.Connection[asyncpg.Record] | None]:
-    """As agenthall_system; None while there is no `relation` yet. Raises Misconfigured that `what` cannot be read."""
-    async with connected(dsn) as connection:
+    """Open a connection as agenthall_system; None if there is no `relation` yet. Raises Misconfigured if `what` cannot be read."""
+    async with connect(dsn) as connection:
         try:
             is_there = await connection.fetchval("select to_regclass($1) is not null", relation)
             if is_there:
@@ -143,11 +167,11 @@ async def connected_as_system(
 
 
 async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
-    """One connection, without prepared statements that outlive a query: a pooler may stand between."""
+    """Connect without prepared statements that outlive a query, because of poolers."""
     try:
         return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, statement_cache_size=0)
     except (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
-        raise Unavailable(f"the database at {without_password(dsn)} takes no connections now: {error}") from None
+        raise Unavailable(f"the database at {without_password(dsn)} accepts no connections now: {error}") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError) as error:
         raise Misconfigured(
             f"the database at {without_password(dsn)} does not work: {_reason(error)}", field="DATABASE_URL"

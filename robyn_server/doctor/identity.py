@@ -1,20 +1,25 @@
-"""Identity: what AUTH_MODE=jwt depends on."""
+"""Checks of AUTH_MODE=jwt: its key set and its membership query."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import UUID
+
+import asyncpg
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.services.jwks import JwksError, fetch_jwks
+from robyn_server.identity.jwks import JwksError, fetch_jwks
 from robyn_server.settings import AuthMode, load_settings
-from robyn_server.storage.membership import check_membership_query
+from robyn_server.storage.memberships import run_membership_query
 
 from .checks import Check, check_async
-from .database import connected_to_catalogue
+from .database import connect_to_catalogue
+
+_NOBODY = UUID(int=0)
 
 
 def identity_checks(dsn: str) -> Iterator[Check]:
-    """Wrong settings were said before, and are not said again."""
+    """Yield the checks; none with wrong settings, which another check reports."""
     try:
         settings = load_settings(host="127.0.0.1")
     except Misconfigured:
@@ -28,7 +33,7 @@ def identity_checks(dsn: str) -> Iterator[Check]:
 
 
 async def _jwks(url: str) -> str:
-    """Raises Misconfigured with the reason."""
+    """Fetch the key set. Raises Misconfigured with the reason."""
     try:
         keys = await fetch_jwks(url)
     except JwksError as error:
@@ -37,7 +42,10 @@ async def _jwks(url: str) -> str:
 
 
 async def _membership(dsn: str, query: str) -> str:
-    """Raises Misconfigured for a query that cannot be used."""
-    async with connected_to_catalogue(dsn) as connection:
-        await check_membership_query(connection, query)
-    return "AUTH_MEMBERSHIP_QUERY prepares, and returns organization ids"
+    """Run the membership query for a user that does not exist. Raises Misconfigured if it fails, for example without a right to read."""
+    async with connect_to_catalogue(dsn) as connection:
+        try:
+            await run_membership_query(connection, query, str(_NOBODY))
+        except (asyncpg.PostgresError, TimeoutError) as error:
+            raise Misconfigured(f"it fails: {error or 'no answer'}", field="AUTH_MEMBERSHIP_QUERY") from None
+    return "AUTH_MEMBERSHIP_QUERY prepares and runs, and returns organization ids"

@@ -1,1 +1,4 @@
-"""LangGraph: loading graphs, running them, reading their checkpoints. Only workers, and requests for state, import more of it."""
+"""LangGraph: loading graphs, running them, reading their checkpoints, drawing them.
+
+Only workers, and requests for a state or a drawing, import more of it.
+"""

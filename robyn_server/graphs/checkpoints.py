@@ -1,27 +1,25 @@
-"""Checkpoints: LangGraph's own tables, in schema `langgraph`, through psycopg. They are the only truth about a thread's state.
+"""Checkpoints in LangGraph's own tables, in schema `langgraph`, through psycopg. They are the only source of a thread's state.
 
 Rules
-  1. One saver for each run, over one shared pool: a shared saver holds a lock around every statement and so serialises all runs.
-  2. A run's saver writes only while its worker holds the run in this attempt; the database decides, in the transaction of the
-     write. A worker that was paused and woke up cannot put its old state on top of what another has made since.
-  3. A database that is away is waited for: all that a saver does may be done twice.
-  4. Of a task that failed or was cancelled its failure is stored, not what it had written so far: LangGraph takes a task with
-     writes for a finished one, and of one that was stopped before its conditional edge had decided nothing would follow. The run
-     that goes on would end there, successfully (github.com/langchain-ai/langgraph/issues/8834).
+  1. Each run has a saver of its own over one shared pool: a shared saver locks around every statement and serializes all runs.
+  2. The saver of a run writes only while its worker holds the lease of this attempt. The database checks that in the transaction
+     of the write, so a worker that was paused cannot overwrite what another has written since.
+  3. A saver waits for an unavailable database and retries: all its operations are idempotent.
+  4. For a task that failed or was cancelled, only the failure is stored, without its writes: LangGraph takes a task with writes
+     for a finished one. If it was stopped before its conditional edge was evaluated, the resumed run would end there, successfully
+     (github.com/langchain-ai/langgraph/issues/8834).
+  5. A checkpoint has a limited size. The state is read and written again with every step, and in every later run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
-
-os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")  # a checkpoint never imports what it likes
 
 import psycopg
 import structlog
@@ -40,27 +38,34 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from robyn_server.core.errors import Conflict, Unavailable
 
+from .checkpoint_serializer import checkpoint_serializer
+from .errors import StateTooLarge
+
 _LOCK = 0x6C616E6767726170  # "langgrap"
 _GRANT = "grant select, insert, update, delete on all tables in schema langgraph to agenthall_system"
 _SEARCH_PATH = "set search_path = langgraph"
-_ASSERT_HELD = "select agenthall.assert_held(%s, %s, %s)"
-_NOT_HELD = "AH001"
-_RETRY_SECONDS = 0.2
-_READ_PATIENCE = 5.0
-_RUN_PATIENCE = 120.0
-"""A run waits longer: its worker stops it when its lease lapses."""
+_ASSERT_LEASE = "select agenthall.assert_lease(%s, %s, %s)"
+_LEASE_LOST = "AH001"
+_RETRY_INTERVAL = 0.2
+MAX_STATE_BYTES = 8 * 1024 * 1024
+_READ_RETRY_SECONDS = 5.0
+_RUN_RETRY_SECONDS = 120.0
+"""Seconds that a run waits; its worker stops it earlier when its lease lapses."""
 
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
 
-class PatientSaver(AsyncPostgresSaver):
-    """Waits for a database that is away, `patience` seconds; then it raises Unavailable."""
+class RetryingSaver(AsyncPostgresSaver):
+    """Retries for `retry_seconds` while the database is unavailable. Raises Unavailable afterwards."""
 
-    patience = _READ_PATIENCE
+    retry_seconds = _READ_RETRY_SECONDS
+
+    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+        super().__init__(pool, serde=checkpoint_serializer())
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return await self._insist(lambda: super(PatientSaver, self).aget_tuple(config))
+        return await self._retry(lambda: super(RetryingSaver, self).aget_tuple(config))
 
     async def aput(
         self,
@@ -69,70 +74,104 @@ class PatientSaver(AsyncPostgresSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        return await self._insist(lambda: super(PatientSaver, self).aput(config, checkpoint, metadata, new_versions))
+        return await self._retry(lambda: super(RetryingSaver, self).aput(config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        kept = _without_half_a_task(writes)
-        await self._insist(lambda: super(PatientSaver, self).aput_writes(config, kept, task_id, task_path))
+        kept = _without_partial_writes(writes)
+        await self._retry(lambda: super(RetryingSaver, self).aput_writes(config, kept, task_id, task_path))
 
-    async def _insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        give_up = time.monotonic() + self.patience
+    async def _retry(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        deadline = time.monotonic() + self.retry_seconds
         while True:
             try:
                 return await call()
             except psycopg.OperationalError as error:
-                if time.monotonic() > give_up:
+                if time.monotonic() > deadline:
                     raise Unavailable("The database of checkpoints cannot be reached; try again") from error
                 _log.warning("a checkpoint waits for the database", error=repr(error))
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_INTERVAL)
 
 
-def _without_half_a_task(writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
-    """Rule 4. A failure that a node's error handler takes over stays as it is: the handler goes on with what was written."""
+def _without_partial_writes(writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+    """Rule 4. The writes stay when the error handler of a node takes over: it continues with them."""
     channels = {channel for channel, _ in writes}
     if ERROR not in channels or ERROR_SOURCE_NODE in channels:
         return writes
     return [write for write in writes if write[0] in WRITES_IDX_MAP]
 
 
-class HeldSaver(PatientSaver):
-    """Writes only while `holder` (worker, run, attempt) is true. Raises Conflict when it is not."""
+class LimitedSaver(RetryingSaver):
+    """Writes states of at most `max_bytes`. Raises StateTooLarge."""
 
-    patience = _RUN_PATIENCE
-
-    def __init__(self, pool: AsyncConnectionPool[Any], holder: tuple[UUID, UUID, int]) -> None:
+    def __init__(self, pool: AsyncConnectionPool[Any], max_bytes: int) -> None:
         super().__init__(pool)
-        self._holder = holder
+        self._max_bytes = max_bytes
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        # LangGraph writes plain values into the checkpoint itself, and all others as blobs.
+        self._check(sum(len(value) for value in checkpoint["channel_values"].values() if isinstance(value, str)))
+        return await super().aput(config, checkpoint, metadata, new_versions)
+
+    def _dump_blobs(self, *arguments: Any) -> Any:
+        rows = super()._dump_blobs(*arguments)
+        self._check(sum(len(row[-1] or b"") for row in rows))
+        return rows
+
+    def _dump_writes(self, *arguments: Any) -> Any:
+        rows = super()._dump_writes(*arguments)
+        self._check(sum(len(row[-1] or b"") for row in rows))
+        return rows
+
+    def _check(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise StateTooLarge(self._max_bytes)
+
+
+class LeasedSaver(LimitedSaver):
+    """Writes only while `lease` (worker, run, attempt) is held. Raises Conflict otherwise, and StateTooLarge."""
+
+    retry_seconds = _RUN_RETRY_SECONDS
+
+    def __init__(self, pool: AsyncConnectionPool[Any], lease: tuple[UUID, UUID, int], max_bytes: int) -> None:
+        super().__init__(pool, max_bytes)
+        self._lease = lease
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[psycopg.AsyncCursor[Any]]:
-        """LangGraph writes in a pipeline, which is one transaction, and does nothing else in one."""
+        # LangGraph uses a pipeline, which is one transaction, for writes only.
         try:
             async with super()._cursor(pipeline=pipeline) as cursor:
                 yield cursor
                 if pipeline:
-                    await cursor.execute(_ASSERT_HELD, self._holder)
+                    await cursor.execute(_ASSERT_LEASE, self._lease)
         except psycopg.Error as error:
-            if error.sqlstate != _NOT_HELD:
+            if error.sqlstate != _LEASE_LOST:
                 raise
-            raise Conflict("The run is not this worker's any more", code="run_lost") from error
+            raise Conflict("This worker has lost the lease of the run", code="run_lost") from error
 
 
 class Checkpoints:
-    """Owns the pool. `start()` before use, `stop()` after."""
+    """The pool that savers use. Call `start` before use and `stop` after."""
 
-    def __init__(self, dsn: str, *, size: int) -> None:
+    def __init__(self, dsn: str, *, size: int, max_state_bytes: int = MAX_STATE_BYTES) -> None:
         self._dsn = dsn
-        self._holder: tuple[UUID, UUID, int] | None = None
+        self.max_state_bytes = max_state_bytes
+        self._lease: tuple[UUID, UUID, int] | None = None
         self._pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
             dsn,
             min_size=1,
             max_size=size,
             open=False,
             timeout=30,
-            configure=_work_in_langgraph,
+            configure=_configure,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
@@ -142,7 +181,7 @@ class Checkpoints:
         )
 
     async def start(self) -> None:
-        """Makes LangGraph's tables where they are missing, and opens the pool. Raises Unavailable when it cannot."""
+        """Create LangGraph's tables where they are missing, and open the pool. Raises Unavailable."""
         try:
             await set_up(self._dsn)
             await self._pool.open(wait=True, timeout=30)
@@ -152,24 +191,28 @@ class Checkpoints:
     async def stop(self) -> None:
         await self._pool.close()
 
-    def held(self, worker_id: UUID, run_id: UUID, attempt: int) -> Checkpoints:
-        """The same, with savers that write only while that worker holds that run in that attempt."""
+    def with_lease(self, worker_id: UUID, run_id: UUID, attempt: int) -> Checkpoints:
+        """Return a copy whose savers write only while the worker holds the lease of the run in that attempt."""
         fenced = copy.copy(self)
-        fenced._holder = (worker_id, run_id, attempt)  # noqa: SLF001 - of this very class
+        fenced._lease = (worker_id, run_id, attempt)  # noqa: SLF001 - of the same class
         return fenced
 
     def saver(self) -> AsyncPostgresSaver:
-        return PatientSaver(self._pool) if self._holder is None else HeldSaver(self._pool, self._holder)
+        return (
+            LimitedSaver(self._pool, self.max_state_bytes)
+            if self._lease is None
+            else LeasedSaver(self._pool, self._lease, self.max_state_bytes)
+        )
 
 
-async def _work_in_langgraph(connection: psycopg.AsyncConnection[Any]) -> None:
-    """By statement: of `options` in the startup packet a pooler may know nothing, and the tables would be looked for in `public`."""
+async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    # By statement: a pooler may ignore `options` of the startup packet, and the tables would be looked up in `public`.
     await connection.execute(_SEARCH_PATH)
     await connection.execute("set role agenthall_system")
 
 
 async def set_up(dsn: str) -> None:
-    """LangGraph's migrations, under a polled try-lock: its CREATE INDEX CONCURRENTLY waits for every session that waits for a lock."""
+    """Run LangGraph's migrations. The lock is polled: CREATE INDEX CONCURRENTLY waits for every session that waits for a lock."""
     connect = psycopg.AsyncConnection.connect(dsn, autocommit=True, row_factory=dict_row, prepare_threshold=None)
     async with await connect as connection:
         await connection.execute(_SEARCH_PATH)
@@ -188,7 +231,12 @@ async def _is_set_up(connection: psycopg.AsyncConnection[Any]) -> bool:
     if await _value(connection, "select to_regclass('langgraph.checkpoint_migrations') as v") is None:
         return False
     newest = await _value(connection, "select max(v) as v from langgraph.checkpoint_migrations")
-    return newest is not None and newest >= len(AsyncPostgresSaver.MIGRATIONS) - 1
+    return newest is not None and newest >= newest_version()
+
+
+def newest_version() -> int:
+    """Return the number of the newest migration of LangGraph's tables that this build knows."""
+    return len(AsyncPostgresSaver.MIGRATIONS) - 1
 
 
 async def _value(connection: psycopg.AsyncConnection[Any], query: Any, *arguments: object) -> Any:

@@ -1,10 +1,11 @@
-"""Executes one claimed run and says what happens, event by event.
+"""Executes one claimed run and emits its events.
 
 Rules
-  1. A run that was tried before goes on from its last checkpoint: its input is given again only when no checkpoint of it exists.
-  2. `values` is always followed, whether or not the caller asked for it: the last one is the run's result.
-  3. A stateless run whose thread goes with it has no checkpointer. Every other one has a saver of its own.
-  4. An exception of the graph is the run's end, never the worker's: its name and text are told, its trace is logged.
+  1. A repeated run goes on from its last checkpoint. Its input is given again only when it has no checkpoint.
+  2. The mode `values` is always streamed, requested or not: its last value is the result of the run.
+  3. A stateless run whose thread is deleted with it has no checkpointer. Every other run has a saver of its own.
+  4. A graph's store is the server's, and has what the run's owner put.
+  5. An exception of the graph ends the run, never the worker: its name and text are reported, its traceback is logged.
 """
 
 from __future__ import annotations
@@ -16,18 +17,24 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import structlog
 from langgraph.types import Command, Send
 
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
+from robyn_server.core.server_keys import without_server_keys
 
+from .debug_events import checkpoint_event, debug_event
+from .errors import StateTooLarge
+from .factories import run_runtime
+from .finished_tasks import keep_finished_tasks
 from .messages import MessageStream
-from .wire import dumps
+from .serialization import ValuesSerializer, dumps
+from .tracebacks import own_traceback
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.pregel import Pregel
+    from langgraph.store.base import BaseStore
 
     from .checkpoints import Checkpoints
     from .loading import Graphs
@@ -37,8 +44,10 @@ Emit: TypeAlias = Callable[[str, bytes], Awaitable[None]]
 
 _LANGGRAPH_VERSION = version("langgraph")
 _MODES = {"messages-tuple": "messages"}
+_SHOWN: dict[str, Callable[[Any], Any]] = {"checkpoints": checkpoint_event, "debug": debug_event}
 _INTERRUPT = "__interrupt__"
-_log = structlog.get_logger(__name__)
+_LONGEST_MESSAGE = 10_000
+"""Characters of an exception's text. That of a validation may repeat its input many times."""
 
 
 class StopReason(StrEnum):
@@ -50,26 +59,27 @@ class StopReason(StrEnum):
 
 @dataclass(slots=True)
 class Stop:
-    """Set before the executing task is cancelled: then the cancellation is the run's end and not the worker's."""
+    """Set before the executing task is cancelled, so that the cancellation ends the run."""
 
     reason: StopReason | None = None
 
 
-async def execute(run: ClaimedRun, graphs: Graphs, checkpoints: Checkpoints, emit: Emit, stop: Stop) -> RunEnd:
-    """Runs it to its end. Whatever the graph raises becomes the end; a cancellation passes through unless `stop` has a reason."""
+async def execute(
+    run: ClaimedRun, graphs: Graphs, checkpoints: Checkpoints, store: BaseStore, emit: Emit, stop: Stop
+) -> RunEnd:
+    """Execute the run and return its end. An exception of the graph is an end; a cancellation is raised unless `stop` has a reason."""
     execution = _Execution(run, emit)
     try:
-        return await execution.run(graphs, checkpoints)
+        return await execution.run(graphs, checkpoints, store)
     except asyncio.CancelledError:
         if stop.reason is None:
             raise
-        return execution.stopped(stop.reason)
-    except Exception as error:  # noqa: BLE001 - rule 4: a graph may raise anything
-        _log.warning("run failed", run_id=str(run.run_id), graph_id=run.graph_id, exc_info=error)
+        return await execution.stopped(stop.reason)
+    except Exception as error:  # noqa: BLE001 - rule 5: a graph may raise anything
         return await execution.failed(error)
 
 
-def config_of(run: ClaimedRun) -> RunnableConfig:
+def run_config(run: ClaimedRun) -> RunnableConfig:
     """The config that the run's graph is built and run with."""
     given: dict[str, Any] = run.kwargs.get("config") or {}
     names = {
@@ -82,7 +92,7 @@ def config_of(run: ClaimedRun) -> RunnableConfig:
     }
     checkpoint = {key: value for key, value in (run.kwargs.get("checkpoint") or {}).items() if key != "thread_id"}
     own = {"run_attempt": run.attempt, "langgraph_version": _LANGGRAPH_VERSION}
-    metadata = (given.get("metadata") or {}) | run.metadata | own
+    metadata = without_server_keys(given.get("metadata") or {}) | without_server_keys(run.metadata) | names | own
     configurable = (given.get("configurable") or {}) | checkpoint | names
     return {**given, "configurable": configurable, "metadata": metadata}  # type: ignore[typeddict-item]
 
@@ -92,43 +102,66 @@ class _Execution:
         self._run = run
         self._emit = emit
         self._kwargs = run.kwargs
-        self._config = config_of(run)
-        self._asked: list[str] = run.kwargs["stream_mode"]
+        self._config = run_config(run)
+        self._stream_modes: list[str] = run.kwargs["stream_mode"]
         self._subgraphs = bool(run.kwargs.get("subgraphs"))
         self._messages = MessageStream()
         self._values: Any = None
+        self._serializer = ValuesSerializer()
+        self._max_bytes = 0
         self._graphs: Graphs | None = None
         self._notices: list[Any] = []
 
-    async def run(self, graphs: Graphs, checkpoints: Checkpoints) -> RunEnd:
+    async def run(self, graphs: Graphs, checkpoints: Checkpoints, store: BaseStore) -> RunEnd:
         self._graphs = graphs
+        self._max_bytes = checkpoints.max_state_bytes
         saver = checkpoints.saver() if self._run.keep_thread else None
-        graph = await graphs.build(self._run.graph_id, self._config)
+        runtime = run_runtime(store, self._kwargs.get("context"))
+        async with graphs.opened(self._run.graph_id, self._config, runtime) as graph:
+            return await self._stream(graph, saver, store)
+
+    async def _stream(
+        self, graph: Pregel[Any, Any, Any, Any], saver: BaseCheckpointSaver[Any] | None, store: BaseStore
+    ) -> RunEnd:
         self._notices = list(getattr(graph, "notices", ()))
-        graph = graph.copy({"checkpointer": saver})
+        options = self._options()
+        # Otherwise LangGraph yields a step's updates after it has committed the step's checkpoint. A run that is cancelled between
+        # the two resumes behind the step, and nobody ever gets the updates.
+        eager = options["durability"] == "sync"
+        graph = graph.copy({"checkpointer": saver, "store": store, "stream_eager": graph.stream_eager or eager})
         given = await self._input(saver)
-        async for item in graph.astream(given, self._config, **self._options()):
+        if saver is not None and self._begins_anew(given) and getattr(graph, "keeps_finished_tasks", False):
+            await keep_finished_tasks(graph, saver, self._run.thread_id)
+        async for item in graph.astream(given, self._config, **options):
             await self._forward(item)
         return await self._ended(graph, saver)
 
     async def failed(self, error: Exception) -> RunEnd:
-        told = {"error": type(error).__name__, "message": str(error)}
-        await self._emit("error", dumps(told))
-        return RunEnd(RunStatus.ERROR, ThreadStatus.ERROR, self._values_json(), error=told, metadata=self._metadata())
+        body = {"error": type(error).__name__, "message": str(error)[:_LONGEST_MESSAGE]}
+        await self._emit("error", dumps(body))
+        values = await self._last_values()
+        return self._end(RunStatus.ERROR, ThreadStatus.ERROR, values, error=body, traceback=own_traceback(error))
 
-    def stopped(self, reason: StopReason) -> RunEnd:
+    async def stopped(self, reason: StopReason) -> RunEnd:
+        values = await self._last_values()
         if reason is StopReason.TIMEOUT:
-            told = {"error": "RunTimeout", "message": "The run took longer than AGENTHALL_RUN_TIMEOUT allows."}
-            return RunEnd(
-                RunStatus.TIMEOUT, ThreadStatus.ERROR, self._values_json(), error=told, metadata=self._metadata()
-            )
-        told = {"error": "UserInterrupt", "message": reason.value}
+            body = {"error": "RunTimeout", "message": "The run took longer than AGENTHALL_RUN_TIMEOUT allows."}
+            return self._end(RunStatus.TIMEOUT, ThreadStatus.ERROR, values, error=body)
+        body = {"error": "UserInterrupt", "message": reason.value}
+        return self._end(RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED, values, error=body)
+
+    def _end(self, status: RunStatus, thread_status: ThreadStatus, values: bytes | None, **more: Any) -> RunEnd:
         return RunEnd(
-            RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED, self._values_json(), error=told, metadata=self._metadata()
+            status,
+            thread_status,
+            values,
+            metadata=self._metadata(),
+            tool_calls=_count_tool_calls(self._values),
+            **more,
         )
 
     def _options(self) -> dict[str, Any]:
-        modes = {_MODES.get(mode, mode) for mode in self._asked} | {"values"}
+        modes = {_MODES.get(mode, mode) for mode in self._stream_modes} | {"values"}
         return {
             "context": self._kwargs.get("context") or None,
             "stream_mode": sorted(modes),
@@ -144,6 +177,10 @@ class _Execution:
         command = self._kwargs.get("command")
         return _command(command) if command is not None else self._kwargs.get("input")
 
+    def _begins_anew(self, given: Any) -> bool:
+        """Whether LangGraph drops the tasks that an earlier run left at the thread's latest checkpoint."""
+        return given is not None and not isinstance(given, Command) and not self._kwargs.get("checkpoint")
+
     async def _has_checkpoint(self, saver: BaseCheckpointSaver[Any]) -> bool:
         latest = await saver.aget_tuple({"configurable": {"thread_id": str(self._run.thread_id), "checkpoint_ns": ""}})
         return latest is not None and latest.metadata.get("run_id") == str(self._run.run_id)
@@ -154,32 +191,29 @@ class _Execution:
             self._values = chunk
         suffix = "|" + "|".join(namespace) if namespace else ""
         if mode != "messages":
-            if mode in self._asked:
-                await self._emit(mode + suffix, dumps(chunk))
+            if mode in self._stream_modes:
+                shown = _SHOWN[mode](chunk) if mode in _SHOWN else chunk
+                text = await self._serializer.dumps(shown) if mode == "values" else dumps(shown)
+                await self._emit(mode + suffix, text)
             return
-        if "messages-tuple" in self._asked:
+        if "messages-tuple" in self._stream_modes:
             await self._emit("messages" + suffix, dumps(chunk))
-        if "messages" in self._asked:
+        if "messages" in self._stream_modes:
             for name, payload in self._messages.events(*chunk):
                 await self._emit(name + suffix, dumps(payload))
 
     async def _ended(self, graph: Pregel[Any, Any, Any, Any], saver: BaseCheckpointSaver[Any] | None) -> RunEnd:
         interrupts = await self._interrupts(graph) if saver is not None and self._may_be_interrupted(graph) else None
-        return RunEnd(
-            RunStatus.SUCCESS,
-            ThreadStatus.IDLE if interrupts is None else ThreadStatus.INTERRUPTED,
-            self._values_json(),
-            interrupts=interrupts or {},
-            metadata=self._metadata(),
-        )
+        thread_status = ThreadStatus.IDLE if interrupts is None else ThreadStatus.INTERRUPTED
+        return self._end(RunStatus.SUCCESS, thread_status, await self._final_values(), interrupts=interrupts or {})
 
     def _may_be_interrupted(self, graph: Pregel[Any, Any, Any, Any]) -> bool:
-        asked = self._kwargs.get("interrupt_before") or self._kwargs.get("interrupt_after")
+        requested = self._kwargs.get("interrupt_before") or self._kwargs.get("interrupt_after")
         built_in = graph.interrupt_before_nodes or graph.interrupt_after_nodes
-        return bool(asked or built_in or (isinstance(self._values, dict) and _INTERRUPT in self._values))
+        return bool(requested or built_in or (isinstance(self._values, dict) and _INTERRUPT in self._values))
 
     async def _interrupts(self, graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any] | None:
-        """The open interrupts by task, or None when nothing is left to do."""
+        """The open interrupts by task; None when the graph has finished."""
         where: RunnableConfig = {"configurable": {"thread_id": str(self._run.thread_id)}}
         state = await graph.aget_state(where)
         if not state.next:
@@ -190,15 +224,38 @@ class _Execution:
             if task.interrupts
         }
 
-    def _values_json(self) -> bytes | None:
-        values = self._values
-        return None if values is None else dumps(values)
+    async def _final_values(self) -> bytes | None:
+        """Raises StateTooLarge. A run with a checkpointer was checked at each checkpoint."""
+        text = await self._values_json()
+        if text is not None and len(text) > self._max_bytes and not self._run.keep_thread:
+            raise StateTooLarge(self._max_bytes)
+        return text
+
+    async def _last_values(self) -> bytes | None:
+        """The values of a run that failed; None when they are too large to keep."""
+        text = await self._values_json()
+        return text if text is not None and len(text) <= self._max_bytes else None
+
+    async def _values_json(self) -> bytes | None:
+        return None if self._values is None else await self._serializer.dumps(self._values)
 
     def _metadata(self) -> dict[str, Any]:
         messages = self._values.get("messages") if isinstance(self._values, dict) else None
         during = self._graphs.notices_in(self._run.graph_id, messages) if self._graphs and messages else []
         notices = self._notices + [each for each in during if each not in self._notices]
         return {"agenthall_notices": notices} if notices else {}
+
+
+def _count_tool_calls(values: Any) -> int:
+    """Results of tools since the last human message of `values`; 0 for values without messages."""
+    messages = values.get("messages") if isinstance(values, dict) else None
+    count = 0
+    for message in reversed(messages if isinstance(messages, list) else []):
+        kind = getattr(message, "type", None)
+        if kind == "human":
+            break
+        count += kind == "tool"
+    return count
 
 
 def _command(given: dict[str, Any]) -> Command[Any]:

@@ -1,4 +1,4 @@
-"""What a scrape is answered: text for Prometheus, or the numbers one by one. Both collect, which takes milliseconds: not for the loop."""
+"""Responses to scrapes: text for Prometheus, or single values. Collecting takes milliseconds, so it must not run on the event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 Readings: TypeAlias = Mapping[Reading, Mapping[tuple[str, ...], float]]
-"""What was read for this scrape, by the labels' values."""
+"""Values that were read for this scrape, by the labels' values."""
 
 
 class Text(NamedTuple):
@@ -22,18 +22,18 @@ class Text(NamedTuple):
 
 
 def as_text(accept: str, readings: Readings) -> Text:
-    """The text format 0.0.4, or a later one or OpenMetrics where the header `accept` asks for it. Raises UnknownWord."""
+    """Render the text format 0.0.4, or a later one or OpenMetrics if the header `accept` asks for it."""
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
 
     registry = CollectorRegistry()
-    registry.register(_Both(list(_families(readings))))
+    registry.register(_ReadingsAndCounts(list(_families(readings))))
     encode, media_type = choose_encoder(accept)
     return Text(encode(registry), media_type)
 
 
 def samples(definition: Definition) -> dict[tuple[str, ...], float]:
-    """A counter's or gauge's values over all processes, by the labels' values. Raises for no unknown metric: it is just empty."""
+    """Return a counter's or gauge's values over all processes, by the labels' values. A metric without values gives an empty dict."""
     wanted = definition.name if definition.kind == "gauge" else f"{definition.name}_total"
     return {
         tuple(sample.labels[label] for label in definition.labels): sample.value
@@ -48,13 +48,12 @@ def _families(readings: Readings) -> Iterable[Metric]:
 
     for reading, values in readings.items():
         family = GaugeMetricFamily(reading.name, reading.meaning, labels=list(reading.labels))
-        for words, value in values.items():
-            reading.check(words)
-            family.add_metric(list(words), value)
+        for labels, value in values.items():
+            family.add_metric(list(labels), value)
         yield family
 
 
-class _Both:
+class _ReadingsAndCounts:
     def __init__(self, readings: list[Metric]) -> None:
         self._readings = readings
 

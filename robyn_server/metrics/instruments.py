@@ -1,170 +1,140 @@
-"""The kinds of metrics. prometheus-client is imported when the first number is given, which no command line and no supervisor does."""
+"""The kinds of metrics. prometheus-client is imported with the first value, so that neither commands nor the supervisor pay for it."""
 
 from __future__ import annotations
 
-import abc
 import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from .store import own_registry
 
 PREFIX = "agenthall_"
-_FEW = 16
+_MAX_INITIALIZED = 16
 
 _metrics: list[Metric] = []
-_followed: dict[tuple[Gauge, tuple[str, ...]], Callable[[], float]] = {}
+_functions: dict[tuple[Gauge, tuple[str, ...]], Callable[[], float]] = {}
 
 
-class UnknownWord(ValueError):
-    """A label was given a value that is not in its vocabulary."""
+class LabelValues:
+    """The values that a label may have. More can be added, if this program chooses them: the paths of its routes, for example."""
 
+    def __init__(self, values: Iterable[object]) -> None:
+        self._values = dict.fromkeys(map(str, values))
 
-class Words:
-    """A label's vocabulary. It may grow, by words of this program only: the paths of its routes, say."""
-
-    def __init__(self, words: Iterable[object]) -> None:
-        self._words: dict[str, None] = dict.fromkeys(map(str, words))
-
-    def add(self, words: Iterable[object]) -> None:
-        self._words.update(dict.fromkeys(map(str, words)))
-
-    def __contains__(self, word: object) -> bool:
-        return word in self._words
+    def add(self, values: Iterable[object]) -> None:
+        self._values.update(dict.fromkeys(map(str, values)))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._words)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self._words)
+        return len(self._values)
 
 
-class Chosen(Words):
-    """Words that others choose and the database has checked; `form` says which. Only for a Reading, whose values are as many as somebody
-    reads at one scrape: nothing is kept of them here."""
+class OpenLabelValues(LabelValues):
+    """Values that users choose and the database validates; `form` describes them. Only for a Reading, which keeps no values."""
 
-    def __init__(self, form: str, *words: str) -> None:
-        super().__init__((f"‹{form}›", *words))
-
-    def __contains__(self, word: object) -> bool:
-        return isinstance(word, str) and word != ""
+    def __init__(self, form: str, *values: str) -> None:
+        super().__init__((f"‹{form}›", *values))
 
 
 class Metric:
-    """`labels` are vocabularies by name. Values are given in their order; UnknownWord for one that is not in its vocabulary."""
+    """`labels`: the values of each label, by its name. A value is recorded with one for each, in their order."""
 
-    kind = ""
+    kind: ClassVar[str]
 
-    def __init__(self, name: str, meaning: str, **labels: Words) -> None:
+    def __init__(self, name: str, meaning: str, **labels: LabelValues) -> None:
         self.name: str = PREFIX + name
-        if any(each.name == self.name for each in _metrics):
-            raise ValueError(f"two metrics are called {self.name}")
         self.meaning = meaning
         self.labels = labels
         _metrics.append(self)
 
-    def check(self, values: tuple[str, ...]) -> None:
-        """Raises UnknownWord."""
-        if len(values) != len(self.labels):
-            raise UnknownWord(f"{self.name} has the labels {', '.join(self.labels) or 'none'}; given: {values}")
-        for (label, words), value in zip(self.labels.items(), values, strict=True):
-            if value not in words:
-                raise UnknownWord(f"{self.name}: {value!r} is no word of the label {label}")
 
+class Instrument(Metric):
+    """A metric whose values this process keeps, in the object of prometheus-client that has the same class name."""
 
-class Kept(Metric, abc.ABC):
-    """One whose values this process keeps, in an object of prometheus-client's."""
-
-    def __init__(self, name: str, meaning: str, **labels: Words) -> None:
+    def __init__(self, name: str, meaning: str, labels: dict[str, LabelValues], **options: Any) -> None:
         super().__init__(name, meaning, **labels)
+        self._options = options
         self._children: dict[tuple[str, ...], Any] = {}
 
-    def begin(self) -> None:
-        """Exports 0 for every label, where these are few: an alert does not see the first increase from nothing."""
-        if math.prod(len(words) for words in self.labels.values()) <= _FEW:
+    def initialize(self) -> None:
+        """Export 0 for every combination of labels, if these are few: an alert does not see a first increase from nothing."""
+        if math.prod(len(values) for values in self.labels.values()) <= _MAX_INITIALIZED:
             for values in itertools.product(*self.labels.values()):
-                self._at(values)
+                self._child(values)
 
-    def _at(self, values: tuple[str, ...]) -> Any:
-        """prometheus-client's own object for these labels. Vocabularies are looked at once for each."""
+    def _child(self, values: tuple[str, ...]) -> Any:
+        """Return prometheus-client's object for these values of the labels."""
         child = self._children.get(values)
         if child is None:
-            self.check(values)
-            child = self._children[values] = self._made.labels(*values) if values else self._made
+            child = self._children[values] = self._metric.labels(*values) if values else self._metric
         return child
 
     @functools.cached_property
-    def _made(self) -> Any:
-        registry = own_registry()
-        return self._make(name=self.name, documentation=self.meaning, labelnames=tuple(self.labels), registry=registry)
+    def _metric(self) -> Any:
+        registry = own_registry()  # before prometheus-client makes a metric
+        import prometheus_client
 
-    @abc.abstractmethod
-    def _make(self, **given: Any) -> Any:
-        """prometheus-client's own metric."""
+        create = getattr(prometheus_client, type(self).__name__)
+        return create(self.name, self.meaning, tuple(self.labels), registry=registry, **self._options)
 
 
-class Counter(Kept):
-    """Only rises. Exported as `<name>_total`."""
+class Counter(Instrument):
+    """A number that only rises. Exported as `<name>_total`."""
 
     kind = "counter"
 
-    def _make(self, **given: Any) -> Any:
-        from prometheus_client import Counter as Made
-
-        return Made(**given)
+    def __init__(self, name: str, meaning: str, **labels: LabelValues) -> None:
+        super().__init__(name, meaning, labels)
 
     def inc(self, *values: str, by: float = 1) -> None:
-        self._at(values).inc(by)
+        self._child(values).inc(by)
 
 
-class Gauge(Kept):
-    """Goes up and down. `across`: what the server's processes come to. `outlives`: the value of a dead process counts on."""
+class Gauge(Instrument):
+    """A number that rises and falls.
+
+    `across`: how the values of the server's processes are combined. `outlives`: the value of a dead process still counts.
+    """
 
     kind = "gauge"
 
     def __init__(
-        self, name: str, meaning: str, *, across: Literal["sum", "min", "max"], outlives: bool = False, **labels: Words
+        self,
+        name: str,
+        meaning: str,
+        *,
+        across: Literal["sum", "min", "max"],
+        outlives: bool = False,
+        **labels: LabelValues,
     ) -> None:
-        super().__init__(name, meaning, **labels)
-        self.across = across
-        self._mode: Any = across if outlives else f"live{across}"
-
-    def _make(self, **given: Any) -> Any:
-        from prometheus_client import Gauge as Made
-
-        return Made(multiprocess_mode=self._mode, **given)
+        super().__init__(name, meaning, labels, multiprocess_mode=across if outlives else f"live{across}")
 
     def set(self, value: float, *values: str) -> None:
-        self._at(values).set(value)
+        self._child(values).set(value)
 
-    def follow(self, read: Callable[[], float], *values: str) -> None:
-        """From now on it is what `read` returns, as of the last `refresh`. Raises UnknownWord."""
-        self.check(values)
-        _followed[self, values] = read
+    def set_function(self, read: Callable[[], float], *values: str) -> None:
+        """Set the gauge to the result of `read` at each `refresh`."""
+        _functions[self, values] = read
 
 
-class Histogram(Kept):
-    """How often, and how much: `buckets` are upper bounds."""
+class Histogram(Instrument):
+    """Counts of observations; `buckets` are upper bounds."""
 
     kind = "histogram"
 
-    def __init__(self, name: str, meaning: str, *, buckets: tuple[float, ...], **labels: Words) -> None:
-        super().__init__(name, meaning, **labels)
-        self._buckets = buckets
-
-    def _make(self, **given: Any) -> Any:
-        from prometheus_client import Histogram as Made
-
-        return Made(buckets=self._buckets, **given)
+    def __init__(self, name: str, meaning: str, *, buckets: tuple[float, ...], **labels: LabelValues) -> None:
+        super().__init__(name, meaning, labels, buckets=buckets)
 
     def observe(self, value: float, *values: str) -> None:
-        self._at(values).observe(value)
+        self._child(values).observe(value)
 
 
 class Reading(Metric):
-    """A gauge that is read anew for each scrape, from what all replicas share; whoever answers the scrape gives its values."""
+    """A gauge that is read from the database, which all replicas share, at each scrape."""
 
     kind = "gauge"
 
@@ -174,6 +144,6 @@ def every_metric() -> tuple[Metric, ...]:
 
 
 async def refresh() -> None:
-    """Sets each gauge to what it follows."""
-    for (gauge, values), read in list(_followed.items()):
+    """Set each gauge that has a function to the function's result."""
+    for (gauge, values), read in list(_functions.items()):
         gauge.set(read(), *values)

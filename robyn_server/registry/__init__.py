@@ -1,14 +1,22 @@
-"""The registry of agents that run elsewhere: instances, their manifests and configurations.
+"""The registry of agents that run elsewhere: instances, their leases, manifests and configurations.
 
-For programs of one's own, `register_agent_instance` is the seed's call; the server works with the services.
+The server uses the services. Other programs use `register_agent_instance`.
 """
 
 from __future__ import annotations
 
+from .brakes import BrakeService
 from .configurations import ConfigurationService
-from .face import register_agent_instance
 from .instances import InstanceService
 from .manifests import ManifestService
-from .tenants import Tenants
+from .organizations import OrganizationSelector
+from .python_api import register_agent_instance
 
-__all__ = ["ConfigurationService", "InstanceService", "ManifestService", "Tenants", "register_agent_instance"]
+__all__ = [
+    "BrakeService",
+    "ConfigurationService",
+    "InstanceService",
+    "ManifestService",
+    "OrganizationSelector",
+    "register_agent_instance",
+]

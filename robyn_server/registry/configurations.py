@@ -1,4 +1,4 @@
-"""Use cases of configurations: what one tenant has set for a type of agent."""
+"""Use cases of configurations: one organization's settings for a type of agent."""
 
 from __future__ import annotations
 
@@ -12,46 +12,55 @@ from robyn_server.core.errors import NotFound
 from robyn_server.core.principal import Principal
 from robyn_server.storage.configurations import Configurations
 
-from .tenants import ensure_member
+from .organizations import ensure_member
 
 
 class ConfigurationService:
-    """Raises Forbidden to whoever does not belong to the tenant."""
+    """Every method raises Forbidden if the principal is not a member of the organization.
 
-    def __init__(self, configurations: Configurations, changed: Callable[[], None]) -> None:
-        """`changed`: as of InstanceService."""
+    `on_change` is called after each change of instances is committed, so that their events are published.
+    """
+
+    def __init__(self, configurations: Configurations, on_change: Callable[[], None]) -> None:
         self._configurations = configurations
-        self._changed = changed
+        self._on_change = on_change
 
-    async def get(self, principal: Principal, tenant: UUID, agent_id: str) -> str:
-        """As JSON text. Raises NotFound."""
-        ensure_member(principal, tenant)
-        return _found(await self._configurations.find(tenant, agent_id), agent_id)
+    async def get(self, principal: Principal, organization_id: UUID, agent_id: str) -> str:
+        """Return the configuration as JSON text. Raises NotFound."""
+        ensure_member(principal, organization_id)
+        return _found(await self._configurations.find(organization_id, agent_id), agent_id)
 
-    async def search(self, principal: Principal, tenant: UUID, after: str | None, limit: int) -> Mapping[str, Any]:
-        """A page by agent_id: `configurations`, and `next_cursor` where there are more."""
-        ensure_member(principal, tenant)
-        page = await self._configurations.search(tenant, after=after, limit=limit)
-        return {"configurations": [orjson.loads(body) for body in page.bodies], "next_cursor": page.after}
+    async def search(
+        self, principal: Principal, organization_id: UUID, after: str | None, limit: int
+    ) -> Mapping[str, Any]:
+        """Return a page in the order of agent_id: `configurations`, and `next_cursor` if there are more."""
+        ensure_member(principal, organization_id)
+        page = await self._configurations.search(organization_id, after=after, limit=limit)
+        return {"configurations": [orjson.Fragment(body) for body in page.bodies], "next_cursor": page.after}
 
-    async def put(
-        self, principal: Principal, tenant: UUID, agent_id: str, fields: Mapping[str, Any]
+    async def upsert(
+        self, principal: Principal, organization_id: UUID, agent_id: str, fields: Mapping[str, Any]
     ) -> tuple[str, bool]:
-        """All `fields`; the manifest is made where it is not there. JSON text, and whether it is new. Raises Invalid, Conflict."""
-        ensure_member(principal, tenant)
-        return await self._configurations.put(tenant, agent_id, fields)
+        """Replace all fields; create the configuration, and its manifest, if missing.
 
-    async def update(self, principal: Principal, tenant: UUID, agent_id: str, fields: Mapping[str, Any]) -> str:
-        """The `fields` that are there. Raises NotFound, Invalid, Conflict."""
-        ensure_member(principal, tenant)
-        return _found(await self._configurations.update(tenant, agent_id, fields), agent_id)
+        Returns the configuration as JSON text, and whether it is new. Raises Invalid, Conflict.
+        """
+        ensure_member(principal, organization_id)
+        return await self._configurations.upsert(organization_id, agent_id, fields)
 
-    async def delete(self, principal: Principal, tenant: UUID, agent_id: str) -> None:
-        """With all its instances. Raises NotFound."""
-        ensure_member(principal, tenant)
-        if not await self._configurations.delete(tenant, agent_id):
+    async def update(
+        self, principal: Principal, organization_id: UUID, agent_id: str, fields: Mapping[str, Any]
+    ) -> str:
+        """Change the given fields. Raises NotFound, Invalid, Conflict."""
+        ensure_member(principal, organization_id)
+        return _found(await self._configurations.update(organization_id, agent_id, fields), agent_id)
+
+    async def delete(self, principal: Principal, organization_id: UUID, agent_id: str) -> None:
+        """Delete a configuration and its instances. Raises NotFound."""
+        ensure_member(principal, organization_id)
+        if not await self._configurations.delete(organization_id, agent_id):
             raise _missing(agent_id)
-        self._changed()
+        self._on_change()
 
 
 def _found(body: str | None, agent_id: str) -> str:

@@ -1,4 +1,8 @@
-"""Use cases of manifests: types of agents. Everybody sees those that his tenant has configured, and published ones."""
+"""Use cases of manifests: types of agents.
+
+Members of an organization see published manifests, and of those that it has configured at least the agent_id.
+Administrators see and write all.
+"""
 
 from __future__ import annotations
 
@@ -12,37 +16,47 @@ from robyn_server.core.principal import Principal
 from robyn_server.core.scopes import Scope
 from robyn_server.storage.manifests import Manifests
 
-from .tenants import Tenants
+from .organizations import OrganizationSelector
 
 
 class ManifestService:
-    def __init__(self, manifests: Manifests, tenants: Tenants) -> None:
+    def __init__(self, manifests: Manifests, select_organization: OrganizationSelector) -> None:
         self._manifests = manifests
-        self._tenants = tenants
+        self._select_organization = select_organization
 
     async def get(self, principal: Principal, agent_id: str) -> str:
-        """As JSON text. Administrators see every one. Raises NotFound, BadRequest (no tenant)."""
-        tenant = None if principal.is_admin else self._tenants(principal)
-        return _found(await self._manifests.find(tenant, agent_id), agent_id)
+        """Return the manifest as JSON text. Raises NotFound, BadRequest (no organization selected)."""
+        organization_id = None if principal.is_admin else self._select_organization(principal)
+        return _found(await self._manifests.find(organization_id, agent_id), agent_id)
 
     async def search(self, principal: Principal, after: str | None, limit: int) -> Mapping[str, Any]:
-        """A page by agent_id: `manifests`, and `next_cursor` where there are more."""
-        tenant = None if principal.is_admin else self._tenants(principal)
-        page = await self._manifests.search(tenant, after=after, limit=limit)
-        return {"manifests": [orjson.loads(body) for body in page.bodies], "next_cursor": page.after}
+        """Return a page in the order of agent_id: `manifests`, and `next_cursor` if there are more."""
+        organization_id = None if principal.is_admin else self._select_organization(principal)
+        page = await self._manifests.search(organization_id, after=after, limit=limit)
+        return {"manifests": [orjson.Fragment(body) for body in page.bodies], "next_cursor": page.after}
 
-    async def put(self, principal: Principal, agent_id: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
-        """All `fields`. The manifest as JSON text, and whether it is new. Raises Forbidden, Invalid."""
+    async def upsert(self, principal: Principal, agent_id: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
+        """Replace all fields; return the manifest as JSON text, and whether it is new. Raises Forbidden, Invalid."""
         principal.require(Scope.ADMIN)
-        return await self._manifests.put(agent_id, fields)
+        return await self._manifests.upsert(agent_id, fields)
 
     async def update(self, principal: Principal, agent_id: str, fields: Mapping[str, Any]) -> str:
-        """The `fields` that are there. Raises Forbidden, NotFound, Invalid."""
+        """Change the given fields. Raises Forbidden, NotFound, Invalid."""
         principal.require(Scope.ADMIN)
         return _found(await self._manifests.update(agent_id, fields), agent_id)
+
+    async def delete(self, principal: Principal, agent_id: str) -> None:
+        """Delete a manifest that nothing uses. Raises Forbidden, NotFound, Conflict (code manifest_in_use)."""
+        principal.require(Scope.ADMIN)
+        if not await self._manifests.delete(agent_id):
+            raise _missing(agent_id)
 
 
 def _found(body: str | None, agent_id: str) -> str:
     if body is None:
-        raise NotFound(f"There is no manifest {agent_id!r}.", field="agent_id")
+        raise _missing(agent_id)
     return body
+
+
+def _missing(agent_id: str) -> NotFound:
+    return NotFound(f"There is no manifest {agent_id!r}.", field="agent_id")

@@ -1,22 +1,22 @@
-"""What became of a message about a registration, as an error where it was not done."""
+"""Turn the outcome of a message about a registration into an error."""
 
 from __future__ import annotations
 
 from robyn_server.core.errors import Conflict, Gone, NotFound
-from robyn_server.core.registry import Outcome
+from robyn_server.core.instances import Outcome
 
-WHY = {
-    Outcome.SUPERSEDED: "This epoch is over: the instance has registered again.",
-    Outcome.MUST_REGISTER: "The registration is over, or has never had this epoch; register again.",
+MESSAGES = {
+    Outcome.SUPERSEDED: "The instance has registered again: this epoch is over.",
+    Outcome.MUST_REGISTER: "The registration has ended, or never had this epoch. Register again.",
 }
 
 
-def ensure_done(outcome: Outcome) -> None:
-    """Raises Conflict (code superseded), Gone (code must_register), NotFound."""
+def raise_for_outcome(outcome: Outcome) -> None:
+    """Raise Conflict (code superseded), Gone (code must_register) or NotFound, unless the outcome is OK."""
     if outcome is Outcome.SUPERSEDED:
-        raise Conflict(WHY[outcome], code=outcome.value, field="epoch")
+        raise Conflict(MESSAGES[outcome], code=outcome.value, field="epoch")
     if outcome is Outcome.MUST_REGISTER:
-        raise Gone(WHY[outcome], code=outcome.value)
+        raise Gone(MESSAGES[outcome], code=outcome.value)
     if outcome is Outcome.UNKNOWN:
         raise missing_registration()
 

@@ -1,29 +1,41 @@
-"""Use cases: one decision, one transaction each. They take a principal and core values, and know neither HTTP nor LangGraph."""
+"""Use cases of the API: one decision and one transaction each. They take a principal and core values, and know neither HTTP nor LangGraph."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from robyn_server.registry import ConfigurationService, InstanceService, ManifestService, Tenants
-from robyn_server.registry.protocols import InstanceWatch
+from robyn_server.identity.api_keys import ApiKeyService
+from robyn_server.identity.tickets import TicketService
+from robyn_server.registry import (
+    BrakeService,
+    ConfigurationService,
+    InstanceService,
+    ManifestService,
+    OrganizationSelector,
+)
+from robyn_server.registry.leases.event_broker import InstanceEventBroker
 
 from .agent_sync import AgentSyncService
-from .api_keys import ApiKeyService
+from .assistant_graphs import AssistantGraphService
+from .assistant_versions import AssistantVersionService
 from .assistants import AssistantService
 from .metrics import MetricsService
 from .runs import RunService
+from .store import StoreService
 from .threads import ThreadService
-from .tickets import TicketService
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every route is given."""
+    """The services that every route gets."""
 
     assistants: AssistantService
+    assistant_versions: AssistantVersionService
+    assistant_graphs: AssistantGraphService
     threads: ThreadService
     runs: RunService
+    store: StoreService
     agent_sync: AgentSyncService
     keys: ApiKeyService
     metrics: MetricsService
@@ -31,7 +43,8 @@ class Services:
     instances: InstanceService
     manifests: ManifestService
     configurations: ConfigurationService
-    tenants: Tenants
-    watch: InstanceWatch
+    brakes: BrakeService
+    select_organization: OrganizationSelector
+    instance_events: InstanceEventBroker
     check_database: Callable[[], Awaitable[None]]
     """Raises Unavailable when the database does not answer."""

@@ -1,44 +1,13 @@
-"""Operating agent sync: how it stands, and a sync on request. For administrators; the seam between requests and the sync itself."""
+"""Operate agent sync: its status, and a sync on request. For administrators only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from robyn_server.core.agent_change import AgentChange
+from robyn_server.agent_sync.reports import SyncReport, SyncRequest
 from robyn_server.core.errors import Forbidden, Invalid
 from robyn_server.core.principal import Principal
-
-
-@dataclass(frozen=True, slots=True)
-class SyncRequest:
-    """`scope` in the grammar of AGENT_SYNC_SCOPE (None: the server's own), or one agent. `dry_run` writes nothing at all."""
-
-    scope: str | None = None
-    agent_id: UUID | None = None
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SyncReport:
-    """`counters`: {total, created, updated, skipped, failed, retired}. `changes`: without the skipped, and no more than `CHANGES`;
-    `more` of them are not listed. `started_at`: the server database's clock. `by_source`: the counters of each of AGENT_SYNC_SOURCES."""
-
-    scope: str
-    agent_id: UUID | None
-    dry_run: bool
-    started_at: datetime
-    seconds: float
-    counters: dict[str, int]
-    changes: list[AgentChange]
-    more: int
-    by_source: dict[str, dict[str, int]] = field(default_factory=dict)
-
-
-CHANGES = 1000
-"""Lines of one report. The counters count all; what failed is in the ledger, page by page."""
 
 
 class AgentSyncOperations(Protocol):

@@ -1,15 +1,15 @@
-"""Use cases of assistants. One that comes from the catalogue is brought up to date wherever it is first referenced."""
+"""Use cases of assistants. An assistant from the catalogue is synced on first reference."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from robyn_server.core.catalogue import CATALOGUE_METADATA_KEYS
-from robyn_server.core.errors import CatalogueUnavailable, Conflict, Forbidden, Invalid, NotFound
+from robyn_server.core.catalogue import CATALOGUE_METADATA_KEYS, Origin
+from robyn_server.core.errors import CatalogueUnavailable, Conflict, Forbidden, Invalid, NotFound, Unservable
 from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid, user_assistant_id
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
@@ -19,25 +19,28 @@ from robyn_server.storage.assistants import (
     AssistantChange,
     AssistantFilter,
     Assistants,
+    FormerAssistant,
     FoundAssistant,
     LockedAssistant,
     NewAssistant,
     ResolvedAssistant,
 )
 
-from .catalogue import CatalogueGate, sync_for
-from .configuration import checked, refuse_catalogue_keys
+from .agent_lookup import AgentLookup, sync_for
+from .models import AllowedModels
+from .run_config import check_agent_configuration, refuse_catalogue_keys, validate
 
 _FROM_CATALOGUE = ("graph_id", "name", "description")
-_OF_COPIES = 5
-"""The version of UUIDs that follow from others."""
+_COPY_UUID_VERSION = 5
+"""Ids of copies are derived from the agent's id and the user's."""
 _TAKEN = "Assistant {} already exists"
+_NOT_SYNCED = "Assistant {} was not created from the catalogue, and has the id of this agent"
 F = TypeVar("F", FoundAssistant, ResolvedAssistant)
 
 
 @dataclass(frozen=True, slots=True)
 class AssistantRequest:
-    """A new assistant as a client asks for it. `if_exists`: raise or do_nothing."""
+    """A request for a new assistant. `if_exists`: raise or do_nothing."""
 
     graph_id: str
     assistant_id: UUID | None = None
@@ -50,14 +53,15 @@ class AssistantRequest:
 
     @property
     def catalogue_agent(self) -> UUID | None:
-        """The catalogue's agent that the client means, if it says so."""
+        """The agent of the catalogue that the request names, if it names one."""
         named = (self.metadata or {}).get("supabase_agent_id")
         return self.assistant_id if named is None else parse_uuid(named, "metadata.supabase_agent_id")
 
 
 class AssistantService:
-    def __init__(self, assistants: Assistants, graphs: Graphs, catalogue: CatalogueGate) -> None:
+    def __init__(self, assistants: Assistants, graphs: Graphs, models: AllowedModels, catalogue: AgentLookup) -> None:
         self._assistants = assistants
+        self._models = models
         self._graphs = graphs
         self._catalogue = catalogue
 
@@ -65,16 +69,46 @@ class AssistantService:
         """The assistant as JSON text. Raises NotFound."""
         found = await self._current(principal, assistant_id, self._assistants.find)
         if found is None:
-            raise NotFound("Not Found")
+            raise await self._missing(principal, assistant_id, "Not Found")
         return found.body
 
     async def resolve(self, principal: Principal, name: str) -> ResolvedAssistant:
-        """The assistant that a run names, by UUID or by its graph's name. Raises Invalid or NotFound."""
-        assistant_id = find_uuid(name) or self._default(name)
+        """The assistant that a run names, by UUID or by its graph's name. Raises Invalid, NotFound, Unservable (its graph)."""
+        found = await self.find_named(principal, name, "Thread or assistant not found.")
+        self.ensure_served(found.graph_id, found.assistant_id)
+        return found
+
+    async def find_named(self, principal: Principal, name: str, missing: str) -> ResolvedAssistant:
+        """As `resolve`, whether or not its graph is served. `missing`: the text of NotFound."""
+        assistant_id = self.id_of(name)
         found = await self._current(principal, assistant_id, self._assistants.resolve)
         if found is None:
-            raise NotFound("Thread or assistant not found.")
+            raise await self._missing(principal, assistant_id, missing)
+        if find_uuid(name) is None and found.origin is not Origin.GRAPH:
+            raise NotFound(missing)
         return found
+
+    def id_of(self, name: str) -> UUID:
+        """The UUID that `name` is, or the id of the default assistant of the graph `name`. Raises Invalid."""
+        return find_uuid(name) or self._default(name)
+
+    def ensure_served(self, graph_id: str, assistant_id: UUID, field: str = "assistant_id") -> None:
+        """Raises Unservable. `field`: what names the graph."""
+        if graph_id not in self._graphs.ids:
+            raise Unservable(
+                f"This server serves no graph '{graph_id}', which assistant {assistant_id} has. "
+                f"It serves: {', '.join(self._graphs.ids)}.",
+                code="graph_not_served",
+                field=field,
+            )
+
+    async def _missing(self, principal: Principal, assistant_id: UUID, text: str) -> NotFound:
+        """The error for an assistant that is not there, with the reason if it was retired."""
+        former = await self._assistants.find_former(principal, assistant_id)
+        if former is None and self._catalogue.templates:
+            own = user_assistant_id(assistant_id, principal.identity)
+            former = await self._assistants.find_former(principal, own)
+        return NotFound(text) if former is None else _retired(assistant_id, former)
 
     async def _current(
         self,
@@ -82,13 +116,13 @@ class AssistantService:
         assistant_id: UUID,
         find: Callable[[Principal, UUID, timedelta], Awaitable[F | None]],
     ) -> F | None:
-        """What `find` finds, after the catalogue was asked where that is due.
+        """Return what `find` finds, after a sync where one is due.
 
-        When it cannot be asked, what was synced within `stale` is served as it is; else raises CatalogueUnavailable.
+        When the catalogue is unavailable, an assistant synced within `stale` is returned; else raises CatalogueUnavailable.
         """
         found = await self._find(principal, assistant_id, find, self._catalogue.ttl)
-        if found is not None and (found.is_fresh or not found.from_catalogue):
-            if found.from_catalogue:
+        if found is not None and (found.is_fresh or not found.origin.is_synced):
+            if found.origin.is_synced:
                 LAZY_SYNCS.inc("hit")
             return found
         try:
@@ -109,19 +143,19 @@ class AssistantService:
         find: Callable[[Principal, UUID, timedelta], Awaitable[F | None]],
         within: timedelta,
     ) -> F | None:
-        """The assistant with that id; of a template agent with that id the principal's own copy."""
+        """The assistant with that id; for a template agent, the principal's own copy."""
         found = await find(principal, assistant_id, within)
         if found is not None or not self._catalogue.templates:
             return found
         return await find(principal, user_assistant_id(assistant_id, principal.identity), within)
 
     async def _synced(self, principal: Principal, assistant_id: UUID, found: F | None) -> UUID | None:
-        """The id under which the principal now has what it named; None when that is nothing. A copy is its owner's, whoever looks."""
+        """Sync, and return the id of the principal's assistant; None without one. A copy is synced for its owner, also for other readers."""
         if found is None or found.template_id is None:
             agent_id, owner = assistant_id, principal.identity
         else:
             agent_id, owner = found.template_id, found.owner_id
-        synced = await sync_for(self._catalogue, principal, agent_id, owner)
+        synced = await sync_for(self._catalogue, principal, agent_id, owner, is_stale=found is not None)
         return synced if synced in {assistant_id, user_assistant_id(assistant_id, principal.identity)} else None
 
     def _default(self, graph_id: str) -> UUID:
@@ -139,7 +173,9 @@ class AssistantService:
         Raises NotFound (graph, or an agent that it names), Conflict (the id is taken), BadRequest, Forbidden.
         """
         self._graphs.check(request.graph_id)
-        config, context = checked(principal, request.config, request.context)
+        config, context = validate(principal, request.config, request.context)
+        self.check_configuration(request.graph_id, context)
+        self._models.check(principal, context)
         if (synced := await self._from_catalogue(principal, request)) is not None:
             return synced
         organization_id = principal.organization_for_new()
@@ -155,24 +191,32 @@ class AssistantService:
         body = await self._assistants.create(principal, new, organization_id)
         return body if body is not None else await self._existing(principal, new.assistant_id, request.if_exists)
 
+    def check_configuration(self, graph_id: str, configurable: Mapping[str, Any] | None) -> None:
+        """Raises Invalid for a configuration that the graph does not take. Only that of the tools agent is known."""
+        if self._graphs.is_tools_agent(graph_id):
+            check_agent_configuration(configurable)
+
     async def _from_catalogue(self, principal: Principal, request: AssistantRequest) -> str | None:
         agent_id = request.catalogue_agent
         if agent_id is None:
             return None
         found = await self._current(principal, agent_id, self._assistants.find)
-        if found is not None and found.from_catalogue:
-            return found.body
-        if (request.metadata or {}).get("supabase_agent_id") is not None:
+        names_agent = (request.metadata or {}).get("supabase_agent_id") is not None
+        if found is not None:
+            if names_agent and not found.origin.is_synced:
+                raise Conflict(_NOT_SYNCED.format(agent_id), field="metadata.supabase_agent_id")
+            return found.body if found.origin.is_synced else None
+        if names_agent:
             raise NotFound(f"Agent {agent_id} not found in the catalogue", field="metadata.supabase_agent_id")
-        await self._keep_free(agent_id)
+        await self._refuse_agent_id(agent_id)
         return None
 
-    async def _keep_free(self, assistant_id: UUID) -> None:
-        """The ids of agents are the catalogue's, also of those that the principal may not see. Raises Conflict.
+    async def _refuse_agent_id(self, assistant_id: UUID) -> None:
+        """Raises Conflict for the id of an agent, even of one that the principal may not see, or of any user's copy.
 
-        Who could take the id of another user's copy, before that user asks for it, would keep the agent from them.
+        A client that takes the id of another user's copy would keep the agent from that user.
         """
-        if self._catalogue.templates and assistant_id.version == _OF_COPIES:
+        if self._catalogue.templates and assistant_id.version == _COPY_UUID_VERSION:
             raise Conflict("Ids of version 5 are for users' copies of agents; choose another.", field="assistant_id")
         if await self._catalogue.sync(assistant_id, None) is not None:
             raise Conflict(_TAKEN.format(assistant_id), field="assistant_id")
@@ -187,60 +231,86 @@ class AssistantService:
         """The assistant's next version as JSON text. Raises NotFound, Forbidden, Conflict (the catalogue owns it), BadRequest."""
         if change.graph_id is not None:
             self._graphs.check(change.graph_id)
-        config, context = checked(principal, change.config, change.context)
+        config, context = validate(principal, change.config, change.context)
         change = replace(change, config=config if change.config is not None else None, context=context)
-        async with self._assistants.changing(principal) as connection:
-            locked = await self._lock(connection, principal, assistant_id)
+        async with self._assistants.transaction(principal) as connection:
+            locked = await self.lock(connection, principal, assistant_id)
             if locked is None:
-                raise await self._unchangeable(principal, assistant_id)
-            change = _within(locked, _beside(locked, change))
+                raise await self.unchangeable(principal, assistant_id)
+            if locked.origin is Origin.GRAPH and change.graph_id not in {None, locked.graph_id}:
+                raise Conflict(
+                    f"The default assistant of graph '{locked.graph_id}' always runs it. Create another assistant.",
+                    field="graph_id",
+                )
+            self.check_configuration(change.graph_id or locked.graph_id, change.context)
+            self._models.check(principal, change.context, locked.config.get("configurable"))
+            change = _without_catalogue_fields(locked, _with_context(locked, change))
             body = await self._assistants.update(connection, locked.assistant_id, change)
         if body is None:
             raise NotFound(f"Assistant {assistant_id} not found")
         return body
 
-    async def _lock(self, connection: Any, principal: Principal, assistant_id: UUID) -> LockedAssistant | None:
+    async def lock(self, connection: Any, principal: Principal, assistant_id: UUID) -> LockedAssistant | None:
+        """Lock the assistant, or the principal's copy of it; None when the principal may not change it."""
         locked = await self._assistants.lock(connection, assistant_id)
         if locked is not None or not self._catalogue.templates:
             return locked
         return await self._assistants.lock(connection, user_assistant_id(assistant_id, principal.identity))
 
-    async def _unchangeable(self, principal: Principal, assistant_id: UUID) -> NotFound | Forbidden:
+    async def unchangeable(self, principal: Principal, assistant_id: UUID) -> NotFound | Forbidden:
+        """The error for an assistant that could not be locked."""
         if await self._assistants.find(principal, assistant_id, self._catalogue.ttl) is None:
             return NotFound(f"Assistant {assistant_id} not found")
-        return Forbidden(f"Assistant {assistant_id} is the server's own; only administrators may change it.")
+        return Forbidden(f"Assistant {assistant_id} is shared; only its owner and administrators may change it.")
 
     async def delete(self, principal: Principal, assistant_id: UUID, *, with_threads: bool) -> None:
         """Raises NotFound, Forbidden, or Conflict when the catalogue owns it."""
-        async with self._assistants.changing(principal) as connection:
-            locked = await self._lock(connection, principal, assistant_id)
-            if locked is not None and locked.from_catalogue:
+        async with self._assistants.transaction(principal) as connection:
+            locked = await self.lock(connection, principal, assistant_id)
+            if locked is not None and locked.origin.is_synced:
                 raise Conflict(
                     f"Assistant {assistant_id} comes from the catalogue; disable or delete its agent there.",
                     code="catalogue_owned",
                 )
             deleted = await self._assistants.delete(connection, assistant_id, with_threads=with_threads)
         if not deleted:
-            error = await self._unchangeable(principal, assistant_id)
+            error = await self.unchangeable(principal, assistant_id)
             raise NotFound(f"Assistant with ID {assistant_id} not found") if isinstance(error, NotFound) else error
 
     async def search(self, principal: Principal, where: AssistantFilter, **page: Any) -> Page:
-        """Raises NotFound for a graph that is not served. Searching never syncs."""
-        if where.graph_id is not None:
-            self._graphs.check(where.graph_id)
-        return await self._assistants.search(principal, where, **page)
+        """Search the assistants of served graphs. Raises NotFound for another graph. Searching never syncs."""
+        return await self._assistants.search(principal, self._served(where), **page)
+
+    async def count(self, principal: Principal, where: AssistantFilter) -> int:
+        """Count what a search finds. Raises as it does."""
+        return await self._assistants.count(principal, self._served(where))
+
+    def _served(self, where: AssistantFilter) -> AssistantFilter:
+        for graph_id in where.graph_ids or ():
+            self._graphs.check(graph_id)
+        return replace(where, graph_ids=self._graphs.ids) if where.graph_ids is None else where
 
 
-def _beside(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
-    """A context alone replaces only what mirrors it: tags and the like stay."""
+def _retired(assistant_id: UUID, former: FormerAssistant) -> NotFound:
+    since = "any more" if former.retired_at is None else f"since {former.retired_at}"
+    reason, code = "its agent was disabled, deleted or moved", "agent_retired"
+    if former.unserved_graph is not None:
+        reason, code = f"no server serves its graph '{former.unserved_graph}'", "graph_not_served"
+    return NotFound(
+        f"Assistant {assistant_id} ('{former.name}') is not offered {since}: {reason}.", code=code, field="assistant_id"
+    )
+
+
+def _with_context(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
+    """A context alone replaces `configurable`, which mirrors it, and no other member of the config."""
     if change.config is not None or change.context is None:
         return change
     return replace(change, config={**locked.config, "configurable": change.context})
 
 
-def _within(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
-    """The change, as far as an assistant of the catalogue may be changed: its own keys stay. Raises Conflict naming the key."""
-    if not locked.from_catalogue:
+def _without_catalogue_fields(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
+    """The change, with the keys that the catalogue owns unchanged. Raises Conflict naming a key that it would change."""
+    if not locked.origin.is_synced:
         return change
     for name in _FROM_CATALOGUE:
         if getattr(change, name) is not None or (name == "description" and change.sets_description):

@@ -1,10 +1,10 @@
-"""The server's numbers, for who may see them: administrators, and who was granted the scope `metrics`."""
+"""Metrics of the server, for administrators and principals with the scope `metrics`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -23,44 +23,35 @@ from robyn_server.metrics.definitions import (
     RUN_WAITING,
     RUNS_PENDING,
     RUNS_RUNNING,
+    RUNS_UNSERVED,
     SLOTS,
     SLOTS_BUSY,
 )
 from robyn_server.metrics.exposition import Readings, Text, as_text, samples
-from robyn_server.storage.leases import Standing
-from robyn_server.storage.runs import QueueState
+from robyn_server.storage.leases import Leases
+from robyn_server.storage.runs import QueueState, RunQueue
 
-_ASK_SECONDS = 2.0
-"""A scrape gives up after ten seconds; it should hear of the other numbers before."""
+_QUERY_TIMEOUT = 2.0
+"""A scrape times out after ten seconds; it gets the other metrics before that."""
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-class Queue(Protocol):
-    async def state(self) -> QueueState: ...
-
-
-class Registry(Protocol):
-    async def look(self) -> Standing: ...
-
-    async def living(self, most: int, others: str) -> dict[str, int]: ...
-
-
 class MetricsService:
-    def __init__(self, queue: Queue, registry: Registry | None = None) -> None:
+    def __init__(self, queue: RunQueue, registry: Leases | None = None) -> None:
         self._queue = queue
         self._registry = registry
 
     async def text(self, principal: Principal, accept: str) -> Text:
-        """For Prometheus, in the format that the header `accept` asks for. Raises Forbidden; a database that is away is a metric."""
+        """Metrics for Prometheus, in the format of the header `accept`. Raises Forbidden. An unavailable database is a metric, not an error."""
         principal.require(Scope.METRICS)
         readings = await self._readings()
         await refresh()
         return await asyncio.to_thread(as_text, accept, readings)
 
     async def summary(self, principal: Principal) -> dict[str, Any]:
-        """{queue, api, workers}, as the reference server has it; seconds, null where nothing waits. Raises Forbidden, Unavailable."""
+        """{queue, api, workers}, in the form of LangGraph's server; times in seconds, null where nothing waits. Raises Forbidden, Unavailable."""
         principal.require(Scope.METRICS)
         queue = await self._state()
         await refresh()
@@ -69,7 +60,7 @@ class MetricsService:
     async def _readings(self) -> Readings:
         try:
             queue = await self._state()
-            registry = {} if self._registry is None else await _in_time(_registry_readings(self._registry))
+            registry = {} if self._registry is None else await _with_timeout(_registry_readings(self._registry))
         except Unavailable as error:
             _log.warning("the database did not answer a scrape", reason=error.detail)
             return {DATABASE_UP: {(): 0}}
@@ -78,29 +69,30 @@ class MetricsService:
             RUNS_PENDING: {(): queue.pending},
             RUNS_RUNNING: {(): queue.running},
             RUN_WAITING: {(): queue.longest_wait or 0},
+            RUNS_UNSERVED: {(): queue.unserved},
             **registry,
         }
 
     async def _state(self) -> QueueState:
-        return await _in_time(self._queue.state())
+        return await _with_timeout(self._queue.state())
 
 
-async def _registry_readings(registry: Registry) -> Readings:
-    standing, living = await registry.look(), await registry.living(MOST_AGENTS, OTHER_AGENTS)
+async def _registry_readings(registry: Leases) -> Readings:
+    status, living = await registry.status(), await registry.count_living(MOST_AGENTS, OTHER_AGENTS)
     return {
         INSTANCES: {(agent,): count for agent, count in living.items()},
-        INSTANCES_STALE: {(): standing.stale},
-        BRAKES: {(): standing.brakes},
+        INSTANCES_STALE: {(): status.stale},
+        BRAKES: {(): status.brakes},
     }
 
 
-async def _in_time(asked: Coroutine[Any, Any, T]) -> T:
+async def _with_timeout(query: Coroutine[Any, Any, T]) -> T:
     """Raises Unavailable."""
     try:
-        async with asyncio.timeout(_ASK_SECONDS):
-            return await asked
+        async with asyncio.timeout(_QUERY_TIMEOUT):
+            return await query
     except TimeoutError:
-        raise Unavailable(f"The database did not answer within {_ASK_SECONDS:g} seconds; try again.") from None
+        raise Unavailable(f"The database did not answer within {_QUERY_TIMEOUT:g} seconds; try again.") from None
 
 
 def _queue_json(queue: QueueState) -> dict[str, Any]:

@@ -1,34 +1,40 @@
-"""Use cases of runs: ask for one, follow it, cancel it. Workers execute them; nothing here does."""
+"""Use cases of runs: start, follow, join and cancel. Workers execute them."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import orjson
 
+from robyn_server.core import exact_json
 from robyn_server.core.errors import Conflict, NotFound
 from robyn_server.core.ids import new_id
 from robyn_server.core.principal import Principal
 from robyn_server.core.runs import END, RunEvent
+from robyn_server.core.server_keys import without_server_keys
+from robyn_server.run_events.reader import RunEventReader
 from robyn_server.storage.assistants import ResolvedAssistant
+from robyn_server.storage.notify import RUNS, Notifier
 from robyn_server.storage.runs import ONLY_END, FoundRun, NewRun, RunQueue, Runs
 from robyn_server.storage.threads import Threads
 
 from .assistants import AssistantService
-from .configuration import checked, refuse_catalogue_keys
+from .models import AllowedModels
+from .run_config import refuse_catalogue_keys, validate
 
 _BUSY = "Thread is already running a task. Wait for it to finish or choose a different multitask strategy."
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run as a client asks for it. `new_thread`: reject or create; a run without a thread gets an ephemeral one."""
+    """A request for a run. `new_thread`: reject or create; a run without a thread gets an ephemeral one."""
 
     assistant_id: str
     input: Any = None
@@ -60,22 +66,6 @@ class StartedRun:
     resumable: bool
 
 
-class Follower(Protocol):
-    def batches(self) -> AsyncIterator[list[RunEvent]]: ...
-
-
-class Feed(Protocol):
-    def follow(self, run_id: UUID, after: int) -> AbstractContextManager[Follower]: ...
-
-
-class Wake(Protocol):
-    """Tells workers, without waiting."""
-
-    def run_enqueued(self) -> None: ...
-
-    def run_cancelled(self) -> None: ...
-
-
 class RunService:
     def __init__(
         self,
@@ -83,8 +73,9 @@ class RunService:
         queue: RunQueue,
         threads: Threads,
         assistants: AssistantService,
-        feed: Feed,
-        wake: Wake,
+        models: AllowedModels,
+        events: RunEventReader,
+        notifier: Notifier,
         *,
         max_attempts: int,
     ) -> None:
@@ -92,12 +83,13 @@ class RunService:
         self._queue = queue
         self._threads = threads
         self._assistants = assistants
-        self._feed = feed
-        self._wake = wake
+        self._models = models
+        self._events = events
+        self._notifier = notifier
         self._max_attempts = max_attempts
 
     async def start(self, principal: Principal, thread_id: UUID | None, request: RunRequest) -> StartedRun:
-        """Puts the run in the queue. Raises NotFound (assistant, thread), Conflict (busy, or a key of the catalogue), Invalid."""
+        """Enqueue a run. Raises NotFound (assistant, thread), Conflict (busy, or a key of the catalogue), Forbidden, Invalid."""
         assistant = await self._assistants.resolve(principal, request.assistant_id)
         new = self._new_run(principal, thread_id, request, assistant)
         outcome, body = await self._runs.enqueue(principal, new)
@@ -105,18 +97,30 @@ class RunService:
             raise Conflict(_BUSY, code="thread_busy")
         if body is None:
             raise NotFound("Thread or assistant not found.")
-        self._wake.run_enqueued()
+        self._notifier.notify(RUNS)
         return StartedRun(new.run_id, new.thread_id, body, new.resumable)
+
+    async def start_batch(self, principal: Principal, requests: Sequence[RunRequest]) -> Sequence[str]:
+        """Enqueue runs without a thread, all or none, and return them as JSON text. Raises as `start` does."""
+        batch = [
+            self._new_run(principal, None, each, await self._assistants.resolve(principal, each.assistant_id))
+            for each in requests
+        ]
+        bodies = await self._runs.enqueue_batch(principal, batch)
+        self._notifier.notify(RUNS)
+        return bodies
 
     def _new_run(
         self, principal: Principal, thread_id: UUID | None, request: RunRequest, assistant: ResolvedAssistant
     ) -> NewRun:
-        config, context = checked(principal, request.config, request.context)
-        if assistant.from_catalogue:
+        config, context = validate(principal, request.config, request.context)
+        self._assistants.check_configuration(assistant.graph_id, context)
+        if assistant.origin.is_synced:
             refuse_catalogue_keys(assistant.config.get("configurable", {}), context, "Run")
+        configurable = assistant.config.get("configurable", {}) | (context or {})
+        self._models.check(principal, configurable, assistant.config.get("configurable"))
         run_id = new_id()
         merged_context = assistant.context | (context or {})
-        configurable = assistant.config.get("configurable", {}) | (context or {})
         kwargs = {
             "input": request.input,
             "command": request.command,
@@ -146,7 +150,7 @@ class RunService:
             assistant_version=assistant.version,
             graph_id=assistant.graph_id,
             assistant_metadata=assistant.metadata,
-            metadata=request.metadata,
+            metadata=without_server_keys(request.metadata),
             kwargs=kwargs,
             thread_config=config or {},
             multitask_strategy=request.multitask_strategy,
@@ -178,45 +182,44 @@ class RunService:
         return found
 
     async def events(self, run_id: UUID, after: int) -> AsyncIterator[Sequence[RunEvent]]:
-        """The run's events after that seq, as they come. Ends when the run's end is committed, without `__end__` itself.
+        """Yield the events of the run after that seq. Ends when the end of the run is committed, without `__end__` itself.
 
-        Only for a run that the caller may see.
+        The caller has checked access to the run.
         """
-        with self._feed.follow(run_id, after) as follower:
-            async for batch in follower.batches():
+        with self._events.subscribe(run_id, after) as subscription:
+            async for batch in subscription.batches():
                 yield [event for event in batch if event.event != END]
 
     async def last_seq(self, run_id: UUID) -> int:
-        """The newest event's seq; 0 when there is none, also because they were swept."""
+        """The seq of the newest event; 0 without events, or after they were swept."""
         return await self._queue.last_seq(run_id)
 
-    async def place_now(self, run_id: UUID) -> int:
-        """Where to go on for somebody who wants only what comes from now on: before the end, if that is there already."""
-        return await self._queue.place_now(run_id)
+    async def last_seq_before_end(self, run_id: UUID) -> int:
+        """The seq from which a reader gets only new events; before the end, when the run has ended."""
+        return await self._queue.last_seq_before_end(run_id)
 
     async def result(self, run_id: UUID) -> bytes:
-        """Waits for the run's end. JSON text of its last values, or `{"__error__": …}` when it failed."""
-        with self._feed.follow(run_id, ONLY_END) as follower:
-            async for batch in follower.batches():
+        """Wait for the end of the run. Return its last values as JSON text, or `{"__error__": …}` when it failed."""
+        with self._events.subscribe(run_id, ONLY_END) as subscription:
+            async for batch in subscription.batches():
                 for event in batch:
                     if event.event == END:
-                        return _result(event.data)
-        raise AssertionError("a followed run ends with its end")
+                        return await _off_loop(_result, event.data)
+        raise AssertionError("a subscription ends with the end of its run")
 
     async def join(self, principal: Principal, run: FoundRun) -> bytes:
-        """As `result`, and for a run that ended long ago the thread's last values."""
+        """As `result`; for a run whose events were swept, the last values of its thread."""
         if run.status in ("pending", "running") or await self._queue.last_seq(run.run_id):
             return await self.result(run.run_id)
-        thread = orjson.loads(await self._threads.find(principal, run.thread_id) or "{}")
-        return _answer(run.status, thread.get("values"), thread.get("error"))
+        return await _off_loop(_last_answer, await self._threads.find(principal, run.thread_id) or "{}", run.status)
 
     async def cancel(self, principal: Principal, thread_id: UUID, run_id: UUID, action: str) -> None:
-        """Asks for the run's end: at once when it waits, else its worker is told. Raises NotFound when there is nothing to cancel."""
+        """Cancel a run: at once when it is pending, else through its worker. Raises NotFound when there is nothing to cancel."""
         found = await self._runs.cancel(principal, thread_id, run_id, action)
         if found == "pending":
             if await self._queue.cancel_pending(run_id):
-                return self._wake.run_enqueued()  # the thread's next run may have become claimable
-            found = await self._runs.cancel(principal, thread_id, run_id, action)  # a worker was quicker
+                return self._notifier.notify(RUNS)  # the thread's next run may have become claimable
+            found = await self._runs.cancel(principal, thread_id, run_id, action)  # a worker has claimed it meanwhile
         if found == "missing":
             raise NotFound("No runs found to cancel.")
         if found == "ended":
@@ -224,9 +227,41 @@ class RunService:
                 "No matching runs to cancel. Please verify the thread ID and run IDs are correct, "
                 "and the runs haven't been deleted or completed."
             )
-        return self._wake.run_cancelled()
+        return self._notifier.notify(RUNS, ["cancel"])
+
+    async def cancel_named(self, principal: Principal, thread_id: UUID, run_ids: Sequence[UUID], action: str) -> None:
+        """Cancel those of the thread's runs that have not ended. Raises NotFound when there is none."""
+        await self._cancel_all(principal, [(thread_id, run_id) for run_id in run_ids], action)
+
+    async def cancel_by_status(self, principal: Principal, statuses: Sequence[str], action: str) -> None:
+        """Cancel all of the principal's own runs that are `pending` or `running`. Raises NotFound when there is none."""
+        found = list[tuple[UUID, UUID]]()
+        for status in statuses:
+            page, after = None, UUID(int=0)
+            while page is None or len(page) == _PAGE:
+                page = await self._runs.list_active(principal, status, after, _PAGE)
+                found += page
+                after = page[-1][1] if page else after
+        await self._cancel_all(principal, found, action)
+
+    async def _cancel_all(self, principal: Principal, runs: Sequence[tuple[UUID, UUID]], action: str) -> None:
+        cancelled = 0
+        for thread_id, run_id in runs:
+            with contextlib.suppress(NotFound):  # it has ended, or was deleted
+                await self.cancel(principal, thread_id, run_id, action)
+                cancelled += 1
+        if not cancelled:
+            raise NotFound("No runs found to cancel.")
+
+    async def delete(self, principal: Principal, thread_id: UUID, run_id: UUID) -> None:
+        """Delete a run. One that has not ended is cancelled. The thread's state stays. Raises NotFound."""
+        if not await self._runs.delete(principal, thread_id, run_id):
+            raise NotFound("Run not found")
+        self._notifier.notify(RUNS, ["", "cancel"])
 
 
+_PAGE = 500
+_LARGE = 32_768
 _CONFIG_KEYS = ("tags", "metadata", "run_name", "max_concurrency", "recursion_limit")
 
 
@@ -234,8 +269,20 @@ def _known(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: config[key] for key in _CONFIG_KEYS if key in config}
 
 
+async def _off_loop(render: Callable[..., bytes], text: str, *arguments: str) -> bytes:
+    """Render JSON text, in a thread when it is large."""
+    if len(text) <= _LARGE:
+        return render(text, *arguments)
+    return await asyncio.to_thread(render, text, *arguments)
+
+
+def _last_answer(thread: str, status: str) -> bytes:
+    last = exact_json.loads(thread)
+    return _answer(status, last.get("values"), last.get("error"))
+
+
 def _result(data: str) -> bytes:
-    end = json.loads(data)  # not orjson, which makes floats of integers over 64 bits
+    end = json.loads(data)  # orjson turns integers over 64 bits into floats
     return _answer(end["status"], end.get("values"), end.get("error"))
 
 

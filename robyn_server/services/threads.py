@@ -1,43 +1,34 @@
-"""Use cases of threads. Their state comes from the checkpointer, which is asked only when somebody wants to know."""
+"""Use cases of threads. Their state comes from the checkpointer and is read only on request."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
-from robyn_server.core.errors import Conflict, NotFound
+from robyn_server.core.errors import BadRequest, Conflict, NotFound
 from robyn_server.core.ids import new_id
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
+from robyn_server.core.runs import ThreadStatus
+from robyn_server.core.server_keys import without_internal_keys
+from robyn_server.graphs.thread_states import ThreadStates
 from robyn_server.storage.threads import ThreadFilter, ThreadGraph, Threads
 
 
-class StateReader(Protocol):
-    """Reads checkpoints; importing what that takes is its own affair. Answers are JSON text."""
-
-    def state(
-        self, graph_id: str, configurable: Mapping[str, Any], thread_id: UUID, **options: Any
-    ) -> Awaitable[bytes]: ...
-
-    def history(
-        self, graph_id: str, configurable: Mapping[str, Any], thread_id: UUID, **options: Any
-    ) -> Awaitable[bytes]: ...
-
-    def empty_state(self) -> bytes: ...
-
-
 class ThreadService:
-    def __init__(self, threads: Threads, states: StateReader) -> None:
+    def __init__(self, threads: Threads, states: ThreadStates) -> None:
         self._threads = threads
         self._states = states
 
     async def create(
         self, principal: Principal, thread_id: UUID | None, metadata: dict[str, Any], if_exists: str
     ) -> str:
-        """The thread as JSON text. Raises Conflict when the id is taken, unless `if_exists` is do_nothing and it is one's own."""
+        """Return the thread as JSON text. Raises Conflict when the id is taken, unless `if_exists` is do_nothing and the principal owns it."""
         wanted = thread_id or new_id()
-        body = await self._threads.create(principal, wanted, metadata, principal.organization_for_new())
+        body = await self._threads.create(
+            principal, wanted, without_internal_keys(metadata), principal.organization_for_new()
+        )
         if body is None and if_exists == "do_nothing":
             body = await self._threads.find(principal, wanted)
         if body is None:
@@ -51,15 +42,25 @@ class ThreadService:
         return body
 
     async def merge_metadata(self, principal: Principal, thread_id: UUID, metadata: dict[str, Any]) -> str:
-        body = await self._threads.merge_metadata(principal, thread_id, metadata)
+        body = await self._threads.merge_metadata(principal, thread_id, without_internal_keys(metadata))
         if body is None:
             raise NotFound("Not Found")
         return body
 
     async def delete(self, principal: Principal, thread_id: UUID) -> None:
-        """Removes the thread with its runs (one that is running is stopped) and its checkpoints."""
+        """Delete the thread with its runs (a running one is stopped) and its checkpoints. Raises NotFound."""
         if not await self._threads.delete(principal, thread_id):
             raise _missing(thread_id)
+
+    async def copy(self, principal: Principal, thread_id: UUID) -> str:
+        """Copy the thread with its state and history, and return the copy as JSON text. Raises NotFound."""
+        body = await self._threads.copy(principal, thread_id, new_id())
+        if body is None:
+            raise _missing(thread_id)
+        return body
+
+    async def count(self, principal: Principal, where: ThreadFilter) -> int:
+        return await self._threads.count(principal, where)
 
     async def search(self, principal: Principal, where: ThreadFilter, **page: Any) -> Page:
         return await self._threads.search(principal, where, **page)
@@ -74,6 +75,43 @@ class ThreadService:
             found.graph_id, found.configurable, thread_id, checkpoint=checkpoint, subgraphs=subgraphs
         )
 
+    async def update_state(
+        self,
+        principal: Principal,
+        thread_id: UUID,
+        values: Any,
+        *,
+        as_node: str | None,
+        checkpoint: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Write a checkpoint as `as_node` would have, and return it. Raises NotFound, BadRequest, and Conflict beside a run."""
+        async with self._threads.lock(principal, thread_id) as thread:
+            if thread is None:
+                raise _missing(thread_id)
+            graph_id = thread.graph.graph_id
+            if graph_id is None:
+                raise _without_graph(thread_id)
+            if thread.is_busy:
+                raise Conflict(
+                    "Thread is busy with a running job. Cannot update state.", code="thread_busy", field="thread_id"
+                )
+            update = await self._states.update(
+                graph_id,
+                thread.graph.configurable,
+                thread_id,
+                values,
+                as_node=as_node,
+                checkpoint=checkpoint,
+                metadata={"graph_id": graph_id, "user_id": principal.identity},
+            )
+            status = ThreadStatus.INTERRUPTED if update.is_waiting else ThreadStatus.IDLE
+            await thread.set_state(update.values, status, update.interrupts)
+        return {
+            "checkpoint": update.checkpoint,
+            "configurable": update.checkpoint,
+            "checkpoint_id": update.checkpoint["checkpoint_id"],
+        }
+
     async def history(self, principal: Principal, thread_id: UUID, **options: Any) -> bytes:
         found = await self._graph(principal, thread_id)
         if found.graph_id is None:
@@ -85,6 +123,14 @@ class ThreadService:
         if found is None:
             raise _missing(thread_id)
         return found
+
+
+def _without_graph(thread_id: UUID) -> BadRequest:
+    return BadRequest(
+        f"Thread '{thread_id}' has no assigned graph ID. Run something on it, or set `graph_id` in its metadata, before"
+        " this operation.",
+        field="thread_id",
+    )
 
 
 def _missing(thread_id: UUID) -> NotFound:

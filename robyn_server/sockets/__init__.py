@@ -1,11 +1,12 @@
-"""The sockets process: instances dial in, register, stay on a lease, find each other and follow what changes.
+"""The sockets process: instances connect, register, renew their leases, discover each other and watch changes.
 
 Rules
-  1. One reader task for each socket, and none besides: its requests are answered in the order they came. A watch is a task more.
-  2. Whoever sends waits until the socket takes it. A socket that takes nothing is cut; nobody else waits for it.
-  3. A socket has one principal, verified before anything else is looked at, and again while the socket lives.
-  4. What a socket holds is known to the database alone; here stands only which registrations a message may leave unnamed.
-  5. Losing a socket changes a lease, never a registration: only its own process or a newer one of the same instance ends it.
+  1. Each socket has one reader task, which answers requests in their order. Each watch is a task of its own.
+  2. A sender waits until its socket is writable. A socket that is not read is closed; no other socket waits for it.
+  3. A socket has one principal, verified before any other message is processed, and again while the socket is open.
+  4. The database decides what an instance holds. The session only knows which registrations a message may leave unnamed.
+  5. Losing a socket changes a lease and never ends a registration: only its own client, or a newer epoch of the instance, does.
 
-`docs/websocket.md` is for those who write clients. RFC 6455 (WebSocket), JSON-RPC 2.0.
+Modules import in one direction: server → reader, monitor → methods, cleanup → hub → notifications → session.
+`docs/reference/websocket.md` describes the protocol for authors of clients. RFC 6455 (WebSocket), JSON-RPC 2.0.
 """

@@ -1,6 +1,6 @@
-"""When the credentials of a socket end, and when its client is told that they will.
+"""When the credentials of a socket expire, and when its client is notified.
 
-The moment is shown, and says when to ask anew. Whether they have ended is for whoever verifies them: a key by the database's clock.
+The time decides only when to verify again. The verifier decides whether they have expired: for a key, by the database's clock.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ from datetime import datetime, timedelta
 
 EXPIRING = "auth.expiring"
 
-LONGEST_NOTICE = timedelta(seconds=60)
-SHORTEST_NOTICE = timedelta(seconds=5)
-"""Two looks of the watchman: who is told at all is told before the end."""
+MAX_NOTICE = timedelta(seconds=60)
+MIN_NOTICE = timedelta(seconds=5)
+"""Two checks of the liveness monitor, so that the notification comes before the end."""
 
-PART_OF_LIFE = 10
-"""The notice is a tenth of what is left of the credentials when they are shown: 30 s for five minutes."""
+LIFETIME_FRACTION = 10
+"""The notice is a tenth of the credentials' remaining lifetime when they are presented: 30 s for five minutes."""
 
 
 @dataclass(slots=True)
-class Expiry:
+class CredentialExpiry:
     at: datetime
-    told_from: datetime
-    is_told: bool = False
+    notify_from: datetime
+    is_notified: bool = False
 
     @classmethod
-    def of(cls, at: datetime, now: datetime) -> Expiry:
-        notice = min(LONGEST_NOTICE, max((at - now) / PART_OF_LIFE, SHORTEST_NOTICE))
+    def of(cls, at: datetime, now: datetime) -> CredentialExpiry:
+        notice = min(MAX_NOTICE, max((at - now) / LIFETIME_FRACTION, MIN_NOTICE))
         return cls(at, at - notice)
 
     def is_over(self, now: datetime) -> bool:
         return now >= self.at
 
-    def must_tell(self, now: datetime) -> bool:
-        """Once."""
-        if self.is_told or now < self.told_from or self.is_over(now):
+    def should_notify(self, now: datetime) -> bool:
+        """True once, some time before the end."""
+        if self.is_notified or now < self.notify_from or self.is_over(now):
             return False
-        self.is_told = True
+        self.is_notified = True
         return True
 
     def notice(self, now: datetime) -> dict[str, object]:
@@ -47,8 +47,8 @@ class Expiry:
         }
 
 
-def renewed(former: Expiry | None, at: datetime | None, now: datetime) -> Expiry | None:
-    """For credentials that end `at`. Those that end when the former ones do are told once."""
+def track_expiry(former: CredentialExpiry | None, at: datetime | None, now: datetime) -> CredentialExpiry | None:
+    """The expiry of credentials that end `at`. Credentials that end when the former ones do are notified once."""
     if at is None:
         return None
-    return former if former is not None and former.at == at else Expiry.of(at, now)
+    return former if former is not None and former.at == at else CredentialExpiry.of(at, now)

@@ -1,17 +1,16 @@
-"""How much one socket, one principal and all together may ask for."""
+"""Limits of one socket, one principal and one process."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
-REFUSALS = 3
-"""So many bursts of refused messages close a socket: its client does not listen to 4002."""
+REFUSED_BURSTS = 3
+"""Refused messages, in bursts, that close the socket: its client ignores code 4002."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds, counts and bytes. Those of the settings first; the rest is the same everywhere."""
+    """Seconds, counts and bytes. Those without a default are settings."""
 
     sockets: int
     sockets_per_principal: int
@@ -24,51 +23,39 @@ class Limits:
     message_bytes: int = 64 * 1024
     first_message_seconds: float = 10.0
     request_seconds: float = 10.0
-    ask_seconds: float = 4.0
+    ping_after_seconds: float = 4.0
     silent_seconds: float = 10.0
-    stuck_seconds: float = 10.0
-    leave_seconds: float = 2.0
+    blocked_seconds: float = 10.0
+    close_seconds: float = 2.0
 
 
-class Bucket:
-    """Messages of one socket: `rate` per second, and `burst` at once. What is refused counts, too, towards its end."""
+class TokenBucket:
+    """Messages of one socket: `rate` per second, and `burst` at once.
 
-    __slots__ = ("_debt", "_filled_at", "_tokens")
+    Refused messages are a debt, which falls at `rate`. So a client that goes on at more than twice the rate exhausts
+    the bucket, and one that slows down does not.
+    """
+
+    __slots__ = ("_debt", "_tokens", "_updated_at")
 
     def __init__(self, burst: float, now: float) -> None:
         self._tokens = burst
-        self._filled_at = now
         self._debt = 0.0
+        self._updated_at = now
 
     def take(self, count: int, now: float, rate: float, burst: float) -> bool:
-        """Whether `count` messages may be answered. More than a burst can never be taken at once: they take all there is."""
-        self._tokens = min(burst, self._tokens + (now - self._filled_at) * rate)
-        self._filled_at = now
-        if self._tokens >= min(count, burst):
-            self._tokens -= min(count, burst)
-            self._debt = 0.0
-            return True
-        self._debt += count
-        return False
-
-    def is_spent(self, burst: float) -> bool:
-        return self._debt > burst * REFUSALS
-
-
-class Seats:
-    """How many sockets each principal has."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._taken: Counter[str] = Counter()
-
-    def take(self, identity: str) -> bool:
-        if self._taken[identity] >= self._most:
+        """Whether `count` messages may be answered. More than a burst counts as a burst, or it could never be taken."""
+        earned = (now - self._updated_at) * rate
+        self._updated_at = now
+        self._tokens = min(burst, self._tokens + earned)
+        self._debt = max(0.0, self._debt - earned)
+        cost = min(count, burst)
+        if self._tokens < cost:
+            self._debt += cost
             return False
-        self._taken[identity] += 1
+        self._tokens -= cost
         return True
 
-    def leave(self, identity: str) -> None:
-        self._taken[identity] -= 1
-        if self._taken[identity] <= 0:
-            del self._taken[identity]
+    def is_exhausted(self, burst: float) -> bool:
+        """Whether so many messages were refused that the socket is to be closed."""
+        return self._debt > burst * REFUSED_BURSTS

@@ -1,10 +1,11 @@
-"""The listening side: the library's server with our limits, the rounds, and what happens at a stop."""
+"""The listening server: the library's server with our limits, and its orderly stop."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import resource
+from collections.abc import Callable
 
 import structlog
 from websockets.asyncio.server import Server, serve
@@ -12,12 +13,14 @@ from websockets.asyncio.server import Server, serve
 from robyn_server.core.errors import Misconfigured
 
 from . import handshake
-from .admission import Admission
+from .authentication import SocketAuthenticator
 from .connection import WRITE_LIMIT, Socket
-from .hall import Hall
+from .hub import SessionHub
+from .monitor import LivenessMonitor
+from .reader import SessionReader
 from .session import Session
 
-FRAMES_AHEAD = 4
+READ_AHEAD = 4
 """Messages of one socket that are read before they are answered; then its TCP window closes."""
 
 BACKLOG = 2048
@@ -26,20 +29,24 @@ _log = structlog.get_logger(__name__)
 
 
 class SocketServer:
-    """`start` listens; `stop` drains within its seconds. `port` is the real one, also when 0 was asked for."""
+    """`start` listens, `stop` drains. `port` is the bound port, also when 0 was configured."""
 
     def __init__(
         self,
-        hall: Hall,
-        admission: Admission,
+        hub: SessionHub,
+        monitor: LivenessMonitor,
+        authenticator: SocketAuthenticator,
         origins: handshake.Origins,
         host: str,
         port: int,
         *,
         share_port: bool = False,
+        is_healthy: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._hall = hall
-        self._handshake = handshake.Handshake(admission, origins, lambda: not hall.leaving)
+        """`is_healthy`: whether `/ok` says so while sockets are accepted."""
+        self._hub = hub
+        self._monitor = monitor
+        self._handshake = handshake.Handshake(authenticator, origins, lambda: not hub.is_draining, is_healthy)
         self._address = (host, port)
         self._share_port = share_port
         self._server: Server | None = None
@@ -52,9 +59,9 @@ class SocketServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def start(self) -> None:
-        """Raises Misconfigured when the port cannot be had."""
-        allow_files()
-        limits = self._hall.limits
+        """Raises Misconfigured when the port cannot be bound."""
+        raise_file_limit()
+        limits = self._hub.limits
         try:
             self._server = await serve(
                 self._serve,  # type: ignore[arg-type]
@@ -65,10 +72,10 @@ class SocketServer:
                 process_request=self._handshake,  # type: ignore[arg-type]
                 server_header=None,
                 open_timeout=limits.first_message_seconds,
-                ping_interval=None,  # the hall's rounds ask, and only those that say nothing
+                ping_interval=None,  # the liveness monitor pings, and only quiet sockets
                 close_timeout=CLOSE_SECONDS,
                 max_size=limits.message_bytes,
-                max_queue=FRAMES_AHEAD,
+                max_queue=READ_AHEAD,
                 write_limit=WRITE_LIMIT,
                 create_connection=Socket,
                 logger=_quiet(),
@@ -81,26 +88,27 @@ class SocketServer:
             raise Misconfigured(reason, field="AGENTHALL_SOCKETS_PORT") from None
 
     async def stop(self, seconds: float) -> None:
+        """Drain within `seconds`, and close."""
         if self._server is None:
             return
         self._server.close(close_connections=False)
-        await self._hall.drain(seconds)
+        await self._monitor.drain(seconds)
         await self._server.wait_closed()
 
     async def _serve(self, socket: Socket) -> None:
-        socket.forget_handshake()
-        await Session(socket, self._hall).run()
+        socket.release_handshake()
+        await SessionReader(self._hub, Session(socket)).run()
 
 
 def _quiet() -> logging.Logger:
-    """The library's own lines, without one for each socket that comes and goes."""
+    """The library's logger, without a line for each socket that opens or closes."""
     logger = logging.getLogger("websockets.server")
     logger.setLevel(logging.WARNING)
     return logger
 
 
-def allow_files() -> None:
-    """As many sockets as the system lets this process have: the usual soft limit of 1,024 is older than that."""
+def raise_file_limit() -> None:
+    """Raise the limit of open files to the hard limit: the usual soft limit allows 1,024 sockets."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

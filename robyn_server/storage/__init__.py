@@ -1,1 +1,1 @@
-"""Postgres: rows in, core values out. All SQL lives in `sql/<noun>.sql`."""
+"""PostgreSQL: rows in, core values out. The SQL is in `sql/<noun>.sql`, one file for each module."""

@@ -1,10 +1,11 @@
-"""API keys: rows in, core values out. Works as agenthall_system; nobody else may read them."""
+"""API keys. Works as agenthall_system: no other role may read the table."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from uuid import UUID
 
 import asyncpg
@@ -13,17 +14,19 @@ from robyn_server.core.api_key import ApiKeyText
 
 from .database import Pool
 from .errors import translated
-from .queries import load
+from .queries import Query, load, load_templates
+from .search import Kind, steps, whole_walk
 
 KEYS = "agenthall_keys"
-"""Channel: the prefix of a key that was revoked just now."""
+"""Channel. Payload: the prefix of a key that was just revoked."""
 
 _SQL = load("api_keys")
+_TEMPLATES = load_templates("api_keys")
 
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """`scopes` None: not limited. `lifetime` None: without end."""
+    """A key to create. `scopes` None: unrestricted. `lifetime` None: it never expires."""
 
     name: str
     identity: str
@@ -36,7 +39,7 @@ class NewApiKey:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """All of a key but its secret. Times are the database's."""
+    """A key without its secret. Times are the database's."""
 
     prefix: str
     name: str
@@ -61,9 +64,9 @@ class ApiKey:
 
 @dataclass(slots=True)
 class KnownKey:
-    """What proves a key. `until`: on the monotonic clock of this process, from what the database's clock said when it was read.
+    """A key as its verification needs it.
 
-    `expires_at`: the same moment by the database's clock, to be shown.
+    `until` is the expiry on the monotonic clock of this process; `expires_at` is the same moment by the database's clock.
     """
 
     digest: bytes
@@ -88,25 +91,25 @@ class ApiKeys:
     async def create(self, text: ApiKeyText, new: NewApiKey) -> ApiKey:
         async with translated():
             row = await self._pool.fetchrow(
-                _SQL["insert"],
-                text.prefix,
-                text.digest,
-                new.name,
-                new.identity,
-                new.kind,
-                sorted(new.organizations),
-                None if new.scopes is None else sorted(new.scopes),
-                new.lifetime,
-                new.created_by,
+                *_SQL["create"].bind(
+                    prefix=text.prefix,
+                    digest=text.digest,
+                    name=new.name,
+                    identity=new.identity,
+                    kind=new.kind,
+                    organizations=sorted(new.organizations),
+                    scopes=None if new.scopes is None else sorted(new.scopes),
+                    lifetime=new.lifetime,
+                    created_by=new.created_by,
+                )
             )
         assert row is not None  # noqa: S101 - an insert that returns
         return _api_key(row)
 
     async def find(self, prefix: str) -> KnownKey | None:
-        """One indexed lookup."""
         asked_at = time.monotonic()
         async with translated():
-            row = await self._pool.fetchrow(_SQL["find"], prefix)
+            row = await self._pool.fetchrow(*_SQL["find"].bind(prefix=prefix))
         if row is None:
             return None
         left = row["seconds_left"]
@@ -122,25 +125,46 @@ class ApiKeys:
             row["expires_at"],
         )
 
-    async def used(self, prefix: str) -> None:
-        """Writes no more than once a minute, however many processes ask."""
+    async def touch(self, prefix: str) -> None:
+        """Record that the key is used: at most once a minute for all processes."""
         async with translated():
-            await self._pool.execute(_SQL["used"], prefix)
+            await self._pool.execute(*_SQL["touch"].bind(prefix=prefix))
 
     async def search(self, organization: UUID | None, *, limit: int, offset: int) -> tuple[list[ApiKey], int]:
-        """A page, newest first, and how many there are (0 past the last page)."""
+        """A page, newest first, and the number of all keys. Above 1000 it is a lower bound."""
+        last = offset + limit
+        named = {} if organization is None else {"organization_id": organization}
+        rows: list[asyncpg.Record] = []
         async with translated():
-            rows = await self._pool.fetch(_SQL["search"], organization, limit, offset)
-        return [_api_key(row) for row in rows], rows[0]["total"] if rows else 0
+            for step in [whole_walk(last)] if organization is None else steps(last):
+                query = _search(step.kind, tuple(named), step.depth)
+                rows = await self._pool.fetch(*query.bind(**named, most=step.most, offset=offset, last=last))
+                if not any(row["is_cut"] for row in rows):
+                    break
+            counted = await self._pool.fetchval(*_count(tuple(named)).bind(**named))
+        return [_api_key(row) for row in rows[:limit]], max(counted, offset + len(rows) if rows else 0)
 
     async def revoke(self, prefix: str) -> ApiKey | None:
-        """None when there is no such key. Servers that remember it are told after the commit."""
+        """Revoke a key; None when there is no such key."""
         async with translated():
-            row = await self._pool.fetchrow(_SQL["revoke"], prefix)
+            row = await self._pool.fetchrow(*_SQL["revoke"].bind(prefix=prefix))
             if row is None:
                 return None
-            await self._pool.execute(_SQL["tell_revoked"], prefix)
+            # after the commit: servers that cache the key drop it
+            await self._pool.execute(*_SQL["revoke_notify"].bind(prefix=prefix))
         return _api_key(row)
+
+
+@cache
+def _search(kind: Kind, filters: tuple[str, ...], depth: str) -> Query:
+    if kind is Kind.IN_ORDER:
+        return _TEMPLATES["search_in_order"].compose(filters=filters, depth=depth)
+    return _TEMPLATES["search_by_filters"].compose(filters=filters, depth=depth)
+
+
+@cache
+def _count(filters: tuple[str, ...]) -> Query:
+    return _TEMPLATES["count"].compose(filters=filters)
 
 
 def _api_key(row: asyncpg.Record) -> ApiKey:

@@ -1,35 +1,39 @@
-"""Assistants, as a principal sees and changes them. What agent sync writes is in `synced_assistants.py`."""
+"""Assistants as a principal sees and changes them. Agent sync writes them in `agent_sync/`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-import orjson
-
-from robyn_server.core.page import Page, page_of
+from robyn_server.core.catalogue import Origin
+from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
 
 from .database import Pool, acting, acting_as
 from .errors import translated
 from .json import from_json, to_json
-from .queries import load, ordered
+from .queries import Query, load, load_templates
+from .search import Kind, Step, search_page, steps
 
 SORTABLE = ("assistant_id", "created_at", "updated_at", "name", "graph_id")
+FILTERS = ("graph_ids", "metadata", "name")
 _SQL = load("assistants")
+_TEMPLATES = load_templates("assistants")
 
 
 @dataclass(frozen=True, slots=True)
 class FoundAssistant:
-    """`body` is the assistant as JSON text. `is_fresh`: the catalogue was asked about it within the given time.
+    """An assistant as JSON text. `is_fresh`: the catalogue was asked about it within the given TTL.
 
-    `template_id`: the agent that it is `owner_id`'s copy of, if it is one.
+    `template_id`: the template agent, if the assistant is `owner_id`'s copy of one.
     """
 
     body: str
-    from_catalogue: bool
+    origin: Origin
     is_fresh: bool
     template_id: UUID | None
     owner_id: str
@@ -37,7 +41,7 @@ class FoundAssistant:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedAssistant:
-    """What a run needs of an assistant, at the version it has now."""
+    """The fields of an assistant that a run needs, at the current version."""
 
     assistant_id: UUID
     version: int
@@ -45,10 +49,19 @@ class ResolvedAssistant:
     config: dict[str, Any]
     context: dict[str, Any]
     metadata: dict[str, Any]
-    from_catalogue: bool
+    origin: Origin
     is_fresh: bool
     template_id: UUID | None
     owner_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormerAssistant:
+    """`retired_at`: RFC 3339, None if it is not retired yet. `unserved_graph`: of a default assistant, its graph."""
+
+    name: str
+    retired_at: str | None
+    unserved_graph: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,7 @@ class LockedAssistant:
     owner_id: str
     visibility: str
     config: dict[str, Any]
-    from_catalogue: bool
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ class NewAssistant:
 
 @dataclass(frozen=True, slots=True)
 class AssistantChange:
-    """None leaves as it is; `metadata` is merged; `description` is set only with `sets_description`."""
+    """The fields to change; None keeps a field. `metadata` is merged. `description` is set only with `sets_description`."""
 
     graph_id: str | None = None
     name: str | None = None
@@ -87,8 +100,10 @@ class AssistantChange:
 
 @dataclass(frozen=True, slots=True)
 class AssistantFilter:
+    """`graph_ids`: the assistant has one of these graphs. `name`: a part of the name, in any case."""
+
+    graph_ids: Sequence[str] | None = None
     metadata: dict[str, Any] | None = None
-    graph_id: str | None = None
     name: str | None = None
 
 
@@ -98,28 +113,37 @@ class Assistants:
 
     async def find(self, principal: Principal, assistant_id: UUID, ttl: timedelta) -> FoundAssistant | None:
         async with translated():
-            row = await self._pool.fetchrow(_SQL["get"], *acting(principal), assistant_id, ttl)
+            query = _SQL["find"].bind(**acting(principal), assistant_id=assistant_id, ttl=ttl)
+            row = await self._pool.fetchrow(*query)
         if row is None:
             return None
-        return FoundAssistant(row["body"], row["from_catalogue"], row["is_fresh"], row["template_id"], row["owner_id"])
+        return FoundAssistant(row["body"], Origin(row["origin"]), row["is_fresh"], row["template_id"], row["owner_id"])
 
     async def resolve(self, principal: Principal, assistant_id: UUID, ttl: timedelta) -> ResolvedAssistant | None:
         async with translated():
-            row = await self._pool.fetchrow(_SQL["resolve"], *acting(principal), assistant_id, ttl)
+            query = _SQL["resolve"].bind(**acting(principal), assistant_id=assistant_id, ttl=ttl)
+            row = await self._pool.fetchrow(*query)
         if row is None:
             return None
         return ResolvedAssistant(
             row["assistant_id"],
             row["version"],
             row["graph_id"],
-            orjson.loads(row["config"]),
-            orjson.loads(row["context"]),
-            orjson.loads(row["metadata"]),
-            row["from_catalogue"],
+            from_json(row["config"]),
+            from_json(row["context"]),
+            from_json(row["metadata"]),
+            Origin(row["origin"]),
             row["is_fresh"],
             row["template_id"],
             row["owner_id"],
         )
+
+    async def find_former(self, principal: Principal, assistant_id: UUID) -> FormerAssistant | None:
+        """An assistant that agent sync made, or the retired default assistant of a graph; None if there is no such one."""
+        async with translated():
+            query = _SQL["find_former"].bind(**acting(principal), assistant_id=assistant_id)
+            row = await self._pool.fetchrow(*query)
+        return None if row is None else FormerAssistant(row["name"], row["retired_at"], row["unserved_graph"])
 
     async def search(
         self,
@@ -132,45 +156,56 @@ class Assistants:
         ascending: bool = False,
         select: list[str] | None = None,
     ) -> Page:
-        direction = "asc" if ascending else "desc"
-        query = ordered("assistants", "search", f"a.{_sortable(sort_by)} {direction}, a.assistant_id {direction}")
+        values = _filter_values(where)
+        order = (f"by_{sort_by}", "ascending" if ascending else "descending")
+        page = {**acting(principal), "fields": select, "offset": offset, "last": offset + limit}
+        audiences = _audiences(principal)
+
+        async def run(step: Step) -> Any:
+            if step.kind is Kind.IN_ORDER:
+                query = _search_in_order(audiences is not None, tuple(values), *order, step.depth)
+                named = {} if audiences is None else {"audiences": audiences}
+                bound = query.bind(**page, **values, **named, most=step.most)
+            else:
+                given = dict.fromkeys(FILTERS) | values
+                bound = _search_by_filters(*order).bind(**page, **given, most=step.most)
+            async with translated():
+                return await self._pool.fetchrow(*bound)
+
+        return await search_page(run, steps(offset + limit), limit=limit, offset=offset)
+
+    async def count(self, principal: Principal, where: AssistantFilter) -> int:
+        """Count what a search finds. It reads as many index entries as it counts, if the filters are common."""
+        values = dict.fromkeys(FILTERS) | _filter_values(where)
         async with translated():
-            row = await self._pool.fetchrow(
-                query,
-                *acting(principal),
-                to_json(where.metadata),
-                where.graph_id,
-                None if where.name is None else f"%{_literal(where.name)}%",
-                limit + 1,
-                offset,
-                select,
-            )
-        return page_of(row["body"], row["rows"], limit, offset) if row else page_of("[]", 0, limit, offset)
+            count: int = await self._pool.fetchval(*_SQL["count"].bind(**acting(principal), **values))
+        return count
 
     async def create(self, principal: Principal, new: NewAssistant, organization_id: UUID | None) -> str | None:
-        """The new assistant as JSON text, or None when the id is taken (by whomever)."""
+        """Create an assistant and return it as JSON text; None when the id is taken."""
         async with translated():
             body: str | None = await self._pool.fetchval(
-                _SQL["insert"],
-                *acting(principal),
-                new.assistant_id,
-                new.graph_id,
-                new.name,
-                new.description,
-                to_json(new.config),
-                to_json(new.context),
-                to_json(new.metadata),
-                organization_id,
+                *_SQL["create"].bind(
+                    **acting(principal),
+                    assistant_id=new.assistant_id,
+                    graph_id=new.graph_id,
+                    name=new.name,
+                    description=new.description,
+                    config=to_json(new.config),
+                    context=to_json(new.context),
+                    metadata=to_json(new.metadata),
+                    organization_id=organization_id,
+                )
             )
         return body
 
-    def changing(self, principal: Principal) -> Any:
-        """A transaction for `lock` and then `update` or `delete`."""
+    def transaction(self, principal: Principal) -> Any:
+        """Open a transaction for `lock` and then `update` or `delete`."""
         return acting_as(self._pool, principal)
 
     @staticmethod
     async def lock(connection: Any, assistant_id: UUID) -> LockedAssistant | None:
-        row = await connection.fetchrow(_SQL["lock"], assistant_id)
+        row = await connection.fetchrow(*_SQL["lock"].bind(assistant_id=assistant_id))
         if row is None:
             return None
         return LockedAssistant(
@@ -179,45 +214,64 @@ class Assistants:
             row["owner_id"],
             row["visibility"],
             from_json(row["config"]),
-            row["from_catalogue"],
+            Origin(row["origin"]),
         )
 
     @staticmethod
     async def update(connection: Any, assistant_id: UUID, change: AssistantChange) -> str | None:
-        """The assistant's next version as JSON text, or None when the principal may not change it."""
+        """Write the next version and return it as JSON text; None when the principal may not change the assistant."""
         body: str | None = await connection.fetchval(
-            _SQL["update"],
-            assistant_id,
-            change.graph_id,
-            change.name,
-            change.description,
-            change.sets_description,
-            to_json(change.config),
-            to_json(change.context),
-            to_json(change.metadata),
+            *_SQL["update"].bind(
+                assistant_id=assistant_id,
+                graph_id=change.graph_id,
+                name=change.name,
+                description=change.description,
+                sets_description=change.sets_description,
+                config=to_json(change.config),
+                context=to_json(change.context),
+                metadata=to_json(change.metadata),
+            )
         )
         return body
 
     @staticmethod
     async def delete(connection: Any, assistant_id: UUID, *, with_threads: bool) -> bool:
-        deleted = await connection.fetchval(_SQL["delete"], assistant_id)
+        deleted = await connection.fetchval(*_SQL["delete"].bind(assistant_id=assistant_id))
         if deleted is not None and with_threads:
             await _delete_threads(connection, assistant_id)
         return deleted is not None
 
 
 async def _delete_threads(connection: Any, assistant_id: UUID) -> None:
-    threads = [row["thread_id"] for row in await connection.fetch(_SQL["lock_threads"], str(assistant_id))]
-    await connection.fetch(_SQL["lock_runs"], threads)
-    await connection.execute(_SQL["delete_threads"], threads)
+    locked = await connection.fetch(*_SQL["delete_threads_lock"].bind(assistant_id=str(assistant_id)))
+    thread_ids = [row["thread_id"] for row in locked]
+    await connection.fetch(*_SQL["delete_threads_lock_runs"].bind(thread_ids=thread_ids))
+    await connection.execute(*_SQL["delete_threads"].bind(thread_ids=thread_ids))
 
 
-def _sortable(column: str) -> str:
-    if column not in SORTABLE:
-        raise ValueError(column)
-    return column
+def _audiences(principal: Principal) -> list[str] | None:
+    """The audiences that the principal belongs to, as in the column `audience`; None for all."""
+    if principal.is_admin or principal.organizations is None:
+        return None
+    organizations = sorted(f"organization:{organization}" for organization in principal.organizations)
+    return ["everyone", f"private:{principal.identity}", *organizations]
 
 
-def _literal(text: str) -> str:
-    """`text` for LIKE, with nothing in it meaning anything else than itself."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _filter_values(where: AssistantFilter) -> dict[str, Any]:
+    """The values of the filters that are given, by their names in the SQL."""
+    given = {"graph_ids": where.graph_ids, "metadata": to_json(where.metadata or None), "name": where.name or None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@cache
+def _search_in_order(by_audience: bool, filters: tuple[str, ...], order: str, direction: str, depth: str) -> Query:
+    readers, readable, index = (
+        ("audiences", "of_audience", "index_of_audience") if by_audience else ("everybody", "all", "index_of_all")
+    )
+    parts = {"readers": readers, "readable": readable, "index": index, "filters": filters}
+    return _TEMPLATES["search_in_order"].compose(**parts, order=order, direction=direction, depth=depth)
+
+
+@cache
+def _search_by_filters(order: str, direction: str) -> Query:
+    return _TEMPLATES["search_by_filters"].compose(order=order, direction=direction)

@@ -1,4 +1,4 @@
-"""What Postgres says, in our words: by the constraint's name where there is one, else by the class of the error."""
+"""Turns errors of PostgreSQL into core errors: by the name of a violated constraint, else by the error's class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from robyn_server.core.errors import AgenthallError, Conflict, Forbidden, Invalid, Unavailable
+from robyn_server.core.errors import AgenthallError, Conflict, Forbidden, Invalid, TooLarge, TooMany, Unavailable
 
 _BY_CONSTRAINT: dict[str, AgenthallError] = {
     "assistants_pkey": Conflict("Assistant already exists"),
@@ -18,6 +18,14 @@ _BY_CONSTRAINT: dict[str, AgenthallError] = {
         "agent_id: must be a meaningful name of 1 to 128 printable characters, in Unicode's form NFC, not a UUID",
         field="agent_id",
     ),
+    "agent_configurations_manifest_id_fkey": Conflict(
+        "The manifest is in use: an organization has a configuration of this agent.",
+        code="manifest_in_use",
+        field="agent_id",
+    ),
+    "agent_instances_connection_details": Invalid(
+        "connection_details: must be a JSON object of at most 64 KiB", field="connection_details"
+    ),
     "agent_configurations_claimed_name": Conflict("Another agent of this organization has this name", field="name"),
     "agent_configurations_configuration": Invalid(
         "configuration: must be a JSON object of at most 64 KiB", field="configuration"
@@ -25,8 +33,11 @@ _BY_CONSTRAINT: dict[str, AgenthallError] = {
     "agent_configurations_system_prompt": Invalid("system_prompt: must have at most 256 KiB", field="system_prompt"),
 }
 
-_DISABLED = "AH001"
-"""SQLSTATE of a registration whose configuration is disabled (migrations/0010)."""
+_DISABLED, _KEY_REUSED, _OVER_QUOTA, _ANSWER_TOO_LARGE = "AH001", "AH002", "AH003", "AH004"
+"""SQLSTATEs of the functions in `migrations/`: the configuration is disabled, an idempotency key came with other values,
+a quota is full, a list is larger than the session allows."""
+
+_ASK_FOR_LESS = "Ask for fewer rows with a smaller `limit`, or, where there is `select`, for fewer fields."
 
 _UNREACHABLE = (
     OSError,
@@ -37,41 +48,56 @@ _UNREACHABLE = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the connection was lost in the middle of what asyncpg was doing
+    asyncpg.InternalClientError,  # the connection was lost while asyncpg used it
 )
 
-_PASSING = (
-    asyncpg.TransactionRollbackError,  # deadlocks among them
+_TRANSIENT = (
+    asyncpg.TransactionRollbackError,  # includes deadlocks
     asyncpg.InsufficientResourcesError,  # a full disk, no memory
-    asyncpg.ReadOnlySQLTransactionError,  # a failover under way
+    asyncpg.ReadOnlySQLTransactionError,  # a failover
     asyncpg.LockNotAvailableError,
 )
-"""Says nothing about the statement: the same one may succeed a moment later."""
+"""Errors that are not the statement's fault: it may succeed when it is repeated."""
 
 
 def translate(error: Exception) -> AgenthallError | None:
-    """The error to tell a caller, or None for one that is our own mistake and nobody's business."""
+    """Find the core error for the caller; None for a fault of the server."""
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         known = _BY_CONSTRAINT.get(error.constraint_name or "")
-        return None if known is None else type(known)(known.detail, field=known.field)
+        return None if known is None else type(known)(known.detail, code=known.code, field=known.field)
     if isinstance(error, asyncpg.InvalidParameterValueError) and error.column_name:
-        return Invalid(str(error), field=error.column_name)  # the registry's functions name what is wrong
-    if isinstance(error, asyncpg.PostgresError) and error.sqlstate == _DISABLED:
-        return Forbidden("The agent is disabled.", code="configuration_disabled", field="agent_id")
+        return Invalid(str(error), field=error.column_name)  # the functions of schema mcp name the field
+    if isinstance(error, asyncpg.PostgresError) and (refusal := _refusal(error)) is not None:
+        return refusal
     if isinstance(error, asyncpg.UntranslatableCharacterError | asyncpg.CharacterNotInRepertoireError):
         return Invalid("Text must not contain the character NUL (\\u0000)")
-    if isinstance(error, _PASSING):
-        return Unavailable("The database could not do this now; try again")
+    if isinstance(error, _TRANSIENT):
+        return Unavailable("The database is temporarily unavailable. Try again.")
     if isinstance(error, asyncpg.QueryCanceledError):
-        return Unavailable("The database took too long; try again")
+        return Unavailable("The database took too long. Try again.")
     if isinstance(error, _UNREACHABLE):
-        return Unavailable("The database cannot be reached; try again")
+        return Unavailable("The database cannot be reached. Try again.")
+    return None
+
+
+def _refusal(error: asyncpg.PostgresError) -> AgenthallError | None:
+    """Find the core error for an SQLSTATE of the functions in `migrations/`."""
+    text = str(error)
+    sentence = f"{text[:1].upper()}{text[1:]}."
+    if error.sqlstate == _DISABLED:
+        return Forbidden(sentence, code="configuration_disabled", field="agent_id")
+    if error.sqlstate == _KEY_REUSED:
+        return Invalid(sentence, code="idempotency_key_reused", field="idempotency_key")
+    if error.sqlstate == _OVER_QUOTA:
+        return TooMany(sentence, code=error.constraint_name)
+    if error.sqlstate == _ANSWER_TOO_LARGE:
+        return TooLarge(f"{sentence} {_ASK_FOR_LESS}", code="answer_too_large")
     return None
 
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Errors of Postgres leave the block as core errors."""
+    """Raise errors of PostgreSQL in the block as core errors."""
     try:
         yield
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:

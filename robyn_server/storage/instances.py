@@ -1,50 +1,41 @@
-"""Instances of agents that run elsewhere: one tenant's, through the verbs of schema mcp. Works as agenthall_app.
+"""Instances of agents that run elsewhere, of one organization, through the functions of schema mcp.
 
-Every call is one round trip and one transaction; the statement itself says for which tenant it acts.
+Works as agenthall_app. Each call is one round trip and one transaction, and its statement selects the organization.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from robyn_server.core.registry import (
-    READY,
+from robyn_server.core.instances import (
+    ROUTABLE_HEALTHS,
     HealthStatus,
     InstanceChange,
     InstanceFilter,
     Outcome,
-    Registered,
-    Registering,
+    Registration,
+    RegistrationRequest,
     RegistrationStatus,
 )
 from robyn_server.core.version_range import VersionRange
 
+from .database import Connection, Pool
 from .errors import translated
 from .json import from_json, to_json
-from .queries import load
+from .queries import Bound, Query, load
 
 _SQL = load("instances")
 _FIRST = UUID(int=0)
 
 
-class Session(Protocol):
-    """What is asked here of a pool, or of a single connection."""
-
-    async def fetchrow(self, query: str, *args: Any) -> asyncpg.Record | None: ...
-
-    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]: ...
-
-    async def fetchval(self, query: str, *args: Any) -> Any: ...
-
-
 @dataclass(frozen=True, slots=True)
 class InstancePage:
-    """`bodies`: JSON texts, in the order of their ids. `after`: the id to go on from, where there may be more."""
+    """`bodies`: JSON texts in the order of ids. `after`: the last id, when there are more instances."""
 
     bodies: list[str]
     after: UUID | None
@@ -53,37 +44,39 @@ class InstancePage:
 class Instances:
     """Raises Invalid naming the field, Forbidden (code configuration_disabled), Unavailable."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, pool: Pool | Connection) -> None:
+        self._pool = pool
 
     async def register(
-        self, tenant: UUID, asked: Registering, *, registered_by: str, keeper_id: UUID | None
-    ) -> Registered:
+        self, organization_id: UUID, request: RegistrationRequest, *, registered_by: str, keeper_id: UUID | None
+    ) -> Registration:
         async with translated():
-            row = await self._session.fetchrow(
-                _SQL["register"],
-                tenant,
-                asked.agent_id,
-                asked.instance_id,
-                asked.name,
-                to_json(asked.connection_details),
-                to_json(asked.runtime_config),
-                asked.capabilities,
-                asked.version,
-                asked.agent_type,
-                asked.zone,
-                asked.tags,
-                asked.idempotency_key,
-                registered_by,
-                keeper_id,
-                asked.health,
+            row = await self._pool.fetchrow(
+                *_SQL["register"].bind(
+                    organization_id=organization_id,
+                    agent_id=request.agent_id,
+                    instance_id=request.instance_id,
+                    name=request.name,
+                    connection_details=to_json(request.connection_details),
+                    runtime_config=to_json(request.runtime_config),
+                    connection_defaults=to_json(request.connection_defaults),
+                    capabilities=request.capabilities,
+                    version=request.version,
+                    agent_type=request.agent_type,
+                    zone=request.zone,
+                    tags=request.tags,
+                    idempotency_key=request.idempotency_key,
+                    registered_by=registered_by,
+                    keeper_id=keeper_id,
+                    health=request.health,
+                )
             )
         assert row is not None  # noqa: S101 - one row, or an error
-        return Registered(
+        return Registration(
             row["registration_id"],
             row["manifest_id"],
             row["config_id"],
-            asked.instance_id,
+            request.instance_id,
             row["is_new"],
             row["message"],
             row["epoch"],
@@ -91,101 +84,145 @@ class Instances:
             row["heartbeat_interval_seconds"],
         )
 
-    async def drain(self, tenant: UUID, registration_id: UUID, epoch: int, reason: str | None) -> Outcome:
-        return await self._outcome("drain", tenant, registration_id, epoch, reason)
-
-    async def deregister(self, tenant: UUID, registration_id: UUID, epoch: int, reason: str | None) -> Outcome:
-        return await self._outcome("deregister", tenant, registration_id, epoch, reason)
-
-    async def disconnect(self, tenant: UUID, registration_id: UUID, epoch: int, grace_seconds: float) -> Outcome:
-        return await self._outcome("disconnect", tenant, registration_id, epoch, grace_seconds)
-
-    async def update(self, tenant: UUID, registration_id: UUID, epoch: int, change: InstanceChange) -> Outcome:
+    async def drain(self, organization_id: UUID, registration_id: UUID, epoch: int, reason: str | None) -> Outcome:
         return await self._outcome(
-            "update",
-            tenant,
-            registration_id,
-            epoch,
-            change.name,
-            change.capabilities,
-            change.version,
-            change.zone,
-            change.tags,
-            to_json(change.connection_details),
-            to_json(change.runtime_config),
+            _SQL["drain"].bind(
+                organization_id=organization_id, registration_id=registration_id, epoch=epoch, reason=reason
+            )
         )
 
-    async def _outcome(self, verb: str, *arguments: Any) -> Outcome:
-        async with translated():
-            return Outcome(await self._session.fetchval(_SQL[verb], *arguments))
+    async def deregister(self, organization_id: UUID, registration_id: UUID, epoch: int, reason: str | None) -> Outcome:
+        return await self._outcome(
+            _SQL["deregister"].bind(
+                organization_id=organization_id, registration_id=registration_id, epoch=epoch, reason=reason
+            )
+        )
 
-    async def find_status(self, tenant: UUID, registration_id: UUID) -> RegistrationStatus | None:
-        """The stored one, whether or not its lease lives; None: the tenant has no such registration."""
+    async def disconnect(
+        self, organization_id: UUID, registration_id: UUID, epoch: int, grace_seconds: float
+    ) -> Outcome:
+        return await self._outcome(
+            _SQL["disconnect"].bind(
+                organization_id=organization_id,
+                registration_id=registration_id,
+                epoch=epoch,
+                grace_seconds=grace_seconds,
+            )
+        )
+
+    async def update(self, organization_id: UUID, registration_id: UUID, epoch: int, change: InstanceChange) -> Outcome:
+        return await self._outcome(
+            _SQL["update"].bind(
+                organization_id=organization_id,
+                registration_id=registration_id,
+                epoch=epoch,
+                name=change.name,
+                capabilities=change.capabilities,
+                version=change.version,
+                zone=change.zone,
+                tags=change.tags,
+                connection_details=to_json(change.connection_details),
+                runtime_config=to_json(change.runtime_config),
+            )
+        )
+
+    async def _outcome(self, bound: Bound) -> Outcome:
         async with translated():
-            status = await self._session.fetchval(_SQL["status"], tenant, registration_id)
+            return Outcome(await self._pool.fetchval(*bound))
+
+    async def find_status(self, organization_id: UUID, registration_id: UUID) -> RegistrationStatus | None:
+        """The stored status, which ignores the lease; None when the organization has no such registration."""
+        async with translated():
+            query = _SQL["find_status"].bind(organization_id=organization_id, registration_id=registration_id)
+            status = await self._pool.fetchval(*query)
         return None if status is None else RegistrationStatus(status)
 
-    async def find(self, tenant: UUID, registration_id: UUID) -> str | None:
-        """As JSON text, secrets struck out."""
+    async def find(self, organization_id: UUID, registration_id: UUID) -> str | None:
+        """As JSON text, without secrets."""
         async with translated():
-            body: str | None = await self._session.fetchval(_SQL["get"], tenant, registration_id)
+            query = _SQL["find"].bind(organization_id=organization_id, registration_id=registration_id)
+            body: str | None = await self._pool.fetchval(*query)
         return body
 
-    async def find_said(self, tenant: UUID, registration_id: UUID) -> Registering | None:
+    async def find_last_request(self, organization_id: UUID, registration_id: UUID) -> RegistrationRequest | None:
         async with translated():
-            row = await self._session.fetchrow(_SQL["said"], tenant, registration_id)
-        return None if row is None else _said(row)
+            query = _SQL["find_last_request"].bind(organization_id=organization_id, registration_id=registration_id)
+            row = await self._pool.fetchrow(*query)
+        return None if row is None else _request(row)
 
     async def search(
-        self, tenant: UUID, wanted: InstanceFilter, versions: VersionRange, *, after: UUID | None, limit: int
+        self,
+        organization_id: UUID,
+        instance_filter: InstanceFilter,
+        versions: VersionRange,
+        *,
+        after: UUID | None,
+        limit: int,
     ) -> InstancePage:
-        query, arguments = _search(wanted, versions)
+        query, filters = _search(instance_filter, versions)
         async with translated():
-            rows = await self._session.fetch(
-                _SQL[query], tenant, arguments[0], after or _FIRST, limit + 1, *arguments[1:]
+            rows = await self._pool.fetch(
+                *query.bind(organization_id=organization_id, after=after or _FIRST, limit=limit + 1, **filters)
             )
         more = len(rows) > limit
         return InstancePage([row["body"] for row in rows[:limit]], rows[limit - 1]["registration_id"] if more else None)
 
 
-def _search(wanted: InstanceFilter, versions: VersionRange) -> tuple[str, list[Any]]:
-    """The query for what is wanted, and its arguments: the second, and those from the fifth on."""
-    if wanted.status is RegistrationStatus.INACTIVE:
-        words = [wanted.capabilities, wanted.tags]
-        return "search_ended", [wanted.agent_id, *words, *_ends(versions), wanted.zone]
-    terms = _terms(wanted)
-    status = wanted.status or RegistrationStatus.ACTIVE
-    filters = [terms, status, _healths(wanted), *_ends(versions), wanted.free_slots]
-    return ("search_by_terms" if terms else "search_current"), filters
+def _search(instance_filter: InstanceFilter, versions: VersionRange) -> tuple[Query, dict[str, Any]]:
+    """Choose the query, and the values that it filters by."""
+    if instance_filter.status is RegistrationStatus.INACTIVE:
+        return _SQL["search_inactive"], _lapsed(instance_filter, versions)
+    if instance_filter.health is HealthStatus.STALE:
+        return _SQL["search_stale"], _lapsed(instance_filter, versions)
+    filters = {
+        "status": instance_filter.status or RegistrationStatus.ACTIVE,
+        "healths": _healths(instance_filter),
+        "free_slots": instance_filter.free_slots,
+        **_range(versions),
+    }
+    terms = _terms(instance_filter)
+    return (_SQL["search_by_terms"], {"terms": terms, **filters}) if terms else (_SQL["search_current"], filters)
 
 
-def _healths(wanted: InstanceFilter) -> Sequence[HealthStatus] | None:
-    """None: any."""
-    if wanted.health is not None:
-        return [wanted.health]
-    return READY if wanted.status is None else None
+def _lapsed(instance_filter: InstanceFilter, versions: VersionRange) -> dict[str, Any]:
+    return {
+        "agent_id": instance_filter.agent_id,
+        "capabilities": instance_filter.capabilities,
+        "tags": instance_filter.tags,
+        "zone": instance_filter.zone,
+        **_range(versions),
+    }
 
 
-def _terms(wanted: InstanceFilter) -> list[str]:
-    """As mcp.agent_terms has them, each once."""
-    named = [f"agent:{wanted.agent_id}"] if wanted.agent_id is not None else []
-    named += [f"zone:{wanted.zone}"] if wanted.zone is not None else []
-    words = [f"capability:{word}" for word in wanted.capabilities] + [f"tag:{word}" for word in wanted.tags]
+def _healths(instance_filter: InstanceFilter) -> Sequence[HealthStatus] | None:
+    """None: any health."""
+    if instance_filter.health is not None:
+        return [instance_filter.health]
+    return ROUTABLE_HEALTHS if instance_filter.status is None else None
+
+
+def _terms(instance_filter: InstanceFilter) -> list[str]:
+    """The terms as in mcp.agent_search_terms, each once."""
+    named = [f"agent:{instance_filter.agent_id}"] if instance_filter.agent_id is not None else []
+    named += [f"zone:{instance_filter.zone}"] if instance_filter.zone is not None else []
+    words = [f"capability:{word}" for word in instance_filter.capabilities] + [
+        f"tag:{word}" for word in instance_filter.tags
+    ]
     return list(dict.fromkeys(named + words))
 
 
-def _ends(versions: VersionRange) -> list[Any]:
+def _range(versions: VersionRange) -> dict[str, Any]:
     low, high = versions.low, versions.high
-    return [
-        None if low is None else low.text,
-        low is not None and low.inclusive,
-        None if high is None else high.text,
-        high is not None and high.inclusive,
-    ]
+    return {
+        "low": None if low is None else low.text,
+        "low_inclusive": low is not None and low.inclusive,
+        "high": None if high is None else high.text,
+        "high_inclusive": high is not None and high.inclusive,
+    }
 
 
-def _said(row: asyncpg.Record) -> Registering:
-    return Registering(
+def _request(row: asyncpg.Record) -> RegistrationRequest:
+    return RegistrationRequest(
         agent_id=row["agent_id"],
         instance_id=row["instance_id"],
         name=row["name"],

@@ -1,4 +1,7 @@
-"""Manifests: types of agents. A tenant reads what row-level security shows it; administrators read and write as agenthall_system."""
+"""Manifests: types of agents.
+
+An organization reads through row-level security. Administrators read and write as agenthall_system.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from .agent_pages import AgentPage, agent_page
+from robyn_server.storage.agent_sync.pages import AgentPage, agent_page
+
 from .database import Pool
 from .errors import translated
 from .json import to_json
@@ -16,38 +20,45 @@ _SQL = load("manifests")
 
 
 class Manifests:
-    """`tenant` None: all of them, as administrators see them."""
+    """`organization_id` None: all manifests, as administrators see them."""
 
     def __init__(self, app: Pool, system: Pool) -> None:
         self._app = app
         self._system = system
 
-    async def find(self, tenant: UUID | None, agent_id: str) -> str | None:
-        """As JSON text."""
+    async def find(self, organization_id: UUID | None, agent_id: str) -> str | None:
         async with translated():
-            if tenant is None:
-                body: str | None = await self._system.fetchval(_SQL["get_any"], agent_id)
+            if organization_id is None:
+                body: str | None = await self._system.fetchval(*_SQL["find_any"].bind(agent_id=agent_id))
             else:
-                body = await self._app.fetchval(_SQL["get"], tenant, agent_id)
+                body = await self._app.fetchval(*_SQL["find"].bind(organization_id=organization_id, agent_id=agent_id))
         return body
 
-    async def search(self, tenant: UUID | None, *, after: str | None, limit: int) -> AgentPage:
+    async def search(self, organization_id: UUID | None, *, after: str | None, limit: int) -> AgentPage:
         async with translated():
-            if tenant is None:
-                rows = await self._system.fetch(_SQL["search_any"], after or "", limit + 1)
+            if organization_id is None:
+                rows = await self._system.fetch(*_SQL["search_any"].bind(after=after or "", limit=limit + 1))
             else:
-                rows = await self._app.fetch(_SQL["search"], tenant, after or "", limit + 1)
+                query = _SQL["search"].bind(organization_id=organization_id, after=after or "", limit=limit + 1)
+                rows = await self._app.fetch(*query)
         return agent_page(rows, limit)
 
-    async def put(self, agent_id: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
-        """The manifest as JSON text, and whether it is new. Raises Invalid."""
+    async def upsert(self, agent_id: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
+        """Return the manifest as JSON text, and whether it is new. Raises Invalid."""
         async with translated():
-            row = await self._system.fetchrow(_SQL["put"], agent_id, to_json(fields))
+            row = await self._system.fetchrow(*_SQL["upsert"].bind(agent_id=agent_id, fields=to_json(fields)))
         assert row is not None  # noqa: S101 - an upsert that returns
         return row["body"], row["is_new"]
 
     async def update(self, agent_id: str, fields: Mapping[str, Any]) -> str | None:
-        """None: there is no such manifest."""
+        """Return the manifest as JSON text; None when there is none."""
         async with translated():
-            body: str | None = await self._system.fetchval(_SQL["update"], agent_id, to_json(fields))
+            body: str | None = await self._system.fetchval(
+                *_SQL["update"].bind(agent_id=agent_id, fields=to_json(fields))
+            )
         return body
+
+    async def delete(self, agent_id: str) -> bool:
+        """Raises Conflict (code manifest_in_use) while an organization has a configuration of the agent."""
+        async with translated():
+            return await self._system.fetchval(*_SQL["delete"].bind(agent_id=agent_id)) is not None

@@ -1,9 +1,10 @@
-"""Migrations: plain SQL files `NNNN_name.sql`, forward only, each applied once and never edited afterwards.
+"""Applies migrations: plain SQL files `NNNN_name.sql`, forward only, applied once and never edited afterwards.
 
 Rules
-  1. Every step runs in a transaction of its own that first gets `pg_try_advisory_xact_lock`, polled: any number of replicas may
-     start at once, nothing is left behind by one that is killed, and it works through a transaction pooler.
-  2. The checksum of every applied file is compared at each start. An edited file, and a database newer than this build, are refused.
+  1. Each migration runs in a transaction of its own, which first polls `pg_try_advisory_xact_lock`. So any number of
+     replicas may start at once, a killed one leaves nothing behind, and a transaction pooler is allowed.
+  2. Each start compares the checksums of all applied files. An edited file and a database newer than this build are
+     refused.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from robyn_server.core.errors import Misconfigured
 
 from .errors import translated
 
-_LOCK = 0x6167656E74  # "agent"
+LOCK = 0x6167656E74  # "agent"
+"""Key of the advisory lock that a transaction with migrations holds."""
+
+GUIDE = "docs/how-to/migrate-an-old-registry.md"
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _LEDGER = """
 create schema if not exists agenthall;
@@ -49,7 +53,7 @@ class Migration:
 
 
 def read_migrations(folder: Path) -> list[Migration]:
-    """The migrations in `folder`, in order. Raises Misconfigured on a bad file name or a gap."""
+    """Read the migrations in `folder`, in order. Raises Misconfigured for a bad file name or a gap."""
     found = []
     for path in sorted(folder.glob("*.sql")):
         match = _FILE.fullmatch(path.name)
@@ -62,7 +66,7 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 async def migrate(dsn: str, folder: Path) -> list[Migration]:
-    """Brings the database to this build's schema; returns what was applied. Safe to run on any number of replicas at once."""
+    """Bring the database to this build's schema and return the migrations that were applied."""
     migrations = read_migrations(folder)
     applied: list[Migration] = []
     async with translated(), _permitted():
@@ -72,9 +76,10 @@ async def migrate(dsn: str, folder: Path) -> list[Migration]:
                 return applied
             while (step := await _apply_next(connection, migrations)) is not None:
                 applied.append(step)
-                _log.info("migration applied", migration=str(step))
         finally:
             await connection.close()
+    if applied:
+        _log.info("database migrated", migrations=len(applied), to=str(applied[-1]))
     return applied
 
 
@@ -84,8 +89,8 @@ async def _permitted(what: str = "The migration of the database") -> AsyncIterat
         yield
     except asyncpg.InsufficientPrivilegeError as error:
         raise Misconfigured(
-            f"{what} is not permitted to this database user: {error}. It needs CREATE on the database and CREATEROLE, "
-            "or membership of the roles agenthall_app and agenthall_system where they exist already.",
+            f"{what} is not permitted to this database user: {error}. The user needs CREATE on the database and "
+            "CREATEROLE, or membership of the roles agenthall_app and agenthall_system where they exist already.",
             field="DATABASE_URL",
         ) from error
 
@@ -98,7 +103,7 @@ async def _is_current(connection: asyncpg.Connection[Any], migrations: list[Migr
 
 async def _apply_next(connection: asyncpg.Connection[Any], migrations: list[Migration]) -> Migration | None:
     async with connection.transaction():
-        while not await connection.fetchval("select pg_try_advisory_xact_lock($1)", _LOCK):
+        while not await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
             await asyncio.sleep(0.05)
         await connection.execute(_LEDGER)
         step = await _next(connection, migrations)
@@ -109,7 +114,11 @@ async def _apply_next(connection: asyncpg.Connection[Any], migrations: list[Migr
 
 async def _apply(connection: asyncpg.Connection[Any], step: Migration) -> None:
     async with _permitted(f"Migration {step}"):
-        await connection.execute(step.sql)
+        try:
+            await connection.execute(step.sql)
+        except asyncpg.DuplicateTableError as error:
+            # A migration raises it for tables of another program, and says which.
+            raise Misconfigured(f"{error} See {GUIDE}.", field="DATABASE_URL") from None
     await connection.execute(
         "insert into agenthall.migrations (version, name, checksum) values ($1, $2, $3)",
         step.version,
@@ -122,10 +131,12 @@ async def _next(connection: asyncpg.Connection[Any], migrations: list[Migration]
     rows = await connection.fetch("select version, checksum from agenthall.migrations")
     applied = {row["version"]: row["checksum"] for row in rows}
     if newer := sorted(set(applied) - {each.version for each in migrations}):
-        raise Misconfigured(f"The database is newer than this build: it has migrations {newer}", field="DATABASE_URL")
+        raise Misconfigured(
+            f"The database is newer than this build: it has the migrations {newer}", field="DATABASE_URL"
+        )
     for each in migrations:
         if each.version not in applied:
             return each
         if applied[each.version] != each.checksum:
-            raise Misconfigured(f"Migration {each} was edited after it had been applied to this database")
+            raise Misconfigured(f"Migration {each} was edited after it was applied to this database")
     return None

@@ -1,22 +1,25 @@
-"""Runs: as a principal asks for them, and as the queue that workers take them from."""
+"""Runs as a principal sees them, and the queue from which workers claim them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
 
+from robyn_server.core.nul import without_nul
 from robyn_server.core.principal import Principal
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunEvent
 
-from .database import Pool, acting
+from .database import Pool, acting, transaction
 from .errors import translated
-from .json import dump_json, to_json, without_nul
-from .queries import load
+from .json import dump_json, from_json, json_array, to_json
+from .queries import Bound, Query, load, load_templates
+from .search import depth
 
 FIELDS = (
     "run_id",
@@ -30,19 +33,26 @@ FIELDS = (
     "updated_at",
     "langsmith_session_name",
 )
+LARGEST_READ = 1_000_000
+"""Bytes of one run's events that are read at once, but for the last of them."""
 ONLY_END = 2**31 - 1
-"""A place after every event: whoever reads on from there is given the run's end, and nothing else."""
+"""A seq after every event. A follower that starts there gets only the run's end."""
 
 _SQL = load("runs")
+_TEMPLATES = load_templates("runs")
 
 
-Held: TypeAlias = tuple[UUID, int]
-"""A run in one of its attempts: what a worker holds, and may lose."""
+RunLease: TypeAlias = tuple[UUID, int]
+"""A run and one of its attempts: what a worker holds under a lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """`new_thread`: reject (it must exist), create, or ephemeral (made for this run, gone with it unless `keep_thread`)."""
+    """A run to enqueue.
+
+    `new_thread`: reject (the thread must exist), create, or ephemeral (created for this run and deleted with it unless
+    `keep_thread`).
+    """
 
     run_id: UUID
     thread_id: UUID
@@ -72,18 +82,22 @@ class FoundRun:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """Numbers of runs; waits are in seconds since a run was due, None where none waits."""
+    """Numbers of runs. Waits are seconds since a run was due; None when no run waits.
+
+    `unserved`: runs that are due and could start, if a worker served their graph.
+    """
 
     pending: int
     running: int
     longest_wait: float | None
     median_wait: float | None
     longest_unblocked_wait: float | None
+    unserved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A run's end on its way to the database."""
+    """A run's end, to be written."""
 
     run: ClaimedRun
     end: RunEnd
@@ -97,39 +111,27 @@ class Runs:
         self._pool = pool
 
     async def enqueue(self, principal: Principal, new: NewRun) -> tuple[str, str | None]:
-        """The outcome (`enqueued`, `busy`, `thread_missing`) and, when enqueued, the run as JSON text."""
+        """Enqueue a run. Return the outcome (`enqueued`, `busy`, `thread_missing`) and the enqueued run as JSON text."""
         async with translated():
-            row = await self._pool.fetchrow(
-                _SQL["enqueue"],
-                *acting(principal),
-                new.run_id,
-                new.thread_id,
-                new.new_thread,
-                new.keep_thread,
-                new.organization_id,
-                new.assistant_id,
-                new.assistant_version,
-                new.graph_id,
-                to_json(new.assistant_metadata),
-                to_json(new.metadata),
-                to_json(new.kwargs),
-                to_json(new.thread_config),
-                new.multitask_strategy,
-                new.resumable,
-                new.after,
-                new.max_attempts,
-            )
+            row = await self._pool.fetchrow(*_enqueue(principal, new))
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
         return row["outcome"], row["body"]
 
+    async def enqueue_batch(self, principal: Principal, batch: Sequence[NewRun]) -> Sequence[str]:
+        """Enqueue runs without a thread, all or none. Return them as JSON text."""
+        async with transaction(self._pool) as connection:
+            return [(await connection.fetchrow(*_enqueue(principal, new)))["body"] for new in batch]  # type: ignore[index]
+
     async def find(self, principal: Principal, thread_id: UUID, run_id: UUID) -> str | None:
         async with translated():
-            body: str | None = await self._pool.fetchval(_SQL["get"], *acting(principal), thread_id, run_id)
+            query = _SQL["find"].bind(**acting(principal), thread_id=thread_id, run_id=run_id)
+            body: str | None = await self._pool.fetchval(*query)
         return body
 
     async def find_to_follow(self, principal: Principal, thread_id: UUID | None, run_id: UUID) -> FoundRun | None:
         async with translated():
-            row = await self._pool.fetchrow(_SQL["find"], *acting(principal), thread_id, run_id)
+            query = _SQL["find_to_follow"].bind(**acting(principal), thread_id=thread_id, run_id=run_id)
+            row = await self._pool.fetchrow(*query)
         return None if row is None else FoundRun(row["run_id"], row["thread_id"], row["status"], row["resumable"])
 
     async def list(
@@ -142,79 +144,154 @@ class Runs:
         offset: int,
         select: Sequence[str] | None,
     ) -> str:
-        """The thread's runs, newest first, as a JSON array."""
+        """List the thread's runs, newest first, as a JSON array. Raises TooLarge."""
+        filters = {} if status is None else {"status": status}
+        query = _list(status is not None, depth(offset + limit)).bind(
+            **acting(principal),
+            **filters,
+            thread_id=thread_id,
+            limit=limit,
+            offset=offset,
+            fields=select,
+        )
         async with translated():
-            body: str | None = await self._pool.fetchval(
-                _SQL["list"], *acting(principal), thread_id, status, limit, offset, select
-            )
-        return body or "[]"
+            return json_array(await self._pool.fetchval(*query))
 
     async def cancel(self, principal: Principal, thread_id: UUID, run_id: UUID, action: str) -> str:
-        """What the run was: `missing`, `pending`, `running` (its worker is told) or `ended`."""
+        """Ask for cancellation. Return what the run was: `missing`, `pending`, `running` or `ended`."""
         async with translated():
-            found: str = await self._pool.fetchval(_SQL["cancel"], *acting(principal), thread_id, run_id, action)
+            query = _SQL["cancel"].bind(**acting(principal), thread_id=thread_id, run_id=run_id, action=action)
+            found: str = await self._pool.fetchval(*query)
         return found
+
+    async def list_active(
+        self, principal: Principal, status: str, after: UUID, limit: int
+    ) -> Sequence[tuple[UUID, UUID]]:
+        """The principal's own runs that are `pending` or `running`: (thread, run), by the run's id."""
+        query = _SQL["list_active"].bind(**acting(principal), status=status, after=after, limit=limit)
+        async with translated():
+            return [(row["thread_id"], row["run_id"]) for row in await self._pool.fetch(*query)]
+
+    async def delete(self, principal: Principal, thread_id: UUID, run_id: UUID) -> bool:
+        """Delete a run, which ends first if it has not ended. Return whether there was one."""
+        async with translated():
+            query = _SQL["delete"].bind(**acting(principal), thread_id=thread_id, run_id=run_id)
+            deleted: bool = await self._pool.fetchval(*query)
+        return deleted
+
+
+def _enqueue(principal: Principal, new: NewRun) -> Bound:
+    return _SQL["enqueue"].bind(
+        **acting(principal),
+        run_id=new.run_id,
+        thread_id=new.thread_id,
+        new_thread=new.new_thread,
+        keep_thread=new.keep_thread,
+        organization_id=new.organization_id,
+        assistant_id=new.assistant_id,
+        assistant_version=new.assistant_version,
+        graph_id=new.graph_id,
+        assistant_metadata=to_json(new.assistant_metadata),
+        metadata=to_json(new.metadata),
+        kwargs=to_json(new.kwargs),
+        thread_config=to_json(new.thread_config),
+        multitask_strategy=new.multitask_strategy,
+        resumable=new.resumable,
+        after=new.after,
+        max_attempts=new.max_attempts,
+    )
 
 
 class RunQueue:
-    """Runs as the server's own processes handle them; works as agenthall_system."""
+    """Runs as the server's own processes handle them. Works as agenthall_system."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def claim(self, worker_id: UUID, slots: int, lease: timedelta, graphs: Sequence[str]) -> list[ClaimedRun]:
         async with translated():
-            rows = await self._pool.fetch(_SQL["claim"], worker_id, slots, lease, graphs)
+            query = _SQL["claim"].bind(worker_id=worker_id, slots=slots, lease=lease, graphs=graphs)
+            rows = await self._pool.fetch(*query)
         return [_claimed(row) for row in rows]
 
     async def flush(
         self, worker_id: UUID, events: Sequence[tuple[ClaimedRun, RunEvent]], ends: Sequence[EndedRun]
-    ) -> tuple[set[Held], bool]:
-        """Writes events and ends in one transaction. Returns what this worker does not hold any more (nothing was
-        written for it) and whether another run became claimable."""
+    ) -> tuple[set[RunLease], bool]:
+        """Write events and ends in one transaction.
+
+        Return the leases that this worker has lost, for which nothing was written, and whether another run became
+        claimable.
+        """
         async with translated():
             row = await self._pool.fetchrow(
-                _SQL["flush"],
-                worker_id,
-                [run.run_id for run, _ in events],
-                [run.attempt for run, _ in events],
-                [event.seq for _, event in events],
-                [event.event for _, event in events],
-                [event.data for _, event in events],
-                _ends_json(ends),
+                *_SQL["flush"].bind(
+                    worker_id=worker_id,
+                    run_ids=[run.run_id for run, _ in events],
+                    attempts=[run.attempt for run, _ in events],
+                    seqs=[event.seq for _, event in events],
+                    events=[event.event for _, event in events],
+                    data=[event.data for _, event in events],
+                    ends=_ends_json(ends),
+                )
             )
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
         return set(zip(row["lost"], row["lost_attempts"], strict=True)), row["woke"]
 
-    async def renew(self, worker_id: UUID, run_ids: Sequence[UUID], lease: timedelta) -> dict[Held, str | None]:
-        """Renews the leases; returns what is still held with the cancel action asked for, if any."""
+    async def renew(self, worker_id: UUID, run_ids: Sequence[UUID], lease: timedelta) -> dict[RunLease, str | None]:
+        """Renew leases. Return those that are still held, each with the cancel action that was asked for."""
         async with translated():
-            rows = await self._pool.fetch(_SQL["renew"], worker_id, run_ids, lease)
+            rows = await self._pool.fetch(*_SQL["renew"].bind(worker_id=worker_id, run_ids=run_ids, lease=lease))
         return {(row["run_id"], row["attempt"]): row["cancel_action"] for row in rows}
 
-    async def release(self, worker_id: UUID, *, drained: bool) -> tuple[int, int]:
-        """Of a worker that stops (`drained`), or died: how many of its runs became pending again, and how many ended (cancelled, or
-        their attempts are used up)."""
+    async def list_held(self, worker_id: UUID) -> list[UUID]:
+        """Runs that the worker holds, also those of a claim whose answer it has not read yet."""
         async with translated():
-            row = await self._pool.fetchrow(_SQL["release"], worker_id, drained)
+            rows = await self._pool.fetch(*_SQL["list_held"].bind(worker_id=worker_id))
+        return [row["run_id"] for row in rows]
+
+    async def release_stalled(
+        self, worker_id: UUID, charged: Sequence[UUID], error: Mapping[str, Any]
+    ) -> tuple[int, int]:
+        """Release the runs of a worker that is stuck. Only `charged` lose an attempt; `error` is their end without attempts left.
+
+        Return how many became pending again, and how many ended.
+        """
+        async with translated():
+            query = _SQL["release_stalled"].bind(worker_id=worker_id, charged=charged, error=to_json(error))
+            row = await self._pool.fetchrow(*query)
+        assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
+        return row["released"], row["ended"]
+
+    async def release(self, worker_id: UUID, *, drained: bool) -> tuple[int, int]:
+        """Release the runs of a worker that stops (`drained`) or died.
+
+        Return how many became pending again, and how many ended: cancelled, or without attempts left.
+        """
+        async with translated():
+            row = await self._pool.fetchrow(*_SQL["release"].bind(worker_id=worker_id, drained=drained))
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
         return row["released"], row["ended"]
 
     async def rescue(self, limit: int = 100) -> tuple[int, int]:
-        """How many runs of lost workers became pending again, and how many ended because their attempts are used up."""
+        """Release runs with an expired lease. Return how many became pending again, and how many had no attempts left."""
         async with translated():
-            row = await self._pool.fetchrow(_SQL["rescue"], limit)
+            row = await self._pool.fetchrow(*_SQL["rescue"].bind(limit=limit))
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
         return row["rescued"], row["failed"]
 
     async def cancel_pending(self, run_id: UUID) -> bool:
         async with translated():
-            return bool(await self._pool.fetchval(_SQL["cancel_pending"], run_id))
+            return bool(await self._pool.fetchval(*_SQL["cancel_pending"].bind(run_id=run_id)))
 
-    async def read_events(self, after: Mapping[UUID, int], limit: int) -> dict[UUID, list[RunEvent]]:
-        """The next events of each run after the seq given for it, `limit` at most for each."""
+    async def read_events(
+        self, after: Mapping[UUID, int], limit: int, max_bytes: int = LARGEST_READ
+    ) -> dict[UUID, list[RunEvent]]:
+        """Read up to `limit` events of each run after the seq given for it, and no more once they have `max_bytes`."""
         async with translated():
-            rows = await self._pool.fetch(_SQL["read_events"], list(after), list(after.values()), limit)
+            query = _SQL["read_events"].bind(
+                run_ids=list(after), after=list(after.values()), limit=limit, max_bytes=max_bytes
+            )
+            rows = await self._pool.fetch(*query)
         found: dict[UUID, list[RunEvent]] = {}
         for row in rows:
             event = RunEvent(row["seq"], row["attempt"], row["event"], row["data"])
@@ -223,34 +300,41 @@ class RunQueue:
 
     async def last_seq(self, run_id: UUID) -> int:
         async with translated():
-            seq: int = await self._pool.fetchval(_SQL["last_seq"], run_id)
+            seq: int = await self._pool.fetchval(*_SQL["last_seq"].bind(run_id=run_id))
         return seq
 
-    async def place_now(self, run_id: UUID) -> int:
-        """The seq of the newest event that is not the run's end."""
+    async def last_seq_before_end(self, run_id: UUID) -> int:
+        """The seq of the newest event before the run's end."""
         async with translated():
-            seq: int = await self._pool.fetchval(_SQL["place_now"], run_id)
+            seq: int = await self._pool.fetchval(*_SQL["last_seq_before_end"].bind(run_id=run_id))
         return seq
 
     async def state(self) -> QueueState:
         async with translated():
-            row = await self._pool.fetchrow(_SQL["state"])
+            row = await self._pool.fetchrow(*_SQL["state"].bind())
         assert row is not None  # noqa: S101 - it aggregates: always one row
         return QueueState(**row)
 
     async def sweep_events(self, older_than: timedelta, limit: int = 1000) -> int:
-        """Deletes the events of runs that ended so long ago; returns how many rows went."""
+        """Delete the events of up to `limit` runs that ended so long ago. Return the number of rows."""
         async with translated():
-            status = await self._pool.execute(_SQL["sweep_events"], older_than, limit)
+            status = await self._pool.execute(*_SQL["sweep_events"].bind(older_than=older_than, limit=limit))
         return int(status.rpartition(" ")[2])
+
+
+@cache
+def _list(has_status: bool, depth: str) -> Query:
+    of = "of_thread_and_status" if has_status else "of_thread"
+    return _TEMPLATES["list"].compose(of=of, index=f"index_{of}", depth=depth)
 
 
 def _claimed(row: Any) -> ClaimedRun:
     given = dict(row)
-    return ClaimedRun(**given | {"metadata": orjson.loads(given["metadata"]), "kwargs": orjson.loads(given["kwargs"])})
+    return ClaimedRun(**given | {"metadata": from_json(given["metadata"]), "kwargs": from_json(given["kwargs"])})
 
 
 def _ends_json(ends: Sequence[EndedRun]) -> str:
+    # only a copy: the checkpoint keeps the original
     return without_nul(dump_json([_end_json(each) for each in ends])).decode()
 
 

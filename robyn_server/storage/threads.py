@@ -1,22 +1,27 @@
-"""Threads, as a principal sees and changes them."""
+"""Threads as a principal sees and changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.page import Page, page_of
+from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
 
-from .database import Pool, acting, acting_as
+from .database import Connection, Pool, acting, acting_as
 from .errors import translated
 from .json import from_json, to_json
-from .queries import load, ordered
+from .queries import Query, load, load_templates
+from .search import Kind, Step, search_page, steps, whole_walk
 
 SORTABLE = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
+FILTERS = ("metadata", "values", "status")
 _SQL = load("threads")
+_TEMPLATES = load_templates("threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +34,27 @@ class ThreadFilter:
 
 @dataclass(frozen=True, slots=True)
 class ThreadGraph:
-    """The graph that last ran on a thread, None when none ever did, and the `configurable` it ran with."""
+    """The graph that last ran on a thread (None: no run yet) and the `configurable` of that run."""
 
     graph_id: str | None
     configurable: dict[str, Any]
+
+
+class LockedThread:
+    """`is_busy`: a run is executed on it, or about to be."""
+
+    def __init__(self, connection: Connection, thread_id: UUID, graph: ThreadGraph, is_busy: bool) -> None:
+        self._connection = connection
+        self._thread_id = thread_id
+        self.graph = graph
+        self.is_busy = is_busy
+
+    async def set_state(self, values: bytes, status: str, interrupts: dict[str, Any]) -> None:
+        """Store the state that searches and listings show. `values` is JSON text."""
+        query = _SQL["set_state"].bind(
+            thread_id=self._thread_id, values=values.decode(), status=status, interrupts=to_json(interrupts)
+        )
+        await self._connection.execute(*query)
 
 
 class Threads:
@@ -42,32 +64,66 @@ class Threads:
     async def create(
         self, principal: Principal, thread_id: UUID, metadata: dict[str, Any], organization_id: UUID | None
     ) -> str | None:
-        """The new thread as JSON text, or None when the id is taken (by whomever)."""
+        """Create a thread and return it as JSON text; None when the id is taken."""
         async with translated():
             body: str | None = await self._pool.fetchval(
-                _SQL["insert"], *acting(principal), thread_id, organization_id, to_json(metadata)
+                *_SQL["create"].bind(
+                    **acting(principal),
+                    thread_id=thread_id,
+                    organization_id=organization_id,
+                    metadata=to_json(metadata),
+                )
             )
         return body
 
     async def find(self, principal: Principal, thread_id: UUID) -> str | None:
         async with translated():
-            body: str | None = await self._pool.fetchval(_SQL["get"], *acting(principal), thread_id)
+            query = _SQL["find"].bind(**acting(principal), thread_id=thread_id)
+            body: str | None = await self._pool.fetchval(*query)
         return body
 
     async def find_graph(self, principal: Principal, thread_id: UUID) -> ThreadGraph | None:
-        """None when there is no such thread for this principal."""
         async with translated():
-            row = await self._pool.fetchrow(_SQL["graph_of"], *acting(principal), thread_id)
+            query = _SQL["find_graph"].bind(**acting(principal), thread_id=thread_id)
+            row = await self._pool.fetchrow(*query)
         return None if row is None else ThreadGraph(row["graph_id"], from_json(row["configurable"]) or {})
+
+    @asynccontextmanager
+    async def lock(self, principal: Principal, thread_id: UUID) -> AsyncIterator[LockedThread | None]:
+        """The thread, on which nobody starts a run until the block ends; None where there is none."""
+        async with acting_as(self._pool, principal) as connection:
+            row = await connection.fetchrow(*_SQL["lock"].bind(thread_id=thread_id))
+            if row is None:
+                yield None
+                return
+            graph = ThreadGraph(row["graph_id"], from_json(row["configurable"]) or {})
+            yield LockedThread(connection, thread_id, graph, row["is_busy"])
 
     async def merge_metadata(self, principal: Principal, thread_id: UUID, metadata: dict[str, Any]) -> str | None:
         async with acting_as(self._pool, principal) as connection:
-            body: str | None = await connection.fetchval(_SQL["update"], thread_id, to_json(metadata))
+            query = _SQL["merge_metadata"].bind(thread_id=thread_id, metadata=to_json(metadata))
+            body: str | None = await connection.fetchval(*query)
         return body
+
+    async def copy(self, principal: Principal, thread_id: UUID, new_id: UUID) -> str | None:
+        """Copy a thread with its checkpoints and return the copy as JSON text; None where there is none."""
+        async with acting_as(self._pool, principal) as connection:
+            query = _SQL["copy"].bind(thread_id=thread_id, new_id=new_id, identity=principal.identity)
+            body: str | None = await connection.fetchval(*query)
+            if body is not None:
+                await connection.execute(*_SQL["copy_checkpoints"].bind(thread_id=thread_id, new_id=new_id))
+        return body
+
+    async def count(self, principal: Principal, where: ThreadFilter) -> int:
+        """Count what a search finds. It reads as many index entries as it counts, if the filters are common."""
+        values = dict.fromkeys(FILTERS) | _filter_values(where)
+        async with translated():
+            count: int = await self._pool.fetchval(*_SQL["count"].bind(**acting(principal), **values))
+        return count
 
     async def delete(self, principal: Principal, thread_id: UUID) -> bool:
         async with acting_as(self._pool, principal) as connection:
-            return await connection.fetchval(_SQL["delete"], thread_id) is not None
+            return await connection.fetchval(*_SQL["delete"].bind(thread_id=thread_id)) is not None
 
     async def search(
         self,
@@ -80,20 +136,53 @@ class Threads:
         ascending: bool = False,
         select: list[str] | None = None,
     ) -> Page:
-        if sort_by not in SORTABLE:
-            raise ValueError(sort_by)
-        direction = "asc" if ascending else "desc"
-        query = ordered("threads", "search", f"t.{sort_by} {direction}, t.thread_id {direction}")
-        async with translated():
-            row = await self._pool.fetchrow(
-                query,
-                *acting(principal),
-                where.ids,
-                to_json(where.metadata),
-                to_json(where.values),
-                where.status,
-                limit + 1,
-                offset,
-                select,
-            )
-        return page_of(row["body"], row["rows"], limit, offset) if row else page_of("[]", 0, limit, offset)
+        values = _filter_values(where)
+        order = (f"by_{sort_by}", "ascending" if ascending else "descending")
+        page = {**acting(principal), "fields": select, "offset": offset, "last": offset + limit}
+        readable = "everybody" if principal.is_admin else "owner"
+
+        async def run(step: Step) -> Any:
+            if where.ids is not None:
+                query = _search_by_ids(readable, tuple(values), *order)
+                bound = query.bind(**page, **values, ids=where.ids)
+            elif step.kind is Kind.IN_ORDER:
+                query = _search_in_order(readable, tuple(values), *order, step.depth)
+                bound = query.bind(**page, **values, most=step.most)
+            else:
+                given = dict.fromkeys(FILTERS) | values
+                bound = _search_by_filters(*order).bind(**page, **given, most=step.most)
+            async with translated():
+                return await self._pool.fetchrow(*bound)
+
+        is_filtered = bool(values) and where.ids is None
+        last = offset + limit
+        return await search_page(
+            run, steps(last) if is_filtered else iter([whole_walk(last)]), limit=limit, offset=offset
+        )
+
+
+def _filter_values(where: ThreadFilter) -> dict[str, Any]:
+    """The values of the filters that are given, by their names in the SQL."""
+    given = {
+        "metadata": to_json(where.metadata or None),
+        "values": to_json(where.values or None),
+        "status": where.status,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@cache
+def _search_in_order(readable: str, filters: tuple[str, ...], order: str, direction: str, depth: str) -> Query:
+    return _TEMPLATES["search_in_order"].compose(
+        readable=readable, index=f"{readable}s_index", filters=filters, order=order, direction=direction, depth=depth
+    )
+
+
+@cache
+def _search_by_filters(order: str, direction: str) -> Query:
+    return _TEMPLATES["search_by_filters"].compose(order=order, direction=direction)
+
+
+@cache
+def _search_by_ids(readable: str, filters: tuple[str, ...], order: str, direction: str) -> Query:
+    return _TEMPLATES["search_by_ids"].compose(readable=readable, filters=filters, order=order, direction=direction)

@@ -1,18 +1,19 @@
-"""One database with the server's schema and the catalogue's tables beside it; every test finds it empty."""
+"""A database with the server's schema and a catalogue's tables. It is empty at the start of each test."""
 
 from __future__ import annotations
 
 import asyncpg
 import pytest
-from agent_sync_surroundings import CLEAR, FORMS, TABLES, VIEW, Catalogue, MemoryStorage, WatchedPool
+from catalogue_tables import CLEAR_TABLES, SOURCES, TABLES, VIEW, CatalogueEditor
 from databases import fresh_database
+from sync_storage import MemoryStorage, RecordingPool, SingleAgentStore
 
 from robyn_server.agent_sync import catalogue_view_sql
 from robyn_server.files import packaged
-from robyn_server.storage.agent_sync_view import AgentSyncView
+from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
+from robyn_server.storage.agent_sync.view import AgentSyncView
 from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.migrations import migrate
-from robyn_server.storage.synced_assistants import PostgresAssistantStorage
 
 
 @pytest.fixture(scope="session")
@@ -41,45 +42,48 @@ async def system_pool(agent_sync_dsn):
 
 @pytest.fixture
 def form():
-    """The form of the catalogue's contract; what has to hold for both is parametrised."""
+    """The form of the catalogue. Tests that apply to both forms override it."""
     return "tables"
 
 
 @pytest.fixture
 async def pool(real_pool, form):
-    await real_pool.execute(CLEAR)
-    return WatchedPool(real_pool, FORMS[form])
+    await real_pool.execute(CLEAR_TABLES)
+    return RecordingPool(real_pool, SOURCES[form])
 
 
 @pytest.fixture
 def catalogue(pool, real_pool):
-    return Catalogue(real_pool)
+    return CatalogueEditor(real_pool)
 
 
 @pytest.fixture(params=["memory", "one by one", "bulk"])
 def storage(request, system_pool):
-    """The protocol's three methods in memory; Postgres, one agent at a time; Postgres, by the page."""
+    """In memory with the protocol's three methods; in Postgres by single agents; in Postgres by pages."""
     if request.param == "memory":
         return MemoryStorage()
     return by_path(system_pool, request.param)
 
 
+@pytest.fixture(params=["memory", "one by one"])
+def one_by_one(request, system_pool):
+    """A storage that syncs the agents of a page one by one."""
+    return MemoryStorage() if request.param == "memory" else SingleAgentStore(system_pool)
+
+
 @pytest.fixture
 def postgres_storage(system_pool):
-    return PostgresAssistantStorage(system_pool)
+    return PostgresSyncStore(system_pool)
 
 
 @pytest.fixture(params=["one by one", "bulk"])
 def either(request, system_pool):
-    """Postgres alone, by both paths of a pass."""
+    """Postgres with both paths of a pass."""
     return by_path(system_pool, request.param)
 
 
 def by_path(system_pool, path):
-    storage = PostgresAssistantStorage(system_pool)
-    if path == "one by one":
-        storage.bulk = None
-    return storage
+    return SingleAgentStore(system_pool) if path == "one by one" else PostgresSyncStore(system_pool)
 
 
 @pytest.fixture

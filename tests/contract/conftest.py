@@ -1,9 +1,8 @@
-"""Two servers for the whole folder: one for everybody (AUTH_MODE=none), one with users, organisations and a catalogue."""
+"""Two servers for these tests: one with AUTH_MODE=none, one with users, organizations and a catalogue."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeAlias
 
@@ -13,20 +12,18 @@ import orjson
 import pytest
 from databases import fresh_database, prepared_database
 from langgraph_sdk.client import LangGraphClient
-from live_server import GRAPHS, TESTS, LiveServer, live_server
+from live_server import GRAPHS, SAMPLES, LiveServer, live_server
 
 from robyn_server.files import packaged
 
-from .people import HARBOUR, MEADOW, SECRET, bearer
-from .product import Catalogue
+from .catalogue_writer import CatalogueWriter
+from .demo_users import HARBOUR, MEADOW, SECRET, bearer
 
-sys.path.insert(0, str(TESTS / "sockets"))
+EXTRA_GRAPHS = {name: f"{SAMPLES}:{name}" for name in ("road", "family", "odd", "odd_end", "memory")}
+UNUSED_URL = "http://127.0.0.1:9/mcp"
+"""URL of the catalogue's tools. Nothing listens there."""
 
-MORE = {name: f"{TESTS / 'sample_graphs.py'}:{name}" for name in ("road", "family", "odd")}
-NOBODY = "http://127.0.0.1:9/mcp"
-"""Where the catalogue's tools are said to be: nothing listens there."""
-
-_SERVED = orjson.dumps(GRAPHS | MORE).decode()
+_SERVED = orjson.dumps(GRAPHS | EXTRA_GRAPHS).decode()
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +50,8 @@ async def thread(http: httpx.AsyncClient) -> str:
 
 
 @pytest.fixture(scope="session")
-async def guarded(postgres: str, template: str) -> AsyncIterator[LiveServer]:
-    """AUTH_MODE=jwt, with the demo's catalogue; an agent counts as fresh for a second."""
+async def jwt_server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
+    """A server with AUTH_MODE=jwt and the demo catalogue. An agent counts as fresh for a second."""
     settings = {
         "AUTH_MODE": "jwt",
         "AUTH_JWT_SECRET": SECRET,
@@ -63,29 +60,29 @@ async def guarded(postgres: str, template: str) -> AsyncIterator[LiveServer]:
         "AGENTHALL_GRAPHS": _SERVED,
     }
     async with (
-        prepared_database(postgres, template, _catalogue()) as url,
+        prepared_database(postgres, template, demo_catalogue()) as url,
         live_server(url, **settings) as running,
     ):
         yield running
 
 
-def _catalogue() -> str:
+def demo_catalogue() -> str:
     text = (packaged("demo") / "catalogue.sql").read_text()
     for name in ("legal_mcp_url", "documents_mcp_url"):
-        text = text.replace(f":'{name}'", f"'{NOBODY}'")
+        text = text.replace(f":'{name}'", f"'{UNUSED_URL}'")
     return text
 
 
 @pytest.fixture(scope="session")
-async def catalogue(guarded: LiveServer) -> AsyncIterator[asyncpg.Connection]:
-    """The catalogue's owner, at a psql of theirs."""
-    connection = await asyncpg.connect(guarded.database)
+async def catalogue(jwt_server: LiveServer) -> AsyncIterator[asyncpg.Connection]:
+    """A connection with the rights of the catalogue's owner."""
+    connection = await asyncpg.connect(jwt_server.database)
     yield connection
     await connection.close()
 
 
-class Person:
-    """A user of the guarded server: raw HTTP, and the SDK."""
+class UserClient:
+    """A user with an HTTP client and an SDK client."""
 
     def __init__(self, server: LiveServer, headers: dict[str, str]) -> None:
         self.http = server.http(**headers)
@@ -95,75 +92,75 @@ class Person:
         return str((await self.http.post("/threads", json={})).raise_for_status().json()["thread_id"])
 
 
-Make: TypeAlias = Callable[..., Person]
-"""Of a user, organisations and claims."""
+UserClientFactory: TypeAlias = Callable[..., UserClient]
+"""Called with a user, organizations and claims."""
 
 
 @pytest.fixture(scope="session")
-async def person(guarded: LiveServer) -> AsyncIterator[Make]:
-    """`person(user, *organizations, **claims)` makes a Person."""
-    async with people_of(guarded) as make:
+async def person(jwt_server: LiveServer) -> AsyncIterator[UserClientFactory]:
+    """`person(user, *organizations, **claims)` creates a UserClient."""
+    async with user_clients(jwt_server) as make:
         yield make
 
 
 @contextlib.asynccontextmanager
-async def people_of(server: LiveServer) -> AsyncIterator[Make]:
-    """What makes a Person, by user, organisations and claims; `headers` go with what each asks."""
+async def user_clients(server: LiveServer) -> AsyncIterator[UserClientFactory]:
+    """Yield a factory of UserClients. `headers` are sent with each request."""
     async with contextlib.AsyncExitStack() as closing:
 
-        def make(user: str, *organizations: str, headers: dict[str, str] | None = None, **claims: object) -> Person:
-            person = Person(server, bearer(user, *organizations, **claims) | (headers or {}))
+        def make(user: str, *organizations: str, headers: dict[str, str] | None = None, **claims: object) -> UserClient:
+            person = UserClient(server, bearer(user, *organizations, **claims) | (headers or {}))
             closing.push_async_callback(person.http.aclose)
             return person
 
         yield make
 
 
-# A module with a server of its own beside a product's catalogue names it `product_server`, and then has these.
+# A module that defines a fixture `product_server`, with a product's catalogue in its database, can use these.
 
 
 @pytest.fixture(scope="module")
-async def product(product_server: LiveServer) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """The product at its database."""
+async def product_database(product_server: LiveServer) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A connection to the product's database."""
     connection = await asyncpg.connect(product_server.database)
     yield connection
     await connection.close()
 
 
 @pytest.fixture(scope="module")
-def rows(product: asyncpg.Connection[Any]) -> Catalogue:
-    return Catalogue(product)
+def catalogue_writer(product_database: asyncpg.Connection[Any]) -> CatalogueWriter:
+    return CatalogueWriter(product_database)
 
 
 @pytest.fixture(scope="module")
-async def user(product_server: LiveServer) -> AsyncIterator[Make]:
-    """`user(name, *organizations, **claims)` makes a Person."""
-    async with people_of(product_server) as make:
+async def user(product_server: LiveServer) -> AsyncIterator[UserClientFactory]:
+    """`user(name, *organizations, **claims)` creates a UserClient."""
+    async with user_clients(product_server) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
-def anna(user: Make) -> Person:
+def anna(user: UserClientFactory) -> UserClient:
     return user("anna", HARBOUR)
 
 
 @pytest.fixture(scope="module")
-def admin(user: Make) -> Person:
+def admin(user: UserClientFactory) -> UserClient:
     return user("root", permissions=("admin",))
 
 
-# Who asks for agents that run elsewhere, of the guarded server.
+# Clients of `jwt_server` for the agent registry.
 
 
 @pytest.fixture(scope="session")
-async def clients(guarded: LiveServer) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+async def clients(jwt_server: LiveServer) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
     headers = {
         "ada": bearer("ada", HARBOUR),
         "mia": bearer("mia", MEADOW),
         "both": bearer("both", HARBOUR, MEADOW),
         "root": bearer("root", permissions=("admin",)),
     }
-    opened = {name: guarded.http(**each) for name, each in headers.items()}
+    opened = {name: jwt_server.http(**each) for name, each in headers.items()}
     yield opened
     for client in opened.values():
         await client.aclose()

@@ -1,4 +1,4 @@
-"""The conversations of docs/websocket.md, to be held with a server."""
+"""The conversations of docs/reference/websocket.md, for a test that repeats them with a server."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dialled import Dialled
+from websocket_client import WebSocketClient
 
-DOCS = Path(__file__).parents[2] / "docs" / "websocket.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "websocket.md"
 
 
 def conversations() -> list[tuple[str, list[str]]]:
-    """Each fenced block of the page that is a conversation, by the heading that it stands under."""
+    """Return the fenced blocks that are conversations, with their headings."""
     text = DOCS.read_text(encoding="utf-8")
     found = []
     for heading, body in re.findall(r"^##+ (.+?)$(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL):
@@ -23,33 +23,33 @@ def conversations() -> list[tuple[str, list[str]]]:
     return found
 
 
-def agrees(wanted: Any, got: Any) -> bool:
-    """`…` stands for anything; a member `…` for further members."""
-    if wanted == "…":
+def matches(expected: Any, got: Any) -> bool:
+    """Compare with placeholders: `…` matches anything, and a member `…` matches further members."""
+    if expected == "…":
         return True
-    if isinstance(wanted, dict) and isinstance(got, dict):
-        return (set(wanted) == set(got) or "…" in wanted) and all(
-            name in got and agrees(value, got[name]) for name, value in wanted.items() if name != "…"
+    if isinstance(expected, dict) and isinstance(got, dict):
+        return (set(expected) == set(got) or "…" in expected) and all(
+            name in got and matches(value, got[name]) for name, value in expected.items() if name != "…"
         )
-    if isinstance(wanted, list) and isinstance(got, list):
-        return len(wanted) == len(got) and all(map(agrees, wanted, got))
-    return bool(wanted == got)
+    if isinstance(expected, list) and isinstance(got, list):
+        return len(expected) == len(got) and all(map(matches, expected, got))
+    return bool(expected == got)
 
 
-def filled(value: Any, known: dict[str, Any]) -> Any:
-    """`<name>` in what is sent is that member of an earlier result."""
+def fill_placeholders(value: Any, known: dict[str, Any]) -> Any:
+    """Replace `<name>` by that member of an earlier result."""
     if isinstance(value, dict):
-        return {name: filled(each, known) for name, each in value.items()}
+        return {name: fill_placeholders(each, known) for name, each in value.items()}
     if isinstance(value, list):
-        return [filled(each, known) for each in value]
+        return [fill_placeholders(each, known) for each in value]
     return known[value[1:-1]] if isinstance(value, str) and value.startswith("<") and value.endswith(">") else value
 
 
-async def next_message(socket: Dialled, wanted: Any, early: list[Any]) -> Any:
-    """What comes next. A notification may come before the answer that the page has first: those wait in `early`."""
-    notice = wanted.get("method") if isinstance(wanted, dict) and wanted.get("type") == 2 else None
+async def next_message(socket: WebSocketClient, expected: Any, early: list[Any]) -> Any:
+    """Read the next message. Notifications that arrive before the answer that the page expects wait in `early`."""
+    expected_method = expected.get("method") if isinstance(expected, dict) and expected.get("type") == 2 else None
     while True:
-        got = next((each for each in early if each["method"] == notice), None)
+        got = next((each for each in early if each["method"] == expected_method), None)
         if got is not None:
             early.remove(got)
             return got

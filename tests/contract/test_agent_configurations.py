@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from .agents_over_http import CONFIGURATIONS, INSTANCES, MANIFESTS, found, name, register, said
-from .people import HARBOUR, MEADOW
+from .demo_users import HARBOUR, MEADOW
+from .registry_api import CONFIGURATIONS, INSTANCES, MANIFESTS, list_instance_ids, new_agent_id, problem, register
 
 
 async def test_a_configuration_is_put_patched_and_deleted_with_its_instances(ada: httpx.AsyncClient) -> None:
-    agent = name()
+    agent = new_agent_id()
     path = f"{CONFIGURATIONS}/{agent}"
     made = await ada.put(
         path, json={"model_id": "offline:demo", "temperature": 0.5, "max_workload": 2, "configuration": {"a": [1]}}
@@ -32,28 +32,28 @@ async def test_a_configuration_is_put_patched_and_deleted_with_its_instances(ada
     one = await register(ada, agent)
     assert one["config_id"] == made.json()["config_id"]
     assert (await ada.delete(path)).status_code == 204
-    assert said(await ada.get(f"{INSTANCES}/{one['registration_id']}"))[0] == 404
+    assert problem(await ada.get(f"{INSTANCES}/{one['registration_id']}"))[0] == 404
     for method in ("GET", "PATCH", "DELETE"):
-        assert said(await ada.request(method, path, json={})) == (404, "not_found", "agent_id")
+        assert problem(await ada.request(method, path, json={})) == (404, "not_found", "agent_id")
 
 
 async def test_a_disabled_agent_registers_nobody(ada: httpx.AsyncClient, mia: httpx.AsyncClient) -> None:
-    agent = name()
+    agent = new_agent_id()
     await ada.put(f"{CONFIGURATIONS}/{agent}", json={"enabled": False})
     answer = await ada.post(INSTANCES, json={"agent_id": agent, "instance_id": "c1"})
-    assert said(answer) == (403, "configuration_disabled", "agent_id")
+    assert problem(answer) == (403, "configuration_disabled", "agent_id")
     await register(mia, agent)
     await ada.patch(f"{CONFIGURATIONS}/{agent}", json={"enabled": True})
     await register(ada, agent)
 
 
 async def test_free_slots_are_counted_against_the_configuration(ada: httpx.AsyncClient) -> None:
-    agent = name()
+    agent = new_agent_id()
     await ada.put(f"{CONFIGURATIONS}/{agent}", json={"max_workload": 2})
     one = await register(ada, agent)
     await ada.post(f"{INSTANCES}/{one['registration_id']}/heartbeat", json={"epoch": 1, "load": {"workload": 1}})
-    assert await found(ada, agent_id=agent, free_slots=1) == ["c1"]
-    assert await found(ada, agent_id=agent, free_slots=2) == []
+    assert await list_instance_ids(ada, agent_id=agent, free_slots=1) == ["c1"]
+    assert await list_instance_ids(ada, agent_id=agent, free_slots=2) == []
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ async def test_free_slots_are_counted_against_the_configuration(ada: httpx.Async
 async def test_a_configuration_that_makes_no_sense_is_422(
     ada: httpx.AsyncClient, field: str, body: dict[str, Any]
 ) -> None:
-    assert said(await ada.put(f"{CONFIGURATIONS}/{name()}", json=body)) == (422, "invalid", field)
+    assert problem(await ada.put(f"{CONFIGURATIONS}/{new_agent_id()}", json=body)) == (422, "invalid", field)
 
 
 async def test_a_configuration_is_its_tenants_alone(ada: httpx.AsyncClient, mia: httpx.AsyncClient) -> None:
-    agent = name()
+    agent = new_agent_id()
     await ada.put(f"{CONFIGURATIONS}/{agent}", json={"system_prompt": "ours"})
     for method in ("GET", "PATCH", "DELETE"):
         assert (await mia.request(method, f"{CONFIGURATIONS}/{agent}", json={"name": "x"})).status_code == 404
@@ -93,7 +93,7 @@ async def test_a_configuration_is_its_tenants_alone(ada: httpx.AsyncClient, mia:
 async def test_only_administrators_write_manifests_and_publish_them(
     ada: httpx.AsyncClient, mia: httpx.AsyncClient, root: httpx.AsyncClient
 ) -> None:
-    agent = name()
+    agent = new_agent_id()
     path = f"{MANIFESTS}/{agent}"
     await register(ada, agent)
     for method in ("PUT", "PATCH"):
@@ -107,6 +107,6 @@ async def test_only_administrators_write_manifests_and_publish_them(
     patched = await root.patch(path, json={"published": False, "version": "2"})
     assert (patched.json()["published"], patched.json()["name"], patched.json()["version"]) == (False, "IDE", "2")
     assert (await mia.get(path)).status_code == 404 and (await root.get(path)).status_code == 200
-    assert (await root.put(f"{MANIFESTS}/{name()}", json={})).status_code == 201
-    assert said(await root.patch(f"{MANIFESTS}/{name()}", json={})) == (404, "not_found", "agent_id")
-    assert said(await root.put(path, json={"agent_id": "other"})) == (422, "invalid", "agent_id")
+    assert (await root.put(f"{MANIFESTS}/{new_agent_id()}", json={})).status_code == 201
+    assert problem(await root.patch(f"{MANIFESTS}/{new_agent_id()}", json={})) == (404, "not_found", "agent_id")
+    assert problem(await root.put(path, json={"agent_id": "other"})) == (422, "invalid", "agent_id")

@@ -1,4 +1,4 @@
-"""Runs of the catalogue's agents: their tools, and what they say when something of theirs is missing."""
+"""Runs of catalogue agents: their tools, and their answers when a tool or a key is missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from databases import fresh_database
 from live_server import LiveServer, accepts, free_port, live_server, until
 
-from .product import TABLES, Catalogue
+from .catalogue_writer import TABLES, CatalogueWriter
 
 TOOLBOX = Path(__file__).parent.parent / "mcp_servers" / "toolbox.py"
 
@@ -38,9 +38,9 @@ async def agent_server(database_with_catalogue: str) -> AsyncIterator[LiveServer
 
 
 @pytest.fixture(scope="module")
-async def rows(database_with_catalogue: str) -> AsyncIterator[Catalogue]:
+async def catalogue_writer(database_with_catalogue: str) -> AsyncIterator[CatalogueWriter]:
     connection = await asyncpg.connect(database_with_catalogue)
-    yield Catalogue(connection)
+    yield CatalogueWriter(connection)
     await connection.close()
 
 
@@ -72,10 +72,10 @@ async def ask(server: LiveServer, agent_id: str, text: str) -> tuple[dict[str, A
 
 
 async def test_an_agent_added_while_the_server_runs_answers_at_once_with_its_tool(
-    agent_server: LiveServer, rows: Catalogue, toolbox: tuple[str, Path]
+    agent_server: LiveServer, catalogue_writer: CatalogueWriter, toolbox: tuple[str, Path]
 ) -> None:
     url, log = toolbox
-    agent_id = await rows.agent(tools={url: ["echo"]})
+    agent_id = await catalogue_writer.add_agent(tools={url: ["echo"]})
     values, run = await ask(agent_server, agent_id, 'use the tool echo {"text": "straight from the row"}')
     assert [message["type"] for message in values["messages"]] == ["human", "ai", "tool", "ai"]
     assert "straight from the row" in values["messages"][-1]["content"]
@@ -84,10 +84,10 @@ async def test_an_agent_added_while_the_server_runs_answers_at_once_with_its_too
 
 
 async def test_a_dead_server_is_named_and_the_other_servers_tools_stay(
-    agent_server: LiveServer, rows: Catalogue, toolbox: tuple[str, Path]
+    agent_server: LiveServer, catalogue_writer: CatalogueWriter, toolbox: tuple[str, Path]
 ) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
-    agent_id = await rows.agent(tools={toolbox[0]: ["echo"], dead: ["anything"]})
+    agent_id = await catalogue_writer.add_agent(tools={toolbox[0]: ["echo"], dead: ["anything"]})
     values, run = await ask(agent_server, agent_id, 'use the tool echo {"text": "still here"}')
     assert "still here" in values["messages"][-1]["content"]
     notices = run["metadata"]["agenthall_notices"]
@@ -95,47 +95,53 @@ async def test_a_dead_server_is_named_and_the_other_servers_tools_stay(
     assert dead in values["messages"][-1]["content"]
 
 
-async def test_an_agent_whose_only_server_is_dead_says_so(agent_server: LiveServer, rows: Catalogue) -> None:
+async def test_an_agent_whose_only_server_is_dead_says_so(
+    agent_server: LiveServer, catalogue_writer: CatalogueWriter
+) -> None:
     dead = f"http://127.0.0.1:{free_port()}"
-    values, _ = await ask(agent_server, await rows.agent(tools={dead: ["anything"]}), "hello")
+    values, _ = await ask(agent_server, await catalogue_writer.add_agent(tools={dead: ["anything"]}), "hello")
     assert dead in values["messages"][-1]["content"]
 
 
 async def test_a_server_that_needs_a_token_is_named_and_never_dialled(
-    agent_server: LiveServer, rows: Catalogue, toolbox: tuple[str, Path]
+    agent_server: LiveServer, catalogue_writer: CatalogueWriter, toolbox: tuple[str, Path]
 ) -> None:
-    agent_id = await rows.agent()
-    await rows.tool(UUID(agent_id), toolbox[0], "whoami", auth_required=True)
+    agent_id = await catalogue_writer.add_agent()
+    await catalogue_writer.add_tool(UUID(agent_id), toolbox[0], "whoami", auth_required=True)
     _, run = await ask(agent_server, agent_id, "use the tool whoami")
     (notice,) = run["metadata"]["agenthall_notices"]
     assert notice["kind"] == "mcp_server_unavailable"
     assert "token" in notice["detail"]
 
 
-async def test_agents_as_tools_are_named_as_not_yet_offered(agent_server: LiveServer, rows: Catalogue) -> None:
+async def test_agents_as_tools_are_named_as_not_yet_offered(
+    agent_server: LiveServer, catalogue_writer: CatalogueWriter
+) -> None:
     other = uuid4()
-    _, run = await ask(agent_server, await rows.agent(assistant_tool_ids=[other]), "hello")
+    _, run = await ask(agent_server, await catalogue_writer.add_agent(assistant_tool_ids=[other]), "hello")
     assert run["metadata"]["agenthall_notices"][0]["names"] == [str(other)]
 
 
-async def test_a_missing_key_is_an_error_that_names_it(agent_server: LiveServer, rows: Catalogue) -> None:
-    values, run = await ask(agent_server, await rows.agent(model="openai:gpt-4o"), "hello")
+async def test_a_missing_key_is_an_error_that_names_it(
+    agent_server: LiveServer, catalogue_writer: CatalogueWriter
+) -> None:
+    values, run = await ask(agent_server, await catalogue_writer.add_agent(model="openai:gpt-4o"), "hello")
     assert "OPENAI_API_KEY" in values["__error__"]["message"]
     assert run["status"] == "error"
 
 
 @pytest.mark.parametrize("model", ["nobody:nothing", "gpt-unheard-of", "anthropic:claude-x"])
 async def test_a_model_that_cannot_be_had_is_an_error_that_names_it(
-    agent_server: LiveServer, rows: Catalogue, model: str
+    agent_server: LiveServer, catalogue_writer: CatalogueWriter, model: str
 ) -> None:
-    values, _ = await ask(agent_server, await rows.agent(model=model), "hello")
+    values, _ = await ask(agent_server, await catalogue_writer.add_agent(model=model), "hello")
     assert model.partition(":")[0] in values["__error__"]["message"]
 
 
 async def test_a_failing_tool_is_told_to_the_model_and_does_not_end_the_run(
-    agent_server: LiveServer, rows: Catalogue, toolbox: tuple[str, Path]
+    agent_server: LiveServer, catalogue_writer: CatalogueWriter, toolbox: tuple[str, Path]
 ) -> None:
-    agent_id = await rows.agent(tools={toolbox[0]: ["fail"]})
+    agent_id = await catalogue_writer.add_agent(tools={toolbox[0]: ["fail"]})
     values, run = await ask(agent_server, agent_id, 'use the tool fail {"why": "on purpose"}')
     assert (values["messages"][2]["status"], run["status"]) == ("error", "success")
     assert "on purpose" in values["messages"][2]["content"]

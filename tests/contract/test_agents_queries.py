@@ -1,4 +1,4 @@
-"""What /agents/* is asked in its address: refused and named, or done; never dropped."""
+"""Query parameters of /agents/*: each is used or refused by name, never ignored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from .agents_over_http import CONFIGURATIONS, INSTANCES, MANIFESTS, found, name, register, said
+from .registry_api import CONFIGURATIONS, INSTANCES, MANIFESTS, list_instance_ids, new_agent_id, problem, register
 
 NOBODY = "0a000000-0000-4000-8000-0000000000ff"
 _ONE = f"{INSTANCES}/{NOBODY}"
@@ -44,10 +44,10 @@ async def test_a_query_that_makes_no_sense_is_422_and_named(
 
 
 async def test_what_is_written_with_a_query_that_nobody_knows_is_not_written(ada: httpx.AsyncClient) -> None:
-    agent = name()
+    agent = new_agent_id()
     configuration, body = f"{CONFIGURATIONS}/{agent}", {"agent_id": agent, "instance_id": "c1"}
-    assert said(await ada.post(f"{INSTANCES}?foo=1&agent_id=zzz", json=body)) == (422, "invalid", "agent_id")
-    assert said(await ada.put(f"{configuration}?enabled=false", json={})) == (422, "invalid", "enabled")
+    assert problem(await ada.post(f"{INSTANCES}?foo=1&agent_id=zzz", json=body)) == (422, "invalid", "agent_id")
+    assert problem(await ada.put(f"{configuration}?enabled=false", json={})) == (422, "invalid", "enabled")
     assert (await ada.get(configuration)).status_code == 404
     one = await register(ada, agent)
     path = f"{INSTANCES}/{one['registration_id']}"
@@ -56,24 +56,24 @@ async def test_what_is_written_with_a_query_that_nobody_knows_is_not_written(ada
         ("PATCH", f"{path}?name=x"),
         ("DELETE", f"{path}?foo=1"),
     ):
-        assert said(await ada.request(method, where, json={"epoch": 1, "name": "x"}))[0] == 422, where
+        assert problem(await ada.request(method, where, json={"epoch": 1, "name": "x"}))[0] == 422, where
     for beat in ("heartbeat?epoch=77", "drain?epoch=77"):
-        assert said(await ada.post(f"{path}/{beat}", json={"epoch": 1})) == (422, "invalid", "epoch")
-    assert said(await ada.post("/agents/tickets?x=1")) == (422, "invalid", "x")
-    assert await found(ada, agent_id=agent) == ["c1"]
+        assert problem(await ada.post(f"{path}/{beat}", json={"epoch": 1})) == (422, "invalid", "epoch")
+    assert problem(await ada.post("/agents/tickets?x=1")) == (422, "invalid", "x")
+    assert await list_instance_ids(ada, agent_id=agent) == ["c1"]
 
 
 async def test_a_delete_names_its_life_in_one_place_and_its_reason_is_never_cut(ada: httpx.AsyncClient) -> None:
-    agent = name()
+    agent = new_agent_id()
     path = f"{INSTANCES}/{(await register(ada, agent))['registration_id']}"
-    assert said(await ada.delete(f"{path}?epoch=1&epoch=2")) == (422, "invalid", "epoch")
+    assert problem(await ada.delete(f"{path}?epoch=1&epoch=2")) == (422, "invalid", "epoch")
     both = await ada.request("DELETE", f"{path}?epoch=1", json={"epoch": 1})
-    assert said(both) == (422, "invalid", "epoch")
-    assert both.json()["detail"] == "epoch: name it in the query or send a body, not both"
+    assert problem(both) == (422, "invalid", "epoch")
+    assert both.json()["detail"] == "epoch: set it in the query or in a body, not both"
     long: dict[str, Any] = {"epoch": 1, "reason": "x" * 1025}
-    assert said(await ada.delete(path, params=long)) == (422, "invalid", "reason")
-    assert said(await ada.request("DELETE", path, json=long)) == (422, "invalid", "reason")
-    assert said(await ada.post(f"{path}/drain", json=long)) == (422, "invalid", "reason")
+    assert problem(await ada.delete(path, params=long)) == (422, "invalid", "reason")
+    assert problem(await ada.request("DELETE", path, json=long)) == (422, "invalid", "reason")
+    assert problem(await ada.post(f"{path}/drain", json=long)) == (422, "invalid", "reason")
     assert (await ada.delete(path, params={"epoch": 1, "reason": "x" * 1024})).status_code == 204
     assert (await ada.get(path)).json()["status_reason"] == "x" * 1024
 

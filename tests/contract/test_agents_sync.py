@@ -13,8 +13,8 @@ import pytest
 from databases import fresh_database, prepared_database
 from live_server import LiveServer, live_server, until
 
-from .people import SECRET, bearer
-from .product import TABLES, Catalogue
+from .catalogue_writer import TABLES, CatalogueWriter
+from .demo_users import SECRET, bearer
 
 HARBOUR, MEADOW = str(uuid4()), str(uuid4())
 BAD = '{"base_url": "http://evil"}'
@@ -36,12 +36,12 @@ async def product_server(postgres: str, template: str) -> AsyncIterator[LiveServ
 
 
 @pytest.fixture
-async def rows(product: asyncpg.Connection[Any], admin: httpx.AsyncClient) -> Catalogue:
+async def catalogue_writer(product_database: asyncpg.Connection[Any], admin: httpx.AsyncClient) -> CatalogueWriter:
     """The catalogue, empty; so is the server."""
-    await product.execute(
+    await product_database.execute(
         "truncate public.agents, agenthall.agent_sync; delete from agenthall.assistants where catalogue_hash is not null"
     )
-    return Catalogue(product)
+    return CatalogueWriter(product_database)
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,10 @@ async def test_a_body_that_does_not_fit_is_422_and_says_what(
     assert named in answer.json()["detail"]
 
 
-async def test_a_sync_answers_its_counters_and_what_changed(admin: httpx.AsyncClient, rows: Catalogue) -> None:
-    good, bad = await rows.agent(), await rows.agent(sampling_params=BAD)
+async def test_a_sync_answers_its_counters_and_what_changed(
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter
+) -> None:
+    good, bad = await catalogue_writer.add_agent(), await catalogue_writer.add_agent(sampling_params=BAD)
     report = await synced(admin)
     assert report["counters"] == {"total": 2, "created": 1, "updated": 0, "skipped": 0, "failed": 1, "retired": 0}
     assert actions(report) == {good: "created", bad: "failed"}
@@ -101,20 +103,20 @@ async def test_a_sync_answers_its_counters_and_what_changed(admin: httpx.AsyncCl
 
 
 async def test_a_dry_run_tells_each_difference_and_writes_nothing(
-    admin: httpx.AsyncClient, rows: Catalogue, product: asyncpg.Connection[Any]
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
 ) -> None:
-    same, edited, gone, broken = [await rows.agent() for _ in range(4)]
+    same, edited, gone, broken = [await catalogue_writer.add_agent() for _ in range(4)]
     await synced(admin)
-    new = await rows.agent()
+    new = await catalogue_writer.add_agent()
     for change, agent_id in (
         ("system_prompt = 'other', name = 'Other'", edited),
         ("status = 'off'", gone),
         (f"sampling_params = '{BAD}'", broken),
     ):
-        await product.execute(f"update public.agents set {change} where id = $1", UUID(agent_id))
-    before = await product.fetchrow(SNAPSHOT)
+        await product_database.execute(f"update public.agents set {change} where id = $1", UUID(agent_id))
+    before = await product_database.fetchrow(SNAPSHOT)
     planned = await synced(admin, dry_run=True)
-    assert await product.fetchrow(SNAPSHOT) == before
+    assert await product_database.fetchrow(SNAPSHOT) == before
     expected = {new: "created", edited: "updated", gone: "retired", broken: "failed"}
     assert actions(planned) == expected, "and nothing of the one that is the same"
     by_id = {change["agent_id"]: change for change in planned["changes"]}
@@ -128,43 +130,53 @@ async def test_a_dry_run_tells_each_difference_and_writes_nothing(
 
 
 async def test_a_scope_of_one_organization_leaves_the_others_alone(
-    admin: httpx.AsyncClient, rows: Catalogue, product: asyncpg.Connection[Any]
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
 ) -> None:
-    mine, foreign = await rows.agent(organization_id=HARBOUR), await rows.agent(organization_id=MEADOW)
+    mine, foreign = (
+        await catalogue_writer.add_agent(organization_id=HARBOUR),
+        await catalogue_writer.add_agent(organization_id=MEADOW),
+    )
     await synced(admin)
-    new = await rows.agent(organization_id=MEADOW)
-    await product.execute("update public.agents set status = 'off' where id = any ($1)", [UUID(mine), UUID(foreign)])
+    new = await catalogue_writer.add_agent(organization_id=MEADOW)
+    await product_database.execute(
+        "update public.agents set status = 'off' where id = any ($1)", [UUID(mine), UUID(foreign)]
+    )
     body = {"scope": f"ORG: {HARBOUR}"}
     assert actions(await synced(admin, **body, dry_run=True)) == {mine: "retired"}
     report = await synced(admin, **body)
     assert (report["counters"]["total"], report["counters"]["retired"]) == (0, 1)
     in_service = "select assistant_id from agenthall.assistants where retired_at is null and catalogue_hash is not null"
-    assert [str(row[0]) for row in await product.fetch(in_service)] == [foreign]
+    assert [str(row[0]) for row in await product_database.fetch(in_service)] == [foreign]
     assert new not in actions(report)
 
 
 async def test_one_agent_is_synced_retired_and_comes_back(
-    admin: httpx.AsyncClient, rows: Catalogue, product: asyncpg.Connection[Any]
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
 ) -> None:
-    agent_id, other = await rows.agent(), await rows.agent()
+    agent_id, other = await catalogue_writer.add_agent(), await catalogue_writer.add_agent()
     for dry_run in (True, False):
         assert actions(await synced(admin, agent_id=agent_id, dry_run=dry_run)) == {agent_id: "created"}
     assert (await synced(admin, agent_id=agent_id))["counters"]["skipped"] == 1
     switch = "update public.agents set status = $2 where id = $1"
-    await product.execute(switch, UUID(agent_id), "off")
+    await product_database.execute(switch, UUID(agent_id), "off")
     for dry_run in (True, False):
         assert actions(await synced(admin, agent_id=agent_id, dry_run=dry_run)) == {agent_id: "retired"}
-    await product.execute(switch, UUID(agent_id), "active")
+    await product_database.execute(switch, UUID(agent_id), "active")
     planned = await synced(admin, agent_id=agent_id, dry_run=True)
     assert (planned["changes"][0]["action"], planned["changes"][0]["fields"]) == ("updated", ["retired_at"])
     assert actions(await synced(admin, agent_id=agent_id)) == {agent_id: "updated"}
-    assert await product.fetchval("select count(*) from agenthall.assistants where assistant_id = $1", UUID(other)) == 0
+    assert (
+        await product_database.fetchval(
+            "select count(*) from agenthall.assistants where assistant_id = $1", UUID(other)
+        )
+        == 0
+    )
 
 
 async def test_one_agent_that_cannot_be_served_is_a_failure_with_its_reason(
-    admin: httpx.AsyncClient, rows: Catalogue
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter
 ) -> None:
-    agent_id = await rows.agent(name="")
+    agent_id = await catalogue_writer.add_agent(name="")
     for dry_run in (True, False):
         (change,) = (await synced(admin, agent_id=agent_id, dry_run=dry_run))["changes"]
         assert (change["action"], "agents.name" in change["reason"]) == ("failed", True)
@@ -178,23 +190,23 @@ async def test_an_agent_that_nobody_knows_is_404(admin: httpx.AsyncClient) -> No
 
 
 async def test_an_agent_that_was_missed_a_moment_ago_is_there_after_its_sync(
-    admin: httpx.AsyncClient, rows: Catalogue, product: asyncpg.Connection[Any]
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
 ) -> None:
     agent_id = uuid4()
     assert (await admin.get(f"/assistants/{agent_id}")).status_code == 404
-    await rows.agent(name="late")
-    await product.execute("update public.agents set id = $1", agent_id)
+    await catalogue_writer.add_agent(name="late")
+    await product_database.execute("update public.agents set id = $1", agent_id)
     await synced(admin, agent_id=str(agent_id))
     assert (await admin.get(f"/assistants/{agent_id}")).json()["name"] == "late"
 
 
 async def test_without_the_feed_an_agent_that_was_missed_is_found_some_seconds_later(
-    admin: httpx.AsyncClient, rows: Catalogue, product: asyncpg.Connection[Any]
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
 ) -> None:
     agent_id = uuid4()
     assert (await admin.get(f"/assistants/{agent_id}")).status_code == 404
-    await rows.agent()
-    await product.execute("update public.agents set id = $1", agent_id)
+    await catalogue_writer.add_agent()
+    await product_database.execute("update public.agents set id = $1", agent_id)
 
     async def is_found() -> bool:
         return (await admin.get(f"/assistants/{agent_id}")).status_code == 200
@@ -203,13 +215,13 @@ async def test_without_the_feed_an_agent_that_was_missed_is_found_some_seconds_l
 
 
 async def test_the_status_tells_the_last_pass_by_the_databases_clock(
-    admin: httpx.AsyncClient, rows: Catalogue, product: asyncpg.Connection[Any]
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
 ) -> None:
-    before = await product.fetchval("select clock_timestamp()")
+    before = await product_database.fetchval("select clock_timestamp()")
     report = await synced(admin)
     status = (await admin.get("/agents/sync")).json()
     last = status["last_pass"]
-    assert before < datetime.fromisoformat(last["at"]) < await product.fetchval("select clock_timestamp()")
+    assert before < datetime.fromisoformat(last["at"]) < await product_database.fetchval("select clock_timestamp()")
     assert (status["scope"], last["scope"], last["failure"]) == ("all", "all", None)
     assert last["counters"] == report["counters"]
     assert last["seconds"] >= 0
@@ -218,8 +230,8 @@ async def test_the_status_tells_the_last_pass_by_the_databases_clock(
     assert [each["scope"] for each in passes][:2] == [f"org:{HARBOUR}", "all"]
 
 
-async def test_the_status_pages_through_failures(admin: httpx.AsyncClient, rows: Catalogue) -> None:
-    bad = sorted([await rows.agent(sampling_params=BAD) for _ in range(3)])
+async def test_the_status_pages_through_failures(admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter) -> None:
+    bad = sorted([await catalogue_writer.add_agent(sampling_params=BAD) for _ in range(3)])
     await synced(admin)
     seen: list[str] = []
     query: dict[str, Any] = {"limit": 2}
@@ -237,23 +249,23 @@ async def test_the_status_pages_through_failures(admin: httpx.AsyncClient, rows:
 
 
 async def test_a_write_back_that_the_catalogue_refuses_is_owed(
-    admin: httpx.AsyncClient, rows: Catalogue, product: asyncpg.Connection[Any]
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
 ) -> None:
-    await rows.agent()
-    await product.execute(
+    await catalogue_writer.add_agent()
+    await product_database.execute(
         "alter table public.agents add constraint no_word_back check (langgraph_assistant_id is null)"
     )
     try:
         await synced(admin)
         assert (await admin.get("/agents/sync")).json()["owed_write_backs"] == 1
     finally:
-        await product.execute("alter table public.agents drop constraint no_word_back")
+        await product_database.execute("alter table public.agents drop constraint no_word_back")
     await synced(admin)
     assert (await admin.get("/agents/sync")).json()["owed_write_backs"] == 0
 
 
 async def test_a_drifted_catalogue_is_named_column_by_column_and_a_sync_of_it_is_503(
-    admin: httpx.AsyncClient, rows: Catalogue, product: asyncpg.Connection[Any]
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
 ) -> None:
     assert (await admin.get("/agents/sync")).json()["contract"] == {
         "reachable": True,
@@ -261,7 +273,7 @@ async def test_a_drifted_catalogue_is_named_column_by_column_and_a_sync_of_it_is
         "absent_columns": [],
         "can_write_back": True,
     }
-    await product.execute("alter table public.agents rename column system_prompt to prompt")
+    await product_database.execute("alter table public.agents rename column system_prompt to prompt")
     try:
         contract = (await admin.get("/agents/sync")).json()["contract"]
         assert contract["problems"] == ["column public.agents.system_prompt is missing"]
@@ -271,7 +283,7 @@ async def test_a_drifted_catalogue_is_named_column_by_column_and_a_sync_of_it_is
             assert "system_prompt" in answer.json()["detail"]
         assert "system_prompt" in (await admin.get("/agents/sync")).json()["last_pass"]["failure"]
     finally:
-        await product.execute("alter table public.agents rename column prompt to system_prompt")
+        await product_database.execute("alter table public.agents rename column prompt to system_prompt")
     await synced(admin)
 
 
@@ -279,7 +291,7 @@ async def test_a_server_of_some_organizations_syncs_no_others(postgres: str, tem
     async with fresh_database(postgres, template) as url:
         connection = await asyncpg.connect(url)
         await connection.execute(TABLES)
-        foreign = await Catalogue(connection).agent(organization_id=MEADOW)
+        foreign = await CatalogueWriter(connection).add_agent(organization_id=MEADOW)
         await connection.close()
         async with live_server(url, workers=0, AGENT_SYNC_SCOPE=f"org:{HARBOUR}") as server, server.http() as local:
             for scope in ("all", f"org:{HARBOUR},org:{MEADOW}"):

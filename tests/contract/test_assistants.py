@@ -10,7 +10,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
-from .wire import detail
+from .sse_client import problem_detail
 
 FIELDS = [
     "assistant_id",
@@ -70,7 +70,9 @@ async def test_context_and_configurable_together_are_400(http: httpx.AsyncClient
     body = {"graph_id": "echo", "context": {"a": 1}, "config": {"configurable": {"b": 1}}}
     answer = await http.post("/assistants", json=body)
     assert answer.status_code == 400
-    assert detail(answer).startswith("Cannot specify both configurable and context. Prefer setting context alone.")
+    assert problem_detail(answer).startswith(
+        "Cannot specify both configurable and context. Prefer setting context alone."
+    )
 
 
 async def test_a_second_one_with_the_same_id_is_409_unless_told_to_do_nothing(client: LangGraphClient) -> None:
@@ -91,7 +93,7 @@ async def test_an_unknown_graph_is_404_and_names_those_that_are_served(client: L
 @pytest.mark.parametrize("wrong", ["not-a-uuid", 5, ["x"], ""])
 async def test_a_wrong_id_is_422_in_the_words_of_the_reference_server(http: httpx.AsyncClient, wrong: Any) -> None:
     answer = await http.post("/assistants", json={"graph_id": "echo", "assistant_id": wrong})
-    assert (answer.status_code, detail(answer)) == (422, "Invalid assistant ID: must be a UUID")
+    assert (answer.status_code, problem_detail(answer)) == (422, "Invalid assistant ID: must be a UUID")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ async def test_a_wrong_id_is_422_in_the_words_of_the_reference_server(http: http
 )
 async def test_a_field_of_the_wrong_type_is_422(http: httpx.AsyncClient, body: Any) -> None:
     answer = await http.post("/assistants", json=body)
-    assert answer.status_code == 422 and detail(answer), answer.text
+    assert answer.status_code == 422 and problem_detail(answer), answer.text
 
 
 async def test_unknown_fields_are_ignored(http: httpx.AsyncClient) -> None:
@@ -119,7 +121,7 @@ async def test_unknown_fields_are_ignored(http: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 async def test_a_graphs_name_in_the_path_is_422(http: httpx.AsyncClient, method: str) -> None:
     answer = await http.request(method, "/assistants/echo", json={})
-    assert (answer.status_code, detail(answer)) == (422, "Invalid assistant ID: must be a UUID")
+    assert (answer.status_code, problem_detail(answer)) == (422, "Invalid assistant ID: must be a UUID")
 
 
 async def test_a_missing_one_is_404_as_the_reference_server_words_it(http: httpx.AsyncClient) -> None:
@@ -131,7 +133,7 @@ async def test_a_missing_one_is_404_as_the_reference_server_words_it(http: httpx
     }
     for method, words in answers.items():
         answer = await http.request(method, f"/assistants/{missing}", json={"name": "x"})
-        assert (answer.status_code, detail(answer)) == (404, words)
+        assert (answer.status_code, problem_detail(answer)) == (404, words)
 
 
 async def test_a_patch_merges_metadata_and_replaces_config(http: httpx.AsyncClient) -> None:
@@ -188,6 +190,30 @@ async def test_delete_threads_takes_the_assistants_threads_along_and_only_when_a
         assert ran.json() == {"text": 1}
         assert (await http.delete(f"/assistants/{assistant}", params={"delete_threads": flag})).status_code == 204
         assert (await http.get(f"/threads/{thread}")).status_code == left
+
+
+async def test_every_method_of_the_sdk_is_offered(client: LangGraphClient) -> None:
+    assistants, used = client.assistants, set[str]()
+
+    async def call(method: str, *arguments: Any, **named: Any) -> Any:
+        used.add(method)
+        return await getattr(assistants, method)(*arguments, **named)
+
+    assistant_id = (await call("create", "family", name="every method"))["assistant_id"]
+    assert (await call("update", assistant_id, metadata={"every": assistant_id}))["version"] == 2
+    assert [each["version"] for each in await call("get_versions", assistant_id)] == [2, 1]
+    assert (await call("set_latest", assistant_id, 1))["metadata"] == {}
+    assert (await call("set_latest", assistant_id, 2))["version"] == 2
+    assert (await call("get", assistant_id))["version"] == 2
+    found = await call("search", metadata={"every": assistant_id}, response_format="object")
+    assert ([each["assistant_id"] for each in found["assistants"]], found["next"]) == ([assistant_id], None)
+    assert await call("count", metadata={"every": assistant_id}) == 1
+    assert {"id": "__end__"} in (await call("get_graph", assistant_id))["nodes"]
+    assert (await call("get_schemas", assistant_id))["graph_id"] == "family"
+    assert list(await call("get_subgraphs", assistant_id)) == ["child"]
+    await call("delete", assistant_id)
+    assert await call("count", metadata={"every": assistant_id}) == 0
+    assert used == {name for name in dir(assistants) if not name.startswith("_")} - {"http"}
 
 
 async def test_each_graph_has_a_default_assistant_with_the_id_that_every_server_gives_it(

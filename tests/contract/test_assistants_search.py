@@ -9,7 +9,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from .wire import detail
+from .sse_client import problem_detail
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ async def test_graph_and_name_narrow_it_down(http: httpx.AsyncClient, mark: str)
 async def test_an_unknown_graph_is_404(http: httpx.AsyncClient) -> None:
     answer = await http.post("/assistants/search", json={"graph_id": "unknown"})
     assert answer.status_code == 404
-    assert detail(answer).startswith("Graph 'unknown' not found. Expected one of: ['agent'")
+    assert problem_detail(answer).startswith("Graph 'unknown' not found. Expected one of: ['agent'")
 
 
 async def test_the_newest_come_first_and_any_order_can_be_asked_for(http: httpx.AsyncClient, mark: str) -> None:
@@ -96,4 +96,22 @@ async def test_the_sdk_walks_through_the_pages(client: LangGraphClient, mark: st
 )
 async def test_what_is_out_of_range_is_422(http: httpx.AsyncClient, body: Any) -> None:
     answer = await http.post("/assistants/search", json=body)
-    assert answer.status_code == 422 and detail(answer), answer.text
+    assert answer.status_code == 422 and problem_detail(answer), answer.text
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [{}, {"graph_id": "echo"}, {"name": "BUTTER"}, {"name": "butter_"}, {"metadata": {"deep": {"a": [3]}}}],
+)
+async def test_a_count_is_the_number_of_those_that_a_search_finds(
+    client: LangGraphClient, http: httpx.AsyncClient, mark: str, filters: dict[str, Any]
+) -> None:
+    wanted = {**filters, "metadata": {"mark": mark, **filters.get("metadata", {})}}
+    assert await client.assistants.count(**wanted) == len(await found(http, mark, limit=100, **wanted))
+
+
+async def test_a_count_of_an_unknown_graph_is_404_and_of_none_is_0(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/assistants/count", json={"graph_id": "unknown"})
+    assert answer.status_code == 404
+    assert problem_detail(answer).startswith("Graph 'unknown' not found. Expected one of: ['agent'")
+    assert (await http.post("/assistants/count", json={"metadata": {"mark": uuid4().hex}})).text == "0"

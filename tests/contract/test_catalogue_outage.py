@@ -13,7 +13,7 @@ import pytest
 from databases import fresh_database
 from live_server import LiveServer, live_server, until
 
-from .product import TABLES, Catalogue
+from .catalogue_writer import TABLES, CatalogueWriter
 
 ASKED = {"messages": [{"role": "user", "content": "hello"}]}
 
@@ -35,10 +35,10 @@ class Outage:
     async def end(self) -> None:
         await self._postgres.execute(f"alter database {self._name} allow_connections true")
 
-    async def agent(self, **columns: Any) -> str:
+    async def add_agent(self, **columns: Any) -> str:
         connection = await asyncpg.connect(self.url)
         try:
-            return await Catalogue(connection).agent(**columns)
+            return await CatalogueWriter(connection).add_agent(**columns)
         finally:
             await connection.close()
 
@@ -78,7 +78,7 @@ async def own(apart: LiveServer) -> AsyncIterator[asyncpg.Connection[Any]]:
 @pytest.fixture
 async def synced(http: httpx.AsyncClient, outage: Outage) -> AsyncIterator[str]:
     """An agent that was synced; the catalogue is away now."""
-    agent_id = await outage.agent(name="Synced")
+    agent_id = await outage.add_agent(name="Synced")
     assert (await http.get(f"/assistants/{agent_id}")).status_code == 200
     await outage.begin()
     yield agent_id

@@ -1,4 +1,4 @@
-"""Who may see what, with AUTH_MODE=jwt: organisations share the catalogue's assistants, threads and runs are private."""
+"""Visibility with AUTH_MODE=jwt: organizations share the catalogue's assistants; threads and runs are private."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 from live_server import LiveServer
 
-from .conftest import Make, Person
-from .people import EDITOR, HARBOUR, MANAGER, MEADOW, RESEARCHER, SLOW, STRANGERS, token
-from .wire import detail, joined, names
+from .conftest import UserClient, UserClientFactory
+from .demo_users import EDITOR, HARBOUR, MANAGER, MEADOW, RESEARCHER, SLOW, UNKNOWN_ORGANIZATION, token
+from .sse_client import event_names, join_stream, problem_detail
 
 ECHO = str(uuid5(UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8"), "echo"))
 ASKED = {"messages": [{"role": "user", "content": "hello"}]}
 
 
 @pytest.fixture(scope="module")
-def anna(person: Make) -> Person:
+def anna(person: UserClientFactory) -> UserClient:
     """Of Harbour Law."""
     return person("anna", HARBOUR)
 
 
 @pytest.fixture(scope="module")
-def mark(person: Make) -> Person:
+def mark(person: UserClientFactory) -> UserClient:
     """Of Meadow Press."""
     return person("mark", MEADOW)
 
 
 @pytest.fixture(scope="module")
-def both(person: Make) -> Person:
+def both(person: UserClientFactory) -> UserClient:
     return person("both", HARBOUR, MEADOW)
 
 
@@ -48,19 +48,21 @@ def both(person: Make) -> Person:
     ],
 )
 async def test_credentials_that_are_missing_expired_or_forged_are_401(
-    guarded: LiveServer, headers: dict[str, str]
+    jwt_server: LiveServer, headers: dict[str, str]
 ) -> None:
-    async with guarded.http(**headers) as http:
+    async with jwt_server.http(**headers) as http:
         for method, path in (("GET", f"/assistants/{ECHO}"), ("POST", "/threads"), ("POST", "/runs/wait")):
             answer = await http.request(method, path, json={"assistant_id": "echo"})
-            assert answer.status_code == 401 and detail(answer)
+            assert answer.status_code == 401 and problem_detail(answer)
             assert answer.headers["www-authenticate"] == "Bearer"
         for open_path in ("/ok", "/info", "/openapi.json"):
             assert (await http.get(open_path)).status_code == 200
 
 
-async def test_a_user_finds_the_assistants_of_their_organisation_and_everybodys(anna: Person, mark: Person) -> None:
-    async def found(one: Person) -> set[str]:
+async def test_a_user_finds_the_assistants_of_their_organization_and_everybodys(
+    anna: UserClient, mark: UserClient
+) -> None:
+    async def found(one: UserClient) -> set[str]:
         return {each["assistant_id"] for each in await one.sdk.assistants.search(limit=100)}
 
     assert {RESEARCHER, SLOW, ECHO} <= await found(anna)
@@ -71,7 +73,7 @@ async def test_a_user_finds_the_assistants_of_their_organisation_and_everybodys(
     assert by_metadata.json() == []
 
 
-async def test_an_assistant_of_another_organisation_is_404_everywhere(anna: Person) -> None:
+async def test_an_assistant_of_another_organization_is_404_everywhere(anna: UserClient) -> None:
     for method, path, body in (
         ("GET", f"/assistants/{EDITOR}", None),
         ("PATCH", f"/assistants/{EDITOR}", {"metadata": {"a": 1}}),
@@ -85,13 +87,13 @@ async def test_an_assistant_of_another_organisation_is_404_everywhere(anna: Pers
         assert answer.status_code == 404, (method, path, answer.text)
 
 
-async def test_the_id_of_a_foreign_agent_cannot_be_taken(anna: Person, mark: Person) -> None:
+async def test_the_id_of_a_foreign_agent_cannot_be_taken(anna: UserClient, mark: UserClient) -> None:
     taken = await anna.http.post("/assistants", json={"graph_id": "echo", "assistant_id": MANAGER})
     assert taken.status_code == 409
     assert (await mark.http.get(f"/assistants/{MANAGER}")).status_code == 200
 
 
-async def test_an_assistant_of_ones_own_is_private(anna: Person, person: Make) -> None:
+async def test_an_assistant_of_ones_own_is_private(anna: UserClient, person: UserClientFactory) -> None:
     colleague = person("colleague", HARBOUR)
     own = (await anna.sdk.assistants.create("echo", name="mine"))["assistant_id"]
     for method in ("GET", "PATCH", "DELETE"):
@@ -103,7 +105,7 @@ async def test_an_assistant_of_ones_own_is_private(anna: Person, person: Make) -
 
 
 async def test_the_servers_own_assistants_may_be_used_by_all_and_changed_by_administrators(
-    anna: Person, person: Make
+    anna: UserClient, person: UserClientFactory
 ) -> None:
     assert await anna.sdk.runs.wait(None, "echo", input={"text": 1}) == {"text": 1}
     for method in ("PATCH", "DELETE"):
@@ -112,7 +114,9 @@ async def test_the_servers_own_assistants_may_be_used_by_all_and_changed_by_admi
     assert (await root.http.patch(f"/assistants/{ECHO}", json={"name": "echo"})).status_code == 200
 
 
-async def test_threads_and_runs_of_somebody_else_are_404_everywhere(anna: Person, person: Make) -> None:
+async def test_threads_and_runs_of_somebody_else_are_404_everywhere(
+    anna: UserClient, person: UserClientFactory
+) -> None:
     other = person("colleague", HARBOUR)
     thread = await anna.thread()
     body = {"assistant_id": "counter", "input": {"until": 200, "delay": 0.02}, "stream_resumable": True}
@@ -141,13 +145,15 @@ async def test_threads_and_runs_of_somebody_else_are_404_everywhere(anna: Person
         assert answer.status_code == 404, (method, where, answer.text)
     assert "__error__" in (await other.http.get(f"{path}/runs/{run}/join")).json()
     for stream in (f"{path}/runs/{run}/stream", f"/runs/{run}/stream"):
-        assert names(await joined(other.http, stream, "-1")) == ["error"]
+        assert event_names(await join_stream(other.http, stream, "-1")) == ["error"]
     assert (await other.http.post("/threads", json={"thread_id": thread, "if_exists": "do_nothing"})).status_code == 409
     assert (await other.http.post("/threads/search", json={"ids": [thread]})).json() == []
     assert (await anna.http.post(f"{path}/runs/{run}/cancel", params={"wait": "1"})).status_code == 200
 
 
-async def test_an_administrator_sees_all_threads_and_leaves_them_to_their_owner(anna: Person, person: Make) -> None:
+async def test_an_administrator_sees_all_threads_and_leaves_them_to_their_owner(
+    anna: UserClient, person: UserClientFactory
+) -> None:
     root = person("root", permissions=("admin",))
     thread = await anna.thread()
     assert await root.sdk.runs.wait(thread, "context", input={}) is not None
@@ -155,7 +161,7 @@ async def test_an_administrator_sees_all_threads_and_leaves_them_to_their_owner(
     assert seen["seen"]["configurable"]["user_id"] == "anna"
 
 
-async def test_an_organisation_is_named_by_who_belongs_to_several(both: Person, person: Make) -> None:
+async def test_an_organization_is_named_by_who_belongs_to_several(both: UserClient, person: UserClientFactory) -> None:
     for path, body in (
         ("/threads", {}),
         ("/assistants", {"graph_id": "echo"}),
@@ -171,13 +177,15 @@ async def test_an_organisation_is_named_by_who_belongs_to_several(both: Person, 
     )
 
 
-@pytest.mark.parametrize(("named", "status"), [(STRANGERS, 403), (MEADOW, 403), ("nonsense", 422)])
-async def test_a_foreign_organisation_cannot_be_named(anna: Person, named: str, status: int) -> None:
+@pytest.mark.parametrize(("named", "status"), [(UNKNOWN_ORGANIZATION, 403), (MEADOW, 403), ("nonsense", 422)])
+async def test_a_foreign_organization_cannot_be_named(anna: UserClient, named: str, status: int) -> None:
     answer = await anna.http.post("/threads", json={}, headers={"x-organization-id": named})
     assert (answer.status_code, answer.json()["field"]) == (status, "X-Organization-Id")
 
 
-async def test_only_administrators_say_which_servers_an_agent_dials(anna: Person, person: Make) -> None:
+async def test_only_administrators_say_which_servers_an_agent_dials(
+    anna: UserClient, person: UserClientFactory
+) -> None:
     servers = {"mcp_config": {"servers": [{"url": "http://127.0.0.1:9/mcp"}]}}
     for path, body in (
         ("/assistants", {"graph_id": "agent", "context": servers}),
@@ -193,14 +201,14 @@ async def test_only_administrators_say_which_servers_an_agent_dials(anna: Person
     assert (await root.http.post("/assistants", json={"graph_id": "agent", "context": servers})).status_code == 200
 
 
-async def test_two_users_at_once_never_see_each_others_rows(person: Make) -> None:
+async def test_two_users_at_once_never_see_each_others_rows(person: UserClientFactory) -> None:
     """Their requests alternate on the same pooled connections: what one has set there must not serve the other."""
     anna, mark = person("anna2", HARBOUR), person("mark2", MEADOW)
     threads = {one: [await one.thread() for _ in range(3)] for one in (anna, mark)}
     marks = {one: (await one.sdk.assistants.create("echo"))["assistant_id"] for one in (anna, mark)}
     synced = {anna: RESEARCHER, mark: EDITOR}
 
-    async def look(one: Person, other: Person, number: int) -> None:
+    async def look(one: UserClient, other: UserClient, number: int) -> None:
         mine, theirs = threads[one][number % 3], threads[other][number % 3]
         rows = (await one.http.post("/threads/search", json={"limit": 100})).json()
         assert {row["thread_id"] for row in rows} == set(threads[one])

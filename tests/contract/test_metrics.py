@@ -27,8 +27,8 @@ from robyn_server.core.ids import default_assistant_id
 from robyn_server.metrics import every_metric
 from robyn_server.web.routes import all_routes
 
-from .people import SECRET, bearer
-from .product import TABLES, Catalogue
+from .catalogue_writer import TABLES, CatalogueWriter
+from .demo_users import SECRET, bearer
 
 ECHO = str(default_assistant_id("echo"))
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -53,11 +53,11 @@ class Supervised:
         self.pids = {name: int(pid) for name, pid in named}
 
     async def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=self.url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=DEADLINE) as client:
             return await client.request(method, path, headers=bearer("anna") if headers is None else headers, **more)
 
     async def scrape(self) -> str:
-        """Also while a web is starting anew."""
+        """Wait for an answer, also while a web process restarts."""
 
         async def answered() -> str | None:
             with contextlib.suppress(httpx.TransportError):
@@ -185,7 +185,7 @@ async def test_agents_are_counted_by_what_became_of_them(supervised: Supervised)
     assert before[at("agent_sync_passes_total", result="succeeded")] == 2, "one of each web"
     assert before[at("agent_sync_last_pass_timestamp_seconds")] > 1.7e9
     connection = await asyncpg.connect(supervised.database)
-    agent_id = await Catalogue(connection).agent()
+    agent_id = await CatalogueWriter(connection).add_agent()
     await connection.execute("select pg_notify('agenthall_catalogue', $1)", agent_id)
     await connection.close()
     await supervised.reaches(at("agent_sync_feed_lag_seconds_count"), 2)
@@ -262,18 +262,20 @@ async def test_labels_hold_no_ids_no_paths_and_no_names(supervised: Supervised) 
 async def test_a_killed_web_takes_its_gauges_with_it_and_leaves_its_counts(supervised: Supervised) -> None:
     folder, before = supervised.folder(), await supervised.numbers()
     live, counts = folder / "gauge_livesum_web-1.db", folder / "counter_web-1.db"
-    old = live.stat().st_ino, counts.stat().st_ino, len(list(folder.iterdir()))
-    os.kill(supervised.pids["web-1"], signal.SIGKILL)
+    old = counts.stat().st_ino, len(list(folder.iterdir()))
 
-    def is_anew() -> bool:
-        with contextlib.suppress(FileNotFoundError):
-            return live.stat().st_ino != old[0]
-        return False
+    with live.open("rb") as killed:  # as long as it is open, the file system gives its inode to no other file
 
-    await until(is_anew)
+        def is_new() -> bool:
+            with contextlib.suppress(FileNotFoundError):
+                return not os.path.samestat(live.stat(), os.fstat(killed.fileno()))
+            return False
+
+        os.kill(supervised.pids["web-1"], signal.SIGKILL)
+        await until(is_new)
     await supervised.reaches(at("processes", process="web"), 2)
     after = await supervised.numbers()
-    await until(lambda: (counts.stat().st_ino, len(list(folder.iterdir()))) == old[1:])
+    await until(lambda: (counts.stat().st_ino, len(list(folder.iterdir()))) == old)
     started = at("process_start_time_seconds", process="web")
     assert after[started] > before[started]
     fallen = [key for key in before if key[0].endswith(("_total", "_count", "_bucket")) and after[key] < before[key]]
@@ -287,7 +289,7 @@ async def test_a_worker_alone_answers_scrapes_on_a_port_of_its_own(server: LiveS
         async with httpx.AsyncClient() as client:
 
             async def slots() -> bool:
-                assert worker.popen.poll() is None, worker.said()
+                assert worker.popen.poll() is None, worker.read_log()
                 with contextlib.suppress(httpx.TransportError):
                     text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
                     return "agenthall_worker_slots 16.0" in text and 'agenthall_processes{process="worker"} 1.0' in text
@@ -302,4 +304,4 @@ async def test_a_worker_alone_answers_scrapes_on_a_port_of_its_own(server: LiveS
 async def test_a_port_that_is_taken_stops_a_worker_with_the_settings_name(server: LiveServer, tmp_path: Path) -> None:
     worker = Process("worker", server.environment | {"AGENTHALL_METRICS_PORT": str(server.port)}, tmp_path / "log")
     assert await worker.ended() == 2
-    assert str(server.port) in worker.said()
+    assert str(server.port) in worker.read_log()

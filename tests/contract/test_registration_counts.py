@@ -1,4 +1,4 @@
-"""Who was refused a registration is counted, whoever refused it: credentials, scopes, organisations, the body, the database."""
+"""Refused registrations are counted: for credentials, scopes, organizations, the body and by the database."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from live_server import LiveServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from .people import HARBOUR, MEADOW, bearer
+from .demo_users import HARBOUR, MEADOW, bearer
 
 PATH = "/agents/instances"
 BODY: dict[str, Any] = {"agent_id": "counted-agent", "instance_id": "one"}
 
 
 @pytest.fixture
-async def root(guarded: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
-    async with guarded.http(**bearer("root", permissions=("admin",))) as client:
+async def root(jwt_server: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
+    async with jwt_server.http(**bearer("root", permissions=("admin",))) as client:
         yield client
 
 
@@ -36,7 +36,9 @@ async def _reader(root: httpx.AsyncClient) -> dict[str, str]:
     return {"x-api-key": made.json()["key"]}
 
 
-async def test_each_registration_counts_once_by_what_became_of_it(guarded: LiveServer, root: httpx.AsyncClient) -> None:
+async def test_each_registration_counts_once_by_what_became_of_it(
+    jwt_server: LiveServer, root: httpx.AsyncClient
+) -> None:
     anna, before = bearer("anna", HARBOUR), await _counts(root)
     refused: list[tuple[dict[str, str], Any, int]] = [
         ({}, BODY, 401),
@@ -47,7 +49,7 @@ async def test_each_registration_counts_once_by_what_became_of_it(guarded: LiveS
         (anna, BODY | {"agent_id": "7"}, 422),  # by the database
         (anna, [], 422),
     ]
-    async with guarded.http() as http:
+    async with jwt_server.http() as http:
         for headers, body, status in refused:
             answer = await http.post(PATH, json=body, headers=headers)
             assert answer.status_code == status, answer.text

@@ -11,7 +11,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from live_server import until
 
-from .wire import detail, names, opened
+from .sse_client import event_names, open_stream, problem_detail
 
 ENDLESS: dict[str, Any] = {
     "assistant_id": "counter",
@@ -64,10 +64,10 @@ async def test_waiting_for_the_end_gives_200_and_the_last_values(http: httpx.Asy
 async def test_open_streams_close_and_open_joins_answer(http: httpx.AsyncClient, thread: str) -> None:
     path = await under_way(http, thread)
     joining = asyncio.create_task(http.get(f"{path}/join"))
-    async with opened(http, "GET", f"{path}/stream") as reading:
+    async with open_stream(http, "GET", f"{path}/stream") as reading:
         assert await reading.next() is not None
         assert (await http.post(f"{path}/cancel")).status_code == 202
-        assert set(names(await reading.rest())) <= {"values"}
+        assert set(event_names(await reading.read_rest())) <= {"values"}
     joined = await joining
     assert joined.status_code == 200
     assert joined.json()["count"] >= 1
@@ -113,9 +113,9 @@ async def test_what_is_over_or_unknown_cannot_be_cancelled(http: httpx.AsyncClie
         await http.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "echo", "input": {"text": 1}})
     ).headers
     over = await http.post(f"{done['content-location']}/cancel")
-    assert over.status_code == 404 and detail(over).startswith("No matching runs to cancel.")
+    assert over.status_code == 404 and problem_detail(over).startswith("No matching runs to cancel.")
     unknown = await http.post(f"/threads/{thread}/runs/{uuid4()}/cancel")
-    assert (unknown.status_code, detail(unknown)) == (404, "No runs found to cancel.")
+    assert (unknown.status_code, problem_detail(unknown)) == (404, "No runs found to cancel.")
     strange = await http.post(f"{done['content-location']}/cancel", params={"action": "zzz"})
     assert strange.status_code in (400, 422)
 
@@ -143,10 +143,10 @@ async def test_a_joiner_who_leaves_cancels_the_run_if_it_was_asked_for(
 
 async def test_a_joiner_who_leaves_lets_it_run_otherwise(http: httpx.AsyncClient, thread: str) -> None:
     path = await under_way(http, thread, stream_resumable=True)
-    async with opened(http, "GET", f"{path}/stream") as reading:
+    async with open_stream(http, "GET", f"{path}/stream") as reading:
         left = await reading.next()
         assert left is not None
-    async with opened(http, "GET", f"{path}/stream") as reading:
+    async with open_stream(http, "GET", f"{path}/stream") as reading:
         later = await reading.next()
         assert later is not None and later.data["count"] > left.data["count"]
     assert (await http.post(f"{path}/cancel", params={"wait": "1"})).status_code == 200

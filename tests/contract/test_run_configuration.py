@@ -1,4 +1,4 @@
-"""What a run's graph sees: config, context and metadata of assistant, thread and run."""
+"""The config, context and metadata that a run's graph sees, from assistant, thread and run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from .wire import detail
+from .sse_client import problem_detail
 
 
 async def seen_by(client: LangGraphClient, thread: str, assistant: str, **given: Any) -> dict[str, Any]:
@@ -64,6 +64,60 @@ async def test_metadata_in_the_config_reaches_the_graph_below_the_runs_own(
     assert (told["cm"], told["who"]) == (1, "run")
 
 
+FORGED = {
+    "thread_id": "forged",
+    "run_id": "forged",
+    "graph_id": "forged",
+    "assistant_id": "forged",
+    "user_id": "forged",
+    "langgraph_auth_user_id": "forged",
+    "langgraph_auth_permissions": ["admin"],
+    "langgraph_request_id": "forged",
+    "run_attempt": 99,
+    "langgraph_version": "0",
+    "__internal": 1,
+    "agenthall_notices": ["forged"],
+    "mine": "kept",
+}
+
+
+@pytest.mark.parametrize("where", ["config", "run", "thread", "patched thread", "assistant", "assistant's config"])
+async def test_metadata_of_a_client_never_replaces_the_servers(
+    client: LangGraphClient, http: httpx.AsyncClient, where: str
+) -> None:
+    made = await client.assistants.create(
+        "context",
+        {"metadata": FORGED if where == "assistant's config" else {}},
+        metadata=FORGED if where == "assistant" else {},
+    )
+    thread = (await client.threads.create(metadata=FORGED if where == "thread" else {}))["thread_id"]
+    if where == "patched thread":
+        await client.threads.update(thread, metadata=FORGED)
+    body = {"config": {"metadata": FORGED}} if where == "config" else {"metadata": FORGED} if where == "run" else {}
+    body |= {"assistant_id": made["assistant_id"], "input": {}}
+    waited = await http.post(f"/threads/{thread}/runs/wait", json=body)
+    told = waited.json()["seen"]["metadata"]
+    (run,) = await client.runs.list(thread)
+    assert told["mine"] == "kept"
+    names = {"thread_id": thread, "run_id": run["run_id"], "graph_id": "context", "assistant_id": made["assistant_id"]}
+    assert {name: told[name] for name in names} == names
+    assert (told["user_id"], told["langgraph_auth_user_id"], told["run_attempt"]) == ("local", "local", 1)
+    assert not {name for name, value in told.items() if value == FORGED.get(name) and name != "mine"}
+    assert (run["metadata"]["graph_id"], run["metadata"]["assistant_id"]) == ("context", made["assistant_id"])
+    assert "agenthall_notices" not in run["metadata"] or where == "assistant"
+    state = await client.threads.get_state(thread)
+    assert (state["metadata"]["run_id"], state["metadata"]["user_id"]) == (run["run_id"], "local")
+
+
+async def test_the_graph_that_ran_last_on_a_thread_is_named_by_the_server(client: LangGraphClient) -> None:
+    thread = (await client.threads.create(graph_id="echo", metadata={"user_id": "a label"}))["thread_id"]
+    assert (await client.threads.get(thread))["metadata"] == {"graph_id": "echo", "user_id": "a label"}
+    await client.runs.wait(thread, "context", input={})
+    changed = await client.threads.update(thread, metadata={"graph_id": "echo", "assistant_id": "x", "user_id": "new"})
+    assert (changed["metadata"]["graph_id"], changed["metadata"]["user_id"]) == ("context", "new")
+    assert changed["metadata"]["assistant_id"] != "x"
+
+
 async def test_what_the_server_sets_cannot_be_set_by_a_client(
     client: LangGraphClient, http: httpx.AsyncClient, thread: str, assistant: str
 ) -> None:
@@ -85,7 +139,47 @@ async def test_context_and_configurable_together_are_400(http: httpx.AsyncClient
     body = {"assistant_id": "context", "context": {"a": 1}, "config": {"configurable": {"b": 1}}}
     answer = await http.post(f"/threads/{thread}/runs", json=body)
     assert answer.status_code == 400
-    assert detail(answer).startswith("Cannot specify both configurable and context.")
+    assert problem_detail(answer).startswith("Cannot specify both configurable and context.")
+
+
+@pytest.mark.parametrize(
+    ("mcp_config", "field"),
+    [
+        ({"mcpServers": {}}, "configurable.mcp_config.mcpServers"),
+        ({"server": {"url": "http://127.0.0.1:9"}}, "configurable.mcp_config.server"),
+        ({"url": "http://127.0.0.1:9", "headers": {}}, "configurable.mcp_config.headers"),
+        ({"servers": [{"name": "a"}]}, "configurable.mcp_config.servers.0.url"),
+    ],
+)
+async def test_an_mcp_config_of_another_form_is_refused_by_name_wherever_it_is_given(
+    http: httpx.AsyncClient, thread: str, mcp_config: Any, field: str
+) -> None:
+    agent = (await http.post("/assistants", json={"graph_id": "agent"})).json()["assistant_id"]
+    own = {"configurable": {"mcp_config": mcp_config}}
+    for method, path, more in (
+        ("POST", "/assistants", {"graph_id": "agent"}),
+        ("PATCH", f"/assistants/{agent}", {}),
+        ("POST", "/runs/wait", {"assistant_id": agent}),
+        ("POST", f"/threads/{thread}/runs", {"assistant_id": "agent"}),
+    ):
+        for given in ({"config": own}, {"context": own["configurable"]}):
+            answer = await http.request(method, path, json={**more, **given})
+            assert (answer.status_code, answer.json()["field"]) == (422, field), path
+            assert field.rpartition(".")[2] in problem_detail(answer)
+
+
+async def test_an_mcp_config_of_a_single_server_is_taken(http: httpx.AsyncClient) -> None:
+    single = {"url": "http://127.0.0.1:9/mcp", "tools": ["x"], "auth_required": False}
+    body = {"graph_id": "agent", "config": {"configurable": {"mcp_config": single}}}
+    made = (await http.post("/assistants", json=body)).raise_for_status().json()
+    given = {"messages": [{"role": "user", "content": "hello"}]}
+    answer = await http.post("/runs/wait", json={"assistant_id": made["assistant_id"], "input": given})
+    assert "http://127.0.0.1:9/mcp" in answer.json()["messages"][-1]["content"], "the server is named as unavailable"
+
+
+async def test_a_graph_of_ones_own_may_have_an_mcp_config_of_its_own_form(client: LangGraphClient, thread: str) -> None:
+    seen = await seen_by(client, thread, "context", context={"mcp_config": ["anything"]})
+    assert seen["configurable"]["mcp_config"] == ["anything"]
 
 
 async def test_a_run_keeps_the_version_of_the_assistant_that_it_began_with(

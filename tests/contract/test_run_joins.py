@@ -10,7 +10,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from live_server import LiveServer, until
 
-from .wire import Event, joined, names, opened, post_stream
+from .sse_client import Event, event_names, join_stream, open_stream, post_stream
 
 SLOW = {"until": 40, "delay": 0.03}
 
@@ -27,35 +27,47 @@ async def test_minus_one_replays_everything_with_the_metadata(
     http: httpx.AsyncClient, told: tuple[str, list[Event]]
 ) -> None:
     path, events = told
-    assert await joined(http, path, "-1") == events
+    assert await join_stream(http, path, "-1") == events
     assert events[0].name == "metadata"
 
 
 async def test_an_id_gives_what_came_strictly_later(http: httpx.AsyncClient, told: tuple[str, list[Event]]) -> None:
     path, events = told
     for place in (0, 1, 4, len(events) - 1):
-        assert await joined(http, path, events[place].id) == events[place + 1 :]
+        assert await join_stream(http, path, events[place].id) == events[place + 1 :]
 
 
 async def test_no_id_after_the_end_gives_nothing(http: httpx.AsyncClient, told: tuple[str, list[Event]]) -> None:
-    assert await joined(http, told[0]) == []
+    assert await join_stream(http, told[0]) == []
+
+
+async def test_zero_replays_everything_too(http: httpx.AsyncClient, told: tuple[str, list[Event]]) -> None:
+    path, events = told
+    assert await join_stream(http, path, "0") == events
+
+
+async def test_an_id_that_was_never_given_gives_nothing_and_ends(
+    http: httpx.AsyncClient, told: tuple[str, list[Event]]
+) -> None:
+    path, events = told
+    assert await join_stream(http, path, "1-999999999") == []
+    assert await join_stream(http, path, "-1") == events, "and others are still served"
 
 
 @pytest.mark.parametrize(
-    "garbage", ["garbage", "1-", "-", "1-x", "1-999999999", "1-99999999999999999999", "1795289023357-0"]
+    "garbage", ["garbage", "1-", "-", "1-x", "-2", "1-99999999999999999999", "1795289023357-0", "1.0"]
 )
-async def test_an_id_that_was_never_given_gives_nothing_and_ends(
+async def test_an_id_that_is_none_is_refused_by_name(
     http: httpx.AsyncClient, told: tuple[str, list[Event]], garbage: str
 ) -> None:
-    path, events = told
-    assert await joined(http, path, garbage) == []
-    assert await joined(http, path, "-1") == events, "and others are still served"
+    answer = await http.get(told[0], headers={"last-event-id": garbage})
+    assert (answer.status_code, answer.json()["field"]) == (422, "Last-Event-ID")
 
 
 async def test_an_id_beyond_a_running_run_waits_for_its_end_only(http: httpx.AsyncClient, thread: str) -> None:
     body = {"assistant_id": "counter", "input": SLOW, "stream_resumable": True}
     run = (await http.post(f"/threads/{thread}/runs", json=body)).json()["run_id"]
-    events = await joined(http, f"/threads/{thread}/runs/{run}/stream", "1-999999999")
+    events = await join_stream(http, f"/threads/{thread}/runs/{run}/stream", "1-999999999")
     assert events[-1].data["count"] == 40
 
 
@@ -67,7 +79,7 @@ async def test_a_join_takes_its_modes_in_every_form(
     http: httpx.AsyncClient, told: tuple[str, list[Event]], query: str
 ) -> None:
     path, events = told
-    found = await joined(http, f"{path}?{query}", "-1")
+    found = await join_stream(http, f"{path}?{query}", "-1")
     assert found == [event for event in events if event.name in ("metadata", "custom", "updates")]
 
 
@@ -76,7 +88,7 @@ async def test_no_mode_means_all_and_one_means_one(
     http: httpx.AsyncClient, told: tuple[str, list[Event]], query: str, kept: set[str] | None
 ) -> None:
     path, events = told
-    assert await joined(http, f"{path}?{query}", "-1") == [
+    assert await join_stream(http, f"{path}?{query}", "-1") == [
         event for event in events if kept is None or event.name in kept
     ]
 
@@ -99,28 +111,31 @@ async def test_each_kind_of_messages_can_be_chosen_when_joining(http: httpx.Asyn
         http, f"/threads/{thread}/runs/stream", body | {"stream_mode": ["messages", "messages-tuple"]}
     )
     path = answer.headers["location"]
-    accumulated = set(names(await joined(http, path, "-1", stream_mode="messages")))
+    accumulated = set(event_names(await join_stream(http, path, "-1", stream_mode="messages")))
     assert accumulated == {"metadata", "messages/metadata", "messages/partial"}
-    assert set(names(await joined(http, path, "-1", stream_mode="messages-tuple"))) == {"metadata", "messages"}
+    assert set(event_names(await join_stream(http, path, "-1", stream_mode="messages-tuple"))) == {
+        "metadata",
+        "messages",
+    }
 
 
 async def test_a_run_that_is_not_resumable_replays_nothing(http: httpx.AsyncClient, thread: str) -> None:
     body = {"assistant_id": "counter", "input": {"until": 3}}
     answer, _ = await post_stream(http, f"/threads/{thread}/runs/stream", body)
     for last in (None, "-1", "1-1"):
-        assert await joined(http, answer.headers["location"], last) == []
+        assert await join_stream(http, answer.headers["location"], last) == []
 
 
 async def test_joining_a_running_run_without_an_id_gives_its_live_tail(http: httpx.AsyncClient, thread: str) -> None:
     body = {"assistant_id": "counter", "input": SLOW, "stream_mode": ["updates", "values"], "stream_resumable": True}
-    async with opened(http, "POST", f"/threads/{thread}/runs/stream", json=body) as first:
+    async with open_stream(http, "POST", f"/threads/{thread}/runs/stream", json=body) as first:
         while (event := await first.next()) is not None and event.data.get("count", 0) < 5:
             pass
-        tail = await joined(http, first.headers["location"], stream_mode="updates")
+        tail = await join_stream(http, first.headers["location"], stream_mode="updates")
         counts = [each.data["step"]["count"] for each in tail]
         assert counts == list(range(counts[0], 41))
         assert counts[0] >= 5
-        assert (await first.rest())[-1].data["count"] == 40
+        assert (await first.read_rest())[-1].data["count"] == 40
 
 
 async def test_the_sdk_joins_and_resumes(
@@ -143,7 +158,7 @@ async def test_a_missing_run_is_an_error_event_under_200(http: httpx.AsyncClient
         f"/threads/{uuid4()}/runs/{missing}/stream",
         f"/runs/{missing}/stream",
     ):
-        [event] = await joined(http, path)
+        [event] = await join_stream(http, path)
         assert (event.name, event.data) == ("error", {"error": "HTTPException", "message": "404: Run not found"})
 
 
@@ -152,7 +167,7 @@ async def test_a_run_is_not_found_under_another_thread(
 ) -> None:
     run = told[0].split("/")[4]
     other = (await client.threads.create())["thread_id"]
-    assert names(await joined(http, f"/threads/{other}/runs/{run}/stream", "-1")) == ["error"]
+    assert event_names(await join_stream(http, f"/threads/{other}/runs/{run}/stream", "-1")) == ["error"]
     assert (await http.get(f"/threads/{other}/runs/{run}")).status_code == 404
     assert (await http.post(f"/threads/{other}/runs/{run}/cancel")).status_code == 404
 
@@ -198,12 +213,12 @@ async def test_a_stateless_background_run_says_where_it_is_and_its_thread_is_not
 
 async def test_the_location_of_a_stateless_stream_can_be_followed(http: httpx.AsyncClient) -> None:
     body = {"assistant_id": "counter", "input": SLOW, "stream_resumable": True}
-    async with opened(http, "POST", "/runs/stream", json=body) as first:
+    async with open_stream(http, "POST", "/runs/stream", json=body) as first:
         path, run = first.headers["location"], first.headers["content-location"]
         assert path == f"{run}/stream"
         began = [await first.next() for _ in range(3)]
-        resumed = await joined(http, path, began[-1].id if began[-1] else None)
-        assert resumed == await first.rest()
+        resumed = await join_stream(http, path, began[-1].id if began[-1] else None)
+        assert resumed == await first.read_rest()
         assert resumed[-1].data["count"] == 40
 
 
@@ -217,15 +232,15 @@ async def test_a_deleted_thread_takes_a_running_run_along_and_closes_its_streams
     http: httpx.AsyncClient, server: LiveServer, thread: str
 ) -> None:
     body = {"assistant_id": "counter", "input": {"until": 2000, "delay": 0.02}, "config": {"recursion_limit": 3000}}
-    async with opened(http, "POST", f"/threads/{thread}/runs/stream", json=body) as reading:
+    async with open_stream(http, "POST", f"/threads/{thread}/runs/stream", json=body) as reading:
         run = reading.headers["content-location"].rpartition("/")[2]
         while (event := await reading.next()) is not None and event.data.get("count", 0) < 2:
             pass
         assert (await http.delete(f"/threads/{thread}")).status_code == 204
-        last = (await reading.rest())[-1:]
+        last = (await reading.read_rest())[-1:]
         assert not last or last[0].data["count"] < 2000
     await until(lambda: any("run dropped" in line and run in line for line in _worker_lines(server)))
 
 
 def _worker_lines(server: LiveServer) -> list[str]:
-    return server.workers[0].said().splitlines()
+    return server.workers[0].read_log().splitlines()

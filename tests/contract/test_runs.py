@@ -12,7 +12,7 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 from live_server import until
 
-from .wire import detail
+from .sse_client import problem_detail
 
 FIELDS = [
     "run_id",
@@ -82,27 +82,27 @@ async def _has_status(client: LangGraphClient, thread: str, run_id: str, status:
 async def test_a_strange_query_of_the_list(http: httpx.AsyncClient, thread: str, query: str, status: int) -> None:
     answer = await http.get(f"/threads/{thread}/runs?{query}")
     assert answer.status_code == status
-    assert answer.json() == [] if status == 200 else detail(answer)
+    assert answer.json() == [] if status == 200 else problem_detail(answer)
 
 
 async def test_what_is_unknown_is_named_as_the_reference_server_does(http: httpx.AsyncClient, thread: str) -> None:
     run = f"/threads/{thread}/runs"
     unknown_name = await http.post(run, json={"assistant_id": "nope"})
     assert unknown_name.status_code == 422
-    assert detail(unknown_name).startswith(
+    assert problem_detail(unknown_name).startswith(
         "Invalid assistant: 'nope'. Must be either:\n- A valid assistant UUID, or\n- One of"
     )
     unknown_id = await http.post(run, json={"assistant_id": str(uuid4())})
     unknown_thread = await http.post(f"/threads/{uuid4()}/runs", json={"assistant_id": "echo"})
     for answer in (unknown_id, unknown_thread):
-        assert (answer.status_code, detail(answer)) == (404, "Thread or assistant not found.")
+        assert (answer.status_code, problem_detail(answer)) == (404, "Thread or assistant not found.")
     bad_thread = await http.post("/threads/zzz/runs/stream", json={"assistant_id": "echo"})
     assert bad_thread.status_code == 400
-    assert detail(bad_thread).startswith("badly formed hexadecimal UUID string")
+    assert problem_detail(bad_thread).startswith("badly formed hexadecimal UUID string")
     missing = await http.get(f"{run}/{uuid4()}")
-    assert (missing.status_code, detail(missing)) == (404, "Not Found")
+    assert (missing.status_code, problem_detail(missing)) == (404, "Not Found")
     bad_run = await http.get(f"{run}/zzz")
-    assert (bad_run.status_code, detail(bad_run)) == (422, "Invalid run ID: must be a UUID")
+    assert (bad_run.status_code, problem_detail(bad_run)) == (422, "Invalid run ID: must be a UUID")
     joined = await http.get(f"{run}/{uuid4()}/join")
     assert (joined.status_code, joined.json()["__error__"]["message"]) == (200, "404: Run not found")
     assert joined.headers["location"].endswith("/join")
@@ -142,7 +142,7 @@ async def test_a_field_of_the_wrong_type_is_422_and_nothing_is_started(
     http: httpx.AsyncClient, thread: str, given: Any
 ) -> None:
     answer = await http.post(f"/threads/{thread}/runs", json={"assistant_id": "echo", **given})
-    assert answer.status_code == 422 and detail(answer), answer.text
+    assert answer.status_code == 422 and problem_detail(answer), answer.text
     assert (await http.get(f"/threads/{thread}/runs")).json() == []
 
 
@@ -259,6 +259,26 @@ async def test_a_run_stops_after_every_node(client: LangGraphClient, thread: str
     values = await client.runs.wait(thread, "road", input=None, interrupt_after="*")
     assert values["passed"] == ["first", "second"]
     assert (await client.threads.get(thread))["status"] == "idle", "there was nothing left to do"
+
+
+@pytest.mark.parametrize("on_completion", ["delete", "keep"])
+async def test_a_run_without_a_thread_stops_at_a_breakpoint(client: LangGraphClient, on_completion: Any) -> None:
+    given: Any = {"input": {"note": "a"}, "on_completion": on_completion}
+    for breakpoint_ in ({"interrupt_before": ["second"]}, {"interrupt_after": ["first"]}, {"interrupt_after": "*"}):
+        assert (await client.runs.wait(None, "road", **given, **breakpoint_))["passed"] == ["first"], breakpoint_
+        streamed = client.runs.stream(None, "road", **given, **breakpoint_, stream_mode="updates")
+        chunks = [chunk.data async for chunk in streamed if chunk.event != "metadata"]
+        assert chunks == [{"first": {"passed": ["first"]}}, {"__interrupt__": []}], breakpoint_
+    assert (await client.runs.wait(None, "road", **given, interrupt_before=["never"]))["passed"] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"checkpoint_id": str(UUID(int=1))}, {"checkpoint": {"checkpoint_id": str(UUID(int=1))}}]
+)
+async def test_a_run_without_a_thread_starts_from_no_checkpoint(http: httpx.AsyncClient, given: dict[str, Any]) -> None:
+    for path in ("/runs", "/runs/wait", "/runs/stream"):
+        answer = await http.post(path, json={"assistant_id": "road", "input": {}} | given)
+        assert (answer.status_code, answer.json()["field"]) == (422, *given)
 
 
 @pytest.mark.parametrize("as_object", [True, False])

@@ -11,22 +11,22 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from dialled import Dialled, Refused, dial
 from live_server import LiveServer, live_server
+from sockets_process import SocketsProcess
+from websocket_client import Refused, WebSocketClient, dial
 
 from robyn_server.core.principal import LOCAL
-from robyn_server.services.api_keys import ApiKeyService, KeyRequest
+from robyn_server.identity.api_keys import ApiKeyService, KeyRequest
 from robyn_server.storage.api_keys import ApiKeys
 from robyn_server.storage.database import Role, open_pool
 
-from .people import HARBOUR, SECRET, bearer, token
-from .sockets_place import Sockets
+from .demo_users import HARBOUR, SECRET, bearer, token
 
 
 @dataclass
 class Guarded:
     server: LiveServer
-    sockets: Sockets
+    sockets: SocketsProcess
     keys: ApiKeyService
 
     async def key(self, **request: object) -> str:
@@ -34,7 +34,7 @@ class Guarded:
         return made.text.text
 
     @asynccontextmanager
-    async def dial(self, **headers: str) -> AsyncIterator[Dialled]:
+    async def dial(self, **headers: str) -> AsyncIterator[WebSocketClient]:
         async with dial(self.sockets.url, headers=headers) as socket:
             yield socket
 
@@ -43,7 +43,7 @@ class Guarded:
 async def place(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guarded]:
     settings = {"AUTH_MODE": "jwt", "AUTH_JWT_SECRET": SECRET}
     async with fresh_database(postgres, template) as url, live_server(url, workers=0, **settings) as server:
-        sockets = Sockets(server.environment, tmp_path_factory.mktemp("sockets") / "sockets.log")
+        sockets = SocketsProcess(server.environment, tmp_path_factory.mktemp("sockets") / "sockets.log")
         pool = await open_pool(url, Role.SYSTEM, size=1, name="test")
         try:
             await sockets.ready()
@@ -55,15 +55,16 @@ async def place(postgres: str, template: str, tmp_path_factory: pytest.TempPathF
 
 
 async def test_a_socket_outlives_its_token_with_a_fresher_one_and_not_without(place: Guarded) -> None:
-    ends = int(time.time()) + 6
+    ends = int(time.time()) + 10
     fresher = token("ada", HARBOUR, expires_in=3600)
     async with (
         place.dial(**bearer("ada", HARBOUR, exp=ends)) as renewed,
         place.dial(**bearer("ada", HARBOUR, exp=ends)) as left,
     ):
         made = await renewed.ask("agent.register", agent_id="tokened")
+        await left.ask("ping")  # a socket without a first message is closed after ten seconds
         for socket in (renewed, left):
-            told = await socket.notified("auth.expiring")
+            told = await socket.wait_for_notification("auth.expiring")
             assert datetime.fromisoformat(told["expires_at"]).timestamp() == ends
         assert datetime.fromisoformat((await renewed.ask("auth", token=fresher))["expires_at"]).timestamp() > ends
         assert await left.close_code() == 4401
@@ -72,10 +73,10 @@ async def test_a_socket_outlives_its_token_with_a_fresher_one_and_not_without(pl
 
 
 async def test_a_key_that_ends_closes_its_socket_long_before_the_next_look(place: Guarded) -> None:
-    key = await place.key(lifetime=timedelta(seconds=4))
+    key = await place.key(lifetime=timedelta(seconds=8))
     async with place.dial(**{"x-api-key": key}) as socket:
         ends = datetime.fromisoformat((await socket.ask("agent.status"))["expires_at"])
-        assert ends - datetime.now(UTC) < timedelta(seconds=4)
+        assert ends - datetime.now(UTC) < timedelta(seconds=8)
         assert await socket.close_code() == 4401
         assert socket.socket.close_reason == "The API key has expired."
         assert ends - timedelta(seconds=0.5) < datetime.now(UTC) < ends + timedelta(seconds=10)

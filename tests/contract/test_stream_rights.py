@@ -12,12 +12,13 @@ import asyncpg
 import httpx
 import pytest
 from databases import fresh_database
+from deadlines import DEADLINE
 from live_server import LiveServer, live_server, until
 
 from robyn_server.storage.api_keys import KEYS
 
-from .people import HARBOUR, MEADOW, SECRET, bearer
-from .wire import Reading, opened
+from .demo_users import HARBOUR, MEADOW, SECRET, bearer
+from .sse_client import EventReader, open_stream
 
 WATCH = "/agents/watch"
 SHARE = 2
@@ -54,26 +55,26 @@ class Key:
 
 @pytest.fixture
 async def key(server: LiveServer, root: httpx.AsyncClient) -> AsyncIterator[Key]:
-    """A key of the organisation HARBOUR, and who asks with it."""
+    """A key of the organization HARBOUR, and who asks with it."""
     made = (await root.post("/keys", json={"organizations": [HARBOUR]})).json()
     async with server.http(**{"x-api-key": made["key"]}) as http:
         yield Key(made["prefix"], http)
 
 
-async def _last(stream: Reading) -> Any:
+async def _last(stream: EventReader) -> Any:
     """The event that ends it."""
-    async with asyncio.timeout(20):
-        events = await stream.rest()
+    async with asyncio.timeout(DEADLINE):
+        events = await stream.read_rest()
     return events[-1]
 
 
-async def _begun(stream: Reading) -> None:
-    async with asyncio.timeout(20):
+async def _begun(stream: EventReader) -> None:
+    async with asyncio.timeout(DEADLINE):
         assert await stream.next() is not None
 
 
 async def _change(server: LiveServer, prefix: str, column: str, value: list[str]) -> None:
-    """A key's organisations or scopes, which no request changes; told to the server as a revocation is."""
+    """A key's organizations or scopes, which no request changes; told to the server as a revocation is."""
     kind = {"organizations": "uuid[]", "scopes": "text[]"}[column]
     connection = await asyncpg.connect(server.database)
     try:
@@ -88,14 +89,14 @@ async def test_one_principal_has_its_share_of_streams_and_others_still_get_their
     async with server.http(**bearer("ada", HARBOUR)) as ada, server.http(**bearer("mia", HARBOUR)) as mia:
         async with contextlib.AsyncExitStack() as held:
             for _ in range(SHARE):
-                await _begun(await held.enter_async_context(opened(ada, "GET", WATCH)))
+                await _begun(await held.enter_async_context(open_stream(ada, "GET", WATCH)))
             refused = await ada.get(WATCH)
             assert (refused.status_code, refused.json()["code"]) == (429, "too_many_own_streams")
             assert refused.headers["retry-after"] == "1"
             waiting = await ada.post("/runs/wait", json={"assistant_id": "echo", "input": {}})
             assert waiting.status_code == 429, "what waits for a run is a stream, too"
             assert (await ada.post("/threads/search", json={})).status_code == 200
-            async with opened(mia, "GET", WATCH) as stream:
+            async with open_stream(mia, "GET", WATCH) as stream:
                 await _begun(stream)
         await until(lambda: _gets_a_stream(ada))
 
@@ -106,7 +107,7 @@ async def _gets_a_stream(http: httpx.AsyncClient) -> bool:
 
 
 async def test_seats_come_back_from_streams_of_every_end(server: LiveServer) -> None:
-    """Read to their end, left in the middle, refused by the handler: more of each than there are seats."""
+    """More streams than slots: read to the end, closed in the middle, and refused by the handler."""
     async with server.http(**bearer("eve", HARBOUR)) as eve:
         for _ in range(SHARE + 1):
             waited = {"assistant_id": "echo", "input": {"text": 1}}
@@ -116,14 +117,14 @@ async def test_seats_come_back_from_streams_of_every_end(server: LiveServer) -> 
 
 
 async def _answers(http: httpx.AsyncClient, path: str, body: Any, *statuses: int) -> bool:
-    """Whether it does now; a seat is free a moment after its stream has ended."""
+    """Whether the request succeeds now. A slot is free shortly after its stream has ended."""
     answer = await http.post(path, json=body)
     assert answer.status_code in (429, *statuses), answer.text
     return answer.status_code != 429
 
 
 async def test_a_watch_ends_with_the_revocation_of_its_key_and_says_so(key: Key, root: httpx.AsyncClient) -> None:
-    async with opened(key.http, "GET", WATCH) as stream:
+    async with open_stream(key.http, "GET", WATCH) as stream:
         await _begun(stream)
         assert (await root.delete(f"/keys/{key.prefix}")).status_code == 204
         event = await _last(stream)
@@ -138,8 +139,8 @@ async def test_a_watch_ends_when_its_token_expires_and_a_run_is_read_to_its_end(
     run = {"assistant_id": "counter", "input": {"until": 80, "delay": 0.1}, "config": {"recursion_limit": 99}}
     async with (
         server.http(**bearer("joe", HARBOUR, expires_in=5)) as joe,
-        opened(joe, "POST", "/runs/stream", json=run | {"stream_mode": "values"}) as reading,
-        opened(joe, "GET", WATCH) as stream,
+        open_stream(joe, "POST", "/runs/stream", json=run | {"stream_mode": "values"}) as reading,
+        open_stream(joe, "GET", WATCH) as stream,
     ):
         event = await _last(stream)
         answer = await _last(reading)
@@ -148,8 +149,8 @@ async def test_a_watch_ends_when_its_token_expires_and_a_run_is_read_to_its_end(
     assert (event.name, event.data["status"], event.data["code"]) == ("error", 401, "token_expired")
 
 
-async def test_who_leaves_the_organisation_watches_it_no_more(server: LiveServer, key: Key) -> None:
-    async with opened(key.http, "GET", WATCH) as watching:
+async def test_who_leaves_the_organization_watches_it_no_more(server: LiveServer, key: Key) -> None:
+    async with open_stream(key.http, "GET", WATCH) as watching:
         await _begun(watching)
         await _change(server, key.prefix, "organizations", [MEADOW])
         event = await _last(watching)
@@ -161,7 +162,7 @@ async def test_a_run_s_stream_ends_too_and_a_run_that_lives_for_its_reader_with_
 ) -> None:
     thread = (await key.http.post("/threads", json={})).json()["thread_id"]
     body = ENDLESS | {"on_disconnect": "cancel"}
-    async with opened(key.http, "POST", f"/threads/{thread}/runs/stream", json=body) as stream:
+    async with open_stream(key.http, "POST", f"/threads/{thread}/runs/stream", json=body) as stream:
         await _begun(stream)
         assert (await root.delete(f"/keys/{key.prefix}")).status_code == 204
         event = await _last(stream)
@@ -180,7 +181,7 @@ async def test_who_waits_for_a_run_is_told_as_for_a_run_that_failed(key: Key, ro
     async with key.http.stream("GET", f"/threads/{thread}/runs/{run}/join") as joined:
         assert joined.status_code == 200
         assert (await root.delete(f"/keys/{key.prefix}")).status_code == 204
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             await joined.aread()
     told = joined.json()["__error__"]
     assert (told["error"], told["message"], told["status"]) == ("key_revoked", "The API key was revoked.", 401)
@@ -197,8 +198,8 @@ async def test_an_administrator_who_is_none_any_more_reads_no_more_of_others_run
     made = (await root.post("/keys", json={"organizations": [HARBOUR], "scopes": ["admin"]})).json()
     async with (
         server.http(**{"x-api-key": made["key"]}) as admin,
-        opened(admin, "GET", f"{path}/stream") as theirs,
-        opened(key.http, "GET", f"{path}/stream") as owns,
+        open_stream(admin, "GET", f"{path}/stream") as theirs,
+        open_stream(key.http, "GET", f"{path}/stream") as owns,
     ):
         await _begun(theirs)
         await _change(server, made["prefix"], "scopes", ["runs", "threads:read"])
@@ -209,10 +210,10 @@ async def test_an_administrator_who_is_none_any_more_reads_no_more_of_others_run
         assert (await _last(owns)).name != "error"
 
 
-async def test_a_run_s_stream_for_an_organisation_ends_with_the_membership(server: LiveServer, key: Key) -> None:
+async def test_a_run_s_stream_for_an_organization_ends_with_the_membership(server: LiveServer, key: Key) -> None:
     body = ENDLESS | {"on_disconnect": "cancel"}
     headers = {"x-organization-id": HARBOUR}
-    async with opened(key.http, "POST", "/runs/stream", json=body, headers=headers) as stream:
+    async with open_stream(key.http, "POST", "/runs/stream", json=body, headers=headers) as stream:
         await _begun(stream)
         await _change(server, key.prefix, "organizations", [MEADOW])
         event = await _last(stream)
@@ -221,13 +222,13 @@ async def test_a_run_s_stream_for_an_organisation_ends_with_the_membership(serve
 
 async def test_streams_of_those_who_may_go_on(server: LiveServer, key: Key) -> None:
     """A dozen looks later."""
-    async with opened(key.http, "GET", WATCH) as stream:
+    async with open_stream(key.http, "GET", WATCH) as stream:
         await _begun(stream)
         body = {"assistant_id": "counter", "input": {"until": 20, "delay": 0.1}}
         counted = (await key.http.post("/runs/wait", json=body)).json()
         assert counted["count"] == 20
         made = await key.http.post("/agents/instances", json={"agent_id": "still", "instance_id": "here"})
         assert made.status_code in (200, 201)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             event = await stream.next()
         assert event is not None and event.data["agent_id"] == "still"

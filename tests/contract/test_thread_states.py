@@ -9,7 +9,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from .wire import detail
+from .sse_client import problem_detail
 
 EMPTY = {
     "values": {},
@@ -75,7 +75,7 @@ async def test_an_unknown_checkpoint_gives_the_empty_state(http: httpx.AsyncClie
 async def test_a_checkpoint_id_that_is_none_is_422(http: httpx.AsyncClient, counted: str, wrong: str) -> None:
     for path in (f"state/{wrong}", f"history?before={wrong}"):
         answer = await http.get(f"/threads/{counted}/{path}")
-        assert (answer.status_code, detail(answer)) == (422, "Invalid checkpoint ID: must be a UUID")
+        assert (answer.status_code, problem_detail(answer)) == (422, "Invalid checkpoint ID: must be a UUID")
 
 
 async def test_history_comes_newest_first_and_its_default_is_ten_by_get_and_one_by_post(
@@ -116,7 +116,7 @@ async def test_history_is_filtered_by_the_checkpoints_metadata(client: LangGraph
 )
 async def test_a_history_out_of_range_is_422(http: httpx.AsyncClient, counted: str, body: Any) -> None:
     answer = await http.post(f"/threads/{counted}/history", json=body)
-    assert answer.status_code == 422 and detail(answer)
+    assert answer.status_code == 422 and problem_detail(answer)
 
 
 async def test_a_limit_that_is_no_number_is_400_in_a_query(http: httpx.AsyncClient, counted: str) -> None:

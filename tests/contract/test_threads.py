@@ -10,7 +10,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
-from .wire import detail
+from .sse_client import problem_detail
 
 NEW = ["thread_id", "created_at", "updated_at", "state_updated_at", "metadata", "status", "config", "values"]
 
@@ -44,17 +44,17 @@ async def test_a_missing_one_is_404_everywhere(http: httpx.AsyncClient) -> None:
     requests = [("GET", ""), ("DELETE", ""), ("GET", "/state"), ("GET", f"/state/{uuid4()}"), ("GET", "/history")]
     for method, path in [*requests, ("POST", "/history"), ("GET", "/runs"), ("GET", f"/runs/{uuid4()}")]:
         answer = await http.request(method, missing + path, json={})
-        assert (answer.status_code, detail(answer)) == (404, said), (method, path)
+        assert (answer.status_code, problem_detail(answer)) == (404, said), (method, path)
     patched = await http.patch(missing, json={"metadata": {}})
-    assert (patched.status_code, detail(patched)) == (404, "Not Found")
+    assert (patched.status_code, problem_detail(patched)) == (404, "Not Found")
 
 
 async def test_a_wrong_id_is_422(http: httpx.AsyncClient) -> None:
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/state"), ("POST", "/history")):
         answer = await http.request(method, f"/threads/zzz{path}", json={})
-        assert (answer.status_code, detail(answer)) == (422, "Invalid thread ID: must be a UUID")
+        assert (answer.status_code, problem_detail(answer)) == (422, "Invalid thread ID: must be a UUID")
     answer = await http.post("/threads", json={"thread_id": "zzz"})
-    assert (answer.status_code, detail(answer)) == (422, "Invalid thread ID: must be a UUID")
+    assert (answer.status_code, problem_detail(answer)) == (422, "Invalid thread ID: must be a UUID")
 
 
 async def test_a_patch_merges_metadata_and_keeps_nulls(client: LangGraphClient) -> None:
@@ -147,4 +147,4 @@ async def test_threads_are_sorted_paged_and_cut_to_the_fields_asked_for(http: ht
 )
 async def test_what_is_out_of_range_is_422(http: httpx.AsyncClient, body: Any) -> None:
     answer = await http.post("/threads/search", json=body)
-    assert answer.status_code == 422 and detail(answer), answer.text
+    assert answer.status_code == 422 and problem_detail(answer), answer.text

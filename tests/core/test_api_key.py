@@ -48,11 +48,11 @@ def test_a_key_is_named_by_its_prefix_in_any_form() -> None:
 def test_the_list_of_scopes_is_closed_and_each_is_explained() -> None:
     assert set(MEANINGS) == set(Scope)
     assert parse_scopes(["runs", "admin"]) == {Scope.RUNS, Scope.ADMIN}
-    with pytest.raises(Invalid, match="'run' is no scope"):
+    with pytest.raises(Invalid, match="'run' is not a scope"):
         parse_scopes(["runs", "run"])
 
 
-def test_a_member_may_all_but_what_reaches_past_their_organisations() -> None:
+def test_a_member_may_all_but_what_reaches_past_their_organizations() -> None:
     for principal in (Principal("ada"), Principal("ada", permissions=frozenset({"read"}))):
         assert {scope for scope in Scope if not principal.may(scope)} == PRIVILEGED
 
@@ -66,7 +66,7 @@ def test_a_limited_principal_may_what_it_was_given_and_no_more() -> None:
     assert (caught.value.code, caught.value.field) == ("scope_missing", "agents:register")
 
 
-def test_who_acts_for_an_organisation_is_as_limited_as_before() -> None:
+def test_who_acts_for_an_organization_is_as_limited_as_before() -> None:
     limited = Principal("key:a", frozenset({UUID(int=1)}), frozenset({"runs"}), Kind.INSTANCE, limited=True)
     acting = limited.in_organization(UUID(int=1))
     assert (acting.limited, acting.kind, acting.acting_for) == (True, Kind.INSTANCE, UUID(int=1))

@@ -1,4 +1,4 @@
-"""Who is asking, and what organisation something new belongs to."""
+"""Principals, and the organization of what they create."""
 
 from __future__ import annotations
 

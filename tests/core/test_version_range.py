@@ -34,7 +34,7 @@ def test_a_range_holds_what_all_of_its_comparators_hold(
 ) -> None:
     text = ", ".join(f"{sign}{bound}" for sign, bound in comparators)
     expected = all(COMPARE[sign](version, bound) for sign, bound in comparators)
-    assert parse_version_range(text).holds(str(version)) is expected
+    assert parse_version_range(text).contains(str(version)) is expected
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_a_range_holds_what_all_of_its_comparators_hold(
 )
 def test_what_lies_within(text: str, inside: list[str], outside: list[str]) -> None:
     found = parse_version_range(text)
-    assert [each for each in inside if not found.holds(each)] == []
-    assert [each for each in outside if found.holds(each)] == []
-    assert not found.holds(None)
+    assert [each for each in inside if not found.contains(each)] == []
+    assert [each for each in outside if found.contains(each)] == []
+    assert not found.contains(None)
 
 
 @pytest.mark.parametrize(

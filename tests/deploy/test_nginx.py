@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from contract.people import HARBOUR, SECRET, bearer
-from contract.wire import opened
+from contract.demo_users import HARBOUR, SECRET, bearer
+from contract.sse_client import open_stream
 from databases import fresh_database
 from live_server import LiveServer, Process, accepts, live_server, until
-from proxied import NGINX, Origin, ask, origin, quiet_port
+from nginx_proxy import NGINX, NginxProxy, nginx_proxy, request_head, unused_port
+from websocket_client import dial
 from websockets.exceptions import InvalidStatus
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "sockets"))
-from dialled import dial
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="there is no nginx, or none of 1.22 or newer")
 
@@ -37,7 +33,7 @@ class Deployment:
     server: LiveServer
     sockets: Process
     sockets_port: int
-    origin: Origin
+    proxy: NginxProxy
 
     @property
     def web(self) -> Process:
@@ -45,10 +41,10 @@ class Deployment:
 
     def dial(self, **options: Any) -> Any:
         options.setdefault("headers", bearer("ada", HARBOUR))
-        return dial(self.origin.sockets_url, ssl=self.origin.tls, **options)
+        return dial(self.proxy.sockets_url, ssl=self.proxy.tls, **options)
 
     def check_alive(self) -> None:
-        assert self.sockets.popen.poll() is None, self.sockets.said()[-3000:]
+        assert self.sockets.popen.poll() is None, self.sockets.read_log()[-3000:]
 
     async def up(self) -> None:
         """Until the sockets process takes connections."""
@@ -67,7 +63,7 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 async def deployed(postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    port, sockets_port = quiet_port(), quiet_port()
+    port, sockets_port = unused_port(), unused_port()
     settings: dict[str, Any] = {
         "AUTH_MODE": "jwt",
         "AUTH_JWT_SECRET": SECRET,
@@ -77,7 +73,7 @@ async def deployed(postgres: str, template: str, tmp_path_factory: pytest.TempPa
     async with fresh_database(postgres, template) as url, live_server(url, **settings) as server:
         sockets = Process("sockets", server.environment, tmp_path_factory.mktemp("deployed") / "sockets.log")
         try:
-            async with origin(server.port, sockets_port, port=port) as front:
+            async with nginx_proxy(server.port, sockets_port, port=port) as front:
                 found = Deployment(server, sockets, sockets_port, front)
                 await found.up()
                 yield found
@@ -88,7 +84,7 @@ async def deployed(postgres: str, template: str, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 async def http(deployed: Deployment) -> AsyncIterator[httpx.AsyncClient]:
-    async with deployed.origin.http(bearer("ada", HARBOUR)) as opened_client:
+    async with deployed.proxy.http(bearer("ada", HARBOUR)) as opened_client:
         yield opened_client
 
 
@@ -102,7 +98,7 @@ async def _status(http: httpx.AsyncClient, run: str) -> str:
 
 
 async def test_a_run_of_the_sdk_streams_while_it_runs(deployed: Deployment) -> None:
-    async with deployed.origin.sdk(bearer("ada", HARBOUR)) as client:
+    async with deployed.proxy.sdk(bearer("ada", HARBOUR)) as client:
         thread = (await client.threads.create())["thread_id"]
         counted, run_id = [], ""
         async for part in client.runs.stream(
@@ -119,7 +115,7 @@ async def test_a_run_of_the_sdk_streams_while_it_runs(deployed: Deployment) -> N
 
 async def test_the_offline_agent_answers_the_sdk(deployed: Deployment) -> None:
     question: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
-    async with deployed.origin.sdk(bearer("ada", HARBOUR)) as client:
+    async with deployed.proxy.sdk(bearer("ada", HARBOUR)) as client:
         parts = [part async for part in client.runs.stream(None, "agent", input=question, stream_mode="messages-tuple")]
     assert len([part for part in parts if part.event == "messages"]) > 2
 
@@ -134,7 +130,7 @@ async def test_white_space_of_a_wait_comes_while_the_run_runs(http: httpx.AsyncC
 
 async def test_a_stream_that_is_left_cancels_its_run(http: httpx.AsyncClient, thread: str) -> None:
     body = FOR_EVER | {"on_disconnect": "cancel", "stream_mode": "custom"}
-    async with opened(http, "POST", f"/threads/{thread}/runs/stream", json=body) as stream:
+    async with open_stream(http, "POST", f"/threads/{thread}/runs/stream", json=body) as stream:
         run = stream.headers["content-location"]
         assert await stream.next() is not None
 
@@ -145,7 +141,7 @@ async def test_a_stream_that_is_left_cancels_its_run(http: httpx.AsyncClient, th
 
 
 async def test_what_happens_to_instances_can_be_watched(deployed: Deployment, http: httpx.AsyncClient) -> None:
-    async with opened(http, "GET", "/agents/watch") as watch, deployed.dial() as instance:
+    async with open_stream(http, "GET", "/agents/watch") as watch, deployed.dial() as instance:
         begun = await watch.next()
         registered = await instance.ask("agent.register", **INSTANCE | {"instance_id": "watched"})
         told = await watch.next()
@@ -155,7 +151,7 @@ async def test_what_happens_to_instances_can_be_watched(deployed: Deployment, ht
 
 
 async def test_info_names_the_websockets_of_this_origin(deployed: Deployment, http: httpx.AsyncClient) -> None:
-    assert (await http.get("/info")).json()["sockets_url"] == deployed.origin.sockets_url
+    assert (await http.get("/info")).json()["sockets_url"] == deployed.proxy.sockets_url
 
 
 async def test_an_instance_registers_through_ws(deployed: Deployment) -> None:
@@ -237,19 +233,21 @@ async def test_a_malformed_chunk_is_400_and_never_reaches_the_web_process(
 ) -> None:
     pid = deployed.web.popen.pid
     mark = f"poisoned-{path[1:]}-{body.hex()[:8]}"
-    answer = await deployed.origin.say(ask(path, "Transfer-Encoding: chunked", f"X-Request-Id: {mark}") + body)
+    answer = await deployed.proxy.send_raw(
+        request_head(path, "Transfer-Encoding: chunked", f"X-Request-Id: {mark}") + body
+    )
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in answer
     assert mark.encode() in answer
     assert (await http.get("/ok")).status_code == 200
     assert (deployed.web.popen.poll(), deployed.web.popen.pid) == (None, pid)
-    assert mark in deployed.origin.log
-    assert mark not in deployed.web.said()
+    await until(lambda: mark in deployed.proxy.log)
+    assert mark not in deployed.web.read_log()
 
 
 async def test_a_length_beside_chunks_is_400(deployed: Deployment) -> None:
-    head = ask("/threads", "Transfer-Encoding: chunked", "Content-Length: 5")
-    assert (await deployed.origin.say(head + b"0\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+    head = request_head("/threads", "Transfer-Encoding: chunked", "Content-Length: 5")
+    assert (await deployed.proxy.send_raw(head + b"0\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
 
 
 async def test_a_chunked_body_arrives_whole(http: httpx.AsyncClient) -> None:
@@ -262,7 +260,7 @@ async def test_a_chunked_body_arrives_whole(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_body_over_the_limit_is_413_before_it_is_sent(deployed: Deployment) -> None:
-    answer = await deployed.origin.say(ask("/threads", f"Content-Length: {LIMIT + 1}"))
+    answer = await deployed.proxy.send_raw(request_head("/threads", f"Content-Length: {LIMIT + 1}"))
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b'"code":"too_large"' in answer
 
@@ -280,7 +278,7 @@ async def test_a_body_over_the_limit_that_is_sent_all_the_same_is_413(
     answer = await http.post("/threads", content=content, headers={"x-request-id": mark})
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     assert answer.json()["request_id"] == mark
-    assert mark not in deployed.web.said()
+    assert mark not in deployed.web.read_log()
 
 
 async def test_a_body_of_just_the_limit_reaches_the_server(http: httpx.AsyncClient) -> None:
@@ -292,26 +290,28 @@ async def test_a_body_of_just_the_limit_reaches_the_server(http: httpx.AsyncClie
 async def test_who_says_to_come_from_loopback_is_asked_for_credentials_all_the_same(
     deployed: Deployment, header: str
 ) -> None:
-    async with deployed.origin.http({header: "for=127.0.0.1" if header == "Forwarded" else "127.0.0.1"}) as http:
+    async with deployed.proxy.http({header: "for=127.0.0.1" if header == "Forwarded" else "127.0.0.1"}) as http:
         assert (await http.post("/threads", json={})).status_code == 401
 
 
 async def test_a_websocket_that_knocks_elsewhere_gets_an_answer(deployed: Deployment) -> None:
-    answer = await deployed.origin.say(ask("/runs", "Upgrade: websocket", "Sec-WebSocket-Key: x", method="GET"))
+    answer = await deployed.proxy.send_raw(
+        request_head("/runs", "Upgrade: websocket", "Sec-WebSocket-Key: x", method="GET")
+    )
     assert answer.startswith(b"HTTP/1.1 4")
 
 
 async def test_plain_http_is_sent_to_https(deployed: Deployment) -> None:
     async with httpx.AsyncClient() as http:
-        answer = await http.get(f"http://127.0.0.1:{deployed.origin.plain_port}/ok?check_db=1")
+        answer = await http.get(f"http://127.0.0.1:{deployed.proxy.plain_port}/ok?check_db=1")
     assert answer.status_code == 308
     assert answer.headers["location"] == "https://agents.example.com/ok?check_db=1"
 
 
 async def test_http2_is_offered(deployed: Deployment) -> None:
-    tls = deployed.origin.tls
+    tls = deployed.proxy.tls
     tls.set_alpn_protocols(["h2", "http/1.1"])
-    _, writer = await asyncio.open_connection("127.0.0.1", deployed.origin.port, ssl=tls)
+    _, writer = await asyncio.open_connection("127.0.0.1", deployed.proxy.port, ssl=tls)
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
     writer.close()
 
@@ -320,12 +320,12 @@ async def test_a_request_id_goes_through_and_comes_back(deployed: Deployment, ht
     answer = await http.get("/info", headers={"x-request-id": "from-afar-1"})
     assert answer.headers["x-request-id"] == "from-afar-1"
 
-    await until(lambda: "from-afar-1" in deployed.web.said())
-    assert "from-afar-1" in deployed.origin.log
+    await until(lambda: "from-afar-1" in deployed.web.read_log())
+    await until(lambda: "from-afar-1" in deployed.proxy.log)
 
 
 async def test_tickets_are_not_in_the_log(deployed: Deployment, http: httpx.AsyncClient) -> None:
     answer = await http.get("/ws?ticket=top-secret", headers={"x-request-id": "with-ticket"})
     assert answer.status_code in {401, 426}
-    await until(lambda: "with-ticket" in deployed.origin.log)
-    assert "top-secret" not in deployed.origin.log
+    await until(lambda: "with-ticket" in deployed.proxy.log)
+    assert "top-secret" not in deployed.proxy.log

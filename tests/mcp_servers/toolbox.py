@@ -1,7 +1,10 @@
-"""An MCP server for tests. Every call is a line on stdout: `call <tool> <json>`; a cancelled `slow` prints `cancelled`.
+"""An MCP server for tests. Prints a line for each call: `call <tool> <json>`; a cancelled `slow` prints `cancelled`.
 
---port N --tools 100 (so many plain tools more) --token T (others get 401) --offer NAME,NAME (only these of the tools below)
---stateless (no sessions, JSON instead of event streams)
+- `--port N`: listen on this port.
+- `--tools N`: offer N more plain tools.
+- `--token T`: answer 401 to requests without this token.
+- `--offer NAME,NAME`: offer only these of the tools below.
+- `--stateless`: use no sessions, and JSON instead of event streams.
 """
 
 from __future__ import annotations
@@ -73,7 +76,7 @@ async def picture() -> Any:
 
 
 async def sound() -> Any:
-    """Audio, which the adapters cannot convert."""
+    """Audio."""
     from mcp.types import AudioContent
 
     return [AudioContent(type="audio", data="aGk=", mimeType="audio/wav")]

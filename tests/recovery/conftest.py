@@ -5,25 +5,25 @@ from collections.abc import AsyncIterator
 import pytest
 from databases import fresh_database
 from live_server import LiveServer, live_server
-from outages import LEASE, watching
+from run_observer import LEASE, observe_database
 
 
 @pytest.fixture(scope="module")
 async def server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
-    """One web, one worker, leases so short that a lost run goes on soon. Each test leaves one of each running."""
+    """A server with one web and one worker, and with short leases. Each test leaves one of each running."""
     settings = {
         "AGENTHALL_RUN_LEASE": str(LEASE),
-        "AGENTHALL_DRAIN_SECONDS": "1",
+        "AGENTHALL_DRAIN_SECONDS": "3",
         "AGENTHALL_RUN_MAX_ATTEMPTS": "20",
-        "AGENTHALL_EVENT_TTL": "3600",  # the books are looked at after each test, with the events of all before
+        "AGENTHALL_EVENT_TTL": "3600",  # the check after each test covers the events of all earlier tests
     }
     async with fresh_database(postgres, template) as url, live_server(url, **settings) as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
-async def books(server: LiveServer) -> AsyncIterator[None]:
-    """After each test the tables are as they must be, and one web and one worker are there for the next."""
+async def check_invariants(server: LiveServer) -> AsyncIterator[None]:
+    """After each test, check the tables and leave one web and one worker for the next."""
     yield
     for kind, add in ((server.webs, server.add_web), (server.workers, server.add_worker)):
         alive = [each for each in kind if each.popen.poll() is None]
@@ -34,5 +34,5 @@ async def books(server: LiveServer) -> AsyncIterator[None]:
         if not kind:
             add()
     await server.ready()
-    async with watching(server.database) as watch:
-        await watch.check_books()
+    async with observe_database(server.database) as observer:
+        await observer.check_invariants()

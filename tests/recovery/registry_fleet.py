@@ -1,41 +1,46 @@
-"""Instances as they behave: each registers, beats, and comes back by itself when its connection or its server went away."""
+"""Simulated instances, which register, send heartbeats and reconnect by themselves."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import httpx
+from agenthall_client.backoff import Backoff
 from live_server import until
+from websocket_client import Refused, dial
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "sockets"))
+HEARTBEAT_SECONDS = 1.0
+_BACKOFF = 0.5, 3.0
+"""Seconds to wait before connecting again, first and at most. Hundreds of clients without backoff keep a server from starting."""
 
-from dialled import Refused, dial
+_ANSWER_SECONDS = 20.0
+"""Seconds that a client waits for an answer before it reconnects."""
 
-BEAT = 1.0
 AGENT = "fleet-agent"
-_AWAY = (OSError, TimeoutError, WebSocketException, InvalidHandshake, httpx.TransportError)
-"""What a client meets while its server is away."""
+_CONNECTION_ERRORS = (OSError, TimeoutError, WebSocketException, InvalidHandshake, httpx.TransportError)
+"""Errors of a client while its server is down."""
 
-_COUNTS = """
+_COUNT_QUERY = """
 select count(*) filter (where registration_status = 'active') as active, count(*) as all
   from mcp.agent_registrations where agent_id = 'fleet-agent'"""
-_EVICTED = """
+_RENEWED_QUERY = """
+select count(*) from mcp.agent_registrations
+ where agent_id = 'fleet-agent' and registration_status = 'active' and last_health_check > $1"""
+_EVICTED_QUERY = """
 select count(*) from (select kind, agent_id from mcp.agent_events union all select kind, agent_id from mcp.agent_event_inbox) e
  where kind in ('stale', 'inactive') and agent_id = 'fleet-agent'"""
 
 
 @dataclass(slots=True)
 class Fleet:
-    """`instances`: what each one does until it is cancelled, by its instance_id."""
+    """`instances`: the task of each instance, by instance_id."""
 
     instances: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
@@ -44,7 +49,7 @@ class Fleet:
         self.instances[instance_id] = asyncio.create_task(live, name=instance_id)
 
     def kill(self, count: int) -> None:
-        """They die without a word."""
+        """End instances without deregistering them."""
         for name in list(self.instances)[:count]:
             self.instances.pop(name).cancel()
 
@@ -53,47 +58,58 @@ class Fleet:
             assert not task.done(), (name, task.exception())
 
 
-async def over_socket(url: Callable[[], str], instance_id: str) -> None:
+async def run_socket_instance(url: Callable[[], str], instance_id: str) -> None:
+    backoff = Backoff(*_BACKOFF)
     while True:
-        with contextlib.suppress(*_AWAY):
-            await _one_connection(url(), instance_id)
-        await asyncio.sleep(random.uniform(0.1, 0.5))
+        with contextlib.suppress(*_CONNECTION_ERRORS):
+            await _run_connection(url(), instance_id, backoff)
+        await asyncio.sleep(backoff.next_delay())
 
 
-async def _one_connection(url: str, instance_id: str) -> None:
+async def _run_connection(url: str, instance_id: str, backoff: Backoff) -> None:
     async with dial(url) as socket:
         try:
-            told = await socket.ask("agent.register", agent_id=AGENT, name=AGENT, instance_id=instance_id)
+            registration = await _ask(socket, "agent.register", agent_id=AGENT, name=AGENT, instance_id=instance_id)
+            backoff.reset()
             while True:
-                await _beat(socket, told)
-                await asyncio.sleep(BEAT)
+                await _send_heartbeat(socket, registration)
+                await asyncio.sleep(HEARTBEAT_SECONDS)
         except Refused as refused:
-            if not _may_come_back(refused):
+            if not _must_register_again(refused):
                 raise
         finally:
-            socket.drop()
+            socket.abort()
 
 
-async def _beat(socket: Any, told: dict[str, Any]) -> None:
+async def _send_heartbeat(socket: Any, registration: dict[str, Any]) -> None:
     try:
-        await socket.ask("agent.heartbeat", registration_id=told["registration_id"], epoch=told["epoch"])
+        await _ask(
+            socket, "agent.heartbeat", registration_id=registration["registration_id"], epoch=registration["epoch"]
+        )
     except Refused as refused:
         if not refused.error.get("retryable"):
             raise
 
 
-def _may_come_back(refused: Refused) -> bool:
-    """The server could not, or knows it no more: register again."""
+async def _ask(socket: Any, method: str, **params: Any) -> Any:
+    async with asyncio.timeout(_ANSWER_SECONDS):
+        return await socket.ask(method, **params)
+
+
+def _must_register_again(refused: Refused) -> bool:
+    """Whether the instance should register again."""
     return bool(refused.error.get("retryable")) or refused.code == 4008
 
 
-async def over_http(url: str, instance_id: str) -> None:
+async def run_http_instance(url: str, instance_id: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=120) as http:
-        told: dict[str, Any] | None = None
+        registration: dict[str, Any] | None = None
         while True:
-            with contextlib.suppress(*_AWAY):
-                told = await (_register(http, instance_id) if told is None else _beat_over_http(http, told))
-            await asyncio.sleep(BEAT)
+            with contextlib.suppress(*_CONNECTION_ERRORS):
+                registration = await (
+                    _register(http, instance_id) if registration is None else _send_http_heartbeat(http, registration)
+                )
+            await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 async def _register(http: httpx.AsyncClient, instance_id: str) -> dict[str, Any] | None:
@@ -102,55 +118,66 @@ async def _register(http: httpx.AsyncClient, instance_id: str) -> dict[str, Any]
     return answer.json() if answer.is_success else None
 
 
-async def _beat_over_http(http: httpx.AsyncClient, told: dict[str, Any]) -> dict[str, Any] | None:
-    answer = await http.post(f"/agents/instances/{told['registration_id']}/heartbeat", json={"epoch": told["epoch"]})
-    return None if answer.status_code in (404, 409, 410) else told
+async def _send_http_heartbeat(http: httpx.AsyncClient, registration: dict[str, Any]) -> dict[str, Any] | None:
+    answer = await http.post(
+        f"/agents/instances/{registration['registration_id']}/heartbeat", json={"epoch": registration["epoch"]}
+    )
+    return None if answer.status_code in (404, 409, 410) else registration
 
 
 @dataclass(slots=True)
 class Observer:
-    """Looks at routing over and over, in the words of the documented view. `lows`: how few it ever saw, and how often it looked."""
+    """Polls the documented view. `lowest`: the lowest count of active instances. `polls`: how often it polled."""
 
     url: str
     expected: int
-    fewest: int = 0
-    looks: int = 0
+    lowest: int = 0
+    polls: int = 0
 
-    async def active(self) -> int:
-        connection = await asyncpg.connect(self.url, timeout=60)
-        try:
-            return int((await connection.fetchrow(_COUNTS))["active"])  # type: ignore[index]
-        finally:
-            connection.terminate()
+    async def count_active(self) -> int:
+        return int((await self._read(_COUNT_QUERY))["active"])
 
     async def all_active(self) -> bool:
-        with contextlib.suppress(asyncpg.CannotConnectNowError):  # it is starting
-            return await self.active() == self.expected
+        with contextlib.suppress(asyncpg.CannotConnectNowError):  # the database is starting
+            return await self.count_active() == self.expected
         return False
 
-    async def evicted(self) -> int:
-        """How many were ever written down as lapsed."""
+    async def all_renewed_since(self, moment: datetime) -> bool:
+        """Whether all are active and sent a heartbeat after `moment`. An outage keeps silent ones active, too."""
+        with contextlib.suppress(asyncpg.CannotConnectNowError):
+            return int((await self._read(_RENEWED_QUERY, moment))[0]) == self.expected
+        return False
+
+    async def now(self) -> datetime:
+        moment: datetime = (await self._read("select clock_timestamp()"))[0]
+        return moment
+
+    async def count_evicted(self) -> int:
+        """Count the events of expired instances."""
+        return int((await self._read(_EVICTED_QUERY))[0])
+
+    async def _read(self, query: str, *arguments: Any) -> Any:
         connection = await asyncpg.connect(self.url, timeout=60)
         try:
-            return int(await connection.fetchval(_EVICTED))
+            return await connection.fetchrow(query, *arguments)
         finally:
             connection.terminate()
 
     @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Meanwhile it looks, as long as the database answers."""
-        self.fewest, self.looks = self.expected, 0
-        task = asyncio.create_task(self._look())
+    async def polling(self) -> AsyncIterator[None]:
+        """Poll during the block, whenever the database answers."""
+        self.lowest, self.polls = self.expected, 0
+        task = asyncio.create_task(self._poll())
         try:
             yield
-            looks = self.looks
-            await until(lambda: self.looks > looks + 2, 60)
+            polls = self.polls
+            await until(lambda: self.polls > polls + 2)
         finally:
             task.cancel()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         while True:
             with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                self.fewest = min(self.fewest, await self.active())
-                self.looks += 1
+                self.lowest = min(self.lowest, await self.count_active())
+                self.polls += 1
             await asyncio.sleep(0.2)

@@ -12,19 +12,30 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
-from databases import fresh_database, own_postgres
+from databases import fresh_database, private_postgres
 from live_server import LiveServer, live_server, until
-from outages import Watch, watching
-from syncing import AGENTS, SETTINGS, UNWRITTEN, count, each_has_one, edit, set_up, shows, synced_server, writing
+from run_observer import DatabaseObserver, observe_database
+from synced_server import (
+    AGENTS,
+    INCONSISTENT,
+    SETTINGS,
+    all_synced,
+    count_synced,
+    has_prompt,
+    install_catalogue,
+    open_connection,
+    synced_server,
+    update_prompt,
+)
 
-from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
+from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 
 ROUNDS = int(os.environ.get("AGENTHALL_TEST_KILLS", "6"))
 """Replicas killed in the middle of a sync; a second and a half each."""
 
 
 @pytest.fixture(autouse=True)
-def books() -> None:
+def check_invariants() -> None:
     """No runs here."""
 
 
@@ -33,7 +44,7 @@ def books() -> None:
 
 @pytest.fixture
 def catalogue_server() -> Iterator[EmbeddedPostgres]:
-    with own_postgres(fsync="off") as postgres:
+    with private_postgres(fsync="off") as postgres:
         yield postgres
 
 
@@ -56,27 +67,27 @@ async def test_a_catalogue_that_dies_during_a_sync_is_synced_when_it_is_back(
     catalogue_server: EmbeddedPostgres, postgres: str, template: str
 ) -> None:
     agents, catalogue = 4_000, catalogue_server.dsn
-    await set_up(catalogue)
+    await install_catalogue(catalogue)
     async with (
         fresh_database(postgres, template) as url,
         live_server(url, webs=2, workers=0, CATALOGUE_DATABASE_URL=catalogue, **SETTINGS) as server,
-        watching(url) as watch,
+        observe_database(url) as observer,
     ):
-        async with writing(catalogue) as product:
-            await product.execute(AGENTS, agents, uuid4())
-            await until(lambda: count(watch))
+        async with open_connection(catalogue) as product_database:
+            await product_database.execute(AGENTS, agents, uuid4())
+            await until(lambda: count_synced(observer))
         await _killed_and_back(catalogue_server)
-        at_the_kill = await count(watch)
+        at_the_kill = await count_synced(observer)
         assert at_the_kill < agents, "it was killed in the middle"
-        await until(lambda: each_has_one(watch, agents))
+        await until(lambda: all_synced(observer, agents))
         server.check_alive()
-        assert await watch.rows(UNWRITTEN) == []
-        async with writing(catalogue) as product:
+        assert await observer.rows(INCONSISTENT) == []
+        async with open_connection(catalogue) as product_database:
             owed = "select count(*) from public.agents where langgraph_assistant_id is distinct from id::text"
-            assert await product.fetchval(owed) == 0
-            edited = str(await product.fetchval("select min(id::text) from public.agents"))
-            await edit(product, edited, "after the restart")
-        await until(lambda: shows(watch, edited, "after the restart"))
+            assert await product_database.fetchval(owed) == 0
+            edited = str(await product_database.fetchval("select min(id::text) from public.agents"))
+            await update_prompt(product_database, edited, "after the restart")
+        await until(lambda: has_prompt(observer, edited, "after the restart"))
 
 
 # replicas that are killed
@@ -87,21 +98,21 @@ async def test_replicas_killed_in_the_middle_of_a_sync_leave_nothing_doubled_or_
 ) -> None:
     """Each round: 600 new agents, two replicas, one of them dead after a random moment. Its successor joins the next round."""
     began, met = time.monotonic(), 0
-    async with synced_server(postgres, template, webs=2) as (server, watch, product):
+    async with synced_server(postgres, template, webs=2) as (server, observer, product_database):
         for number in range(1, ROUNDS + 1):
-            await product.execute(AGENTS, 600, uuid4())
-            met += await _killed_at_random(server, watch, random.Random(number), number * 600)
-            await until(partial(each_has_one, watch, number * 600))
-            assert await watch.rows(UNWRITTEN) == [], f"round {number}"
-    print(f"\n{ROUNDS} kills in {time.monotonic() - began:.1f} s, {met} of them with work left to do")  # noqa: T201  for whoever runs it with -s
+            await product_database.execute(AGENTS, 600, uuid4())
+            met += await _killed_at_random(server, observer, random.Random(number), number * 600)
+            await until(partial(all_synced, observer, number * 600))
+            assert await observer.rows(INCONSISTENT) == [], f"round {number}"
+    print(f"\n{ROUNDS} kills in {time.monotonic() - began:.1f} s, {met} of them with work left to do")  # noqa: T201  shown with -s
 
 
-async def _killed_at_random(server: LiveServer, watch: Watch, chance: random.Random, agents: int) -> bool:
+async def _killed_at_random(server: LiveServer, observer: DatabaseObserver, chance: random.Random, agents: int) -> bool:
     """Whether something was left to do at that moment. Which of the two dies is as random as when."""
     await asyncio.sleep(chance.uniform(0, 0.4))  # the fault's moment, not a wait for anything
     victim = chance.choice(server.webs)
     victim.kill()
-    left = not await each_has_one(watch, agents)
+    left = not await all_synced(observer, agents)
     await victim.ended()
     victim.log.unlink()
     victim.start()

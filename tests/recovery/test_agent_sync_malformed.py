@@ -7,9 +7,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from contract.product import Catalogue
+from contract.catalogue_writer import CatalogueWriter
 from live_server import Process, until
-from syncing import AGENTS, UNWRITTEN, count, passes, shows, synced_server
+from synced_server import AGENTS, INCONSISTENT, count_passes, count_synced, has_prompt, synced_server
 
 _MALFORMED = """
 insert into public.agents (id, organization_id, name, system_prompt, graph_id, sampling_params, engine_id, engine_type)
@@ -21,7 +21,7 @@ select gen_random_uuid(), gen_random_uuid(), case n % 5 when 0 then null else 'm
 
 
 @pytest.fixture(autouse=True)
-def books() -> None:
+def check_invariants() -> None:
     """No runs here."""
 
 
@@ -29,27 +29,27 @@ async def test_a_thousand_malformed_rows_are_a_thousand_failures_and_the_others_
     postgres: str, template: str
 ) -> None:
     good, bad = 10_000, 1_000
-    async with synced_server(postgres, template) as (server, watch, product):
+    async with synced_server(postgres, template) as (server, observer, product_database):
         before = _peak_megabytes(server.webs[0])
-        async with product.transaction():
-            await product.execute(_MALFORMED, bad)
-            await product.execute(AGENTS, good, uuid4())
+        async with product_database.transaction():
+            await product_database.execute(_MALFORMED, bad)
+            await product_database.execute(AGENTS, good, uuid4())
         began = time.monotonic()
-        await until(lambda: passes(server.webs[0]) == 2)
+        await until(lambda: count_passes(server.webs[0]) == 2)
         took, after = time.monotonic() - began, _peak_megabytes(server.webs[0])
-        failures = await watch.rows(
+        failures = await observer.rows(
             "select regexp_replace(failure, '[0-9a-f-]{36}', '…') as reason, count(*) as rows from agenthall.agent_sync"
             " where last_action = 'failed' group by 1 order by 1"
         )
         assert [each["rows"] for each in failures] == [bad / 5] * 5
-        assert await count(watch) == good
+        assert await count_synced(observer) == good
         assert (
-            await watch.rows(
-                UNWRITTEN + " except select agent_id::text from agenthall.agent_sync where failure is not null"
+            await observer.rows(
+                INCONSISTENT + " except select agent_id::text from agenthall.agent_sync where failure is not null"
             )
             == []
         )
-        print(  # noqa: T201  for whoever runs it with -s
+        print(  # noqa: T201  shown with -s
             f"\n{good} served, {bad} failed in {took:.1f} s; peak {before:.0f} MB before, {after:.0f} MB after",
             *failures,
             sep="\n",
@@ -63,9 +63,9 @@ def _peak_megabytes(process: Process) -> float:
 
 async def test_a_malformed_edit_that_the_feed_tells_of_holds_up_nobody(postgres: str, template: str) -> None:
     """Its reason is in the ledger, whatever is wrong with it, and other edits are live at once."""
-    async with synced_server(postgres, template) as (_, watch, product):
-        await product.execute(_MALFORMED, 50)
-        agent_id = await Catalogue(product).agent(system_prompt="good")
-        await until(lambda: shows(watch, agent_id, "good"), 10)
+    async with synced_server(postgres, template) as (_, observer, product_database):
+        await product_database.execute(_MALFORMED, 50)
+        agent_id = await CatalogueWriter(product_database).add_agent(system_prompt="good")
+        await until(lambda: has_prompt(observer, agent_id, "good"))
         failed = "select count(*) = 50 from agenthall.agent_sync where last_action = 'failed' and failure is not null"
-        await until(lambda: watch.value(failed), 10)
+        await until(lambda: observer.value(failed))

@@ -1,7 +1,7 @@
 """kill -9, a pause, a drain: the run goes on where its last checkpoint is, and the client's stream with it.
 
-What LangGraph promises with durability `sync`: a step's checkpoint is stored before the next step begins. So the state has each step
-exactly once, and of all steps only the one that was under way may have run twice.
+With durability `sync`, LangGraph stores the checkpoint of a step before the next step starts. So the state has each step exactly
+once, and only the step in progress may have run twice.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from uuid import uuid4
 
 from databases import fresh_database
 from live_server import LiveServer, live_server, until
-from outages import DELAY, STEPS, Stream, streamed, watching
+from run_observer import DELAY, STEPS, StreamedRun, observe_database, start_streamed_run
 
 ALL = list(range(1, STEPS + 1))
 
 
-async def _seen(server: LiveServer, stream: Stream) -> list[int]:
+async def _seen(server: LiveServer, stream: StreamedRun) -> list[int]:
     """The steps in the thread's state, once its last run has ended well."""
-    async with watching(server.database) as watch:
-        await until(lambda: watch.last_run_in(stream.thread_id, "success"))
+    async with observe_database(server.database) as observer:
+        await until(lambda: observer.last_run_in(stream.thread_id, "success"))
     state = await server.sdk().threads.get_state(stream.thread_id)
     return list(state["values"]["seen"])
 
 
-def _check_stream(stream: Stream, *, losses: int) -> None:
+def _check_stream(stream: StreamedRun, *, losses: int) -> None:
     """Nothing lost and in order; at most one step for each loss ran twice, and then its events come again."""
     assert [part for part in stream.parts if part.event == "error"] == []
-    assert list(dict.fromkeys(stream.counts)) == ALL == sorted(set(stream.counts))
-    assert len(stream.counts) <= STEPS + losses
-    assert sorted(set(stream.begun)) == ALL
-    assert len(stream.begun) <= STEPS + losses
+    assert list(dict.fromkeys(stream.finished_steps)) == ALL == sorted(set(stream.finished_steps))
+    assert len(stream.finished_steps) <= STEPS + losses
+    assert sorted(set(stream.started_steps)) == ALL
+    assert len(stream.started_steps) <= STEPS + losses
     assert len(stream.ids) == len(set(stream.ids))
     places = [int(each.partition("-")[2]) for each in stream.ids]
     assert places == list(range(places[0], places[0] + len(places)))
 
 
 async def test_a_second_worker_goes_on_with_the_run_of_a_killed_one(server: LiveServer) -> None:
-    stream = await streamed(server.sdk())
+    stream = await start_streamed_run(server.sdk())
     await stream.reached(3)
     killed = server.workers[0]
     server.add_worker()
@@ -52,7 +52,7 @@ async def test_a_second_worker_goes_on_with_the_run_of_a_killed_one(server: Live
 
 
 async def _goes_on_with_a_restarted_worker(server: LiveServer) -> None:
-    stream = await streamed(server.sdk())
+    stream = await start_streamed_run(server.sdk())
     await stream.reached(4)
     server.workers[0].kill()
     await server.workers[0].ended()
@@ -73,7 +73,7 @@ async def test_a_worker_in_the_place_of_a_killed_one_does_not_wait_for_its_lease
 
 
 async def test_a_client_s_stream_goes_on_after_the_web_was_killed(server: LiveServer) -> None:
-    stream = await streamed(server.sdk())
+    stream = await start_streamed_run(server.sdk())
     await stream.reached(3)
     server.webs[0].kill()
     await server.webs[0].ended()
@@ -84,7 +84,7 @@ async def test_a_client_s_stream_goes_on_after_the_web_was_killed(server: LiveSe
 
 
 async def test_a_client_s_stream_goes_on_after_both_were_killed(server: LiveServer) -> None:
-    stream = await streamed(server.sdk())
+    stream = await start_streamed_run(server.sdk())
     await stream.reached(3)
     for process in server.processes:
         process.kill()
@@ -96,25 +96,25 @@ async def test_a_client_s_stream_goes_on_after_both_were_killed(server: LiveServ
 
 
 async def test_a_worker_that_slept_longer_than_its_lease_wakes_up_and_changes_nothing(server: LiveServer) -> None:
-    """Stopped in a step; while it sleeps another worker finishes the run. What it then does is thrown away."""
-    stream = await streamed(server.sdk(), input={"until": STEPS, "delay": 0.25})
+    """A worker is stopped in a step, and another one finishes the run. The later writes of the first are discarded."""
+    stream = await start_streamed_run(server.sdk(), input={"until": STEPS, "delay": 0.25})
     await stream.reached(2)
     zombie = server.workers[0]
     zombie.kill(signal.SIGSTOP)
     server.add_worker()
     await stream.ended()
-    async with watching(server.database) as watch:
-        (run,) = await watch.rows("select * from agenthall.runs where thread_id = $1", stream.thread_id)
+    async with observe_database(server.database) as observer:
+        (run,) = await observer.rows("select * from agenthall.runs where thread_id = $1", stream.thread_id)
         before = (
-            await watch.steps(stream.thread_id),
-            await watch.rows("select * from agenthall.run_events order by 1, 2"),
+            await observer.steps(stream.thread_id),
+            await observer.rows("select * from agenthall.run_events order by 1, 2"),
         )
         zombie.kill(signal.SIGCONT)
-        await until(lambda: "run dropped" in zombie.said())
+        await until(lambda: "run dropped" in zombie.read_log())
         await server.sdk().runs.wait(None, "echo", input={"text": "the next"})
         after = (
-            await watch.steps(stream.thread_id),
-            await watch.rows("select * from agenthall.run_events order by 1, 2"),
+            await observer.steps(stream.thread_id),
+            await observer.rows("select * from agenthall.run_events order by 1, 2"),
         )
         assert after[0] == before[0]
         assert [row for row in after[1] if row["run_id"] == run["run_id"]] == [
@@ -125,14 +125,14 @@ async def test_a_worker_that_slept_longer_than_its_lease_wakes_up_and_changes_no
 
 
 async def test_a_sleeper_that_wakes_while_another_works_does_not_mix_in(server: LiveServer) -> None:
-    stream = await streamed(server.sdk(), input={"until": STEPS, "delay": 0.25})
+    stream = await start_streamed_run(server.sdk(), input={"until": STEPS, "delay": 0.25})
     await stream.reached(2)
     zombie = server.workers[0]
     zombie.kill(signal.SIGSTOP)
     server.add_worker()
-    async with watching(server.database) as watch:
+    async with observe_database(server.database) as observer:
         query = "select count(*) from agenthall.runs where thread_id = $1 and status = 'running' and attempt = 2"
-        await until(lambda: watch.value(query, stream.thread_id))
+        await until(lambda: observer.value(query, stream.thread_id))
     zombie.kill(signal.SIGCONT)
     await stream.ended()
     _check_stream(stream, losses=1)
@@ -140,17 +140,17 @@ async def test_a_sleeper_that_wakes_while_another_works_does_not_mix_in(server: 
 
 
 async def test_a_drained_worker_finishes_what_is_short_and_gives_back_what_is_long(server: LiveServer) -> None:
-    long = await streamed(server.sdk(), input={"until": STEPS, "delay": 0.5})
+    long = await start_streamed_run(server.sdk(), input={"until": STEPS, "delay": 1.0})
     await long.reached(1)
-    short = await streamed(server.sdk(), input={"until": STEPS, "delay": 0.02})
+    short = await start_streamed_run(server.sdk(), input={"until": STEPS, "delay": 0.02})
     await short.reached(STEPS - 5)
     draining = server.workers[0]
     draining.kill(signal.SIGTERM)
     assert await draining.ended() == 0
-    async with watching(server.database) as watch:
+    async with observe_database(server.database) as observer:
         status = "select status, attempt from agenthall.runs where thread_id = $1"
-        assert await watch.rows(status, short.thread_id) == [("success", 1)]
-        assert await watch.rows(status, long.thread_id) == [("pending", 1)], "given back, not lost with its lease"
+        assert await observer.rows(status, short.thread_id) == [("success", 1)]
+        assert await observer.rows(status, long.thread_id) == [("pending", 1)], "given back, not lost with its lease"
     server.add_worker()
     await asyncio.gather(short.ended(), long.ended())
     _check_stream(short, losses=0)
@@ -168,23 +168,23 @@ async def test_sixty_runs_under_random_kills_all_end_in_order_and_never_side_by_
     for _ in range(5):
         for thread in threads:
             runs[thread].append(await client.runs.create(thread, "counter", input=given, durability="sync"))
-    async with watching(server.database) as watch:
+    async with observe_database(server.database) as observer:
         left = "select count(*) from agenthall.runs where status in ('pending', 'running')"
         for _ in range(4):
-            before = await watch.value(left)
+            before = await observer.value(left)
             if not before:
                 break
-            await until(lambda at=before: _fewer(watch, left, at))
+            await until(lambda at=before: _fewer(observer, left, at))
             victim = chance.choice(server.workers)
             victim.kill()
             await victim.ended()
             victim.start()
-        await until(lambda: _fewer(watch, left, 1))
+        await until(lambda: _fewer(observer, left, 1))
         for thread, created in runs.items():
-            rows = await watch.rows("select * from agenthall.runs where thread_id = $1 order by run_id", thread)
+            rows = await observer.rows("select * from agenthall.runs where thread_id = $1 order by run_id", thread)
             assert [str(row["run_id"]) for row in rows] == [run["run_id"] for run in created]
             assert {row["status"] for row in rows} == {"success"}
-            spans = await watch.rows(_SPANS, thread)
+            spans = await observer.rows(_SPANS, thread)
             assert len(spans) == 5
             assert all(one["ended"] <= two["begun"] for one, two in itertools.pairwise(spans))
     for thread in threads:
@@ -199,8 +199,8 @@ select min((c.checkpoint ->> 'ts')::timestamptz) as begun, max((c.checkpoint ->>
  where c.thread_id = $1 group by r.run_id order by r.run_id"""
 
 
-async def _fewer(watch: Any, query: str, than: int) -> bool:
-    return bool(await watch.value(query) < than)
+async def _fewer(observer: Any, query: str, than: int) -> bool:
+    return bool(await observer.value(query) < than)
 
 
 assert DELAY * STEPS < 3  # a test is over soon after the outage

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from databases import in_database, make_template
+from databases import database_url, make_template
 from live_server import until
 from registry_fleet import Observer
 from test_registry_outages import _family, _stopped
 from wrong_clock import make_wrong_clock
 
-from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
-from robyn_server.runtime.lifeline import death_signal
+from robyn_server.supervisor.parent_death import death_signal
+from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 
 COUNT = int(os.environ.get("AGENTHALL_TEST_INSTANCES", "10000"))
 MINUTE = 60.0
@@ -50,7 +50,7 @@ class Crowd:
 
 
 @pytest.fixture(autouse=True)
-def books() -> None:
+def check_invariants() -> None:
     """There is no server here."""
 
 
@@ -60,9 +60,9 @@ async def crowd() -> AsyncIterator[Crowd]:
     postgres = EmbeddedPostgres(folder / "pg", options={"fsync": "off"})
     started: list[subprocess.Popen[bytes]] = []
     try:
-        url = in_database(postgres.start(), await make_template(postgres.dsn))
+        url = database_url(postgres.start(), await make_template(postgres.dsn))
         clock = make_wrong_clock(folder)
-        program = Path(__file__).parent / "program_keeper.py"
+        program = Path(__file__).parent / "program_lease_keeper.py"
         for name, off, command in (
             ("keeper", 3600, [str(program), url, str(COUNT)]),
             ("sweeper", -3600, ["-m", "robyn_server", "sweep"]),
@@ -102,12 +102,12 @@ async def test_a_minute_of_standing_still_evicts_nobody_of_ten_thousand(crowd: C
         "keeper": [crowd.keeper.pid],
         "database and keeper": [crowd.keeper.pid, *database],
     }[what]
-    async with crowd.observer.watching():
+    async with crowd.observer.polling():
         await _stopped(pids, MINUTE)
         await asyncio.sleep(45)  # the grace, and what comes after it
     crowd.check()
     assert await crowd.observer.all_active()
-    assert (crowd.observer.fewest, await crowd.observer.evicted()) == (COUNT, 0)
+    assert (crowd.observer.lowest, await crowd.observer.count_evicted()) == (COUNT, 0)
 
 
 async def test_the_tenth_that_really_dies_goes_and_nobody_else(crowd: Crowd) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
-from databases import PG15, own_postgres
+from databases import PG15, private_postgres
 from live_server import LiveServer, live_server, until
-from outages import watching
+from run_observer import observe_database
 
 from robyn_server.files import packaged
 
@@ -25,7 +25,7 @@ select ('c1000000-0000-4000-8000-00000000000' || n % 4)::uuid, 'agent ' || n, 'Y
 
 
 @pytest.fixture(autouse=True)
-def books() -> None:
+def check_invariants() -> None:
     """No runs here."""
 
 
@@ -33,7 +33,7 @@ def books() -> None:
 def fifteen() -> Iterator[str]:
     if not PG15.is_dir():
         pytest.skip("PostgreSQL 15 is not installed")
-    with own_postgres(os.environ | {"PGBIN": str(PG15)}, fsync="off") as postgres:
+    with private_postgres(os.environ | {"PGBIN": str(PG15)}, fsync="off") as postgres:
         yield postgres.dsn
 
 
@@ -49,8 +49,8 @@ async def catalogue(fifteen: str) -> str:
 
 
 def _finished(server: LiveServer) -> list[dict[str, Any]]:
-    """What each web says that its first sync did."""
-    lines = [line for web in server.webs for line in web.said().splitlines() if "agent sync finished" in line]
+    """Return the log entries of each web's first sync."""
+    lines = [line for web in server.webs for line in web.read_log().splitlines() if "agent sync finished" in line]
     return [orjson.loads(line) for line in lines]
 
 
@@ -58,13 +58,13 @@ async def _started(url: str) -> tuple[list[dict[str, Any]], list[Any], list[str]
     """Starts everything; the counters of both syncs, the assistants as they are then, and what was logged as a warning or worse."""
     async with live_server(url, webs=2, workers=2, AGENT_SYNC_SCOPE="all") as server:
         await until(lambda: len(_finished(server)) == 2)
-        await until(lambda: all("worker takes runs" in worker.said() for worker in server.workers))
+        await until(lambda: all("worker claims runs" in worker.read_log() for worker in server.workers))
         server.check_alive()
-        async with watching(url) as watch:
-            rows = await watch.rows(
+        async with observe_database(url) as observer:
+            rows = await observer.rows(
                 "select a.*, a.xmin::text as xmin from agenthall.assistants a order by assistant_id"
             )
-        troubles = [line for each in server.processes for line in each.said().splitlines() if _is_trouble(line)]
+        troubles = [line for each in server.processes for line in each.read_log().splitlines() if _is_trouble(line)]
         return _finished(server), rows, troubles
 
 
@@ -84,9 +84,9 @@ async def test_each_agent_is_created_once_and_a_second_start_writes_nothing(cata
     assert troubles == []
     assert [(each["created"], each["updated"], each["failed"]) for each in counters] == [(0, 0, 0)] * 2
     assert [tuple(row) for row in again] == [tuple(row) for row in rows]
-    async with watching(catalogue) as watch:
-        assert await watch.value("select count(*) from agenthall.assistant_versions") == len(rows)
+    async with observe_database(catalogue) as observer:
+        assert await observer.value("select count(*) from agenthall.assistant_versions") == len(rows)
         unwritten = "select count(*) from public.agents where langgraph_assistant_id is distinct from id::text"
-        assert await watch.value(unwritten) == 0
+        assert await observer.value(unwritten) == 0
         failures = "select count(*) from agenthall.agent_sync where failure is not null or write_back_pending"
-        assert await watch.value(failures) == 0
+        assert await observer.value(failures) == 0

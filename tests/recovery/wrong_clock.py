@@ -1,4 +1,4 @@
-"""Processes whose wall clock is off: a library to preload, made here, since a container's clock cannot be set."""
+"""Build a library for LD_PRELOAD that shifts the wall clock, because a container cannot set its clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-_CLOCK = """
+_SOURCE = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -37,11 +37,11 @@ int gettimeofday(struct timeval *at, void *zone) {
 
 
 def make_wrong_clock(folder: Path) -> Path | None:
-    """A library by which CLOCK_REALTIME is off by CLOCK_IS_OFF_BY seconds, other clocks are not. None without a C compiler."""
+    """Build a library that shifts CLOCK_REALTIME by CLOCK_IS_OFF_BY seconds. None without a C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         return None
     library = folder / "wrong_clock.so"
     command = [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", str(library), "-ldl"]
-    subprocess.run(command, input=_CLOCK.encode(), check=True)
+    subprocess.run(command, input=_SOURCE.encode(), check=True)
     return library

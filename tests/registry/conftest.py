@@ -4,22 +4,22 @@ from collections.abc import AsyncIterator
 
 import pytest
 from databases import fresh_database
-from instance_desk import Desk
-from registry_sql import Registry, open_registry
+from instance_service_driver import InstanceServiceDriver
+from registry_database import RegistryDatabase, open_registry
 
-from robyn_server.runtime.lease_keeper import LeaseKeeper
+from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
 from robyn_server.storage.leases import Leases
 
 
 @pytest.fixture(scope="module")
-async def shared_registry(postgres: str, template: str) -> AsyncIterator[Registry]:
+async def shared_registry(postgres: str, template: str) -> AsyncIterator[RegistryDatabase]:
     async with fresh_database(postgres, template) as url, open_registry(url, size=24) as registry:
         yield registry
 
 
 @pytest.fixture
-async def registry(shared_registry: Registry) -> AsyncIterator[Registry]:
-    """The module's database, emptied again after the test."""
+async def registry(shared_registry: RegistryDatabase) -> AsyncIterator[RegistryDatabase]:
+    """The module's database, emptied after the test."""
     yield shared_registry
     await shared_registry.owner.execute(
         "delete from mcp.agent_configurations; delete from mcp.agent_manifests; delete from mcp.lease_keepers; "
@@ -30,8 +30,8 @@ async def registry(shared_registry: Registry) -> AsyncIterator[Registry]:
 
 
 @pytest.fixture
-async def desk(registry: Registry) -> AsyncIterator[Desk]:
-    keeper = LeaseKeeper(Leases(registry.system), "test", gather_seconds=0.001)
+async def driver(registry: RegistryDatabase) -> AsyncIterator[InstanceServiceDriver]:
+    keeper = HeartbeatBatcher(Leases(registry.system), "test", batch_seconds=0.001)
     keeper.start()
-    yield Desk(registry, keeper)
+    yield InstanceServiceDriver(registry, keeper)
     await keeper.stop()

@@ -1,6 +1,6 @@
-"""What the registry must do, in plain Python: instances, leases, keepers, brakes and events, at moments that are given.
+"""A model of the registry in plain Python: instances, leases, keepers, brakes and events, at given times.
 
-Seconds are counted from the zero of the world. Nothing here reads what the database says.
+Times are seconds since the start of the model. Nothing here reads the database.
 """
 
 from __future__ import annotations
@@ -10,39 +10,50 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-TTL, GRACE, LONGEST, HOLD, RETENTION, KEPT, SILENT = 15.0, 30.0, 120.0, 600.0, 60.0, 86_400.0, 3.0
-"""The defaults of mcp.lease_ttl, lease_grace, longest_outage, brake_hold, retention_inactive, retention_deleted; a keeper's silence."""
+# The defaults of the settings mcp.lease_ttl, lease_grace, longest_outage, brake_hold, retention_inactive and
+# retention_deleted, and the time after which a keeper counts as silent.
+TTL = 15.0
+GRACE = 30.0
+MAX_OUTAGE = 120.0
+BRAKE_HOLD = 600.0
+RETENTION = 60.0
+DELETED_RETENTION = 86_400.0
+KEEPER_SILENCE = 3.0
 
 Key = tuple[UUID, str]
-"""Tenant and instance_id; there is one agent."""
+"""Organization and instance_id. There is one agent."""
 Token = tuple[UUID, int]
-"""Registration and epoch, as an instance was told them."""
+"""Registration and epoch, as given to an instance."""
 
 
 @dataclass(slots=True)
 class Keeper:
-    last_beat: float
+    last_heartbeat: float
     stopped: float | None = None
     outage: tuple[float, float] | None = None
 
     def is_silent(self, at: float) -> bool:
-        return self.stopped is None and at > self.last_beat + SILENT
+        return self.stopped is None and at > self.last_heartbeat + KEEPER_SILENCE
 
     def end_outage(self, at: float) -> None:
-        """Nothing where there was none."""
+        """End the outage, if there is one."""
         if not self.is_silent(at):
             return
-        began = self.last_beat
-        if self.outage and began < min(self.outage[1] + GRACE, self.outage[0] + LONGEST + GRACE):
+        began = self.last_heartbeat
+        if self.outage and began < min(self.outage[1] + GRACE, self.outage[0] + MAX_OUTAGE + GRACE):
             began = self.outage[0]
         self.outage = (began, at)
 
-    def beat(self, at: float) -> None:
+    def heartbeat(self, at: float) -> None:
         self.end_outage(at)
-        self.last_beat, self.stopped = at, None
+        self.last_heartbeat, self.stopped = at, None
 
     def protects(self, expires: float, checked: float, at: float) -> bool:
-        if self.is_silent(at) and at < self.last_beat + LONGEST and checked - 10 <= self.last_beat < expires:
+        if (
+            self.is_silent(at)
+            and at < self.last_heartbeat + MAX_OUTAGE
+            and checked - 10 <= self.last_heartbeat < expires
+        ):
             return True
         return self._forgives(at) and self._covers(expires, checked)
 
@@ -50,7 +61,7 @@ class Keeper:
         if self.outage is None:
             return False
         until = self.outage[1] + GRACE
-        again = self.stopped is None and self.last_beat < until and at < self.last_beat + LONGEST
+        again = self.stopped is None and self.last_heartbeat < until and at < self.last_heartbeat + MAX_OUTAGE
         return at < until or again
 
     def _covers(self, expires: float, checked: float) -> bool:
@@ -59,7 +70,9 @@ class Keeper:
     def is_forgotten(self, at: float) -> bool:
         if self.stopped is not None and self.stopped + GRACE < at:
             return True
-        return max(self.last_beat + LONGEST, self.outage[1] if self.outage else self.last_beat) + GRACE < at
+        return (
+            max(self.last_heartbeat + MAX_OUTAGE, self.outage[1] if self.outage else self.last_heartbeat) + GRACE < at
+        )
 
 
 @dataclass(slots=True)
@@ -82,15 +95,15 @@ class Instance:
 
 
 @dataclass(slots=True)
-class World:
+class RegistryModel:
     instances: dict[Key, Instance] = field(default_factory=dict)
     keepers: dict[UUID, Keeper] = field(default_factory=dict)
     brakes: dict[UUID, float] = field(default_factory=dict)
-    """Tenants, and when so many last lapsed at once."""
+    """Organizations, and when their brake was engaged or renewed last."""
     events: defaultdict[UUID, list[str]] = field(default_factory=lambda: defaultdict(list))
     swept: float = 0.0
 
-    # what is true
+    # the state
 
     def alive(self, lease: Lease | None, at: float) -> bool:
         if lease is None or lease.lapsed is not None:
@@ -99,7 +112,7 @@ class World:
         return lease.expires > at or bool(keeper and keeper.protects(lease.expires, lease.checked, at))
 
     def shown(self, at: float) -> dict[UUID, tuple[int, str, str]]:
-        """Epoch, registration_status and health_status of each."""
+        """Epoch, registration_status and health_status by registration."""
         return {each.id: (each.epoch, *self._statuses(each, at)) for each in self.instances.values()}
 
     def _statuses(self, instance: Instance, at: float) -> tuple[str, str]:
@@ -110,16 +123,18 @@ class World:
     def tenants_alive(self, at: float) -> set[UUID]:
         return {tenant for (tenant, _), each in self.instances.items() if self.alive(each.lease, at)}
 
-    # what instances do
+    # calls of instances
 
     def register(self, key: Key, new_id: UUID, idempotency: str | None, keeper: UUID | None, at: float) -> Instance:
-        """`new_id`: that of the row, where there is none yet."""
+        """`new_id`: the id for an instance that is not known yet."""
         found = self.instances.get(key)
         repeated = found is not None and found.idempotency is not None and found.idempotency == idempotency
         instance = found or Instance(new_id, epoch=0)
         self.instances[key] = instance
         if repeated and instance.lease:
-            self._beat(instance, instance.lease, "healthy" if instance.lease.lapsed is not None else None, keeper, at)
+            self._heartbeat(
+                instance, instance.lease, "healthy" if instance.lease.lapsed is not None else None, keeper, at
+            )
             return instance
         instance.epoch, instance.status, instance.ended, instance.idempotency = (
             instance.epoch + 1, "active", None, idempotency,
@@ -128,20 +143,20 @@ class World:
         self.events[instance.id].append("registered" if found is None else "reconnected")
         return instance
 
-    def hear(self, keeper: UUID | None, at: float) -> None:
-        """Heartbeats come through it, so it is back."""
-        kept = self.keepers.get(keeper) if keeper else None
-        if kept and kept.is_silent(at):
-            kept.beat(at)
+    def note_keeper(self, keeper: UUID | None, at: float) -> None:
+        """A heartbeat that a keeper delivers ends its silence."""
+        known = self.keepers.get(keeper) if keeper else None
+        if known and known.is_silent(at):
+            known.heartbeat(at)
 
-    def beat(self, token: Token, health: str | None, keeper: UUID | None, at: float) -> str:
+    def heartbeat(self, token: Token, health: str | None, keeper: UUID | None, at: float) -> str:
         instance = self.find(token[0])
         if instance and instance.lease and instance.epoch == token[1]:
-            self._beat(instance, instance.lease, health, keeper, at)
+            self._heartbeat(instance, instance.lease, health, keeper, at)
             return "ok"
         return "superseded" if instance and instance.epoch > token[1] else "must_register"
 
-    def _beat(self, instance: Instance, lease: Lease, health: str | None, keeper: UUID | None, at: float) -> None:
+    def _heartbeat(self, instance: Instance, lease: Lease, health: str | None, keeper: UUID | None, at: float) -> None:
         given = health or ("healthy" if lease.health == "stale" else lease.health)
         if given != lease.health:
             self.events[instance.id].append("health" if lease.lapsed is None else "revived")
@@ -175,13 +190,13 @@ class World:
     def find(self, registration_id: UUID) -> Instance | None:
         return next((each for each in self.instances.values() if each.id == registration_id), None)
 
-    # what the server does
+    # calls of the server
 
     def sweep(self, at: float) -> tuple[int, int, int]:
         """How many became stale, inactive, deleted."""
         if at > self.swept + GRACE:
             for keeper in self.keepers.values():
-                if keeper.last_beat > self.swept - GRACE:
+                if keeper.last_heartbeat > self.swept - GRACE:
                     keeper.end_outage(at)
         self._brake(at)
         counts = self._mark(at), self._end_stale(at), self._delete(at)
@@ -193,7 +208,7 @@ class World:
         return [(tenant, each, each.lease) for (tenant, _), each in self.instances.items() if each.lease]
 
     def _brake(self, at: float) -> None:
-        calm = not any(each.outage and each.outage[1] > at - HOLD for each in self.keepers.values())
+        calm = not any(each.outage and each.outage[1] > at - BRAKE_HOLD for each in self.keepers.values())
         for tenant in {tenant for tenant, _ in self.instances} | self.brakes.keys():
             leases = [lease for owner, _, lease in self._leased() if owner == tenant]
             lapsing = sum(lease.lapsed is None and not self.alive(lease, at) for lease in leases)
@@ -201,7 +216,9 @@ class World:
             many = lapsing * 100 > 15 * len(leases)
             if many and (tenant in self.brakes or len(leases) > 6):
                 self.brakes[tenant] = at
-            elif (stale + lapsing) * 100 <= 15 * len(leases) or (calm and self.brakes.get(tenant, at) <= at - HOLD):
+            elif (stale + lapsing) * 100 <= 15 * len(leases) or (
+                calm and self.brakes.get(tenant, at) <= at - BRAKE_HOLD
+            ):
                 self.brakes.pop(tenant, None)
 
     def _mark(self, at: float) -> int:
@@ -223,7 +240,11 @@ class World:
         return len(over)
 
     def _delete(self, at: float) -> int:
-        gone = [key for key, each in self.instances.items() if each.ended is not None and each.ended <= at - KEPT]
+        gone = [
+            key
+            for key, each in self.instances.items()
+            if each.ended is not None and each.ended <= at - DELETED_RETENTION
+        ]
         for key in gone:
             self.events[self.instances.pop(key).id].append("deleted")
         return len(gone)

@@ -1,4 +1,4 @@
-"""The tenant of whoever names none is for AUTH_MODE=none alone."""
+"""A default organization exists with AUTH_MODE=none only."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from databases import fresh_database
 from live_server import live_server
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.runtime import demo
 from robyn_server.settings import load_settings
+from robyn_server.supervisor import demo
 
 SECRET = "s" * 32
 
 
 @pytest.mark.parametrize("given", [{"dev_tenant": UUID(int=1)}, {"dev_key": "dev-key"}])
 @pytest.mark.parametrize("mode", [{"auth_mode": "keys"}, {"auth_mode": "jwt", "jwt_secret": SECRET}])
-def test_where_credentials_are_asked_for_there_is_no_development_key(
+def test_development_settings_are_refused_where_credentials_are_required(
     given: dict[str, object], mode: dict[str, object]
 ) -> None:
     assert load_settings(**given).auth_mode == "none"
@@ -25,8 +25,13 @@ def test_where_credentials_are_asked_for_there_is_no_development_key(
         load_settings(**given, **mode)
 
 
-async def test_the_demo_s_settings_let_an_instance_register_that_names_no_tenant(postgres: str, template: str) -> None:
-    tenant, key = demo.REGISTRY["AGENTHALL_DEV_TENANT"], demo.REGISTRY["AGENTHALL_DEV_KEY"]
+async def test_with_the_demos_settings_an_instance_registers_without_naming_an_organization(
+    postgres: str, template: str
+) -> None:
+    tenant, key = (
+        demo.DEVELOPMENT_CREDENTIALS["AGENTHALL_DEV_TENANT"],
+        demo.DEVELOPMENT_CREDENTIALS["AGENTHALL_DEV_KEY"],
+    )
     async with (
         fresh_database(postgres, template) as url,
         live_server(url, workers=0, AGENTHALL_DEV_TENANT=tenant, AGENTHALL_DEV_KEY=key) as server,

@@ -1,4 +1,4 @@
-"""Discovery among many: by indexes alone, and versions as semver orders them."""
+"""Discovery among many instances uses indexes only, and orders versions as semver does."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from registry_sql import T1, Registry, filled_registry
+from registry_database import ORG_1, RegistryDatabase, filled_registry
 from semver import Version
 
-from robyn_server.core.registry import InstanceFilter
+from robyn_server.core.instances import InstanceFilter
 from robyn_server.core.version_range import VersionRange, find_version, parse_version_range
 from robyn_server.storage import instances
-from robyn_server.storage.queries import load
 
 ROWS = 12_000
 _FILL = f"""
 insert into mcp.agent_manifests (agent_id) values ('bot');
-insert into mcp.agent_configurations (tenant_id, manifest_id, name) select '{T1}', m.id, 'bot' from mcp.agent_manifests m;
+insert into mcp.agent_configurations (tenant_id, manifest_id, name) select '{ORG_1}', m.id, 'bot' from mcp.agent_manifests m;
 insert into mcp.agent_instances (tenant_id, manifest_id, agent_id, instance_id, name, capabilities, tags, version)
 select c.tenant_id, c.manifest_id, 'bot', 'i' || n, 'bot', array['all', 'of-' || n % 100], array['t' || n % 2], '1.' || n % 9
   from mcp.agent_configurations c, generate_series(1, {ROWS}) n;
@@ -32,7 +31,7 @@ select i.id, i.tenant_id, i.manifest_id, 1, now() + interval '1 h', now(), '1 h'
 
 
 @pytest.fixture(scope="module", params=["analysed", "never analysed"])
-async def fleet(request: pytest.FixtureRequest, postgres: str, template: str) -> AsyncIterator[Registry]:
+async def fleet(request: pytest.FixtureRequest, postgres: str, template: str) -> AsyncIterator[RegistryDatabase]:
     async with filled_registry(postgres, template, _FILL, analysed=request.param == "analysed") as registry:
         yield registry
 
@@ -41,11 +40,11 @@ def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan] + [node for child in plan.get("Plans", ()) for node in _nodes(child)]
 
 
-async def _plan(registry: Registry, wanted: InstanceFilter, versions: VersionRange) -> list[dict[str, Any]]:
-    name, (second, *more) = instances._search(wanted, versions)
-    query = f"explain (format json, analyze, costs off, timing off) {load('instances')[name]}"
+async def _plan(registry: RegistryDatabase, wanted: InstanceFilter, versions: VersionRange) -> list[dict[str, Any]]:
+    query, filters = instances._search(wanted, versions)
+    sql, *arguments = query.bind(organization_id=ORG_1, after=UUID(int=0), limit=11, **filters)
     async with registry.app.acquire() as connection, connection.transaction():
-        text = await connection.fetchval(query, T1, second, UUID(int=0), 11, *more)
+        text = await connection.fetchval(f"explain (format json, analyze, costs off, timing off) {sql}", *arguments)
     return _nodes(json.loads(text)[0]["Plan"])
 
 
@@ -62,14 +61,16 @@ async def _plan(registry: Registry, wanted: InstanceFilter, versions: VersionRan
         ({"capabilities": ("of-7",), "free_slots": 1}, 11),
     ],
 )
-async def test_a_page_reads_no_more_instances_than_it_must(fleet: Registry, wanted: dict[str, Any], most: int) -> None:
+async def test_a_page_reads_no_more_instances_than_necessary(
+    fleet: RegistryDatabase, wanted: dict[str, Any], most: int
+) -> None:
     versions = parse_version_range(wanted["version"]) if "version" in wanted else VersionRange()
     nodes = await _plan(fleet, InstanceFilter(**wanted), versions)
     whole = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
     assert whole <= {"lease_keepers", "agent_configurations"}, "tables of a few rows"
-    read = {table: _most_read(nodes, table) for table in ("agent_leases", "agent_instances", "agent_terms")}
+    read = {table: _most_read(nodes, table) for table in ("agent_leases", "agent_instances", "agent_search_terms")}
     assert max(read["agent_leases"], read["agent_instances"]) <= most
-    assert read["agent_terms"] <= 1000, "the rarest term leads, and its entries are looked up in the others"
+    assert read["agent_search_terms"] <= 1000, "the rarest term leads, and its entries are looked up in the others"
 
 
 def _most_read(nodes: list[dict[str, Any]], table: str) -> int:
@@ -87,7 +88,7 @@ VERSION = st.builds(Version, NUMBER, NUMBER, NUMBER, st.none() | PRERELEASE)
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(versions=st.lists(VERSION, min_size=2, max_size=20))
-async def test_the_databases_order_of_versions_is_semvers(registry: Registry, versions: list[Version]) -> None:
+async def test_the_databases_order_of_versions_is_semvers(registry: RegistryDatabase, versions: list[Version]) -> None:
     texts = [str(each) for each in versions]
     rows = await registry.owner.fetch(
         'select v, mcp.version_key(v) as key from unnest($1::text[]) v order by mcp.version_key(v) collate "C"', texts

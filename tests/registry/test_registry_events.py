@@ -1,4 +1,4 @@
-"""The feed of changes: ordered, resumable, silent about secrets."""
+"""The event log is ordered and resumable, and holds no secrets."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import asyncpg
 import orjson
 import pytest
 from live_server import until
-from registry_sql import T1, T2, Registry, acting_for
+from registry_database import ORG_1, ORG_2, RegistryDatabase, acting_for
 
 PUBLISH = "select mcp.publish_agent_events($1)"
 POSITIONS = "select array_agg(position order by position) from mcp.agent_events"
 
 
-async def test_every_change_is_told_once_and_in_order(registry: Registry) -> None:
+async def test_every_change_is_one_event_in_order(registry: RegistryDatabase) -> None:
     row = await registry.register()
-    await registry.beat(row)
-    await registry.beat(row, health="degraded")
+    await registry.heartbeat(row)
+    await registry.heartbeat(row, health="degraded")
     await registry.end("drain", row)
     await registry.end("disconnect", row, 5.0)
     row = await registry.register()
     await registry.sweep(await registry.later(20))
-    await registry.beat(row)
+    await registry.heartbeat(row)
     await registry.end("deregister", row)
     await registry.sweep(await registry.later(90_000))
-    assert await registry.kinds() == [
+    assert await registry.event_kinds() == [
         "registered", "health", "draining", "disconnected", "reconnected", "stale", "revived", "deregistered", "deleted",
     ]  # fmt: skip
 
 
-async def test_a_batch_tells_what_changed_and_nothing_else(registry: Registry) -> None:
+async def test_a_batch_makes_events_for_changes_only(registry: RegistryDatabase) -> None:
     rows = [await registry.register(instance_id=f"i{n}") for n in range(3)]
     arguments = [row["registration_id"] for row in rows], [1] * 3
     await registry.system.execute("select from mcp.heartbeat_agent_instances($1, $2)", *arguments)
@@ -40,16 +40,16 @@ async def test_a_batch_tells_what_changed_and_nothing_else(registry: Registry) -
     await registry.system.execute(
         "select from mcp.heartbeat_agent_instances($1, $2, array['degraded', null, 'healthy'])", *arguments
     )
-    assert await registry.kinds() == ["registered"] * 3 + ["stale"] * 3 + ["revived"] * 3 + ["health"]
+    assert await registry.event_kinds() == ["registered"] * 3 + ["stale"] * 3 + ["revived"] * 3 + ["health"]
 
 
-async def test_an_event_shows_the_instance_as_the_view_does_without_secrets(registry: Registry) -> None:
+async def test_an_event_shows_the_instance_as_the_view_does_without_secrets(registry: RegistryDatabase) -> None:
     details = (
         '{"url": "https://me:pw@host/x", "api_key": "dev-key", "deep": [{"Authorization": "Bearer x", "port": 1}]}'
     )
     call = "select from mcp.register_agent_instance($1, 'bot', 'x', 'Bot', $2, '{}')"
-    await registry.app.execute(call, T1, details)
-    await registry.kinds()
+    await registry.app.execute(call, ORG_1, details)
+    await registry.event_kinds()
     event = orjson.loads(await registry.owner.fetchval("select instance from mcp.agent_events"))
     columns = await registry.owner.fetch("select * from mcp.agent_registrations limit 1")
     assert set(event) == set(columns[0].keys()) - {"version_key"}
@@ -61,24 +61,24 @@ async def test_an_event_shows_the_instance_as_the_view_does_without_secrets(regi
     }
 
 
-async def test_deleted_instances_look_like_all_others(registry: Registry) -> None:
+async def test_events_of_deleted_instances_have_the_same_form(registry: RegistryDatabase) -> None:
     await registry.register()
-    async with acting_for(registry.app, T1) as connection:
+    async with acting_for(registry.app, ORG_1) as connection:
         await connection.execute("delete from mcp.agents")
-    assert await registry.kinds() == ["registered", "deleted"]
+    assert await registry.event_kinds() == ["registered", "deleted"]
     shapes = await registry.owner.fetch(
         "select distinct (select array_agg(k order by k) from jsonb_object_keys(instance) k) from mcp.agent_events"
     )
     assert len(shapes) == 1
 
 
-async def test_moments_of_events_have_six_digits_as_in_all_other_answers(registry: Registry) -> None:
+async def test_times_of_events_have_six_digits_as_everywhere(registry: RegistryDatabase) -> None:
     await registry.register()
     for column in ("registered_at", "connected_at"):
         await registry.owner.execute(f"update mcp.agent_instances set {column} = '2026-11-22 09:56:27.88+00'")
     await registry.register()
     await registry.owner.execute("delete from mcp.agent_instances")
-    await registry.kinds()
+    await registry.event_kinds()
     rows = await registry.owner.fetch("select instance from mcp.agent_events order by position offset 1")
     told = [orjson.loads(row["instance"]) for row in rows]
     assert {event["registered_at"] for event in told} == {"2026-11-22T09:56:27.880000+00:00"}
@@ -88,9 +88,9 @@ async def test_moments_of_events_have_six_digits_as_in_all_other_answers(registr
     assert {len(moment) for moment in given.values()} == {len("2026-11-22T09:56:27.880000+00:00")}
 
 
-async def test_what_commits_late_is_published_late_and_missed_by_nobody(registry: Registry) -> None:
-    async with acting_for(registry.app, T1) as connection:
-        await connection.execute("select mcp.register_agent_instance($1, 'slow', 'x', null, '{}', '{}')", T1)
+async def test_a_late_commit_is_published_late_and_not_missed(registry: RegistryDatabase) -> None:
+    async with acting_for(registry.app, ORG_1) as connection:
+        await connection.execute("select mcp.register_agent_instance($1, 'slow', 'x', null, '{}', '{}')", ORG_1)
         await registry.register("fast")
         assert await registry.system.fetchval(PUBLISH, 1000) == 1
     assert await registry.system.fetchval(PUBLISH, 1000) == 2
@@ -99,7 +99,9 @@ async def test_what_commits_late_is_published_late_and_missed_by_nobody(registry
     ] == ["fast", "slow"]
 
 
-async def test_publishers_and_writers_at_once_leave_no_gap_and_a_reader_misses_nothing(registry: Registry) -> None:
+async def test_publishers_and_writers_at_once_leave_no_gap_and_a_reader_misses_nothing(
+    registry: RegistryDatabase,
+) -> None:
     seen: list[int] = []
 
     async def read() -> bool:
@@ -118,24 +120,26 @@ async def test_publishers_and_writers_at_once_leave_no_gap_and_a_reader_misses_n
     assert seen == list(range(1, 121))
 
 
-async def test_events_of_one_instance_keep_their_order(registry: Registry) -> None:
+async def test_events_of_one_instance_keep_their_order(registry: RegistryDatabase) -> None:
     await asyncio.gather(*(registry.register() for _ in range(30)))
-    await registry.kinds()
+    await registry.event_kinds()
     rows = await registry.owner.fetch(
         "select (instance ->> 'epoch')::integer as epoch from mcp.agent_events order by position"
     )
     assert all(one["epoch"] + 1 == two["epoch"] for one, two in pairwise(rows))
 
 
-async def test_a_change_rings_once_and_a_quiet_heartbeat_does_not(registry: Registry) -> None:
+async def test_a_change_notifies_once_and_an_unchanged_heartbeat_does_not(registry: RegistryDatabase) -> None:
     heard: list[str] = []
     listener = await asyncpg.connect(registry.url)
     await listener.add_listener("agent_events", lambda *message: heard.append(message[3]))
     await registry.register(instance_id="of the server: it publishes after the commit")
-    row = await registry.row("select * from mcp.register_agent_instance($1, 'ide-agent', 'c1', null, null, null)", T1)
+    row = await registry.row(
+        "select * from mcp.register_agent_instance($1, 'ide-agent', 'c1', null, null, null)", ORG_1
+    )
     await until(lambda: heard == [""])
     await registry.system.execute("select from mcp.heartbeat_agent_instances($1, $2)", [row["registration_id"]], [1])
-    await registry.beat(row)
+    await registry.heartbeat(row)
     await registry.system.execute(PUBLISH, 1000)
     await until(lambda: heard == ["", "2"])
     await listener.close()
@@ -144,10 +148,12 @@ async def test_a_change_rings_once_and_a_quiet_heartbeat_does_not(registry: Regi
 @pytest.mark.parametrize(
     ("keep", "rows", "lowest"), [("1 hour", 100, 1), ("1 hour", 2, 4), ("0 s", 100, 6), ("1 hour", 0, 6)]
 )
-async def test_compaction_remembers_where_the_log_begins(registry: Registry, keep: str, rows: int, lowest: int) -> None:
+async def test_compaction_records_where_the_log_begins(
+    registry: RegistryDatabase, keep: str, rows: int, lowest: int
+) -> None:
     for n in range(5):
         await registry.register(instance_id=f"i{n}")
-    await registry.kinds()
+    await registry.event_kinds()
     assert await registry.system.fetchval(f"select mcp.compact_agent_events('{keep}', $1)", rows) == lowest
     assert await registry.owner.fetchval("select lowest from mcp.agent_event_log") == lowest
     left = await registry.owner.fetchval(POSITIONS)
@@ -156,22 +162,22 @@ async def test_compaction_remembers_where_the_log_begins(registry: Registry, kee
     assert await registry.system.fetchval(PUBLISH, 10) == 6
 
 
-async def test_compaction_does_not_wait_for_who_publishes(registry: Registry) -> None:
+async def test_compaction_does_not_wait_for_publishers(registry: RegistryDatabase) -> None:
     await registry.register()
-    await registry.kinds()
+    await registry.event_kinds()
     async with registry.system.acquire() as publisher, publisher.transaction():
         await publisher.execute(PUBLISH, 10)
         assert await registry.system.fetchval("select mcp.compact_agent_events('0 s')") == 2
     assert await registry.owner.fetchval(POSITIONS) is None
 
 
-async def test_a_tenant_reads_its_own_events_and_writes_none_of_anothers(registry: Registry) -> None:
+async def test_an_organization_reads_its_own_events_and_writes_none_of_others(registry: RegistryDatabase) -> None:
     await registry.register()
-    await registry.register(tenant=T2)
-    await registry.kinds()
-    async with acting_for(registry.app, T1) as connection:
-        assert {row[0] for row in await connection.fetch("select tenant_id from mcp.agent_events")} == {T1}
+    await registry.register(tenant=ORG_2)
+    await registry.event_kinds()
+    async with acting_for(registry.app, ORG_1) as connection:
+        assert {row[0] for row in await connection.fetch("select tenant_id from mcp.agent_events")} == {ORG_1}
         forged = "insert into mcp.agent_event_inbox (tenant_id, registration_id, agent_id, kind, instance, at) values ($1, $1, 'x', 'stale', '{}', now())"
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute(forged, T2)
+            await connection.execute(forged, ORG_2)
     assert await registry.app.fetchval("select count(*) from mcp.agent_events") == 0

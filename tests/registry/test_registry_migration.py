@@ -1,4 +1,4 @@
-"""The registry's migrations on PostgreSQL 15, for a login without special rights, beside what is there; and the seed's statements in psql."""
+"""The registry's migrations on PostgreSQL 15, without superuser rights and beside existing tables, and the brief's statements in psql."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
-from databases import PG15, fresh_database, in_database, own_postgres
-from registry_sql import SEED_QUERY, T1, T2, open_registry
+from databases import PG15, database_url, fresh_database, private_postgres
+from deadlines import DEADLINE
+from registry_database import ORG_1, ORG_2, SEED_QUERY, open_registry
 
+from robyn_server.core.errors import Misconfigured
+from robyn_server.doctor.database import check_schema
 from robyn_server.files import packaged
 from robyn_server.storage.migrations import migrate
 
@@ -46,7 +49,7 @@ commit;
 def postgres15() -> Iterator[str]:
     if not PG15.is_dir():
         pytest.skip("PostgreSQL 15 is not installed")
-    with own_postgres(os.environ | {"PGBIN": str(PG15)}, fsync="off") as postgres:
+    with private_postgres(os.environ | {"PGBIN": str(PG15)}, fsync="off") as postgres:
         yield postgres.dsn
 
 
@@ -61,7 +64,7 @@ async def owned(request: pytest.FixtureRequest, postgres: str) -> AsyncIterator[
     roles = await admin.fetch("select rolname from pg_roles where rolname in ('agenthall_app', 'agenthall_system')")
     if roles:
         await admin.execute(f"grant {', '.join(row['rolname'] for row in roles)} to {name}")
-    url = _as_login(in_database(server, name), name)
+    url = _as_login(database_url(server, name), name)
     await migrate(url, OURS)
     yield url
     await admin.execute(f"drop database {name} with (force)")
@@ -85,14 +88,14 @@ async def _psql(url: str, script: str, role: str | None, **variables: str) -> st
         psql, "-X", "-At", *given, url,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, **options},
     )  # fmt: skip
-    out, _ = await asyncio.wait_for(process.communicate(script.encode()), 30)
+    out, _ = await asyncio.wait_for(process.communicate(script.encode()), DEADLINE)
     assert process.returncode == 0, out.decode()
     return out.decode()
 
 
 @pytest.mark.parametrize("role", ["agenthall_app", "agenthall_system", None])
 async def test_psql_runs_the_seeds_statements_as_written(owned: str, role: str | None) -> None:
-    said = (await _psql(owned, SEED, role, tenant=str(T1))).splitlines()
+    said = (await _psql(owned, SEED, role, tenant=str(ORG_1))).splitlines()
     assert "t|1|Agent instance registered" in said
     assert any(
         line.endswith("|15|" + line.split("|")[-1]) and "|f|Agent instance reconnected|2|" in line for line in said
@@ -102,16 +105,16 @@ async def test_psql_runs_the_seeds_statements_as_written(owned: str, role: str |
 
 async def test_the_whole_life_of_an_instance_where_row_security_is_forced_on_the_owner(owned: str) -> None:
     async with open_registry(owned, size=4) as registry:
-        rows = await asyncio.gather(*(registry.register(tenant=(T1, T2)[n % 2]) for n in range(16)))
+        rows = await asyncio.gather(*(registry.register(tenant=(ORG_1, ORG_2)[n % 2]) for n in range(16)))
         assert sum(row["is_new"] for row in rows) == 2
         await registry.sweep(await registry.later(20))
         await registry.sweep(await registry.later(90))
         await registry.register()
-        await registry.owner.execute("delete from mcp.agents where tenant_id = $1", T1)
+        await registry.owner.execute("delete from mcp.agents where tenant_id = $1", ORG_1)
         async with registry.app.acquire() as connection, connection.transaction():
-            await connection.execute("select mcp.act_for($1)", T2)
+            await connection.execute("select mcp.act_for($1)", ORG_2)
             await connection.execute("delete from mcp.agents")
-        kinds = await registry.kinds()
+        kinds = await registry.event_kinds()
         assert (kinds.count("inactive"), kinds.count("deleted")) == (2, 2)
 
 
@@ -136,8 +139,13 @@ async def test_a_schema_with_the_old_tables_is_left_as_it_is(postgres: str, thei
         before = await connection.fetch(
             "select relname from pg_class where relnamespace = 'mcp'::regnamespace order by 1"
         )
-        with pytest.raises(asyncpg.DuplicateTableError, match=f"Schema mcp already holds {named} of another program"):
+        told = f"^Schema mcp already holds {named} of another program; .* See docs/how-to/migrate-an-old-registry.md.$"
+        with pytest.raises(Misconfigured, match=told):
+            await check_schema(url)
+        with pytest.raises(Misconfigured, match=told):
             await migrate(url, OURS)
+        with pytest.raises(Misconfigured, match=told):
+            await check_schema(url)
         assert (
             await connection.fetch("select relname from pg_class where relnamespace = 'mcp'::regnamespace order by 1")
             == before

@@ -1,6 +1,6 @@
-"""What a verb costs does not grow with its tenant, in sessions too whose plans were made when there was nothing to plan for.
+"""The cost of a function does not grow with its organization, even with plans that were made for empty tables.
 
-A pooled session keeps its plans; a tenant's first thousand instances may come before anybody has analysed, or long after.
+A pooled session keeps its plans. An organization's first thousand instances may be registered before an ANALYZE, or long after.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from databases import fresh_database
 from live_server import until
-from registry_sql import T1, Registry, open_registry
+from registry_database import ORG_1, RegistryDatabase, open_registry
 
 from robyn_server.storage.database import Pool
 
@@ -44,7 +44,7 @@ _VERBS = {
 
 
 @pytest.fixture
-async def registry(postgres: str, template: str) -> AsyncIterator[Registry]:
+async def registry(postgres: str, template: str) -> AsyncIterator[RegistryDatabase]:
     """One session, and nobody analyses."""
     async with fresh_database(postgres, template) as url, open_registry(url, size=1) as registry:
         tables = await registry.owner.fetch(
@@ -55,28 +55,30 @@ async def registry(postgres: str, template: str) -> AsyncIterator[Registry]:
         yield registry
 
 
-async def _life(registry: Registry, instance_id: str) -> dict[str, int]:
-    """Registered twice, then through all verbs; how many rows and index entries each read."""
+async def _life(registry: RegistryDatabase, instance_id: str) -> dict[str, int]:
+    """Register twice, then call all functions. Returns the rows and index entries that each one read."""
     reads: dict[str, int] = {}
 
     async def count(name: str, query: str, *arguments: Any, pool: Pool = registry.app) -> asyncpg.Record:
         async with pool.acquire() as connection, connection.transaction():
-            before = await connection.fetchval(_READ)  # what the session has not reported yet of its last transactions
+            before = await connection.fetchval(_READ)  # of earlier transactions, which the session has not reported yet
             found = await connection.fetchrow(query, *arguments)
             reads[name] = await connection.fetchval(_READ) - before
         assert found is not None
         return found
 
-    await count("register", _REGISTER, T1, instance_id)
-    row = await count("reconnect", _REGISTER, T1, instance_id)
+    await count("register", _REGISTER, ORG_1, instance_id)
+    row = await count("reconnect", _REGISTER, ORG_1, instance_id)
     await count("heartbeats of many", _BATCH, *row, pool=registry.system)
     for name, query in _VERBS.items():
-        assert (await count(name, query, T1, *row))["outcome"] == "ok"
+        assert (await count(name, query, ORG_1, *row))["outcome"] == "ok"
     return reads
 
 
 @pytest.mark.parametrize("analysed", [False, True])
-async def test_no_verb_reads_more_of_a_large_tenant_than_of_a_small_one(registry: Registry, analysed: bool) -> None:
+async def test_no_verb_reads_more_of_a_large_tenant_than_of_a_small_one(
+    registry: RegistryDatabase, analysed: bool
+) -> None:
     if analysed:
         await registry.register()
         await registry.owner.execute("analyze")

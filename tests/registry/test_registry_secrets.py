@@ -1,4 +1,4 @@
-"""What readers and the event log must not see of what an instance says of itself, and what they must."""
+"""Readers and the event log see the fields of an instance without secrets, and nothing else is redacted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from registry_sql import Registry
+from registry_database import RegistryDatabase
 
 _SECRETS = (
     "pwd auth x-auth bearer jwt accesskey PASSPHRASE signature PGPASSWORD token access_tokens X-API-Key api_key_2 "
@@ -43,11 +43,11 @@ LINES = {
 }
 
 
-async def _without(registry: Registry, document: Any) -> Any:
-    return orjson.loads(await registry.owner.fetchval("select mcp.without_secrets($1::jsonb)", _text(document)))
+async def _without(registry: RegistryDatabase, document: Any) -> Any:
+    return orjson.loads(await registry.owner.fetchval("select mcp.redact_secrets($1::jsonb)", _text(document)))
 
 
-async def _public(registry: Registry, document: Any) -> Any:
+async def _public(registry: RegistryDatabase, document: Any) -> Any:
     """As events and readers have it: a cheap look decides whether it is gone through."""
     instance = {"version_key": "1", "connection_details": document, "runtime_config": {"nested": [document]}}
     return orjson.loads(await registry.owner.fetchval("select mcp.public_instance($1::jsonb)", _text(instance)))
@@ -58,22 +58,24 @@ def _text(document: Any) -> str:
 
 
 @pytest.mark.parametrize(("names", "are"), [(SECRETS, True), (NO_SECRETS, False)])
-async def test_what_is_named_like_a_secret_is_one(registry: Registry, names: list[str], are: bool) -> None:
+async def test_members_named_like_a_secret_are_redacted(
+    registry: RegistryDatabase, names: list[str], are: bool
+) -> None:
     rows = await registry.owner.fetch("select n, mcp.is_secret_name(n) from unnest($1::text[]) n", names)
     assert [name for name, found in rows if found is not are] == []
 
 
-async def test_what_strings_hold_of_secrets_is_struck_out_and_nothing_else(registry: Registry) -> None:
+async def test_secrets_within_strings_are_redacted_and_nothing_else(registry: RegistryDatabase) -> None:
     assert dict(zip(LINES, await _without(registry, list(LINES)), strict=True)) == LINES
 
 
-async def test_a_whole_value_goes_whatever_it_is(registry: Registry) -> None:
+async def test_a_secret_value_of_any_type_is_redacted(registry: RegistryDatabase) -> None:
     given = {"password": 12345, "auth": {"type": "basic", "user": "u"}, "keys": ["a"], "author": "Ada", "port": 1}
     gone = "[secret]"
     assert await _without(registry, given) == {"password": gone, "auth": gone, "keys": gone, "author": "Ada", "port": 1}
 
 
-async def test_a_list_of_named_values_is_told_by_their_names(registry: Registry) -> None:
+async def test_lists_of_named_values_are_redacted_by_name(registry: RegistryDatabase) -> None:
     given = {"env": [{"name": "DB_PASSWORD", "value": "x"}, {"name": "ZONE", "value": "eu"}]}
     assert await _without(registry, given) == {
         "env": [{"name": "DB_PASSWORD", "value": "[secret]"}, {"name": "ZONE", "value": "eu"}]
@@ -81,7 +83,7 @@ async def test_a_list_of_named_values_is_told_by_their_names(registry: Registry)
     assert await _without(registry, {"key": "DB_PASSWORD", "value": "x"}) == {"key": "[secret]", "value": "[secret]"}
 
 
-async def test_the_cheap_look_sees_all_that_is_struck_out(registry: Registry) -> None:
+async def test_the_cheap_check_finds_everything_that_is_redacted(registry: RegistryDatabase) -> None:
     """Each alone, for one would make it look at its neighbours."""
     documents = [{name: "x"} for name in SECRETS] + [[line] for line in LINES] + [{"name": name} for name in SECRETS]
     documents += [{"line": f"{name}{sign}x"} for name in SECRETS for sign in ("=", ":", " = ")]

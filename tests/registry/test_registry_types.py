@@ -1,4 +1,4 @@
-"""How many instances live of which type, over all tenants: the most frequent types by their names, the others together."""
+"""The metric of live instances names the most frequent types, and counts the others together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from registry_sql import T1, T2, Registry, filled_registry
+from registry_database import ORG_1, ORG_2, RegistryDatabase, filled_registry
 
 from robyn_server.core.principal import LOCAL
 from robyn_server.metrics.definitions import INSTANCES, MOST_AGENTS
@@ -19,7 +19,7 @@ _FILL = f"""
 insert into mcp.agent_manifests (agent_id) select 'type "' || n || '"' from generate_series(1, {TYPES}) n;
 insert into mcp.agent_manifests (agent_id) values ('other'), ('gone');
 insert into mcp.agent_configurations (tenant_id, manifest_id, name)
-select t.id, m.id, m.agent_id from mcp.agent_manifests m, unnest(array['{T1}', '{T2}']::uuid[]) t (id);
+select t.id, m.id, m.agent_id from mcp.agent_manifests m, unnest(array['{ORG_1}', '{ORG_2}']::uuid[]) t (id);
 insert into mcp.agent_instances (tenant_id, manifest_id, agent_id, instance_id, name)
 select c.tenant_id, c.manifest_id, c.name, 'i' || n, 'bot' from mcp.agent_configurations c
  cross join generate_series(1, coalesce(substring(c.name from '[0-9]+')::integer, 1000)) n;
@@ -31,19 +31,19 @@ select i.id, i.tenant_id, i.manifest_id, 1, now() + case i.agent_id when 'gone' 
 
 
 @pytest.fixture(scope="module")
-async def fleet(postgres: str, template: str) -> AsyncIterator[Registry]:
+async def fleet(postgres: str, template: str) -> AsyncIterator[RegistryDatabase]:
     async with filled_registry(postgres, template, _FILL, analysed=True) as registry:
         yield registry
 
 
-async def test_the_most_frequent_bear_their_names_and_all_others_one(fleet: Registry) -> None:
-    found = await Leases(fleet.system).living(3, "other")
+async def test_the_most_frequent_types_are_named_and_the_others_counted_together(fleet: RegistryDatabase) -> None:
+    found = await Leases(fleet.system).count_living(3, "other")
     rest = sum(2 * n for n in range(1, TYPES - 1))
     assert found == {"other": 2000 + rest, 'type "130"': 260, 'type "129"': 258}
-    assert await Leases(fleet.system).living(1, "the others") == {"other": 2000, "the others": rest + 260 + 258}
+    assert await Leases(fleet.system).count_living(1, "the others") == {"other": 2000, "the others": rest + 260 + 258}
 
 
-async def test_a_scrape_shows_a_bounded_number_of_types_whatever_they_are_called(fleet: Registry) -> None:
+async def test_a_scrape_shows_a_bounded_number_of_types(fleet: RegistryDatabase) -> None:
     text = await MetricsService(RunQueue(fleet.system), Leases(fleet.system)).text(LOCAL, "")
     families = {each.name: each for each in text_string_to_metric_families(text.body.decode())}
     shown = {sample.labels["agent"]: sample.value for sample in families[INSTANCES.name].samples}

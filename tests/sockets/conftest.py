@@ -1,28 +1,23 @@
-"""A sockets server that the tests of this folder share."""
+"""A sockets server that the tests of this directory share."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from places import Place, place
+from local_socket_server import LocalSocketServer, local_socket_server
 
 
 @pytest.fixture(scope="session")
-async def shared() -> AsyncIterator[Place]:
-    async with place() as found:
+async def shared_sockets() -> AsyncIterator[LocalSocketServer]:
+    async with local_socket_server() as found:
         yield found
 
 
 @pytest.fixture
-async def here(shared: Place) -> Place:
-    """The shared server, as new."""
-    shared.registry.known.clear()
-    shared.registry.ended.clear()
-    shared.registry.hold_up = shared.registry.error = None
-    return shared
+async def server(shared_sockets: LocalSocketServer) -> LocalSocketServer:
+    """The shared server with an empty registry."""
+    shared_sockets.registry.instances.clear()
+    shared_sockets.registry.ended.clear()
+    shared_sockets.registry.blocked = shared_sockets.registry.error = None
+    return shared_sockets

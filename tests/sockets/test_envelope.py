@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robyn_server.sockets import envelope
-from robyn_server.sockets.codes import Code, Fault
-from robyn_server.sockets.envelope import Batch, Dialect, Message, Type, read
+from robyn_server.sockets.protocol import envelope
+from robyn_server.sockets.protocol.envelope import Batch, Dialect, Message, Type, read
+from robyn_server.sockets.protocol.errors import ErrorCode, ProtocolError
 
 
 def text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def refused(given: str | dict[str, Any] | list[Any]) -> Fault:
+def refused(given: str | dict[str, Any] | list[Any]) -> ProtocolError:
     message = read(given if isinstance(given, str) else text(given))
-    assert isinstance(message, Message) and message.fault is not None, message
-    return message.fault
+    assert isinstance(message, Message) and message.error is not None, message
+    return message.error
 
 
 def test_the_seeds_message_is_a_request() -> None:
@@ -71,7 +71,7 @@ def test_params_may_be_left_out() -> None:
     ],
 )
 def test_what_is_no_message_is_refused_with_4000(wrong: str) -> None:
-    assert refused(wrong).number is Code.INVALID_MESSAGE
+    assert refused(wrong).number is ErrorCode.INVALID_MESSAGE
 
 
 def test_a_member_that_does_not_exist_is_named() -> None:
@@ -81,8 +81,8 @@ def test_a_member_that_does_not_exist_is_named() -> None:
 
 def test_a_refusal_keeps_the_id_where_there_is_one() -> None:
     message = read('{"type":0,"id":"msg-1","method":7}')
-    assert isinstance(message, Message) and message.fault is not None
-    assert envelope.refusal(message, message.fault) == {
+    assert isinstance(message, Message) and message.error is not None
+    assert envelope.error_reply(message, message.error) == {
         "type": 3,
         "id": "msg-1",
         "error": {
@@ -104,10 +104,10 @@ def test_what_stands_in_a_string_is_neither_nesting_nor_nul(value: str) -> None:
 def test_nul_is_a_wrong_parameter_that_is_named(dialect: dict[str, Any]) -> None:
     asked = {**dialect, "id": "msg-1", "method": "agent.register", "params": {"runtime_config": {"a": ["x", "\0"]}}}
     message = read(text(asked))
-    assert isinstance(message, Message) and message.fault is not None and message.id == "msg-1"
-    assert message.fault.number is Code.INVALID_PARAMS
-    assert (message.fault.code, message.fault.field) == ("nul", "runtime_config.a.1")
-    assert message.fault.__traceback__ is None
+    assert isinstance(message, Message) and message.error is not None and message.id == "msg-1"
+    assert message.error.number is ErrorCode.INVALID_PARAMS
+    assert (message.error.code, message.error.field) == ("nul", "runtime_config.a.1")
+    assert message.error.__traceback__ is None
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -118,9 +118,9 @@ def test_a_message_has_64_levels_and_one_with_more_is_known_by_its_id() -> None:
     def asked(levels: int) -> Any:
         return read(text({"type": 0, "id": 7, "method": "ping", "params": nested(levels)}))
 
-    assert asked(62).fault is None
+    assert asked(62).error is None
     refused = asked(63)
-    assert (refused.id, refused.fault.number, refused.fault.code) == (7, Code.INVALID_MESSAGE, "too_deep")
+    assert (refused.id, refused.error.number, refused.error.code) == (7, ErrorCode.INVALID_MESSAGE, "too_deep")
 
 
 def test_in_a_batch_only_the_message_that_holds_nul_or_is_too_deep_is_refused() -> None:
@@ -128,7 +128,7 @@ def test_in_a_batch_only_the_message_that_holds_nul_or_is_too_deep_is_refused() 
     asked = [{"type": 0, "id": number, "method": "ping", "params": each} for number, each in enumerate(params)]
     batch = read(text({"type": 6, "id": "b", "messages": asked}))
     assert isinstance(batch, Batch)
-    assert [each.fault and each.fault.code for each in batch.messages] == ["nul", "too_deep", None, None]
+    assert [each.error and each.error.code for each in batch.messages] == ["nul", "too_deep", None, None]
     assert [each.id for each in batch.messages] == [0, 1, 2, 3]
 
 
@@ -137,21 +137,21 @@ def test_a_batch_keeps_good_and_bad_messages_apart() -> None:
         text({"type": 6, "id": "b", "messages": [{"type": 4, "id": 1}, {"type": 6, "id": 2, "messages": []}, 3]})
     )
     assert isinstance(batch, Batch) and batch.dialect is Dialect.ENVELOPE
-    assert [each.fault is None for each in batch.messages] == [True, False, False]
+    assert [each.error is None for each in batch.messages] == [True, False, False]
 
 
 def test_a_batch_has_a_limit() -> None:
     ping = {"type": 4, "id": 1}
-    assert isinstance(read(text({"type": 6, "id": "b", "messages": [ping] * envelope.MOST_IN_BATCH})), Batch)
-    assert "64" in refused({"type": 6, "id": "b", "messages": [ping] * (envelope.MOST_IN_BATCH + 1)}).detail
+    assert isinstance(read(text({"type": 6, "id": "b", "messages": [ping] * envelope.MAX_BATCH})), Batch)
+    assert "64" in refused({"type": 6, "id": "b", "messages": [ping] * (envelope.MAX_BATCH + 1)}).detail
     call = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-    assert "64" in refused([call] * (envelope.MOST_IN_BATCH + 1)).detail
+    assert "64" in refused([call] * (envelope.MAX_BATCH + 1)).detail
 
 
 def test_jsonrpc_is_told_by_its_member_also_when_it_cannot_be_read() -> None:
     message = read('{"jsonrpc": "2.0", "id": 1,')
-    assert isinstance(message, Message) and message.fault is not None and message.dialect is Dialect.JSONRPC
-    answer = envelope.refusal(message, message.fault)
+    assert isinstance(message, Message) and message.error is not None and message.dialect is Dialect.JSONRPC
+    answer = envelope.error_reply(message, message.error)
     assert answer is not None and answer["jsonrpc"] == "2.0" and answer["id"] is None
     assert answer["error"]["code"] == -32700 and answer["error"]["data"]["code"] == 4000
 
@@ -171,7 +171,9 @@ def test_jsonrpc_is_told_by_its_member_also_when_it_cannot_be_read() -> None:
 )
 def test_every_code_has_one_of_jsonrpc(number: int, code: int) -> None:
     message = Message(Type.REQUEST, 1, "x", {}, Dialect.JSONRPC)
-    answer = envelope.refusal(message, Fault(Code(number), "detail", reason="reason", field="f", retryable=True))
+    answer = envelope.error_reply(
+        message, ProtocolError(ErrorCode(number), "detail", reason="reason", field="f", retryable=True)
+    )
     assert answer is not None
     assert answer["error"] == {
         "code": code,
@@ -184,7 +186,7 @@ def test_a_notification_of_jsonrpc_is_answered_by_nothing() -> None:
     message = read('{"jsonrpc":"2.0","method":"agent.heartbeat"}')
     assert isinstance(message, Message) and message.type is Type.NOTIFICATION
     assert envelope.response(message, {}) is None
-    assert envelope.refusal(message, Fault(Code.SERVER, "x", reason="y")) is None
+    assert envelope.error_reply(message, ProtocolError(ErrorCode.SERVER, "x", reason="y")) is None
     assert envelope.batch_response(Batch(None, [message], Dialect.JSONRPC), []) is None
 
 
@@ -213,5 +215,5 @@ def test_an_id_of_null_is_a_request_in_jsonrpc() -> None:
 def test_reading_never_raises(given_text: str) -> None:
     parsed = read(given_text)
     for message in parsed.messages if isinstance(parsed, Batch) else [parsed]:
-        if message.fault is not None:
-            orjson.dumps(envelope.refusal(message, message.fault))
+        if message.error is not None:
+            orjson.dumps(envelope.error_reply(message, message.error))

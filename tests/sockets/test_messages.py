@@ -1,4 +1,4 @@
-"""What a socket answers to messages, good and strange, single and in batches."""
+"""Answers to messages, valid and invalid, single and in batches."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 
 import pytest
-from dialled import refused
-from places import ALPHA, Place, place
+from local_socket_server import ALPHA, LocalSocketServer, local_socket_server
+from websocket_client import expect_refused
 
 from robyn_server.core.errors import Unavailable
-from robyn_server.core.registry import EventKind
-from robyn_server.sockets.methods import METHODS
+from robyn_server.core.instances import EventKind
+from robyn_server.sockets.methods.table import METHODS
 
 
-async def test_an_unknown_method_is_4004_and_lists_the_known(here: Place) -> None:
-    async with here.dial() as socket:
-        error = await refused(socket.ask("agent.dance"))
+async def test_an_unknown_method_is_4004_and_lists_the_known(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
+        error = await expect_refused(socket.ask("agent.dance"))
         assert (error.code, error.reason) == (4004, "unknown_method")
         assert all(name in error.error["message"] for name in METHODS)
 
@@ -56,18 +56,18 @@ async def test_an_unknown_method_is_4004_and_lists_the_known(here: Place) -> Non
     ],
 )
 async def test_a_wrong_parameter_is_4005_and_named(
-    here: Place, method: str, params: dict[str, object], field: str
+    server: LocalSocketServer, method: str, params: dict[str, object], field: str
 ) -> None:
-    async with here.dial() as socket:
-        error = await refused(socket.ask(method, **params))
+    async with server.dial() as socket:
+        error = await expect_refused(socket.ask(method, **params))
         assert (error.code, error.field) == (4005, field)
         assert await socket.ask("ping") == {"pong": True}
 
 
-async def test_an_update_of_nothing_is_refused(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_an_update_of_nothing_is_refused(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         await socket.ask("agent.register", agent_id="ide")
-        assert (await refused(socket.ask("agent.update"))).code == 4005
+        assert (await expect_refused(socket.ask("agent.update"))).code == 4005
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,15 @@ async def test_an_update_of_nothing_is_refused(here: Place) -> None:
         "",
     ],
 )
-async def test_strange_frames_are_errors_and_the_socket_lives(here: Place, frame: str | bytes) -> None:
-    async with here.dial() as socket:
+async def test_strange_frames_are_errors_and_the_socket_lives(server: LocalSocketServer, frame: str | bytes) -> None:
+    async with server.dial() as socket:
         answer = await socket.roundtrip(frame)
         assert answer["type"] == 3 and answer["error"]["code"] == 4000
         assert await socket.ask("ping") == {"pong": True}
 
 
-async def test_a_number_beyond_all_bounds_is_a_wrong_parameter(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_a_number_beyond_all_bounds_is_a_wrong_parameter(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         await socket.ask("agent.register", agent_id="ide")
         answer = await socket.roundtrip(
             '{"type":0,"id":1,"method":"agent.heartbeat","params":{"epoch":' + "9" * 400 + "}}"
@@ -98,31 +98,31 @@ async def test_a_number_beyond_all_bounds_is_a_wrong_parameter(here: Place) -> N
         assert answer["error"]["code"] in {4000, 4005}
 
 
-async def test_a_message_in_fragments_is_one_message(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_a_message_in_fragments_is_one_message(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         await socket.socket.send(['{"type":0,"id":"1",', '"method":', '"ping"}'])
         assert (await socket.read())["result"] == {"pong": True}
 
 
-async def test_a_message_over_64_kib_closes_with_1009(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_a_message_over_64_kib_closes_with_1009(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         await socket.send('{"type":0,"id":"1","method":"ping","params":{}' + " " * 65_536 + "}")
         assert await socket.close_code() == 1009
-    async with here.dial() as socket:
+    async with server.dial() as socket:
         with contextlib.suppress(Exception):
             await socket.socket.send([" " * 30_000] * 3)
         assert await socket.close_code() == 1009
 
 
-async def test_ping_of_the_envelope_and_pong(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_ping_of_the_envelope_and_pong(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         assert await socket.roundtrip({"type": 4, "id": "p-1"}) == {"type": 5, "id": "p-1"}
         await socket.send({"type": 5, "id": "p-2"})
         assert await socket.ask("ping") == {"pong": True}
 
 
-async def test_a_notification_is_done_and_not_answered(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_a_notification_is_done_and_not_answered(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         await socket.send(
             {"type": 2, "method": "agent.register", "params": {"agent_id": "ide", "instance_id": "quiet"}}
         )
@@ -131,8 +131,8 @@ async def test_a_notification_is_done_and_not_answered(here: Place) -> None:
         assert [each["instance_id"] for each in listed["registrations"]] == ["quiet"]
 
 
-async def test_a_batch_is_answered_by_one_message_in_its_order(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_a_batch_is_answered_by_one_message_in_its_order(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         messages = [
             {"type": 0, "id": 1, "method": "agent.register", "params": {"agent_id": "ide"}},
             {"type": 0, "id": 2, "method": "agent.heartbeat"},
@@ -146,8 +146,8 @@ async def test_a_batch_is_answered_by_one_message_in_its_order(here: Place) -> N
         assert [(each["type"], each["id"]) for each in answer["messages"]] == [(1, 1), (1, 2), (1, 3), (3, 4), (5, 5)]
 
 
-async def test_jsonrpc_is_answered_in_kind(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_jsonrpc_is_answered_in_kind(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         ask = {"jsonrpc": "2.0", "id": 1, "method": "agent.register", "params": {"agent_id": "ide"}}
         answer = await socket.roundtrip(ask)
         assert answer["jsonrpc"] == "2.0" and answer["id"] == 1 and answer["result"]["epoch"] == 1
@@ -160,24 +160,24 @@ async def test_jsonrpc_is_answered_in_kind(here: Place) -> None:
         )
         assert [each.get("id") for each in answers] == [4, None]
         assert answers[1]["error"]["code"] == -32600
-        here.watch.tell(EventKind.RECONNECTED, ALPHA, next(iter(here.registry.known)), 2)
+        server.watch.publish(EventKind.RECONNECTED, ALPHA, next(iter(server.registry.instances)), 2)
         assert (await socket.read())["jsonrpc"] == "2.0"
 
 
-async def test_the_database_being_away_is_a_retryable_4003(here: Place) -> None:
-    async with here.dial() as socket:
-        here.registry.error = Unavailable("The database cannot be reached; try again")
-        error = await refused(socket.ask("agent.register", agent_id="ide"))
+async def test_the_database_being_away_is_a_retryable_4003(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
+        server.registry.error = Unavailable("The database cannot be reached; try again")
+        error = await expect_refused(socket.ask("agent.register", agent_id="ide"))
         assert (error.code, error.error["retryable"]) == (4003, True)
-        here.registry.error = RuntimeError("a secret")
-        error = await refused(socket.ask("agent.register", agent_id="ide"))
+        server.registry.error = RuntimeError("a secret")
+        error = await expect_refused(socket.ask("agent.register", agent_id="ide"))
         assert error.code == 4003 and "secret" not in str(error.error)
-        here.registry.error = None
+        server.registry.error = None
         await socket.ask("agent.register", agent_id="ide")
 
 
 async def test_a_request_that_takes_too_long_is_cancelled() -> None:
-    async with place(request_seconds=0.1) as somewhere, somewhere.dial() as socket:
-        somewhere.registry.hold_up = asyncio.Event()
-        error = await refused(socket.ask("agent.register", agent_id="ide"))
+    async with local_socket_server(request_seconds=0.1) as server, server.dial() as socket:
+        server.registry.blocked = asyncio.Event()
+        error = await expect_refused(socket.ask("agent.register", agent_id="ide"))
         assert (error.code, error.reason, error.error["retryable"]) == (4006, "cancelled", True)

@@ -1,12 +1,12 @@
-"""Who was refused a registration over a socket is counted, whoever refused it."""
+"""Refused registrations over a socket are counted."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from dialled import refused
-from places import BETA, Place
+from local_socket_server import BETA, LocalSocketServer
+from websocket_client import expect_refused
 
 from robyn_server.core.errors import Invalid, Unavailable
 from robyn_server.metrics.definitions import REGISTRATIONS
@@ -29,10 +29,12 @@ def _counts() -> tuple[float, float]:
         (None, {"agent_id": "ide", "auth": {"api_key": "nobody's"}}),
     ],
 )
-async def test_whatever_the_caller_did_it_is_one_refusal(here: Place, key: str | None, params: dict[str, Any]) -> None:
+async def test_whatever_the_caller_did_it_is_one_refusal(
+    server: LocalSocketServer, key: str | None, params: dict[str, Any]
+) -> None:
     before = _counts()
-    async with here.dial(key=key) as socket:
-        await refused(socket.ask("agent.register", **params))
+    async with server.dial(key=key) as socket:
+        await expect_refused(socket.ask("agent.register", **params))
     assert _counts() == (before[0] + 1, before[1])
 
 
@@ -40,17 +42,17 @@ async def test_whatever_the_caller_did_it_is_one_refusal(here: Place, key: str |
     ("error", "more"), [(Invalid("no"), (1, 0)), (Unavailable("away"), (0, 1)), (RuntimeError("ours"), (0, 1))]
 )
 async def test_what_the_registry_says_is_told_from_what_it_cannot(
-    here: Place, error: Exception, more: tuple[int, int]
+    server: LocalSocketServer, error: Exception, more: tuple[int, int]
 ) -> None:
-    before, here.registry.error = _counts(), error
-    async with here.dial() as socket:
-        await refused(socket.ask("agent.register", agent_id="ide"))
+    before, server.registry.error = _counts(), error
+    async with server.dial() as socket:
+        await expect_refused(socket.ask("agent.register", agent_id="ide"))
     assert _counts() == (before[0] + more[0], before[1] + more[1])
 
 
-async def test_other_methods_that_are_refused_are_no_registrations(here: Place) -> None:
+async def test_other_methods_that_are_refused_are_no_registrations(server: LocalSocketServer) -> None:
     before = _counts()
-    async with here.dial() as socket:
-        await refused(socket.ask("agent.list", limit=0))
+    async with server.dial() as socket:
+        await expect_refused(socket.ask("agent.list", limit=0))
         await socket.ask("agent.register", agent_id="ide")
     assert _counts() == before

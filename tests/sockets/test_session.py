@@ -1,4 +1,4 @@
-"""Who a socket is, and when it is closed for that: over real sockets, on a fake registry."""
+"""The principal of a socket, and closes for lost credentials, over real sockets and a fake registry."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from dialled import refused
 from live_server import until
-from places import ALPHA, BETA, DEVELOPMENT, Place, place
+from local_socket_server import ALPHA, BETA, DEVELOPMENT, LocalSocketServer, local_socket_server
+from websocket_client import expect_refused
 
 SEED = {
     "type": 0,
@@ -24,7 +24,7 @@ SEED = {
 
 
 async def test_the_seeds_message_registers_word_for_word() -> None:
-    async with place(is_open=True) as open_place, open_place.dial(key=None) as socket:
+    async with local_socket_server(is_open=True) as open_place, open_place.dial(key=None) as socket:
         answer = await socket.roundtrip(SEED)
         assert answer["type"] == 1 and answer["id"] == "msg-123"
         result = answer["result"]
@@ -42,9 +42,9 @@ async def test_the_seeds_message_registers_word_for_word() -> None:
         }
         status = await socket.ask("agent.status")
         assert result["instance_id"] == status["connection_id"] and status["tenant_id"] == str(DEVELOPMENT)
-        row = open_place.registry.known[UUID(result["registration_id"])]
+        row = open_place.registry.instances[UUID(result["registration_id"])]
         assert row["tenant_id"] == DEVELOPMENT and row["capabilities"] == ("code_completion", "debugging")
-        assert row["connection_details"]["transport"] == "websocket"
+        assert row["connection_defaults"] == {"transport": "websocket", "connection_id": status["connection_id"]}
 
 
 @pytest.mark.parametrize(
@@ -56,46 +56,46 @@ async def test_the_seeds_message_registers_word_for_word() -> None:
     ],
 )
 async def test_an_open_server_verifies_what_a_message_claims(auth: dict[str, str], code: int) -> None:
-    async with place(is_open=True) as open_place, open_place.dial(key=None) as socket:
-        error = await refused(socket.ask("agent.register", agent_id="ide", auth=auth))
+    async with local_socket_server(is_open=True) as open_place, open_place.dial(key=None) as socket:
+        error = await expect_refused(socket.ask("agent.register", agent_id="ide", auth=auth))
         assert error.code == 4001
         assert await socket.close_code() == code
-        assert not open_place.registry.known
+        assert not open_place.registry.instances
 
 
 async def test_without_a_development_key_no_key_is_right() -> None:
-    async with place(is_open=True, dev_key=None) as open_place, open_place.dial(key=None) as socket:
+    async with local_socket_server(is_open=True, dev_key=None) as open_place, open_place.dial(key=None) as socket:
         await socket.send(SEED)
         assert await socket.close_code() == 4401
 
 
 async def test_an_open_server_takes_a_socket_that_shows_nothing_for_local() -> None:
-    async with place(is_open=True) as open_place, open_place.dial(key=None) as socket:
+    async with local_socket_server(is_open=True) as open_place, open_place.dial(key=None) as socket:
         assert (await socket.ask("agent.status"))["identity"] == "local"
 
 
-async def test_credentials_come_with_the_handshake(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_credentials_come_with_the_handshake(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         assert (await socket.ask("agent.status"))["identity"] == "key:alpha"
 
 
 @pytest.mark.parametrize("method", ["auth", "authenticate"])
-async def test_credentials_come_with_a_first_message_of_their_own(here: Place, method: str) -> None:
-    async with here.dial(key=None) as socket:
+async def test_credentials_come_with_a_first_message_of_their_own(server: LocalSocketServer, method: str) -> None:
+    async with server.dial(key=None) as socket:
         assert (await socket.ask(method, api_key="alpha-key"))["identity"] == "key:alpha"
         await socket.ask("agent.register", agent_id="ide")
 
 
-async def test_a_socket_that_shows_no_credentials_is_told_and_closed(here: Place) -> None:
-    async with here.dial(key=None) as socket:
-        error = await refused(socket.ask("agent.register", agent_id="ide"))
+async def test_a_socket_that_shows_no_credentials_is_told_and_closed(server: LocalSocketServer) -> None:
+    async with server.dial(key=None) as socket:
+        error = await expect_refused(socket.ask("agent.register", agent_id="ide"))
         assert (error.code, error.reason) == (4001, "credentials_expected")
         assert await socket.close_code() == 4401
-    assert not here.registry.known
+    assert not server.registry.instances
 
 
-async def test_what_comes_after_a_refusal_is_not_looked_at(here: Place) -> None:
-    async with here.dial(key=None) as socket:
+async def test_what_comes_after_a_refusal_is_not_looked_at(server: LocalSocketServer) -> None:
+    async with server.dial(key=None) as socket:
         await socket.send({"type": 0, "id": 1, "method": "auth", "params": {"api_key": "wrong"}})
         await socket.send(
             {
@@ -106,72 +106,72 @@ async def test_what_comes_after_a_refusal_is_not_looked_at(here: Place) -> None:
             }
         )
         assert await socket.close_code() == 4401
-    assert not here.registry.known
+    assert not server.registry.instances
 
 
-async def test_a_message_may_name_a_tenant_that_the_credentials_belong_to(here: Place) -> None:
-    async with here.dial(key="both-key") as socket:
-        error = await refused(socket.ask("agent.register", agent_id="ide"))
+async def test_a_message_may_name_a_tenant_that_the_credentials_belong_to(server: LocalSocketServer) -> None:
+    async with server.dial(key="both-key") as socket:
+        error = await expect_refused(socket.ask("agent.register", agent_id="ide"))
         assert error.reason == "organization_required"
         made = await socket.ask("agent.register", agent_id="ide", tenant_id=str(BETA))
-        assert here.registry.known[UUID(made["registration_id"])]["tenant_id"] == BETA
+        assert server.registry.instances[UUID(made["registration_id"])]["tenant_id"] == BETA
 
 
-async def test_naming_a_foreign_tenant_closes_the_socket(here: Place) -> None:
-    async with here.dial() as socket:
-        error = await refused(socket.ask("agent.register", agent_id="ide", tenant_id=str(BETA)))
+async def test_naming_a_foreign_tenant_closes_the_socket(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
+        error = await expect_refused(socket.ask("agent.register", agent_id="ide", tenant_id=str(BETA)))
         assert (error.code, error.reason, error.field) == (4001, "forbidden", "tenant_id")
         assert await socket.close_code() == 4403
-    async with here.dial(key=None) as socket:
-        await refused(socket.ask("auth", api_key="alpha-key", tenant_id=str(BETA)))
+    async with server.dial(key=None) as socket:
+        await expect_refused(socket.ask("auth", api_key="alpha-key", tenant_id=str(BETA)))
         assert await socket.close_code() == 4403
 
 
-async def test_a_socket_never_changes_hands(here: Place) -> None:
-    async with here.dial() as socket:
+async def test_a_socket_never_changes_hands(server: LocalSocketServer) -> None:
+    async with server.dial() as socket:
         await socket.ask("auth", api_key="alpha-key")
-        assert (await refused(socket.ask("auth", api_key="beta-key"))).reason == "principal_differs"
+        assert (await expect_refused(socket.ask("auth", api_key="beta-key"))).reason == "principal_differs"
         assert await socket.close_code() == 4401
 
 
 async def test_a_key_that_is_revoked_closes_its_sockets() -> None:
     async with (
-        place(recheck_seconds=0.1) as somewhere,
-        somewhere.dial() as socket,
-        somewhere.dial(key="beta-key") as other,
+        local_socket_server(recheck_seconds=0.1) as server,
+        server.dial() as socket,
+        server.dial(key="beta-key") as other,
     ):
         made = await socket.ask("agent.register", agent_id="ide")
-        del somewhere.people.keys["alpha-key"]
+        del server.authenticator.keys["alpha-key"]
         assert await socket.close_code() == 4401
-        await until(lambda: somewhere.registry.ended == [("disconnect", UUID(made["registration_id"]))])
+        await until(lambda: server.registry.ended == [("disconnect", UUID(made["registration_id"]))])
         assert await other.ask("ping") == {"pong": True}
 
 
 async def test_a_socket_that_shows_a_fresher_key_is_not_judged_by_the_older() -> None:
-    async with place(recheck_seconds=0.1) as somewhere, somewhere.dial() as socket:
-        people, heard = somewhere.people, asyncio.Event()
-        people.keys["alpha-fresher"] = people.keys["alpha-key"]
-        people.hold_up["alpha-key"] = heard
-        await until(lambda: "alpha-key" in people.asked)
+    async with local_socket_server(recheck_seconds=0.1) as server, server.dial() as socket:
+        authenticator, last_received_at = server.authenticator, asyncio.Event()
+        authenticator.keys["alpha-fresher"] = authenticator.keys["alpha-key"]
+        authenticator.blocked_keys["alpha-key"] = last_received_at
+        await until(lambda: "alpha-key" in authenticator.waiting)
         await socket.ask("auth", api_key="alpha-fresher")
-        del people.keys["alpha-key"]
-        heard.set()
-        people.hold_up["alpha-fresher"] = asyncio.Event()
-        await until(lambda: "alpha-fresher" in people.asked)  # the rounds have gone on to the next look
+        del authenticator.keys["alpha-key"]
+        last_received_at.set()
+        authenticator.blocked_keys["alpha-fresher"] = asyncio.Event()
+        await until(lambda: "alpha-fresher" in authenticator.waiting)  # the rounds have gone on to the next look
         assert await socket.ask("ping") == {"pong": True}
 
 
 async def test_a_principal_that_leaves_the_tenant_loses_what_it_holds_there() -> None:
-    async with place(recheck_seconds=0.1) as somewhere, somewhere.dial(key="both-key") as socket:
+    async with local_socket_server(recheck_seconds=0.1) as server, server.dial(key="both-key") as socket:
         await socket.ask("agent.register", agent_id="ide", tenant_id=str(BETA))
-        keys = somewhere.people.keys
+        keys = server.authenticator.keys
         keys["both-key"] = type(keys["both-key"])("key:both", frozenset({ALPHA}))
         assert await socket.close_code() == 4403
 
 
-async def test_a_scope_is_asked_for(here: Place) -> None:
-    async with here.dial(key="reader") as socket:
+async def test_a_scope_is_asked_for(server: LocalSocketServer) -> None:
+    async with server.dial(key="reader") as socket:
         assert "instances" in await socket.ask("agent.list")
-        error = await refused(socket.ask("agent.register", agent_id="ide"))
+        error = await expect_refused(socket.ask("agent.register", agent_id="ide"))
         assert (error.code, error.reason, error.field) == (4001, "scope_missing", "agents:register")
         assert await socket.ask("ping") == {"pong": True}

@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from stored_runs import Store, open_store
+from run_storage import RunStorage, open_run_storage
 
 
 @pytest.fixture
-async def store(database: str) -> AsyncIterator[Store]:
-    async with open_store(database) as store:
-        yield store
+async def storage(database: str) -> AsyncIterator[RunStorage]:
+    async with open_run_storage(database) as storage:
+        yield storage

@@ -9,14 +9,15 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from deadlines import DEADLINE
 from live_server import until
-from stored_runs import Store
+from run_storage import RunStorage
 
 from robyn_server.core.api_key import _checksum, mint
 from robyn_server.core.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from robyn_server.core.principal import LOCAL, Kind, Principal
-from robyn_server.services.api_keys import ApiKeyService, KeyRequest, MadeKey
-from robyn_server.services.key_ring import KeyRing
+from robyn_server.identity.api_key_verifier import ApiKeyVerifier
+from robyn_server.identity.api_keys import ApiKeyService, IssuedKey, KeyRequest
 from robyn_server.storage.api_keys import ApiKeys, KnownKey
 from robyn_server.storage.queries import load
 
@@ -36,8 +37,8 @@ class Counted(ApiKeys):
 
 
 @pytest.fixture
-def keys(store: Store) -> Counted:
-    return Counted(store.system)
+def keys(storage: RunStorage) -> Counted:
+    return Counted(storage.system)
 
 
 @pytest.fixture
@@ -46,52 +47,56 @@ def service(keys: Counted) -> ApiKeyService:
 
 
 @pytest.fixture
-def ring(keys: Counted) -> KeyRing:
-    return KeyRing(keys)
+def ring(keys: Counted) -> ApiKeyVerifier:
+    return ApiKeyVerifier(keys)
 
 
-async def made(service: ApiKeyService, *organizations: UUID, **request: Any) -> MadeKey:
+async def made(service: ApiKeyService, *organizations: UUID, **request: Any) -> IssuedKey:
     return await service.create(LOCAL, KeyRequest(frozenset(organizations or {HARBOUR}), **request))
 
 
-async def refused(ring: KeyRing, text: str) -> str:
+async def refused(ring: ApiKeyVerifier, text: str) -> str:
     with pytest.raises(Unauthenticated) as caught:
         await ring.principal(text)
     return caught.value.code
 
 
-async def test_a_key_is_its_organisations_member(service: ApiKeyService, ring: KeyRing) -> None:
+async def test_a_key_is_its_organizations_member(service: ApiKeyService, ring: ApiKeyVerifier) -> None:
     key = await made(service, HARBOUR, MEADOW, name="bot")
     assert await ring.principal(key.text.text) == Principal(
         f"key:{key.text.prefix}", frozenset({HARBOUR, MEADOW}), kind=Kind.SERVICE
     )
 
 
-async def test_a_key_acts_as_it_was_told_and_within_its_scopes(service: ApiKeyService, ring: KeyRing) -> None:
+async def test_a_key_acts_as_it_was_told_and_within_its_scopes(service: ApiKeyService, ring: ApiKeyVerifier) -> None:
     key = await made(service, scopes=("agents:register",), identity="robot 7", kind="instance")
     assert await ring.principal(key.text.text) == Principal(
         "robot 7", frozenset({HARBOUR}), frozenset({"agents:register"}), Kind.INSTANCE, limited=True
     )
 
 
-async def test_the_secret_is_nowhere_in_the_database(service: ApiKeyService, store: Store) -> None:
+async def test_the_secret_is_nowhere_in_the_database(service: ApiKeyService, storage: RunStorage) -> None:
     key = await made(service)
-    row = str(await store.admin.fetchrow("select k.*, k::text as whole from agenthall.api_keys k"))
+    row = str(await storage.admin.fetchrow("select k.*, k::text as whole from agenthall.api_keys k"))
     secret = key.text.text.rsplit("_", 1)[1]
     assert key.text.prefix in row
     assert secret not in row and secret[:20] not in row and secret.encode().hex() not in row
 
 
-async def test_nobody_who_answers_requests_as_somebody_may_read_keys(service: ApiKeyService, store: Store) -> None:
+async def test_nobody_who_answers_requests_as_somebody_may_read_keys(
+    service: ApiKeyService, storage: RunStorage
+) -> None:
     await made(service)
     for statement in ("select prefix from agenthall.api_keys", "update agenthall.api_keys set revoked_at = null"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await store.app.execute(statement)
+            await storage.app.execute(statement)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await store.system.execute("delete from agenthall.api_keys")
+        await storage.system.execute("delete from agenthall.api_keys")
 
 
-async def test_what_no_key_can_be_costs_no_query_and_what_is_unknown_costs_one(ring: KeyRing, keys: Counted) -> None:
+async def test_what_no_key_can_be_costs_no_query_and_what_is_unknown_costs_one(
+    ring: ApiKeyVerifier, keys: Counted
+) -> None:
     for text in ("", "ahk_", "ahk_aaaaaaaaaa_" + "0" * 49, "lsv2_something", "x" * 10_000, "ahk_\x00"):
         assert await refused(ring, text) == "key_invalid"
     assert keys.asked == []
@@ -102,7 +107,7 @@ async def test_what_no_key_can_be_costs_no_query_and_what_is_unknown_costs_one(r
 
 
 async def test_a_wrong_secret_under_a_right_prefix_is_invalid_and_asks_nothing_more(
-    service: ApiKeyService, ring: KeyRing, keys: Counted
+    service: ApiKeyService, ring: ApiKeyVerifier, keys: Counted
 ) -> None:
     key = await made(service)
     for letter in "0aZ":
@@ -118,7 +123,7 @@ def forged(prefix: str, letter: str) -> str:
 
 
 async def test_only_so_many_prefixes_are_remembered(keys: Counted) -> None:
-    ring = KeyRing(keys, most=5)
+    ring = ApiKeyVerifier(keys, max_size=5)
     await asyncio.gather(*(refused(ring, mint().text) for _ in range(20)))
     assert len(ring) == 5
 
@@ -127,7 +132,7 @@ async def test_a_revoked_key_is_refused_when_it_is_forgotten_or_its_time_is_up(
     service: ApiKeyService, keys: Counted
 ) -> None:
     key = await made(service)
-    told, late = KeyRing(keys, seconds=3600), KeyRing(keys, seconds=0.3)
+    told, late = ApiKeyVerifier(keys, seconds=3600), ApiKeyVerifier(keys, seconds=0.3)
     for ring in (told, late):
         await ring.principal(key.text.text)
     first = await service.revoke(LOCAL, key.text.prefix)
@@ -146,18 +151,18 @@ async def test_a_revoked_key_is_refused_when_it_is_forgotten_or_its_time_is_up(
     assert again.revoked_at == first.revoked_at and again.status == "revoked"
 
 
-async def test_a_revocation_is_told_to_who_listens(service: ApiKeyService, store: Store) -> None:
+async def test_a_revocation_is_told_to_who_listens(service: ApiKeyService, storage: RunStorage) -> None:
     key, heard = await made(service), asyncio.Queue[str]()
-    listener = await asyncpg.connect(store.url)
+    listener = await asyncpg.connect(storage.url)
     await listener.add_listener("agenthall_keys", lambda *said: heard.put_nowait(str(said[-1])))
     await service.revoke(LOCAL, key.text.prefix)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE):
         assert await heard.get() == key.text.prefix
     await listener.close()
 
 
 async def test_a_key_expires_to_the_moment_though_it_is_remembered(service: ApiKeyService, keys: Counted) -> None:
-    key, ring = await made(service, lifetime=timedelta(seconds=1)), KeyRing(keys, seconds=3600)
+    key, ring = await made(service, lifetime=timedelta(seconds=1)), ApiKeyVerifier(keys, seconds=3600)
     await ring.principal(key.text.text)
     assert key.key.expires_at is not None and key.key.expires_at - key.key.created_at == timedelta(seconds=1)
 
@@ -179,24 +184,24 @@ async def test_a_key_expires_to_the_moment_though_it_is_remembered(service: ApiK
 
 
 async def test_a_use_is_written_once_a_minute_and_only_of_who_has_the_key(
-    service: ApiKeyService, keys: Counted, store: Store
+    service: ApiKeyService, keys: Counted, storage: RunStorage
 ) -> None:
     key = await made(service)
 
     async def last_used() -> Any:
-        return await store.admin.fetchval("select last_used_at from agenthall.api_keys")
+        return await storage.admin.fetchval("select last_used_at from agenthall.api_keys")
 
-    assert await refused(KeyRing(keys), forged(key.text.prefix, "a")) == "key_invalid"
+    assert await refused(ApiKeyVerifier(keys), forged(key.text.prefix, "a")) == "key_invalid"
     assert await last_used() is None
-    first = KeyRing(keys)
+    first = ApiKeyVerifier(keys)
     await asyncio.gather(*(first.principal(key.text.text) for _ in range(5)))
     written = await until(last_used)
-    for ring in (first, KeyRing(keys)):
+    for ring in (first, ApiKeyVerifier(keys)):
         await ring.principal(key.text.text)
         await ring.stop()
     assert await last_used() == written
-    await store.admin.execute("update agenthall.api_keys set last_used_at = now() - interval '61 seconds'")
-    later = KeyRing(keys)
+    await storage.admin.execute("update agenthall.api_keys set last_used_at = now() - interval '61 seconds'")
+    later = ApiKeyVerifier(keys)
     await later.principal(key.text.text)
     await later.stop()
     assert await last_used() >= written
@@ -229,7 +234,7 @@ async def test_a_key_that_makes_no_sense_is_refused_by_field(
     assert caught.value.field == field
 
 
-async def test_keys_are_listed_by_page_and_organisation(service: ApiKeyService) -> None:
+async def test_keys_are_listed_by_page_and_organization(service: ApiKeyService) -> None:
     first, second = await made(service, HARBOUR), await made(service, HARBOUR, MEADOW)
     watcher = await service.create(LOCAL, KeyRequest(frozenset(), scopes=("metrics",)))
 
@@ -264,16 +269,16 @@ async def test_a_key_that_is_not_there_cannot_be_revoked(service: ApiKeyService,
         await service.revoke(LOCAL, named)
 
 
-async def test_a_bad_key_costs_one_lookup_by_index(service: ApiKeyService, store: Store) -> None:
-    await store.admin.execute(
+async def test_a_bad_key_costs_one_lookup_by_index(service: ApiKeyService, storage: RunStorage) -> None:
+    await storage.admin.execute(
         """insert into agenthall.api_keys (prefix, digest, name, identity, kind, organizations, created_by)
            select translate(lpad(to_hex(n), 10, 'x'), '0189', 'wxyz'), sha256(n::text::bytea), '', 'a', 'service', array[$1::uuid], 'a'
              from generate_series(4096, 9096) n on conflict do nothing""",
         HARBOUR,
     )
-    async with store.system.acquire() as connection, connection.transaction():
+    async with storage.system.acquire() as connection, connection.transaction():
         before = await connection.fetchval(_SCANS)
-        await connection.fetchrow(load("api_keys")["find"], "zzzzzzzzzz")
+        await connection.fetchrow(*load("api_keys")["find"].bind(prefix="zzzzzzzzzz"))
         assert await connection.fetchval(_SCANS) == before
 
 

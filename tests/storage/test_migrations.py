@@ -12,9 +12,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from databases import PG15, fresh_database, in_database, own_postgres
+from databases import PG15, database_url, fresh_database, private_postgres
 from live_server import until
-from stored_runs import open_store
+from run_storage import open_run_storage
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.ids import new_id
@@ -31,7 +31,7 @@ def _server(binaries: str | None) -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PGBIN"}
     if binaries:
         environment["PGBIN"] = binaries
-    with own_postgres(environment, fsync="off") as postgres:
+    with private_postgres(environment, fsync="off") as postgres:
         yield postgres.dsn
 
 
@@ -56,7 +56,7 @@ async def owned(cluster: str) -> AsyncIterator[str]:
         "select rolname from pg_roles where rolname in ('agenthall_app', 'agenthall_system')"
     ):
         await admin.execute(f"grant {', '.join(row['rolname'] for row in roles)} to {name}")
-    yield in_database(cluster, name).replace("//postgres:", f"//{name}:").replace(_password(cluster), "secret")
+    yield database_url(cluster, name).replace("//postgres:", f"//{name}:").replace(_password(cluster), "secret")
     await admin.execute(f"drop database {name} with (force)")
     await admin.close()
 
@@ -90,13 +90,13 @@ async def test_a_plain_login_sets_everything_up_and_runs_go_through(owned: str) 
     await migrate(owned, OURS)
     await set_up(owned)
     await set_up(owned)
-    async with open_store(owned, size=2) as store:
+    async with open_run_storage(owned, size=2) as storage:
         worker, thread = new_id(), new_id()
-        run_id = await store.enqueue(thread)
-        (run,) = await store.claim(worker)
-        await store.enqueue(thread)
-        assert await store.threads.delete(LOCAL, thread)
-        assert (run.run_id, await store.queue.last_seq(run_id)) == (run_id, 1)
+        run_id = await storage.enqueue(thread)
+        (run,) = await storage.claim(worker)
+        await storage.enqueue(thread)
+        assert await storage.threads.delete(LOCAL, thread)
+        assert (run.run_id, await storage.queue.last_seq(run_id)) == (run_id, 1)
 
 
 async def test_eight_processes_on_an_empty_database_apply_each_migration_once(owned: str) -> None:
@@ -175,6 +175,16 @@ def test_bad_names_and_gaps_are_refused(folder: Path, name: str) -> None:
         read_migrations(folder)
 
 
+def test_no_line_of_a_migration_has_more_than_120_characters() -> None:
+    long = [
+        f"{path.name}:{number}"
+        for path in sorted(OURS.iterdir())
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 120
+    ]
+    assert long == []
+
+
 def test_a_folder_without_migrations_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured):
         read_migrations(tmp_path)
@@ -185,10 +195,10 @@ async def test_a_login_that_may_not_is_told_what_it_needs(cluster: str) -> None:
     name = f"poor_{os.urandom(4).hex()}"
     await admin.execute(f"create role {name} login password 'secret'")
     await admin.execute(f"create database {name}")
-    url = in_database(cluster, name).replace("//postgres:", f"//{name}:").replace(_password(cluster), "secret")
+    url = database_url(cluster, name).replace("//postgres:", f"//{name}:").replace(_password(cluster), "secret")
     with pytest.raises(Misconfigured, match=r"not permitted .* needs CREATE on the database and CREATEROLE"):
         await migrate(url, OURS)
-    await migrate(in_database(cluster, name), OURS)
+    await migrate(database_url(cluster, name), OURS)
     with pytest.raises(Misconfigured, match="not permitted"):
         await migrate(url, OURS)
     await admin.execute(f"drop database {name} with (force)")

@@ -1,4 +1,4 @@
-"""Connections that come back to their pool, whatever became of whoever had them."""
+"""Connections return to their pool, also after cancelled and failed callers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_who_is_cancelled_between_preparing_and_executing_leaves_no_transa
         assert await watcher.fetchval(_BUSY, NAME) == 1, "PostgreSQL waits for more"
         asked.cancel()
         await asyncio.wait([asked])
-        await until(lambda: _is_idle(watcher), seconds=10)
+        await until(lambda: _is_idle(watcher))
         assert await pool.fetchval("select count(*) + $1::int from agenthall.runs", 1) == 1
     finally:
         await watcher.close()
@@ -75,7 +75,7 @@ async def test_a_connection_that_is_lost_on_its_way_back_takes_no_answer_with_it
 async def test_plans_are_let_go_of_when_a_table_has_outgrown_them_and_not_before(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "PLANS_SECONDS", 0.0)
+    monkeypatch.setattr(storage, "PLAN_CHECK_SECONDS", 0.0)
     more = (
         "insert into agenthall.threads (thread_id, owner_id) select gen_random_uuid(), 'x' from generate_series(1, $1)"
     )
@@ -87,10 +87,10 @@ async def test_plans_are_let_go_of_when_a_table_has_outgrown_them_and_not_before
         empty = await _planned_for(pool)
         assert empty
         await writer.execute(more, 90)
-        await until(lambda: writer.fetchval(reported, 90), seconds=10)
+        await until(lambda: writer.fetchval(reported, 90))
         assert await _planned_for(pool) == await _planned_for(pool) == empty
         await writer.execute(more, 110)
-        await until(lambda: writer.fetchval(reported, 200), seconds=10)
+        await until(lambda: writer.fetchval(reported, 200))
         await _planned_for(pool)
         assert await _planned_for(pool) != empty
     finally:
@@ -99,5 +99,5 @@ async def test_plans_are_let_go_of_when_a_table_has_outgrown_them_and_not_before
 
 
 async def _planned_for(pool: Pool) -> Any:
-    """What the session remembers; when it comes back it looks again."""
+    """Return the session's setting, which is read again when the connection returns to the pool."""
     return await pool.fetchval("select current_setting('agenthall.planned_for', true)")

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from itertools import combinations, product
 from typing import Any
 from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from stored_runs import Store, open_store
+from run_storage import RunStorage, open_run_storage
 
 from robyn_server.core.ids import new_id
-from robyn_server.storage import assistants, threads
-from robyn_server.storage.queries import load, nouns, ordered
+from robyn_server.storage import api_keys, assistants, runs, threads
+from robyn_server.storage.agent_sync import view
+from robyn_server.storage.queries import Bound, Query, load, load_templates, nouns
+from robyn_server.storage.search import Kind
 
 ROWS = 12_000
-ACTING = ("somebody", "{}", False)
+ACTING = {"identity": "somebody", "organizations": "{}", "is_admin": False}
 SOME = UUID(int=5)
 
 _FILL = f"""
@@ -36,41 +39,66 @@ select t.thread_id, 'agent', 'a name', t.owner_id, 'private' from agenthall.thre
 
 
 @pytest.fixture(scope="module", params=["analysed", "never analysed"])
-async def large(request: pytest.FixtureRequest, postgres: str, template: str) -> AsyncIterator[Store]:
-    async with fresh_database(postgres, template) as url, open_store(url, size=2) as store:
+async def large(request: pytest.FixtureRequest, postgres: str, template: str) -> AsyncIterator[RunStorage]:
+    async with fresh_database(postgres, template) as url, open_run_storage(url, size=2) as storage:
         for table in ("threads", "runs", "run_events", "assistants"):
-            await store.admin.execute(f"alter table agenthall.{table} set (autovacuum_enabled = off)")
-        await store.admin.execute(_FILL)
+            await storage.admin.execute(f"alter table agenthall.{table} set (autovacuum_enabled = off)")
+        await storage.admin.execute(_FILL)
         if request.param == "analysed":
-            await store.admin.execute("analyze")
-        yield store
+            await storage.admin.execute("analyze")
+        yield storage
 
 
-def _statements() -> list[tuple[str, str]]:
-    found = []
-    for noun in nouns():
-        for name, query in load(noun).items():
-            orders = {"assistants": assistants.SORTABLE, "threads": threads.SORTABLE}.get(noun, ())
-            if "{order}" in query:
-                found += [(f"{noun}.{name}", ordered(noun, name, f"{noun[0]}.{column} desc")) for column in orders]
-            else:
-                found.append((f"{noun}.{name}", query))
-    return found
+def _filter_sets(filters: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for count in range(len(filters) + 1):
+        yield from combinations(filters, count)
 
 
-async def test_every_query_prepares(store: Store) -> None:
-    async with store.system.acquire() as connection:
-        for name, query in _statements():
-            assert not re.search(r"(?<!')\{\w+\}(?!')", query), f"{name} has a part that is not filled in"
-            await connection.prepare(query, name=name.replace(".", "_") + str(hash(query)))
+def _searches() -> Iterator[Query]:
+    """Each combination of filters, order, reader and depth that a search can have."""
+    for column, direction in product(threads.SORTABLE, ("ascending", "descending")):
+        order = (f"by_{column}", direction)
+        yield threads._search_by_filters(*order)
+        for readable, filters in product(("everybody", "owner"), _filter_sets(threads.FILTERS)):
+            yield threads._search_by_ids(readable, filters, *order)
+            yield threads._search_in_order(readable, filters, *order, "to_1000")
+    for column, direction in product(assistants.SORTABLE, ("ascending", "descending")):
+        order = (f"by_{column}", direction)
+        yield assistants._search_by_filters(*order)
+        for by_audience, filters in product((False, True), _filter_sets(assistants.FILTERS)):
+            yield assistants._search_in_order(by_audience, filters, *order, "to_the_end")
+    for has_status, depth in product((False, True), ("to_1000", "to_5000", "to_20000", "to_the_end")):
+        yield runs._list(has_status, depth)
+    for kind, filters in product(Kind, ((), ("organization_id",))):
+        yield api_keys._search(kind, filters, "to_1000")
+    yield from (api_keys._count(filters) for filters in ((), ("organization_id",)))
+    yield from (view._failures(filters, "to_1000") for filters in ((), ("after",)))
+
+
+def _queries() -> list[Query]:
+    return [query for noun in nouns() for query in load(noun).values()] + list(_searches())
+
+
+def test_every_template_is_composed() -> None:
+    composed = {query.name for query in _searches()}
+    assert composed == {template.name for noun in nouns() for template in load_templates(noun).values()}
+
+
+async def test_every_query_prepares(storage: RunStorage) -> None:
+    async with storage.system.acquire() as connection:
+        for query in _queries():
+            assert not re.search(r"(?<!')\{\w+\}(?!')", query.sql), f"{query.name} has a part that is not filled in"
+            statement = await connection.prepare(query.sql, name=re.sub(r"\W", "_", query.name) + str(hash(query.sql)))
+            assert len(statement.get_parameters()) == len(query.parameters), query.name
 
 
 def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan] + [node for child in plan.get("Plans", ()) for node in _nodes(child)]
 
 
-async def _plan(store: Store, pool: str, query: str, *arguments: Any) -> list[dict[str, Any]]:
-    async with getattr(store, pool).acquire() as connection, connection.transaction():
+async def _plan(storage: RunStorage, pool: str, bound: Bound) -> list[dict[str, Any]]:
+    query, *arguments = bound
+    async with getattr(storage, pool).acquire() as connection, connection.transaction():
         text = await connection.fetchval(f"explain (format json, analyze, costs off, timing off) {query}", *arguments)
     return _nodes(json.loads(text)[0]["Plan"])
 
@@ -84,38 +112,53 @@ def _whole_tables(nodes: list[dict[str, Any]]) -> list[str]:
 
 
 HOT = [
-    ("app", load("assistants")["get"], (*ACTING, SOME, timedelta(1))),
-    ("app", load("assistants")["resolve"], (*ACTING, SOME, timedelta(1))),
-    ("app", load("threads")["get"], (*ACTING, SOME)),
-    ("app", load("threads")["graph_of"], (*ACTING, SOME)),
-    ("app", load("runs")["get"], (*ACTING, SOME, SOME)),
-    ("app", load("runs")["find"], (*ACTING, SOME, SOME)),
-    ("app", load("runs")["list"], (*ACTING, SOME, None, 10, 0, None)),
-    ("system", load("runs")["read_events"], ([SOME, UUID(int=6)], [0, 2], 100)),
-    ("system", load("runs")["place_now"], (SOME,)),
+    ("app", load("assistants")["find"].bind(**ACTING, assistant_id=SOME, ttl=timedelta(1))),
+    ("app", load("assistants")["resolve"].bind(**ACTING, assistant_id=SOME, ttl=timedelta(1))),
+    ("app", load("threads")["find"].bind(**ACTING, thread_id=SOME)),
+    ("app", load("threads")["find_graph"].bind(**ACTING, thread_id=SOME)),
+    ("app", load("runs")["find"].bind(**ACTING, thread_id=SOME, run_id=SOME)),
+    ("app", load("runs")["find_to_follow"].bind(**ACTING, thread_id=SOME, run_id=SOME)),
+    (
+        "app",
+        runs._list(False, "to_1000").bind(**ACTING, thread_id=SOME, limit=10, offset=0, fields=None),
+    ),
+    ("system", load("runs")["list_held"].bind(worker_id=SOME)),
+    ("system", load("runs")["read_events"].bind(run_ids=[SOME, UUID(int=6)], after=[0, 2], limit=100, max_bytes=1000)),
+    ("system", load("runs")["last_seq_before_end"].bind(run_id=SOME)),
 ]
 
 
-@pytest.mark.parametrize(("pool", "query", "arguments"), HOT)
-async def test_what_is_got_by_its_id_is_found_by_an_index(large: Store, pool: str, query: str, arguments: Any) -> None:
-    nodes = await _plan(large, pool, query, *arguments)
+@pytest.mark.parametrize(("pool", "bound"), HOT)
+async def test_what_is_got_by_its_id_is_found_by_an_index(large: RunStorage, pool: str, bound: Bound) -> None:
+    nodes = await _plan(large, pool, bound)
     assert _whole_tables(nodes) == []
     assert max(node.get("Rows Removed by Filter", 0) for node in nodes) < 10
 
 
 @pytest.mark.parametrize(
-    ("noun", "order", "arguments"),
+    "query",
     [
-        ("threads", "t.updated_at desc, t.thread_id desc", (*ACTING, None, None, None, None, 11, 0, None)),
-        ("assistants", "a.created_at desc, a.assistant_id desc", (*ACTING, None, None, None, 11, 0, None)),
+        threads._search_in_order("owner", (), "by_updated_at", "descending", "to_1000"),
+        threads._search_in_order("owner", ("metadata", "status"), "by_created_at", "ascending", "to_20000"),
+        assistants._search_in_order(True, ("graph_ids",), "by_created_at", "descending", "to_1000"),
+        assistants._search_in_order(True, ("graph_ids", "name"), "by_name", "ascending", "to_20000"),
     ],
+    ids=lambda query: query.name,
 )
-async def test_the_first_page_of_a_search_does_not_read_everything(
-    large: Store, noun: str, order: str, arguments: Any
-) -> None:
-    await large.admin.execute("analyze")
-    nodes = await _plan(large, "app", ordered(noun, "search", order), *arguments)
-    assert _whole_tables(nodes) == []
+async def test_the_first_page_of_a_search_does_not_read_everything(large: RunStorage, query: Query) -> None:
+    given = ACTING | {
+        "metadata": '{"of": "a test"}',
+        "status": "idle",
+        "graph_ids": ["agent"],
+        "name": "name",
+        "audiences": ["everyone", "private:somebody"],
+        "fields": None,
+        "offset": 0,
+        "last": 10,
+        "most": 250,
+    }
+    bound = query.bind(**{name: given[name] for name in query.parameters})
+    assert _whole_tables(await _plan(large, "app", bound)) == []
 
 
 _INSIDE = {
@@ -131,7 +174,7 @@ _INSIDE = {
 
 
 @pytest.mark.parametrize("name", _INSIDE)
-async def test_the_queue_s_functions_read_no_whole_table(large: Store, name: str) -> None:
+async def test_the_queue_s_functions_read_no_whole_table(large: RunStorage, name: str) -> None:
     """Sequential scans are counted, since a function's plans are not explained."""
     query, arguments = _INSIDE[name]
     tables = ("runs", "run_events", "threads")

@@ -1,4 +1,4 @@
-"""What a scrape asks the queue: how many runs wait and run, and for how long; found by indexes, whatever has ended."""
+"""Metrics of the queue: counts and ages of pending and running runs. Indexes keep them independent of ended runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from stored_runs import LEASE, Store, ended, new_run, open_store
+from run_storage import LEASE, RunStorage, ended_run, new_run, open_run_storage
 
 from robyn_server.core.ids import new_id
 from robyn_server.core.principal import LOCAL
@@ -23,55 +23,55 @@ select t.thread_id, t.thread_id, t.thread_id, 1, 'echo', 'somebody', '{}', false
 
 
 @pytest.fixture
-async def store(database: str) -> AsyncIterator[Store]:
-    async with open_store(database, size=2) as opened:
+async def storage(database: str) -> AsyncIterator[RunStorage]:
+    async with open_run_storage(database, size=2) as opened:
         yield opened
 
 
-async def _age(store: Store, run_id: UUID, seconds: int) -> None:
-    await store.admin.execute(
+async def _age(storage: RunStorage, run_id: UUID, seconds: int) -> None:
+    await storage.admin.execute(
         "update agenthall.runs set run_at = clock_timestamp() - make_interval(secs => $2) where run_id = $1",
         run_id,
         seconds,
     )
 
 
-async def test_an_empty_queue_has_no_waits(store: Store) -> None:
-    assert await store.queue.state() == QueueState(0, 0, None, None, None)
+async def test_an_empty_queue_has_no_waits(storage: RunStorage) -> None:
+    assert await storage.queue.state() == QueueState(0, 0, None, None, None)
 
 
-async def test_runs_that_wait_for_their_thread_are_counted_too(store: Store) -> None:
+async def test_runs_that_wait_for_their_thread_are_counted_too(storage: RunStorage) -> None:
     busy, other = new_id(), new_id()
     runs = [new_run(busy), new_run(busy), new_run(busy), new_run(other), new_run(new_id(), after=timedelta(hours=1))]
     for run in runs:
-        await store.runs.enqueue(LOCAL, run)
+        await storage.runs.enqueue(LOCAL, run)
     for run, seconds in zip(runs, (10, 40, 30, 20), strict=False):
-        await _age(store, run.run_id, seconds)
-    state = await store.queue.state()
+        await _age(storage, run.run_id, seconds)
+    state = await storage.queue.state()
     assert (state.pending, state.running) == (5, 0)
     assert state.longest_wait == pytest.approx(40, abs=5)
     assert state.median_wait == pytest.approx(20, abs=5)
     assert state.longest_unblocked_wait == pytest.approx(20, abs=5)
-    (claimed,) = await store.queue.claim(new_id(), 1, LEASE, ["echo"])
+    (claimed,) = await storage.queue.claim(new_id(), 1, LEASE, ["echo"])
     assert claimed.waited == pytest.approx(20, abs=5)
-    assert (await store.queue.state()).running == 1
+    assert (await storage.queue.state()).running == 1
 
 
-async def test_what_has_ended_is_not_counted(store: Store) -> None:
+async def test_what_has_ended_is_not_counted(storage: RunStorage) -> None:
     worker = new_id()
-    await store.runs.enqueue(LOCAL, new_run(new_id()))
-    (claimed,) = await store.queue.claim(worker, 1, LEASE, ["echo"])
-    await store.queue.flush(worker, [], [ended(claimed)])
-    assert await store.queue.state() == QueueState(0, 0, None, None, None)
+    await storage.runs.enqueue(LOCAL, new_run(new_id()))
+    (claimed,) = await storage.queue.claim(worker, 1, LEASE, ["echo"])
+    await storage.queue.flush(worker, [], [ended_run(claimed)])
+    assert await storage.queue.state() == QueueState(0, 0, None, None, None)
 
 
 @pytest.mark.parametrize("analysed", [True, False])
-async def test_no_table_is_read_as_a_whole(store: Store, analysed: bool) -> None:
-    await store.admin.execute("alter table agenthall.runs set (autovacuum_enabled = off)")
-    await store.admin.execute(_ENDED)
-    await store.runs.enqueue(LOCAL, new_run(new_id()))
+async def test_no_table_is_read_as_a_whole(storage: RunStorage, analysed: bool) -> None:
+    await storage.admin.execute("alter table agenthall.runs set (autovacuum_enabled = off)")
+    await storage.admin.execute(_ENDED)
+    await storage.runs.enqueue(LOCAL, new_run(new_id()))
     if analysed:
-        await store.admin.execute("analyze agenthall.runs")
-    plan = await store.admin.fetch("explain " + load("runs")["state"])
+        await storage.admin.execute("analyze agenthall.runs")
+    plan = await storage.admin.fetch("explain " + load("runs")["state"].sql)
     text = "\n".join(line[0] for line in plan)
     assert "Seq Scan" not in text, text

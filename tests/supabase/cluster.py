@@ -1,4 +1,4 @@
-"""A PostgreSQL laid out as Supabase does it, and PgBouncer in front of it: one port for sessions, one for transactions."""
+"""A PostgreSQL with the layout of Supabase, behind PgBouncer with a session port and a transaction port."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import asyncpg
 import jwt
 from live_server import accepts, free_port, until
 
-from robyn_server.runtime.embedded_postgres import EmbeddedPostgres
+from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent.parent / "docs" / "supabase.md"
+PAGE = HERE.parent.parent / "docs" / "how-to" / "supabase.md"
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 _STARTUP = "extra_float_digits"
 _SETTINGS = "search_path, role, jit, plan_cache_mode"
-"""Supabase's pooler drops all of these without a word; PgBouncer refuses them."""
+"""Supabase's pooler ignores these parameters silently. PgBouncer refuses them."""
 
-_LENT = 40
-"""Connections of each pooler: enough for two webs and a worker, few enough for PostgreSQL's 100."""
+_POOL_SIZE = 40
+"""Connections of each pooler: enough for two webs and a worker, within the 100 of PostgreSQL."""
 
 SECRET = "the legacy secret of a project, long enough"
 ISSUER = "https://project.supabase.co/auth/v1"
@@ -53,14 +53,14 @@ class Supabase:
 
 @contextlib.asynccontextmanager
 async def supabase(environment: Mapping[str, str] = os.environ) -> AsyncIterator[Supabase]:
-    """The layout on an empty cluster; `environment` may name other programs by PGBIN."""
+    """Create the layout on an empty cluster. `environment` may name other programs by PGBIN."""
     folder = Path(tempfile.mkdtemp(prefix="agenthall-supabase-"))
     direct, session, transaction = free_port(), free_port(), free_port()
     options = {"listen_addresses": "127.0.0.1", "port": str(direct), "fsync": "off"}
     postgres = EmbeddedPostgres(folder / "database", options=options, environment=environment)
     try:
         postgres.start()
-        admin = await _laid_out(direct, postgres.directory.password())
+        admin = await _create_layout(direct, postgres.directory.password())
         with (
             pgbouncer(folder / "session", session, direct, "session", ignored=f"{_STARTUP}, options, {_SETTINGS}"),
             pgbouncer(folder / "transaction", transaction, direct, "transaction", ignored=_STARTUP),
@@ -72,8 +72,8 @@ async def supabase(environment: Mapping[str, str] = os.environ) -> AsyncIterator
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _laid_out(port: int, password: str) -> str:
-    """The superuser's URL. A role cannot rename itself: another superuser does it, and goes."""
+async def _create_layout(port: int, password: str) -> str:
+    """Create the layout and return the superuser's URL. A role cannot rename itself, so another superuser does it."""
     await execute(
         f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres",
         "create role aide superuser login password 'aide'",
@@ -86,7 +86,7 @@ async def _laid_out(port: int, password: str) -> str:
 
 @contextlib.contextmanager
 def pgbouncer(folder: Path, port: int, database: int, mode: str, *, ignored: str) -> Iterator[None]:
-    """It refuses startup parameters that it does not know, unless they are `ignored`. As root it runs as nobody."""
+    """Run PgBouncer. It refuses unknown startup parameters unless they are `ignored`. As root, it runs as nobody."""
     assert PGBOUNCER is not None
     folder.mkdir()
     folder.parent.chmod(0o755)
@@ -94,7 +94,7 @@ def pgbouncer(folder: Path, port: int, database: int, mode: str, *, ignored: str
     users.write_text("".join(f'"{user}" "{password}"\n' for user, password in PASSWORDS.items()))
     configuration.write_text(
         f"[databases]\npostgres = host=127.0.0.1 port={database}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-        f"unix_socket_dir =\nauth_type = plain\nauth_file = {users}\npool_mode = {mode}\ndefault_pool_size = {_LENT}\n"
+        f"unix_socket_dir =\nauth_type = plain\nauth_file = {users}\npool_mode = {mode}\ndefault_pool_size = {_POOL_SIZE}\n"
         f"max_client_conn = 200\nignore_startup_parameters = {ignored}\n"
     )
     as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []
@@ -118,7 +118,7 @@ async def execute(url: str, sql: str) -> None:
 
 
 async def rows(url: str, sql: str, role: str | None = None) -> list[tuple[object, ...]]:
-    """What `role`, through PostgREST, or the login itself gets."""
+    """Return the rows that `role` sees, as through PostgREST, or the login itself."""
     connection = await asyncpg.connect(url)
     try:
         if role is not None:
@@ -129,21 +129,21 @@ async def rows(url: str, sql: str, role: str | None = None) -> list[tuple[object
 
 
 def bearer(subject: str | None, *, role: str = "authenticated", **claims: object) -> dict[str, str]:
-    """The header of a session of Supabase Auth, as its legacy secret signs them."""
+    """Build the header of a Supabase Auth session, signed with the legacy secret."""
     named = {} if subject is None else {"sub": subject, "aud": "authenticated"}
     claims = {"iss": ISSUER, "role": role, "exp": int(time.time()) + 6 * 3600, **named, **claims}
     return {"authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 
 def variable_of_page(name: str) -> str:
-    """A variable's value in docs/supabase.md."""
+    """A variable's value in docs/how-to/supabase.md."""
     found = re.search(rf"^{name}='(.*)'$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert found is not None, name
     return found[1]
 
 
 def sql_of_page(heading: str) -> str:
-    """The SQL under a heading of docs/supabase.md: what a reader pastes is what the tests run."""
+    """The SQL under a heading of docs/how-to/supabase.md: what a reader pastes is what the tests run."""
     text = PAGE.read_text(encoding="utf-8")
     section = re.search(rf"^##+ {re.escape(heading)}$(.*?)(?=^##+ |\Z)", text, re.MULTILINE | re.DOTALL)
     assert section is not None, heading

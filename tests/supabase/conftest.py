@@ -1,4 +1,4 @@
-"""One project for all tests here: the layout, the catalogue's login as docs/supabase.md makes it, the feed, three agents, a server."""
+"""One Supabase project for all tests here: the layout, the catalogue's login and feed, three agents, and a server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ select ('10000000-0000-4000-8000-00000000000' || n)::uuid, '00000000-0000-4000-8
 
 @pytest.fixture(scope="session")
 async def project() -> AsyncIterator[Supabase]:
-    """AGENTHALL_TEST_SUPABASE_PGBIN names the programs of another PostgreSQL than the embedded one."""
+    """AGENTHALL_TEST_SUPABASE_PGBIN selects another PostgreSQL than the embedded one."""
     if PGBOUNCER is None:
         pytest.skip("pgbouncer is not installed")
     programs = os.environ.get("AGENTHALL_TEST_SUPABASE_PGBIN")
@@ -41,7 +41,7 @@ async def project() -> AsyncIterator[Supabase]:
 
 @pytest.fixture(scope="session")
 async def server(project: Supabase) -> AsyncIterator[LiveServer]:
-    """As from a network without IPv6: all through poolers, the catalogue even through the transaction pooler."""
+    """A server that connects only through poolers, as in a network without IPv6."""
     settings = {
         "CATALOGUE_DATABASE_URL": project.url(project.transaction, "agenthall_catalogue"),
         "CATALOGUE_DIRECT_URL": project.url(project.session, "agenthall_catalogue"),

@@ -28,7 +28,7 @@ create function auth.uid() returns uuid language sql stable as $$ select nullif(
 create function auth.role() returns text language sql stable as $$ select auth.jwt() ->> 'role' $$;
 grant execute on all functions in schema auth to anon, authenticated, service_role, postgres;
 
--- What follows is the product's, made by its owner in the SQL editor.
+-- The product's tables, which its owner creates in the SQL editor.
 set role postgres;
 create table public.organization_members (
   organization_id uuid not null, user_id uuid not null references auth.users, primary key (organization_id, user_id));

@@ -1,4 +1,4 @@
-"""Agenthall on a database laid out as Supabase does it, through poolers, with the logins that docs/supabase.md makes."""
+"""Agenthall on a database laid out as Supabase does it, through poolers, with the logins that docs/how-to/supabase.md makes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from live_server import LiveServer, until
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.storage.database import Role, open_listening_connection, open_pool
-from robyn_server.storage.pooling import Pooling, pooling_of
+from robyn_server.storage.pooler import PoolerMode, detect_pooler
 
 MEMBER = "00000000-0000-4000-8000-00000000000a"
 STRANGER = "00000000-0000-4000-8000-00000000000b"
@@ -28,7 +28,7 @@ ADMIN = bearer(MEMBER, permissions=["admin"])
 
 
 async def edit_as(project: Supabase, user: str, agent_id: str, prompt: str) -> str:
-    """What PostgREST does with a user's PATCH; the status."""
+    """Run the statement of a user's PATCH as PostgREST does. Returns the status."""
     connection = await asyncpg.connect(project.url(project.direct))
     try:
         async with connection.transaction():
@@ -50,9 +50,9 @@ async def test_a_pooler_is_known_by_what_it_lends(project: Supabase) -> None:
     found = {}
     for port in (project.direct, project.session, project.transaction):
         connection = await asyncpg.connect(project.url(port), statement_cache_size=0)
-        found[port] = await pooling_of(connection, project.url(port))
+        found[port] = await detect_pooler(connection, project.url(port))
         await connection.close()
-    assert list(found.values()) == [Pooling.NONE, Pooling.SESSION, Pooling.TRANSACTION]
+    assert list(found.values()) == [PoolerMode.NONE, PoolerMode.SESSION, PoolerMode.TRANSACTION]
 
 
 async def test_agents_are_served_run_and_written_back_through_poolers(project: Supabase, server: LiveServer) -> None:
@@ -95,7 +95,7 @@ async def test_a_new_agent_is_there_when_it_is_first_asked_for(project: Supabase
     assert (await server.sdk(**bearer(MEMBER)).assistants.get(new))["name"] == "New"
 
 
-async def test_a_session_of_supabase_auth_sees_the_agents_of_its_organisations(
+async def test_a_session_of_supabase_auth_sees_the_agents_of_its_organizations(
     project: Supabase, server: LiveServer
 ) -> None:
     async def status(headers: dict[str, str]) -> int:
@@ -152,7 +152,7 @@ def test_a_server_does_not_start_on_a_transaction_pooler(project: Supabase) -> N
 
 
 async def test_the_data_api_reaches_nothing_of_ours(project: Supabase, server: LiveServer) -> None:
-    found = await rows(project.url(project.direct), sql_of_page("What the Data API exposes of Agenthall"))
+    found = await rows(project.url(project.direct), sql_of_page("Agenthall and the Data API"))
     assert {row[1] for row in found} >= {"agenthall", "langgraph", "agenthall_catalogue"}
     assert not any(row[2] for row in found)
     for role in THEIRS:
@@ -160,7 +160,7 @@ async def test_the_data_api_reaches_nothing_of_ours(project: Supabase, server: L
             "select * from agenthall.threads",
             "select * from langgraph.checkpoints",
             "select agenthall.act_as('x', '*', true)",
-            "select agenthall_catalogue.tell('{}')",
+            "select agenthall_catalogue.notify_agents('{}')",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="schema"):
                 await rows(project.url(project.direct), statement, role)
@@ -210,7 +210,9 @@ async def test_a_policy_that_hides_agents_retires_none_and_is_told(project: Supa
     await until(is_live)
 
 
-async def test_a_write_back_that_a_policy_swallows_is_owed_and_told(project: Supabase, server: LiveServer) -> None:
+async def test_a_write_back_that_a_policy_swallows_is_told_and_made_up_for(
+    project: Supabase, server: LiveServer
+) -> None:
     owner = project.url(project.direct)
     await execute(owner, "drop policy agenthall_writes on public.agents")
     try:
@@ -220,10 +222,16 @@ async def test_a_write_back_that_a_policy_swallows_is_owed_and_told(project: Sup
             status = (await client.get("/agents/sync")).json()
         assert status["contract"]["can_write_back"] is False
         assert await rows(owner, f"select langgraph_assistant_id from public.agents where id = '{FIRST}'") == [(None,)]
-        owed = await rows(owner, f"select write_back_pending from agenthall.agent_sync where agent_id = '{FIRST}'")
-        assert owed == [(True,)]
+        pending = await rows(owner, f"select write_back_pending from agenthall.agent_sync where agent_id = '{FIRST}'")
+        assert pending == [(False,)], "it is known that nothing can be written"
     finally:
         await execute(
             owner,
             "create policy agenthall_writes on public.agents for update to agenthall_catalogue using (true) with check (true)",
         )
+    async with server.http(**ADMIN) as client:
+        for _ in range(2):  # the first finds that it may write again
+            await client.post("/agents/sync", json={})
+    assert await rows(owner, f"select langgraph_assistant_id::text from public.agents where id = '{FIRST}'") == [
+        (FIRST,)
+    ]

@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deadlines import DEADLINE
+from model_api import ModelApi
+from raw_mcp import RawMcp
+from strict_anthropic import StrictAnthropic
+from strict_openai import StrictOpenAI
 
 from tools_agent.agent import close_sessions
 from tools_agent.limits import Limits, set_limits
 
 SERVERS = Path(__file__).parent.parent / "mcp_servers"
-DEADLINE = 30.0
 
 
 class McpProcess:
-    """One MCP server. `lines` is what it has printed so far."""
+    """An MCP server process. `lines`: its output so far."""
 
     def __init__(self, script: Path, *arguments: str, port: int | None = None) -> None:
         self.port = port or free_port()
@@ -106,8 +110,8 @@ def second_toolbox() -> Iterator[McpProcess]:
 
 
 @pytest.fixture(scope="session")
-def gatekeeper() -> Iterator[McpProcess]:
-    server = McpProcess(SERVERS / "gatekeeper.py")
+def interaction_server() -> Iterator[McpProcess]:
+    server = McpProcess(SERVERS / "interaction_server.py")
     yield server
     server.kill()
 
@@ -133,23 +137,36 @@ async def _fresh_sessions() -> AsyncIterator[None]:
     set_limits(Limits())
 
 
+class SilentServer:
+    """The URL of a server that accepts connections and never answers."""
+
+    def __init__(self) -> None:
+        self.connections: list[asyncio.StreamWriter] = []
+        self.url = ""
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _accept(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(writer)
+
+    def close(self) -> None:
+        for writer in self.connections:
+            writer.close()
+        self._server.close()
+
+
 @pytest.fixture
-async def silent_server() -> AsyncIterator[str]:
-    """Accepts connections and never answers."""
-    writers: list[asyncio.StreamWriter] = []
-
-    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    for writer in writers:
-        writer.close()
+async def silent_server() -> AsyncIterator[SilentServer]:
+    server = SilentServer()
+    await server.start()
+    yield server
     server.close()
 
 
 class ModelServer:
-    """Speaks POST /v1/chat/completions, streaming or not. `script` holds the answers: texts or (tool, arguments)."""
+    """Serves POST /v1/chat/completions, streaming or not. `script`: the next answers, texts or (tool, arguments)."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -226,8 +243,47 @@ def model_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
 
 
 @pytest.fixture
+def strict_openai(monkeypatch: pytest.MonkeyPatch) -> Iterator[StrictOpenAI]:
+    api = StrictOpenAI()
+    monkeypatch.setenv("OPENAI_BASE_URL", api.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-server")
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def strict_anthropic(monkeypatch: pytest.MonkeyPatch) -> Iterator[StrictAnthropic]:
+    api = StrictAnthropic()
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-of-the-server")
+    yield api
+    api.close()
+
+
+@pytest.fixture(params=["openai:gpt-test", "anthropic:claude-test"])
+def provider(request: pytest.FixtureRequest) -> tuple[str, ModelApi]:
+    """The name of a model, and the strict stand-in that serves it."""
+    fixture = "strict_openai" if request.param.startswith("openai") else "strict_anthropic"
+    return request.param, request.getfixturevalue(fixture)
+
+
+@pytest.fixture
+def raw_mcp() -> Iterator[Callable[..., RawMcp]]:
+    """`raw_mcp(tools, results)` starts an MCP server that sends exactly that."""
+    started: list[RawMcp] = []
+
+    def start(tools: Any = (), results: dict[str, Any] | None = None) -> RawMcp:
+        started.append(RawMcp(tools, results))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
 def configure() -> Callable[..., dict[str, Any]]:
-    """A RunnableConfig of an agent. `servers` are (name, url) or dicts."""
+    """Build a RunnableConfig of an agent. `servers`: (name, url) or dicts."""
 
     def make(*servers: Any, **configurable: Any) -> dict[str, Any]:
         entries = [one if isinstance(one, dict) else {"name": one[0], "url": one[1]} for one in servers]

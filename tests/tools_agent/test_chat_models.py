@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from deadlines import DEADLINE
 
 from tools_agent.agent import graph
 from tools_agent.configuration import AgentConfig
 from tools_agent.errors import ModelKeyMissing, ModelPackageMissing, SamplingNotOffered, UnknownModel
-from tools_agent.models.chat import _require_taken, load_model
+from tools_agent.models.chat import _require_supported, load_model
 from tools_agent.models.offline import OfflineChatModel
 
 SAMPLING = {
@@ -103,21 +104,45 @@ async def test_a_missing_package_is_named(configure):
         await graph(configure(model_name="mistralai:small"))
 
 
-def test_the_extra_for_openai_is_named_when_its_package_is_missing():
+@pytest.mark.parametrize("extra", ["openai", "anthropic"])
+def test_the_extra_of_a_provider_is_named_when_its_package_is_missing(extra):
     code = (
-        "import sys; sys.modules['langchain_openai'] = None\n"
+        f"import sys; sys.modules['langchain_{extra}'] = None\n"
         "from tools_agent.models.chat import load_model; from tools_agent.configuration import AgentConfig\n"
-        "try: load_model(AgentConfig())\n"
+        f"try: load_model(AgentConfig(model_name='{extra}:some-model'))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=DEADLINE)
     assert ran.stdout.startswith("ModelPackageMissing")
-    assert "pip install 'agenthall[openai]'" in ran.stdout
+    assert f"pip install 'agenthall[{extra}]'" in ran.stdout
+
+
+async def test_the_sampling_keys_that_anthropic_has_reach_its_request(strict_anthropic, configure, ask):
+    sampling = {"temperature": 0.25, "top_p": 0.5, "top_k": 40, "max_tokens": 77.0, "stop": ["END"]}
+    await ask(await graph(configure(model_name="anthropic:claude-test", system_prompt="Be brief.", **sampling)), "hi")
+    [sent] = strict_anthropic.requests
+    expected = {"temperature": 0.25, "top_p": 0.5, "top_k": 40, "max_tokens": 77, "stop_sequences": ["END"]}
+    assert {key: sent.get(key) for key in expected} == expected
+    assert sent["system"] == "Be brief."
+
+
+@pytest.mark.parametrize("key", ["frequency_penalty", "presence_penalty", "repetition_penalty", "seed"])
+@pytest.mark.usefixtures("strict_anthropic")
+async def test_a_sampling_key_that_anthropic_lacks_is_refused_by_name(configure, key):
+    with pytest.raises(SamplingNotOffered, match=f"does not support {key}"):
+        await graph(configure(model_name="anthropic:claude-test", **{key: 1}))
+
+
+async def test_a_missing_key_of_anthropic_is_named(monkeypatch, configure):
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    for name in ("anthropic:claude-test", "claude-test"):
+        with pytest.raises(ModelKeyMissing, match="set ANTHROPIC_API_KEY"):
+            await graph(configure(model_name=name))
 
 
 def test_a_sampling_key_that_a_provider_has_no_place_for_is_refused():
-    with pytest.raises(SamplingNotOffered, match="does not take temperature"):
-        _require_taken("some:model", OfflineChatModel(), {"temperature": 1.0})
+    with pytest.raises(SamplingNotOffered, match="does not support temperature"):
+        _require_supported("some:model", OfflineChatModel(), {"temperature": 1.0})
 
 
 def test_the_offline_model_needs_nothing():

@@ -7,11 +7,13 @@ import json
 import time
 
 import pytest
+from deadlines import DEADLINE
 from pydantic import SecretStr
 
 from tools_agent.agent import close_sessions, graph
 from tools_agent.configuration import MCPServerConfig
 from tools_agent.limits import Limits, set_limits
+from tools_agent.models.providers import ProviderRules
 from tools_agent.tools.mcp import discover
 from tools_agent.tools.mcp_access import ServerAccess, endpoint, server_access
 from tools_agent.tools.mcp_pool import current_pool
@@ -20,7 +22,7 @@ from tools_agent.tools.mcp_pool import current_pool
 async def tool(servers, name, tokens=None):
     offer = await discover(servers, tokens)
     assert not offer.notices
-    return next(one for one in offer.tools() if one.name == name)
+    return next(one for one in offer.offered(ProviderRules()).tools if one.name == name)
 
 
 def text(result) -> str:
@@ -114,7 +116,7 @@ async def test_a_restarted_server_with_other_tools_is_listed_anew(start_mcp):
     server.command[-1] = "echo,slow"
     server.restart()
     await echo.ainvoke({"text": "the session is gone"})
-    assert {one.name for one in (await discover([config])).tools()} == {"echo", "slow"}
+    assert {one.name for one in (await discover([config])).offered(ProviderRules()).tools} == {"echo", "slow"}
 
 
 async def test_a_dead_server_fails_a_call_without_waiting_for_the_read_timeout(start_mcp):
@@ -132,8 +134,8 @@ async def test_a_change_of_the_tools_is_noticed(start_mcp, eventually):
     server = start_mcp("toolbox.py")
     config = MCPServerConfig(url=server.url)
     await (await tool([config], "grow")).ainvoke({"name": "newcomer"})
-    async with asyncio.timeout(30):
-        while "newcomer" not in {one.name for one in (await discover([config])).tools()}:
+    async with asyncio.timeout(DEADLINE):
+        while "newcomer" not in {one.name for one in (await discover([config])).offered(ProviderRules()).tools}:
             await asyncio.sleep(0.02)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from uuid import uuid4
+
+from deadlines import DEADLINE
 
 from tools_agent.agent import graph
 from tools_agent.limits import Limits, set_limits
@@ -57,12 +58,11 @@ async def test_a_server_that_never_answers_costs_its_timeout_once_while_the_othe
     shared_toolbox, silent_server, configure
 ):
     set_limits(Limits(connect=1.0, failure=60))
-    servers = [("quick", shared_toolbox.url), ("mute-1", silent_server), ("mute-2", f"{silent_server}/other")]
-    started = time.monotonic()
+    servers = [("quick", shared_toolbox.url), ("mute-1", silent_server.url), ("mute-2", f"{silent_server.url}/other")]
     first = await graph(configure(*servers))
-    waited, started = time.monotonic() - started, time.monotonic()
+    asked = len(silent_server.connections)
     second = await graph(configure(*servers))
-    assert time.monotonic() - started < waited / 2, "the failure is remembered"
+    assert asked > 0 and len(silent_server.connections) == asked, "the failure is remembered"
     assert [notice["server"] for notice in first.notices] == ["mute-1", "mute-2"]
     assert "did not answer within 1 s" in first.notices[0]["detail"]
     assert second.notices == first.notices
@@ -75,7 +75,7 @@ async def test_a_server_that_comes_back_is_tried_again_after_a_moment(start_mcp,
     config = configure(("server-1", server.url))
     assert (await graph(config)).notices
     server.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         while (await graph(config)).notices:
             await asyncio.sleep(0.05)
 
@@ -184,10 +184,11 @@ async def test_images_stay_blocks(shared_toolbox, configure, ask):
     assert [block["type"] for block in messages[2].content] == ["text", "image"]
 
 
-async def test_a_result_that_cannot_be_converted_does_not_end_the_run(shared_toolbox, configure, ask):
+async def test_sound_is_kept_and_described_to_the_model(shared_toolbox, configure, ask):
     messages = await ask(await graph(configure(("s", shared_toolbox.url))), "use the tool sound")
-    assert messages[2].status == "error"
-    assert messages[-1].type == "ai"
+    assert messages[2].status == "success"
+    assert messages[2].content == [{"type": "file", "base64": "aGk=", "mime_type": "audio/wav"}]
+    assert "audio/wav" in messages[-1].content
 
 
 async def test_a_server_that_dies_in_the_middle_of_a_call_fails_that_call_soon(start_mcp, configure, ask):
@@ -233,9 +234,9 @@ async def test_a_call_longer_than_the_read_timeout_is_an_error_for_the_model(sha
     assert "no answer within 0.3 s" in messages[2].content
 
 
-async def test_what_needs_the_user_reaches_the_user_with_its_url(gatekeeper, configure, ask):
+async def test_what_needs_the_user_reaches_the_user_with_its_url(interaction_server, configure, ask):
     url = "https://consent.example/start?state=a1b2&scope=mail"
-    messages = await ask(await graph(configure(("mail", gatekeeper.url))), "use the tool read_mail")
+    messages = await ask(await graph(configure(("mail", interaction_server.url))), "use the tool read_mail")
     assert messages[2].status == "error"
     assert f"Connect your mailbox. Open {url}" in messages[2].content
     assert url in messages[-1].content
@@ -245,10 +246,10 @@ async def test_what_needs_the_user_reaches_the_user_with_its_url(gatekeeper, con
 
 
 async def test_a_model_that_keeps_the_url_to_itself_is_followed_by_a_message_that_says_it(
-    gatekeeper, model_server, configure
+    interaction_server, model_server, configure
 ):
     model_server.script = [("read_mail", {}), "I could not read it."]
-    compiled = await graph(configure(("mail", gatekeeper.url), model_name="openai:gpt-test"))
+    compiled = await graph(configure(("mail", interaction_server.url), model_name="openai:gpt-test"))
     streamed = []
     final = {}
     async for mode, chunk in compiled.astream(
@@ -264,18 +265,18 @@ async def test_a_model_that_keeps_the_url_to_itself_is_followed_by_a_message_tha
     assert final["messages"][-1].id in {message.id for message in streamed}, "it is streamed as well"
 
 
-async def test_the_specified_url_elicitation_is_understood_too(gatekeeper, configure, ask):
-    messages = await ask(await graph(configure(("mail", gatekeeper.url))), "use the tool sign")
+async def test_the_specified_url_elicitation_is_understood_too(interaction_server, configure, ask):
+    messages = await ask(await graph(configure(("mail", interaction_server.url))), "use the tool sign")
     assert "Sign first. Open https://sign.example/document/7" in messages[-1].content
 
 
-async def test_an_address_that_is_no_web_page_is_never_shown_as_one(gatekeeper, configure, ask):
-    messages = await ask(await graph(configure(("mail", gatekeeper.url))), "use the tool trap")
+async def test_an_address_that_is_no_web_page_is_never_shown_as_one(interaction_server, configure, ask):
+    messages = await ask(await graph(configure(("mail", interaction_server.url))), "use the tool trap")
     assert "Click here." in messages[-1].content
     assert "javascript:" not in str(messages)
 
 
-async def test_any_other_json_rpc_error_is_a_result_for_the_model(gatekeeper, configure, ask):
-    messages = await ask(await graph(configure(("mail", gatekeeper.url))), "use the tool refuse")
+async def test_any_other_json_rpc_error_is_a_result_for_the_model(interaction_server, configure, ask):
+    messages = await ask(await graph(configure(("mail", interaction_server.url))), "use the tool refuse")
     assert messages[2].status == "error"
     assert "Quota exceeded (code -32001)" in messages[2].content

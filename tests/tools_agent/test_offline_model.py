@@ -6,13 +6,13 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from tools_agent.models.offline import offline_model
 from tools_agent.models.replies import Call, reply
-from tools_agent.models.requests import Tool, arguments, asked_tool, find_object, fitting_tool
+from tools_agent.models.requests import Tool, arguments, find_object, find_requested_tool, match_tool
 from tools_agent.notices import split_notices, with_notices
 
 
@@ -43,14 +43,14 @@ json_values = st.recursive(
 
 @given(verb=verbs, name=names, quote=quotes, change=st.sampled_from([str, str.upper, str.lower]))
 def test_the_named_tool_is_the_one_called_in_any_case_and_any_quotes(verb, name, quote, change):
-    asked = asked_tool(f"{verb} the tool {quote}{change(name)}{quote}, please.", [Tool("other"), Tool(name)])
+    asked = find_requested_tool(f"{verb} the tool {quote}{change(name)}{quote}, please.", [Tool("other"), Tool(name)])
     assert asked is not None
     assert asked.tool == Tool(name)
 
 
 @given(name=names)
 def test_the_name_may_stand_before_the_word_tool(name):
-    asked = asked_tool(f"use the {name} tool", [Tool(name)])
+    asked = find_requested_tool(f"use the {name} tool", [Tool(name)])
     assert asked is not None
     assert asked.tool == Tool(name)
 
@@ -77,6 +77,12 @@ def test_any_text_gets_an_answer_and_the_same_one_twice(text):
 
 
 @given(text=st.text(max_size=200), schema=st.dictionaries(st.text(min_size=1), json_values, max_size=4))
+@example(text="", schema={"a": {"enum": {"b": None}}})
+@example(text="", schema={"a": {"enum": True}})
+@example(text="", schema={"a": {"enum": "b"}})
+@example(text="", schema={"a": {"anyOf": True}})
+@example(text="", schema={"a": {"anyOf": [{"anyOf": {"b": 1}}]}})
+@example(text="", schema={"a": {"type": {"b": 1}}})
 def test_any_schema_gets_an_object_of_arguments(text, schema):
     for shape in (schema, {"properties": schema, "required": list(schema)}):
         assert isinstance(arguments(Tool("t", "", shape), text), dict)
@@ -103,11 +109,11 @@ def test_arguments_come_from_the_sentence(text, call):
 
 @pytest.mark.parametrize("text", ["hello", "how are you today?", "thank you very much", "tell me a joke"])
 def test_no_tool_is_chosen_without_a_clear_overlap(text):
-    assert fitting_tool(text, TOOLS) is None
+    assert match_tool(text, TOOLS) is None
 
 
 def test_a_sentence_that_names_no_tool_is_not_taken_to_name_one():
-    assert asked_tool("please use the tool that you like", TOOLS) is None
+    assert find_requested_tool("please use the tool that you like", TOOLS) is None
 
 
 def test_an_optional_argument_is_left_out_unless_named():
@@ -183,7 +189,7 @@ async def test_the_slow_one_takes_its_time():
     "text", ["what " * 200_000, "{" * 500_000, '{"a":' * 100_000, "-" * 1_000_000, " " * 1_000_000]
 )
 def test_a_megabyte_is_answered_soon(text):
-    started = time.monotonic()
+    started = time.thread_time()
     assert reply([HumanMessage(f"use the tool search_law {text}")], TOOLS)
     assert reply([HumanMessage(text)], [tool("read", "", id="string", n="number"), *TOOLS])
-    assert time.monotonic() - started < 20
+    assert time.thread_time() - started < 20

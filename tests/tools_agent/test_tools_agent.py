@@ -7,12 +7,13 @@ import sys
 from uuid import UUID
 
 import pytest
+from deadlines import DEADLINE
 from langgraph.checkpoint.memory import InMemorySaver
 
 from robyn_server.agent import get_agent_tool_info
 from tools_agent import agent
 from tools_agent.agent import AgentConfig, MCPConfig, MCPServerConfig, graph, topology
-from tools_agent.configuration import agent_config
+from tools_agent.configuration import agent_config, check_mcp_config
 from tools_agent.errors import ConfigurationInvalid
 from tools_agent.utils.token import fetch_tokens
 
@@ -40,6 +41,64 @@ def test_a_bad_field_is_named_and_its_value_is_not():
     assert "temperature" in str(caught.value)
     assert "mcp_config.servers.0.url" in str(caught.value)
     assert "sk-secret" not in str(caught.value)
+
+
+SERVER = {"url": "http://a/mcp", "tools": ["x"], "auth_required": False}
+
+
+@pytest.mark.parametrize(
+    ("mcp_config", "servers"),
+    [
+        (SERVER, [MCPServerConfig(url="http://a/mcp", tools=["x"])]),
+        ({"url": "http://a"}, [MCPServerConfig(url="http://a")]),
+        ({**SERVER, "name": None, "tools": None, "auth_required": None}, [MCPServerConfig(url="http://a/mcp")]),
+        ({"url": None, "tools": None, "auth_required": False}, []),
+        ({"servers": [{"name": "s", **SERVER}]}, [MCPServerConfig(name="s", url="http://a/mcp", tools=["x"])]),
+        ({"servers": None}, []),
+        ({"servers": []}, []),
+        ({}, []),
+        (None, []),
+    ],
+)
+def test_an_mcp_config_is_a_list_of_servers_or_a_single_one(mcp_config, servers):
+    assert agent_config({"configurable": {"mcp_config": mcp_config}}).mcp_config.servers == servers
+    shown = get_agent_tool_info({"mcp_config": mcp_config})["servers"]
+    assert shown == [server.model_dump() for server in servers]
+
+
+@pytest.mark.parametrize(
+    ("mcp_config", "field"),
+    [
+        ({"mcpServers": {"a": SERVER}}, "mcp_config.mcpServers"),
+        ({"server": SERVER}, "mcp_config.server"),
+        ({**SERVER, "transport": "stdio"}, "mcp_config.transport"),
+        ({"servers": [], **SERVER}, "mcp_config.url"),
+        ({"servers": [SERVER, {**SERVER, "headers": {}}]}, "mcp_config.servers.1.headers"),
+        ({"tools": ["x"]}, "mcp_config.url"),
+        ({"url": 5}, "mcp_config.url"),
+        ({"url": None, "token": "sk-secret"}, "mcp_config.token"),
+        ({"servers": {"a": SERVER}}, "mcp_config.servers"),
+        ({"servers": [None]}, "mcp_config.servers.0"),
+        ([SERVER], "mcp_config"),
+        ("http://a", "mcp_config"),
+    ],
+)
+def test_another_member_of_an_mcp_config_is_refused_by_name(mcp_config, field):
+    with pytest.raises(ConfigurationInvalid) as caught:
+        agent_config({"configurable": {"mcp_config": mcp_config}})
+    assert f"{field}: " in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
+    with pytest.raises(ConfigurationInvalid) as checked:
+        check_mcp_config(mcp_config)
+    assert str(checked.value) == str(caught.value)
+
+
+@pytest.mark.parametrize("given", [100.0, 100, "100"])
+def test_a_whole_number_is_an_integer_however_it_is_written(given):
+    assert agent_config({"configurable": {"max_tokens": given, "seed": 7.0}}).sampling() == {
+        "max_tokens": 100,
+        "seed": 7,
+    }
 
 
 async def test_a_graph_has_no_checkpointer_and_takes_one_for_a_run(configure):
@@ -96,9 +155,9 @@ async def test_equal_agents_share_one_build_and_unequal_ones_do_not(configure):
 
 
 async def test_builds_are_bounded(configure):
-    for number in range(agent.MOST_GRAPHS + 5):
+    for number in range(agent.MAX_CACHED_GRAPHS + 5):
         await graph(configure(system_prompt=str(number)))
-    assert len(agent._built) == agent.MOST_GRAPHS
+    assert len(agent._built) == agent.MAX_CACHED_GRAPHS
 
 
 async def test_fetch_tokens_finds_the_servers_that_need_one():
@@ -144,5 +203,5 @@ def test_heavy_packages_are_imported_only_by_what_needs_them():
         "asyncio.run(a.graph({'configurable': {'model_name': 'offline:x'}}));"
         "print(heavy, [m for m in ('mcp', 'langchain_mcp_adapters', 'langchain_openai', 'robyn_server.core') if m in sys.modules])"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=DEADLINE)
     assert ran.stdout.strip() == "[] []"

@@ -4,18 +4,18 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest_asyncio
-
-from .served import Served, serving
+from deadlines import DEADLINE
+from web_process import WebProcess, web_process
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def server() -> AsyncIterator[Served]:
+async def server() -> AsyncIterator[WebProcess]:
     """One sample server for all tests that do not end it."""
-    async with serving(AGENTHALL_CORS_ORIGINS="https://chat.example") as served:
+    async with web_process(AGENTHALL_CORS_ORIGINS="https://chat.example") as served:
         yield await served.ready()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def client(server: Served) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+async def client(server: WebProcess) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE) as http:
         yield http

@@ -1,7 +1,8 @@
-"""A chat model by its name ("provider:model"), with every sampling key that the agent sets, or a clear refusal.
+"""Load a chat model by name ("provider:model") with the sampling keys that the agent sets.
 
-Rule: a sampling key reaches the provider's request or the run fails and says why; it is never dropped. The base URL
-comes from the server's own environment only: a catalogue row that could set it could send our key anywhere.
+Rules
+- A sampling key reaches the provider's request, or the run fails and says why; it is never dropped.
+- The base URL comes only from the server's environment. A catalogue row that could set it could send our key anywhere.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ from tools_agent.errors import ModelKeyMissing, ModelPackageMissing, ModelUnavai
 from tools_agent.notices import one_line
 
 from .offline import PREFIX, offline_model
+from .providers import OPENAI_FAMILY, provider_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-_OPENAI_FAMILY = frozenset({"openai", "azure_openai", "deepseek", "together", "upstage", "xai"})
-"""Clients built on langchain-openai: what their typed arguments lack goes into `extra_body`, so onto the wire as it is."""
 _NOT_TYPED_BY_OPENAI = frozenset({"top_k", "repetition_penalty"})
+"""Clients built on langchain-openai have no argument for these. They go into `extra_body` and so into the request."""
+
+_NOT_OFFERED = {
+    "anthropic": frozenset({"frequency_penalty", "presence_penalty", "repetition_penalty", "seed"}),
+}
+"""Sampling keys that the API of a provider refuses, although its client passes them on."""
 
 _KEYS = {
     "anthropic": "ANTHROPIC_API_KEY",
@@ -35,11 +41,15 @@ _KEYS = {
     "together": "TOGETHER_API_KEY",
     "xai": "XAI_API_KEY",
 }
-_EXTRAS = {"openai": "agenthall[openai]", "azure_openai": "agenthall[openai]"}
+_EXTRAS = {
+    "anthropic": "agenthall[anthropic]",
+    "azure_openai": "agenthall[openai]",
+    "openai": "agenthall[openai]",
+}
 
 
 def load_model(agent: AgentConfig) -> BaseChatModel:
-    """The model that the agent names. Blocks for an import the first time: call it in a thread.
+    """Load the model that the agent names. The first import blocks for seconds: call it in a thread.
 
     Raises UnknownModel, ModelPackageMissing, ModelKeyMissing, SamplingNotOffered, ModelUnavailable.
     """
@@ -49,32 +59,24 @@ def load_model(agent: AgentConfig) -> BaseChatModel:
 
 
 def _provider_model(name: str, sampling: dict[str, Any]) -> BaseChatModel:
-    from langchain.chat_models import init_chat_model  # late: providers' packages are large and optional
+    from langchain.chat_models import init_chat_model  # imported late: providers' packages are large and optional
 
-    provider = _provider(name)
+    provider = provider_of(name)
     if not name.partition(":")[2 if ":" in name else 0].strip():
         raise _unknown(name)  # init_chat_model would take the name from the run's configuration instead
     try:
         model: BaseChatModel = init_chat_model(name, **_arguments(provider, sampling))
     except ImportError as error:
         raise ModelPackageMissing(_package_missing(name, provider, error)) from None
-    except Exception as error:  # each provider's client refuses in its own exception type
+    except Exception as error:  # each provider's client has its own exception types
         raise _refusal(name, provider, error) from error
     _require_key(name, provider)
-    _require_taken(name, model, sampling)
+    _require_supported(name, model, sampling, _NOT_OFFERED.get(provider, frozenset()))
     return model
 
 
-def _provider(name: str) -> str:
-    """The provider as `init_chat_model` will read it; empty when it cannot."""
-    prefix, colon, _ = name.partition(":")
-    if colon:
-        return prefix.replace("-", "_").lower()
-    return "openai" if re.match(r"(?:gpt-|o1|o3|chatgpt|text-davinci)", name.lower()) else ""
-
-
 def _arguments(provider: str, sampling: dict[str, Any]) -> dict[str, Any]:
-    if provider not in _OPENAI_FAMILY:
+    if provider not in OPENAI_FAMILY:
         return sampling
     typed = {key: value for key, value in sampling.items() if key not in _NOT_TYPED_BY_OPENAI}
     extra = {key: value for key, value in sampling.items() if key in _NOT_TYPED_BY_OPENAI}
@@ -102,7 +104,7 @@ def _unknown(name: str) -> UnknownModel:
 
 
 def _require_key(name: str, provider: str) -> None:
-    """Some clients are made without a key and fail at the first request, in words that name no variable."""
+    # Some clients are created without a key and fail at the first request, with a message that names no variable.
     if (key := _KEYS.get(provider)) and not os.environ.get(key):
         raise _key_missing(name, key)
 
@@ -111,9 +113,11 @@ def _key_missing(name: str, key: str) -> ModelKeyMissing:
     return ModelKeyMissing(f"The model {name} needs an API key: set {key} where the server runs.", field=key)
 
 
-def _require_taken(name: str, model: BaseChatModel, sampling: dict[str, Any]) -> None:
+def _require_supported(
+    name: str, model: BaseChatModel, sampling: dict[str, Any], refused: frozenset[str] = frozenset()
+) -> None:
     fields = {alias for field, info in type(model).model_fields.items() for alias in (field, info.alias)}
     elsewhere = {*(getattr(model, "model_kwargs", None) or {}), *(getattr(model, "extra_body", None) or {})}
-    dropped = sorted(set(sampling) - fields - elsewhere)
+    dropped = sorted((set(sampling) - fields - elsewhere) | (set(sampling) & refused))
     if dropped:
-        raise SamplingNotOffered(f"The model {name} does not take {', '.join(dropped)}.", field=dropped[0])
+        raise SamplingNotOffered(f"The model {name} does not support {', '.join(dropped)}.", field=dropped[0])

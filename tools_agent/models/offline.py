@@ -1,6 +1,7 @@
-"""The offline model: a chat model without a model. Deterministic, keyless, streaming; made for demos and tests.
+"""The offline model: a rule-based chat model for demos and tests. Deterministic, without an API key, streaming.
 
-`offline:<anything>` answers at once; `offline:slow` takes 20 ms a token, so that something can happen in mid-stream.
+`offline:<anything>` answers at once. `offline:slow` takes 20 ms for each token, so that a test can act during the
+stream.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ SLOW_SECONDS = 0.02
 
 
 def offline_model(name: str) -> OfflineChatModel:
-    """The model that `name` (with or without the prefix) means."""
+    """Return the model for a name, with or without the prefix."""
     variant = name.removeprefix(PREFIX)
     return OfflineChatModel(model=name, token_seconds=SLOW_SECONDS if variant == "slow" else 0.0)
 
 
 class OfflineChatModel(BaseChatModel):
-    """Answers by rule, one word a chunk. Sampling keys mean nothing to it and are not taken."""
+    """Answers by rule, one word in each chunk. Ignores sampling keys."""
 
     model: str = "offline:demo"
     token_seconds: float = 0.0
@@ -55,7 +56,7 @@ class OfflineChatModel(BaseChatModel):
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
-        tool_choice: str | None = None,  # noqa: ARG002  by rule it calls a tool exactly when the request asks for one
+        tool_choice: str | None = None,  # noqa: ARG002  it calls a tool exactly when the request asks for one
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)

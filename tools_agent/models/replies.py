@@ -1,4 +1,4 @@
-"""What the offline model answers. Pure: messages and tools in, a text or one tool call out, always the same."""
+"""Replies of the offline model. A pure function of messages and tools: returns a text or one tool call."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, To
 
 from tools_agent.notices import split_notices
 
-from .requests import Tool, arguments, asked_tool, fitting_tool
+from .requests import Tool, arguments, find_requested_tool, match_tool
 
 SELF = "I am the offline model of Agenthall: deterministic, no LLM, no network"
 QUOTE_CHARACTERS = 4000
 ROLE_CHARACTERS = 160
 QUESTION_CHARACTERS = 500
-"""Where a question about the past is looked for: the pattern is quadratic, and a request may be megabytes."""
+READ_CHARACTERS = 100_000
+"""How much of a request is searched for a question about the past: the pattern is quadratic."""
 
-_REMEMBER = re.compile(
+_RECALL = re.compile(
     r"\b(?:what|which)\b.*\b(?:did i|have i|i)\s+(?:just\s+)?(?:say|said|ask|asked|tell|told|write|wrote|mention|mentioned)\b"
     r"|\b(?:do you|can you)\s+(?:still\s+)?remember\b",
     re.IGNORECASE | re.DOTALL,
@@ -35,7 +36,7 @@ class Call:
 
 
 def reply(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> str | Call:
-    """The answer to the conversation so far: a text, or a call of one of `tools`."""
+    """Answer the conversation so far with a text or a call of one of `tools`."""
     prompt, missing = _system(messages)
     answer = _answer(messages, tools, prompt)
     if isinstance(answer, Call) or not missing:
@@ -46,15 +47,19 @@ def reply(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> str | Call:
 def _answer(messages: Sequence[BaseMessage], tools: Sequence[Tool], prompt: str) -> str | Call:
     if results := _trailing_results(messages):
         return _from_results(results)
-    said = [_text(message) for message in messages if isinstance(message, HumanMessage)]
-    request = said[-1] if said else ""
-    if asked := asked_tool(request, tools):
-        return Call(asked.tool.name, arguments(asked.tool, asked.rest)) if asked.tool else _no_tool(asked.name, tools)
-    if _REMEMBER.search(request[:QUESTION_CHARACTERS]):
-        return _remembered(request, said[:-1])
-    if tool := fitting_tool(request, tools):
+    user_texts = [_text(message) for message in messages if isinstance(message, HumanMessage)]
+    request = user_texts[-1][:READ_CHARACTERS] if user_texts else ""
+    if requested := find_requested_tool(request, tools):
+        return (
+            Call(requested.tool.name, arguments(requested.tool, requested.rest))
+            if requested.tool
+            else _no_tool(requested.name, tools)
+        )
+    if _RECALL.search(request[:QUESTION_CHARACTERS]):
+        return _recall(request, user_texts[:-1])
+    if tool := match_tool(request, tools):
         return Call(tool.name, arguments(tool, request))
-    return _introduction(request, prompt, tools, turns=len(said))
+    return _introduction(request, prompt, tools, turns=len(user_texts))
 
 
 def _system(messages: Sequence[BaseMessage]) -> tuple[str, list[str]]:
@@ -98,7 +103,7 @@ def _inventory(tools: Sequence[Tool]) -> str:
     return f"I have: {', '.join(tool.name for tool in tools)}."
 
 
-def _remembered(request: str, earlier: Sequence[str]) -> str:
+def _recall(request: str, earlier: Sequence[str]) -> str:
     if not earlier:
         return "This is the first thing that you said in this conversation."
     if _FIRST.search(request):

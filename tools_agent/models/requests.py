@@ -1,10 +1,11 @@
-"""What a request to the offline model asks for: which tool, with which arguments. Pure functions over text.
+"""Find the tool and the arguments that a request to the offline model asks for. Pure functions over text.
 
 Rules
-- "use the tool NAME" (any case; quotes or backticks around NAME; "the NAME tool"; "use NAME") asks for exactly that tool.
-- The first JSON object in the text is the arguments, whole and untouched.
-- Without JSON, an argument is what stands behind its own name ("section 433", "code=BGB"), else, for required ones, the
-  next quoted text (strings) or number (numbers), else, for strings, what is left of the sentence.
+- "use the tool NAME" (any case; quotes or backticks around NAME; "the NAME tool"; "use NAME") asks for exactly that
+  tool.
+- The first JSON object in the text is the arguments, unchanged.
+- Without JSON, an argument is the value after its name ("section 433", "code=BGB"). A required argument without one
+  is the next quoted text (strings) or number (numbers), else, for strings, the rest of the sentence.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-MOST_BRACES = 50
+MAX_BRACES = 50
+MATCHED_CHARACTERS = 4096
+"""Only the beginning of a text is matched with tools: a megabyte would hold the event loop for 0.1 s."""
 
 _VERB = r"(?:use|call|run|invoke|try|execute|apply)"
 _NAME = r"[`'\"“‘]?(?P<name>[A-Za-z0-9_][\w.:/-]*)[`'\"”’]?"
@@ -44,7 +47,7 @@ _STOP_WORDS = _NO_NAMES | frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as a model sees it. `parameters` is a JSON schema of type object."""
+    """A tool as a model sees it. `parameters`: a JSON schema of type object."""
 
     name: str
     description: str = ""
@@ -60,47 +63,54 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """`name` as the request writes it, `tool` the one meant (None: there is no such tool), `rest` what is left."""
+class RequestedTool:
+    """`name`: as the request writes it. `tool`: None if there is no such tool. `rest`: the remaining text."""
 
     name: str
     tool: Tool | None
     rest: str
 
 
-def asked_tool(text: str, tools: Sequence[Tool]) -> Asked | None:
-    """The tool that the text names, or None when it names none."""
+def find_requested_tool(text: str, tools: Sequence[Tool]) -> RequestedTool | None:
+    """Return the tool that the text names. None: the text names no tool."""
     for pattern in (_TOOL_FIRST, _TOOL_LAST):
         for match in pattern.finditer(text):
-            if asked := _asked(text, match, tools):
-                return asked
-    return next((asked for match in _BARE.finditer(text) if (asked := _asked(text, match, tools)) and asked.tool), None)
+            if requested := _requested_tool(text, match, tools):
+                return requested
+    return next(
+        (
+            requested
+            for match in _BARE.finditer(text)
+            if (requested := _requested_tool(text, match, tools)) and requested.tool
+        ),
+        None,
+    )
 
 
-def _asked(text: str, match: re.Match[str], tools: Sequence[Tool]) -> Asked | None:
+def _requested_tool(text: str, match: re.Match[str], tools: Sequence[Tool]) -> RequestedTool | None:
     written = match["name"]
     for name in (written, written.rstrip(".:/-")):
         if tool := find_tool(name, tools):
-            return Asked(name, tool, _without(text, match))
+            return RequestedTool(name, tool, _text_without(text, match))
     name = written.rstrip(".:/-")
-    return None if name.lower() in _NO_NAMES else Asked(name, None, _without(text, match))
+    return None if name.lower() in _NO_NAMES else RequestedTool(name, None, _text_without(text, match))
 
 
-def _without(text: str, match: re.Match[str]) -> str:
+def _text_without(text: str, match: re.Match[str]) -> str:
     return f"{text[: match.start()]} {text[match.end() :]}"
 
 
 def find_tool(name: str, tools: Sequence[Tool]) -> Tool | None:
-    """By its exact name, else by its name in any case when that is unambiguous."""
+    """Find a tool by its exact name, else ignoring case if that is unambiguous."""
     exact = [tool for tool in tools if tool.name == name]
     alike = exact or [tool for tool in tools if tool.name.casefold() == name.casefold()]
     return alike[0] if len(alike) == 1 else None
 
 
-def fitting_tool(text: str, tools: Sequence[Tool]) -> Tool | None:
-    """The one tool whose name and description clearly share words with the text, or None.
+def match_tool(text: str, tools: Sequence[Tool]) -> Tool | None:
+    """Find the tool whose name and description share the most words with the text.
 
-    A word of the name counts 2, a word of the description 1; clear is 2 or more, and more than any other tool has.
+    A word of the name scores 2, a word of the description 1. The best tool needs a score of 2, higher than all others.
     """
     words = _words(text)
     ranked = sorted(
@@ -117,33 +127,33 @@ def _overlap(words: frozenset[str], tool: Tool) -> int:
 
 
 def _words(text: str) -> frozenset[str]:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\W]+", " ", text).lower()
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\W]+", " ", text[:MATCHED_CHARACTERS]).lower()
     return frozenset(_stem(word) for word in spaced.split() if len(word) > 2 and word not in _STOP_WORDS)  # noqa: PLR2004
 
 
 def _stem(word: str) -> str:
     for ending in ("ings", "ing", "ies", "es", "s"):
-        if word.endswith(ending) and len(word) - len(ending) > 3:  # noqa: PLR2004  "this" is no plural
+        if word.endswith(ending) and len(word) - len(ending) > 3:  # noqa: PLR2004  "this" is not a plural
             return word.removesuffix(ending)
     return word
 
 
 def arguments(tool: Tool, text: str) -> dict[str, Any]:
-    """The arguments of `tool` that the text gives; a required one that it does not give is guessed from the text."""
+    """Return the arguments of `tool` that the text contains. Missing required ones are guessed from the text."""
     given = find_object(text)
     if given is not None:
         return given
-    named = {name: value for name in tool.properties if (value := _behind(name, text)) is not None}
+    named = {name: value for name in tool.properties if (value := _value_after(name, text)) is not None}
     quoted, numbers = _quoted(text), _numbers(text)
     return {
-        name: _value(_mapping(tool.properties[name]), named.get(name), quoted, numbers, _about(name, text))
+        name: _value(_mapping(tool.properties[name]), named.get(name), quoted, numbers, _source_text(name, text))
         for name in tool.properties
         if name in tool.required or name in named
     }
 
 
-def _about(name: str, text: str) -> str:
-    """What of the text an argument called `name` may be made from: an identifier is a word, not a sentence."""
+def _source_text(name: str, text: str) -> str:
+    """Return the part of the text that an argument may be made from: an identifier is a word, not a sentence."""
     if not re.fullmatch(r"(?:.*_)?(?:id|key|slug)", name, re.IGNORECASE):
         return text
     words = [word.strip(".,;:!?\"'`()") for word in text.split()]
@@ -151,9 +161,9 @@ def _about(name: str, text: str) -> str:
 
 
 def find_object(text: str) -> dict[str, Any] | None:
-    """The first JSON object in the text, looked for at its first braces only: each further one costs a whole parse."""
+    """Find the first JSON object, at one of the first braces only: each further brace costs a whole parse."""
     decoder = json.JSONDecoder()
-    for start in islice((match.start() for match in re.finditer(r"\{", text)), MOST_BRACES):
+    for start in islice((match.start() for match in re.finditer(r"\{", text)), MAX_BRACES):
         try:
             value, _ = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
@@ -163,8 +173,8 @@ def find_object(text: str) -> dict[str, Any] | None:
     return None
 
 
-def _behind(name: str, text: str) -> str | None:
-    """What stands behind `name`: after = or : anything, after a space only a quotation or a word with a digit or capital."""
+def _value_after(name: str, text: str) -> str | None:
+    """Return the value after `name`. After a space it must be quoted, or have a digit or a capital letter."""
     words = r"[\s_]+".join(map(re.escape, name.split("_")))
     value = r"(?:\"([^\"]+)\"|'([^']+)'|`([^`]+)`|([^\s,;\"'`]+))"
     assigned = re.search(rf"\b{words}\s*[=:]\s*{value}", text, re.IGNORECASE)
@@ -186,7 +196,7 @@ def _numbers(text: str) -> Iterator[float]:
 def _value(
     schema: Mapping[str, Any], named: str | None, quoted: Iterator[str], numbers: Iterator[float], text: str
 ) -> Any:
-    if choices := schema.get("enum"):
+    if choices := _listed(schema.get("enum")):
         return next((choice for choice in choices if str(choice).lower() in text.lower()), choices[0])
     match _type(schema):
         case "integer":
@@ -206,11 +216,16 @@ def _value(
 
 
 def _type(schema: Mapping[str, Any]) -> str:
-    """The JSON type: the first that is not null, also within anyOf."""
+    """Return the first JSON type that is not null, also within anyOf."""
     declared = schema.get("type")
     kinds = declared if isinstance(declared, list) else [declared] if declared else []
-    kinds = kinds or [_type(_mapping(option)) for option in schema.get("anyOf") or ()]
+    kinds = kinds or [_type(_mapping(option)) for option in _listed(schema.get("anyOf"))]
     return next((kind for kind in kinds if kind != "null"), kinds[0] if kinds else "string")
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list as it is; nothing for what a malformed schema has in its place."""
+    return value if isinstance(value, list) else []
 
 
 def _number(named: str | None, numbers: Iterator[float]) -> float:
@@ -230,7 +245,7 @@ def _items(schema: Mapping[str, Any], quoted: Iterator[str], numbers: Iterator[f
 
 
 def remainder(text: str) -> str:
-    """The sentence without its lead-in and closing punctuation; the whole text when nothing else is left."""
+    """Strip the lead-in and the closing punctuation. If nothing is left, return the whole text."""
     return _LEADING.sub("", text.strip()).strip(" \t\n.?!`'\"") or text.strip() or "?"
 
 

@@ -1,42 +1,52 @@
-"""An agent's MCP tools. The face of the module family `mcp*`: nothing else in the agent knows the library behind it.
+"""An agent's MCP tools. The interface of the modules `mcp*`: nothing else in the agent uses the MCP libraries.
 
-`discover` asks all servers of an agent at once, each with its own deadline and its own failure, and says what they
-offer; `Offer.tools` makes tools of it. What is missing becomes notices, never an error: other servers' tools stay.
+`discover` asks all servers of an agent at once, each with its own deadline, and returns their tools;
+`DiscoveredTools.offered` converts them for a provider. A server that fails becomes a notice, and so does a tool that
+cannot be used. The others remain.
+
+The adapters of LangChain open the sessions. Their conversion of tools and results is not used: it raises for content
+that it does not know, and the tool has run by then.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Literal
 
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_mcp_adapters.client import MultiServerMCPClient
-from langchain_mcp_adapters.interceptors import MCPToolCallRequest
-from langchain_mcp_adapters.tools import convert_mcp_tool_to_langchain_tool
-from mcp.types import CallToolResult, Tool
+from mcp.types import Tool
 from pydantic import SecretStr
 
 from tools_agent.configuration import MCPServerConfig
-from tools_agent.errors import ServerUnavailable
+from tools_agent.errors import ArgumentsUnsendable, ServerUnavailable
 from tools_agent.limits import Limits, current_limits
-from tools_agent.notices import Notice, server_unavailable, tools_not_found
+from tools_agent.models.providers import ProviderRules
+from tools_agent.models.tool_names import offered_names, unique
+from tools_agent.notices import Notice, one_line, server_unavailable, tools_not_found, tools_unusable
+from tools_agent.plain_values import unsendable, whole_text
 
 from .mcp_access import ServerAccess, connection, server_access
 from .mcp_pool import current_pool
+from .mcp_results import read_result
 from .mcp_session import OpenSession
+from .mcp_tool_list import ToolList, UnusableTool
+from .tool_schemas import SchemaUnusable, function_schema, with_argument_names
 
-LONGEST_TOOL_NAME = 64
-"""What OpenAI and Anthropic accept."""
-NEEDS_TOKEN = "it needs a token of the user, and none is delivered"  # noqa: S105  words, not a secret
+MAX_SCHEMA_CHARACTERS = 500_000
+"""Characters of all tools of an agent. More fill the context of a model, which refuses the request then."""
+TOKEN_MISSING = "it needs a token of the user, but none was provided"  # noqa: S105  a message, not a secret
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """A server of this agent under the name it has here (unique within the agent)."""
+    """A server of this agent, with a name that is unique within the agent."""
 
     name: str
     config: MCPServerConfig
@@ -44,7 +54,7 @@ class _Server:
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
+class _ServerTools:
     server: _Server
     open_session: OpenSession
     tools: tuple[Tool, ...]
@@ -52,38 +62,68 @@ class _Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """What an agent's servers offer now. `identity` is equal for equal tools of equal servers as the same user."""
+class OfferedTools:
+    """The tools of an agent for its model. `notices` name those that the model's provider does not take."""
 
-    listed: tuple[_Listed, ...]
+    tools: tuple[BaseTool, ...]
+    notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveredTools:
+    """The tools that an agent's servers offer now. `identity` is equal for equal tools, servers and credentials."""
+
+    listed: tuple[_ServerTools, ...]
     notices: tuple[Notice, ...]
 
     @property
     def identity(self) -> tuple[tuple[str, ServerAccess, str], ...]:
         return tuple((one.server.name, one.server.access, one.identity) for one in self.listed)
 
-    def tools(self) -> list[BaseTool]:
-        """In the order of the servers; a name that an earlier server has is prefixed with its server's name."""
-        taken: set[str] = set()
-        return [_langchain_tool(one, tool, taken) for one in self.listed for tool in one.tools]
+    def offered(self, rules: ProviderRules) -> OfferedTools:
+        """Convert the tools for a provider, in the order of the servers. Takes about 1 ms for each tool."""
+        every = [(one, tool) for one in self.listed for tool in one.tools]
+        names = offered_names([(one.server.name, tool.name) for one, tool in every])
+        tools: list[BaseTool] = []
+        room = MAX_SCHEMA_CHARACTERS
+        unusable: dict[str, list[UnusableTool]] = defaultdict(list)
+        for (one, tool), name in zip(every, names, strict=True):
+            if len(tools) == rules.max_tools:
+                why = f"the model's provider takes at most {rules.max_tools} tools"
+                unusable[one.server.name].append(UnusableTool(one_line(tool.name), why))
+                continue
+            try:
+                converted, size = _langchain_tool(one, tool, name, rules, room)
+                tools.append(converted)
+                room -= size
+            except Exception as error:  # noqa: BLE001  a schema may hold anything, and costs only its tool
+                unusable[one.server.name].append(UnusableTool(one_line(tool.name), _schema_problem(error)))
+        notices = [
+            tools_unusable(one.server.name, one.server.config.url, found)
+            for one in self.listed
+            if (found := [(each.name, each.why) for each in unusable[one.server.name]])
+        ]
+        return OfferedTools(tuple(tools), tuple(notices))
 
 
-async def discover(servers: Sequence[MCPServerConfig], tokens: Mapping[str, SecretStr] | None = None) -> Offer:
-    """Ask every server for its tools. `tokens` are the user's, by the URL as configured. Never raises for a server."""
+async def discover(
+    servers: Sequence[MCPServerConfig], tokens: Mapping[str, SecretStr] | None = None
+) -> DiscoveredTools:
+    """Ask every server for its tools. `tokens`: of the user, by configured URL. A failing server raises nothing."""
     notices: list[Notice] = []
-    dialled = list(_dialled(servers, tokens or {}, notices))
-    client = MultiServerMCPClient({one.name: _connection(one.access, current_limits()) for one in dialled})
-    outcomes = await asyncio.gather(*(_listed(one, client) for one in dialled))
+    resolved = list(_resolve_servers(servers, tokens or {}, notices))
+    client = MultiServerMCPClient({one.name: _connection(one.access, current_limits()) for one in resolved})
+    outcomes = await asyncio.gather(*(_list_tools(one, client) for one in resolved))
     missing = [notice for _, of_server in outcomes for notice in of_server]
-    return Offer(tuple(listed for listed, _ in outcomes if listed), (*notices, *missing))
+    return DiscoveredTools(tuple(listed for listed, _ in outcomes if listed), (*notices, *missing))
 
 
-def _dialled(
+def _resolve_servers(
     servers: Sequence[MCPServerConfig], tokens: Mapping[str, SecretStr], notices: list[Notice]
 ) -> Iterator[_Server]:
     names: set[str] = set()
     for config in servers:
-        name = _unique(config.name, names, "-")
+        name = unique(config.name, names, "-")
         try:
             yield _Server(name, config, _access(config, tokens))
         except ServerUnavailable as unavailable:
@@ -92,7 +132,7 @@ def _dialled(
 
 def _access(config: MCPServerConfig, tokens: Mapping[str, SecretStr]) -> ServerAccess:
     if config.auth_required and config.url not in tokens:
-        raise ServerUnavailable(NEEDS_TOKEN)
+        raise ServerUnavailable(TOKEN_MISSING)
     return server_access(config.url, tokens[config.url] if config.auth_required else None)
 
 
@@ -103,92 +143,98 @@ def _connection(access: ServerAccess, limits: Limits) -> Any:
     return connection(access, limits, on_message)
 
 
-async def _listed(server: _Server, client: MultiServerMCPClient) -> tuple[_Listed | None, list[Notice]]:
+async def _list_tools(server: _Server, client: MultiServerMCPClient) -> tuple[_ServerTools | None, list[Notice]]:
     open_session = partial(client.session, server.name)
     try:
         listed = await current_pool().tools(server.access, open_session)
     except ServerUnavailable as unavailable:
         return None, [server_unavailable(server.name, server.config.url, unavailable.detail)]
+    return _offered_by(server, open_session, listed)
+
+
+def _offered_by(server: _Server, open_session: OpenSession, listed: ToolList) -> tuple[_ServerTools, list[Notice]]:
     tools, missing = _allowed(listed.tools, server.config.tools)
-    notices = (
-        [tools_not_found(server.name, server.config.url, missing, offered=len(tools))] if missing is not None else []
-    )
-    return _Listed(server, open_session, tools, listed.identity), notices
+    malformed = {one.name for one in listed.unusable}
+    unknown = [name for name in missing if name not in malformed]
+    notices: list[Notice] = []
+    if listed.unusable:
+        found = [(one.name, one.why) for one in listed.unusable]
+        notices.append(tools_unusable(server.name, server.config.url, found))
+    wanted = server.config.tools
+    if unknown or (wanted is not None and not tools and not malformed.intersection(wanted)):
+        notices.append(tools_not_found(server.name, server.config.url, unknown, offered=len(tools)))
+    return _ServerTools(server, open_session, tools, listed.identity), notices
 
 
-def _allowed(tools: tuple[Tool, ...], names: Sequence[str] | None) -> tuple[tuple[Tool, ...], list[str] | None]:
-    """The tools of an allow-list, and its names that are none. None for names: all tools, nothing to miss."""
+def _allowed(tools: tuple[Tool, ...], names: Sequence[str] | None) -> tuple[tuple[Tool, ...], list[str]]:
+    """Return the allowed tools, and the names that match no tool."""
     if names is None:
-        return tools, None
+        return tools, []
     allowed = tuple(tool for tool in tools if tool.name in names)
-    missing = sorted(set(names) - {tool.name for tool in allowed})
-    return allowed, missing if missing or not allowed else None
+    return allowed, sorted(set(names) - {tool.name for tool in allowed})
 
 
-class _McpTool(StructuredTool):
-    """Passes arguments on whatever they are called: LangChain's own tool takes `config` and `run_manager` for itself."""
+def _schema_problem(error: Exception) -> str:
+    reason = str(error) if isinstance(error, SchemaUnusable) else f"{type(error).__name__}: {error}"
+    return one_line(f"no provider takes its inputSchema: {reason}")
 
+
+class _McpTool(BaseTool):
+    """A tool of an MCP server, under the name and with the schema that the model's provider takes."""
+
+    listed: Any
+    """The _ServerTools that the tool belongs to."""
+    tool_name: str
+    """The tool's name on its server."""
+    argument_names: dict[str, str]
+    """The original name of each argument that has another one here."""
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+
+    def _run(self, /, **arguments: Any) -> Any:
+        raise NotImplementedError("An MCP tool is called in an event loop.")
+
+    # Without named parameters LangChain passes all arguments on, whatever they are called.
     async def _arun(self, /, *_: Any, **arguments: Any) -> Any:
-        return await cast("Callable[..., Awaitable[Any]]", self.coroutine)(**arguments)
+        given = {self.argument_names.get(name, name): value for name, value in arguments.items()}
+        if problem := unsendable(given):
+            raise ArgumentsUnsendable(f"the argument {problem}")
+        answer = await current_pool().call(self.listed.server.access, self.listed.open_session, self.tool_name, given)
+        return read_result(answer)
 
 
-def _langchain_tool(listed: _Listed, tool: Tool, taken: set[str]) -> BaseTool:
-    """Conversion of schemas and results is the adapters'; the call itself goes through the pool."""
+def _langchain_tool(
+    listed: _ServerTools, tool: Tool, name: str, rules: ProviderRules, room: int
+) -> tuple[BaseTool, int]:
+    """Return the tool and the characters of its description for the model.
 
-    async def through_pool(request: MCPToolCallRequest, handler: object) -> CallToolResult:  # noqa: ARG001  not called: it would open a session for each call
-        pool = current_pool()
-        return await pool.call(listed.server.access, listed.open_session, request.name, _arguments(request, tool))
-
-    converted = cast(
-        "StructuredTool",
-        convert_mcp_tool_to_langchain_tool(
-            None,
-            tool,
-            connection=_connection(listed.server.access, current_limits()),
-            tool_interceptors=[through_pool],
-            server_name=listed.server.name,
-        ),
+    Raises SchemaUnusable, or whatever LangChain raises for a schema that it cannot convert.
+    """
+    schema = function_schema(tool.inputSchema)
+    argument_names: dict[str, str] = {}
+    if rules.argument_name is not None:
+        schema, argument_names = with_argument_names(schema, rules.argument_name)
+    converted = _McpTool(
+        name=name,
+        description=_description(tool, name, rules),
+        args_schema=schema,
+        metadata={"mcp_server": listed.server.name},
+        listed=listed,
+        tool_name=tool.name,
+        argument_names=argument_names,
     )
-    name = tool.name if tool.name not in taken else _prefixed(listed.server.name, tool.name)
-    return _McpTool(
-        name=_unique(name, taken, "__"),
-        description=converted.description,
-        args_schema=converted.args_schema,
-        coroutine=_plain(converted.coroutine),
-        response_format=converted.response_format,
-        metadata=(converted.metadata or {}) | {"mcp_server": listed.server.name},
-        handle_tool_error=converted.handle_tool_error,
-    )
+    size = len(json.dumps(convert_to_openai_tool(converted)))
+    if size > room:
+        raise SchemaUnusable(f"all tools together have more than {MAX_SCHEMA_CHARACTERS:,} characters")
+    return converted, size
 
 
-def _plain(coroutine: Callable[..., Awaitable[Any]] | None) -> Callable[..., Awaitable[Any]]:
-    """Without the adapters' parameter `runtime`: LangGraph would put its own value over an argument of that name."""
-
-    async def call(**arguments: Any) -> Any:
-        return await cast("Callable[..., Awaitable[Any]]", coroutine)(**arguments)
-
-    return call
-
-
-def _arguments(request: MCPToolCallRequest, tool: Tool) -> dict[str, Any]:
-    """The adapters take an argument named `runtime` aside; a tool that has one gets it back."""
-    has_one = "runtime" in (tool.inputSchema.get("properties") or {}) and request.runtime is not None
-    return {**request.args, "runtime": request.runtime} if has_one else request.args
-
-
-def _prefixed(server: str, tool: str) -> str:
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', server)}__{tool}"[-LONGEST_TOOL_NAME:]
-
-
-def _unique(name: str, taken: set[str], separator: str) -> str:
-    """`name`, numbered when it is taken, and taken from now on."""
-    free = (
-        name
-        if name not in taken
-        else next(new for n in range(2, 10_000) if (new := f"{name}{separator}{n}") not in taken)
-    )
-    taken.add(free)
-    return free
+def _description(tool: Tool, name: str, rules: ProviderRules) -> str:
+    """Return the tool's description, with its own name if it is offered under another one."""
+    text = whole_text(tool.description or "")
+    if name != tool.name:
+        text = f"{text}\n\nThe user may call it {one_line(whole_text(tool.name) or '(nameless)')}.".strip()
+    limit = rules.description_length
+    return text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 async def close_sessions() -> None:

@@ -1,4 +1,4 @@
-"""Where an MCP server is and as whom it is asked. This value is the pool's key: sessions are shared within it, never across."""
+"""URL and credentials of an MCP server: the key of the session pool. Different keys never share a session."""
 
 from __future__ import annotations
 
@@ -14,35 +14,33 @@ from mcp.client.session import MessageHandlerFnT
 from pydantic import SecretStr
 
 from tools_agent.errors import ServerUnavailable
-from tools_agent.limits import Limits
-from tools_agent.notices import public_url
+from tools_agent.limits import Limits, current_limits
+
+from .mcp_answers import ReadableAnswers
+from .mcp_transport import BoundedTransport
 
 EVENT_STREAM_SILENCE = 300.0
-"""Seconds that the server's own event stream may be silent. A call has its own, shorter, timeout."""
+"""Seconds that the server's event stream may be silent. A call has a shorter timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAccess:
-    """`headers` are the credentials. They are compared as they are, not hashed, and never printed."""
+    """`headers` are the credentials. They are compared, not hashed, and `repr` hides them."""
 
     url: str
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
-    @property
-    def shown(self) -> str:
-        return public_url(self.url)
-
 
 def server_access(url: str, token: SecretStr | None = None) -> ServerAccess:
-    """The access to `url` as the bearer of `token`. Raises ServerUnavailable for what is no HTTP address."""
+    """Return the access to `url` with a bearer token. Raises ServerUnavailable unless it is an HTTP URL."""
     headers = (("Authorization", f"Bearer {token.get_secret_value()}"),) if token else ()
     return ServerAccess(endpoint(url), headers)
 
 
 def endpoint(url: str) -> str:
-    """`url` with /mcp for an empty path; any other path as it is. (RFC 3986, 6.2.3: for http, "/" is the empty path.)
+    """Replace an empty path by /mcp. (RFC 3986, 6.2.3: for http, "/" is the empty path.)
 
-    Raises ServerUnavailable: other transports are not offered. A catalogue row could start programs through stdio.
+    Raises ServerUnavailable for other transports: through stdio, a catalogue row could start programs.
     """
     try:
         parts = urlsplit(url.strip())
@@ -50,12 +48,12 @@ def endpoint(url: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ServerUnavailable("its address is no http:// or https:// URL")
+        raise ServerUnavailable("its address is not an http:// or https:// URL")
     return urlunsplit(parts._replace(path="/mcp")) if parts.path in {"", "/"} else url.strip()
 
 
 def connection(access: ServerAccess, limits: Limits, on_message: MessageHandlerFnT) -> StreamableHttpConnection:
-    """What MultiServerMCPClient wants to know. A fresh dict each time, for the adapters write into it."""
+    """Return the connection for MultiServerMCPClient: a new dict each time, because the adapters modify it."""
     return {
         "transport": "streamable_http",
         "url": access.url,
@@ -69,12 +67,16 @@ def connection(access: ServerAccess, limits: Limits, on_message: MessageHandlerF
 
 @cache
 def _ssl_context() -> ssl.SSLContext:
-    """Loading the certificates takes 32 ms, so all clients share one context."""
+    # loading the certificates takes 32 ms, so all clients share one context
     return httpx.create_ssl_context()
 
 
 def _http_client(
     headers: dict[str, str] | None = None, timeout: httpx.Timeout | None = None, auth: httpx.Auth | None = None
 ) -> httpx.AsyncClient:
-    # trust_env off: ~/.netrc would send the operator's passwords to any host that a catalogue row names
-    return httpx.AsyncClient(headers=headers, timeout=timeout, auth=auth, verify=_ssl_context(), trust_env=False)
+    # trust_env off, or ~/.netrc would send the operator's passwords to any host that a catalogue row names
+    bounded = BoundedTransport(
+        httpx.AsyncHTTPTransport(verify=_ssl_context(), trust_env=False), current_limits().answer_bytes
+    )
+    transport = ReadableAnswers(bounded)
+    return httpx.AsyncClient(headers=headers, timeout=timeout, auth=auth, transport=transport, trust_env=False)

@@ -1,4 +1,4 @@
-"""What goes wrong between us and an MCP server, translated into our errors and into words for people."""
+"""Translate failures of MCP servers into errors of this package and into messages for people."""
 
 from __future__ import annotations
 
@@ -8,23 +8,37 @@ from typing import Any
 import httpx
 from mcp.shared.exceptions import McpError
 
-from tools_agent.errors import InteractionRequired, SessionGone, SessionLost, ToolFailed, ToolsAgentError, ToolTimedOut
+from tools_agent.errors import (
+    AnswerUnreadable,
+    InteractionRequired,
+    SessionGone,
+    SessionLost,
+    ToolFailed,
+    ToolsAgentError,
+    ToolTimedOut,
+)
 from tools_agent.notices import one_line
 
+from .mcp_transport import ANSWER_TOO_LARGE
+
 INTERACTION_REQUIRED = -32003
-"""The code of servers that want the user to do something first: data holds {message: text | {text}, url}."""
+"""Error code of servers that need the user to act first: data holds {message: text | {text}, url}."""
 URL_ELICITATION_REQUIRED = -32042
-"""The same by the specification of 2025-11-25: data holds {elicitations: [{message, url}]}."""
+"""The same in the specification of 2025-11-25: data holds {elicitations: [{message, url}]}."""
 SESSION_TERMINATED = 32600
-"""The SDK's own (positive) code for HTTP 404: the server knows no such session, so nothing ran."""
+"""The SDK's own (positive) code for HTTP 404: the server does not know the session, so nothing ran."""
 CONNECTION_CLOSED = -32000
+UNREADABLE_ANSWER = 32700
+"""Our own (positive) code, as SESSION_TERMINATED: the answer of the server was no JSON-RPC. See `mcp_answers.py`."""
 
 
 def tool_error(error: McpError) -> ToolsAgentError:
-    """The JSON-RPC error of one call."""
+    """Translate the JSON-RPC error of one call."""
     code, message = error.error.code, error.error.message
     if code in {INTERACTION_REQUIRED, URL_ELICITATION_REQUIRED}:
         return _interaction(message, error.error.data)
+    if code in {UNREADABLE_ANSWER, ANSWER_TOO_LARGE}:
+        return AnswerUnreadable(one_line(message))
     if code == SESSION_TERMINATED and message == "Session terminated":
         return SessionGone("the server ended the session")
     if code == CONNECTION_CLOSED and message == "Connection closed":
@@ -48,17 +62,19 @@ def _message(value: Any) -> str | None:
 
 
 def _openable(url: str) -> bool:
-    """Only what a browser may safely be sent to: a tool server must not hand out javascript: addresses."""
-    return url.startswith(("https://", "http://"))
+    """Whether a browser may open the URL. A tool server must not hand out javascript: URLs, nor text that cannot be stored."""
+    return url.startswith(("https://", "http://")) and url.isprintable()
 
 
 def reason(error: BaseException | None) -> str:
-    """Why a session ended or never began, in words. The first cause within nested groups tells most."""
+    """Describe why a session ended or never began. Of nested groups, the first cause is the most specific."""
     match cause := next(_leaves(error), None):
         case None:
             return "the connection was closed"
         case ToolsAgentError():
             return cause.detail
+        case McpError():
+            return tool_error(cause).detail
         case httpx.HTTPStatusError():
             return f"it answered {cause.response.status_code} {cause.response.reason_phrase}"
         case httpx.ConnectTimeout() | TimeoutError():

@@ -1,42 +1,32 @@
-"""The process's MCP sessions and lists of tools, by server and credentials.
+"""MCP sessions and lists of tools of this process, by server and credentials.
 
 Rules
-- Two accesses that differ in anything, credentials above all, share nothing.
-- A call of a tool is repeated once, and only when the server did not know the session any more: then nothing ran.
-- A list of tools lives for its TTL; it is dropped when the server says it changed and when its session is replaced.
-- A server that failed is left alone for a moment, then tried again.
-- One pool per event loop: a session belongs to the loop that opened it.
+- Two accesses that differ in URL or credentials share nothing.
+- A tool call is repeated once, and only if the server no longer knew the session: then nothing ran.
+- A list of tools is cached for its TTL. It is dropped when the server reports a change or its session is replaced.
+- A server that failed is not tried again before a short pause.
+- There is one pool for each event loop, because a session belongs to the loop that opened it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from mcp.types import CallToolResult, ServerNotification, Tool, ToolListChangedNotification
+from mcp.types import ServerNotification, ToolListChangedNotification
 
 from tools_agent.errors import ServerUnavailable, SessionGone, SessionLost
 from tools_agent.limits import Limits, current_limits
 
 from .mcp_access import ServerAccess
+from .mcp_result_size import cut_result
 from .mcp_session import OpenSession, PooledSession
+from .mcp_tool_list import ToolList, tool_list
 
-CROWD = 64
-"""From this many servers on, forgotten ones are swept out whenever a new one is met."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolList:
-    """`identity` changes when, and only when, the tools do."""
-
-    tools: tuple[Tool, ...]
-    identity: str
-    fresh_until: float
+EVICTION_THRESHOLD = 64
+"""From this many servers on, expired entries are removed whenever a server is added."""
 
 
 @dataclass(slots=True)
@@ -48,22 +38,22 @@ class _Server:
     failed_until: float = 0.0
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def is_forgotten(self, now: float) -> bool:
+    def is_expired(self, now: float) -> bool:
         in_use = self.listing.locked() or (self.session is not None and self.session.alive)
         return not in_use and self.failed_until <= now and (self.tools is None or self.tools.fresh_until <= now)
 
 
 class SessionPool:
     def __init__(self, limits: Limits | None = None) -> None:
-        self._given = limits
+        self._fixed_limits = limits
         self._servers: dict[ServerAccess, _Server] = {}
 
     @property
     def _limits(self) -> Limits:
-        return self._given or current_limits()
+        return self._fixed_limits or current_limits()
 
     async def tools(self, access: ServerAccess, open_session: OpenSession) -> ToolList:
-        """The server's tools, from the cache when fresh. Raises ServerUnavailable."""
+        """Return the server's tools, from the cache if fresh. Raises ServerUnavailable."""
         server = self._server(access)
         if listed := self._fresh(server):
             return listed
@@ -72,8 +62,14 @@ class SessionPool:
 
     async def call(
         self, access: ServerAccess, open_session: OpenSession, name: str, arguments: dict[str, Any]
-    ) -> CallToolResult:
-        """One call of a tool. Raises as PooledSession.call."""
+    ) -> dict[str, Any]:
+        """Call a tool. Raises what PooledSession.call raises. A long result is cut."""
+        result = await self._call(access, open_session, name, arguments)
+        return cut_result(result, self._limits.result_characters)
+
+    async def _call(
+        self, access: ServerAccess, open_session: OpenSession, name: str, arguments: dict[str, Any]
+    ) -> dict[str, Any]:
         server = self._server(access)
         session = self._session(server, open_session)
         try:
@@ -86,20 +82,20 @@ class SessionPool:
         return await self._session(server, open_session).call(name, arguments)
 
     async def on_message(self, access: ServerAccess, message: object) -> None:
-        """What the server says of its own accord: only a change of its tools matters here."""
+        """Handle a notification of the server: drop its list of tools when they have changed."""
         if isinstance(message, ServerNotification) and isinstance(message.root, ToolListChangedNotification):
             self._forget_tools(self._server(access))
 
     async def close(self) -> None:
-        """Close every session. The pool may be used again afterwards."""
+        """Close every session. The pool can be used again afterwards."""
         servers, self._servers = self._servers, {}
         await asyncio.gather(*(server.session.close() for server in servers.values() if server.session))
 
     def _server(self, access: ServerAccess) -> _Server:
         if access not in self._servers:
-            if len(self._servers) >= CROWD:
+            if len(self._servers) >= EVICTION_THRESHOLD:
                 now = _now()
-                self._servers = {key: one for key, one in self._servers.items() if not one.is_forgotten(now)}
+                self._servers = {key: one for key, one in self._servers.items() if not one.is_expired(now)}
             self._servers[access] = _Server()
         return self._servers[access]
 
@@ -110,25 +106,25 @@ class SessionPool:
 
     async def _list(self, server: _Server, open_session: OpenSession) -> ToolList:
         try:
-            listed = await self._listed(server, open_session)
+            listed = await self._list_with_retry(server, open_session)
         except ServerUnavailable as failure:
             server.failure, server.failed_until = failure, _now() + self._limits.failure
             raise
         server.failure = None
         return listed
 
-    async def _listed(self, server: _Server, open_session: OpenSession) -> ToolList:
-        """A list may be asked for twice: it changes nothing, and the server may have restarted since the last time."""
+    async def _list_with_retry(self, server: _Server, open_session: OpenSession) -> ToolList:
+        # The server may have restarted since the last request, and listing tools changes nothing: try twice.
         try:
-            return await self._ask_for_list(server, open_session)
+            return await self._request_tools(server, open_session)
         except SessionLost:
             pass
         try:
-            return await self._ask_for_list(server, open_session)
+            return await self._request_tools(server, open_session)
         except SessionLost as lost:
             raise ServerUnavailable(lost.detail) from lost
 
-    async def _ask_for_list(self, server: _Server, open_session: OpenSession) -> ToolList:
+    async def _request_tools(self, server: _Server, open_session: OpenSession) -> ToolList:
         session = self._session(server, open_session)
         changes = server.changes
         try:
@@ -136,7 +132,7 @@ class SessionPool:
         except (SessionLost, ServerUnavailable):
             self._drop(server, session)
             raise
-        if changes == server.changes:  # else the list was changed while it was read: use it once, do not keep it
+        if changes == server.changes:  # else the tools changed while they were read: use the list once, do not cache it
             server.tools = listed
         return listed
 
@@ -157,11 +153,6 @@ class SessionPool:
     def _forget_tools(server: _Server) -> None:
         server.tools = None
         server.changes += 1
-
-
-def tool_list(tools: Sequence[Tool], fresh_until: float) -> ToolList:
-    described = json.dumps([tool.model_dump(mode="json") for tool in tools], sort_keys=True)
-    return ToolList(tuple(tools), blake2b(described.encode(), digest_size=16).hexdigest(), fresh_until)
 
 
 def _now() -> float:

@@ -1,15 +1,16 @@
-"""One session with one MCP server, shared by many runs.
+"""A session with an MCP server, shared by many runs.
 
 Rules
-- One task owns a session: it enters and leaves the SDK's scopes (they belong to the task that entered them).
-- Every wait on a session is a race against its owner: when the connection dies the SDK leaves callers waiting for
-  their whole timeout (3 s against 10 ms).
-- A caller that gives up (cancelled, timed out) leaves the session usable, and the server is told to stop the call. What was sent is never
-  cancelled here: the SDK closes a cancelled request's stream, and ends the session, with all that others wait for, when the answer
-  arrives at that moment (mcp 1.x, `_handle_response`). It is left to its answer, or to the session's end.
-- A server that was killed in the middle of a call leaves its event stream silent. So a session with callers is pinged;
-  silence is busyness, but a refused connection or a forgotten session ends the calls.
-- The owner runs in an empty context: a session outlives the run that opened it and must not carry that run's variables.
+- One task owns a session: it enters and leaves the SDK's scopes, which belong to the task that entered them.
+- Every wait on a session also waits for its owner. Otherwise, when the connection dies, the SDK lets callers wait for
+  their whole timeout (3 s instead of 10 ms).
+- A caller that gives up (cancelled, timed out) leaves the session usable, and the server is told to stop the call. A
+  request that was sent is never cancelled: the SDK closes a cancelled request's stream. If the answer arrives at that
+  moment, it ends the session with all other calls (mcp 1.x, `_handle_response`). The request stays in flight until its
+  answer or the end of the session.
+- A server that is killed during a call leaves its event stream silent, so a session with callers is pinged. Silence
+  means that the server is busy; a refused connection or an unknown session ends the calls.
+- The owner runs in an empty context: a session outlives the run that opened it and must not keep that run's variables.
 """
 
 from __future__ import annotations
@@ -25,32 +26,36 @@ from typing import Any, TypeVar
 from mcp import ClientSession
 from mcp.shared.exceptions import McpError
 from mcp.types import (
-    CallToolResult,
+    CallToolRequest,
+    CallToolRequestParams,
     CancelledNotification,
     CancelledNotificationParams,
     ClientNotification,
+    ClientRequest,
+    ListToolsRequest,
     PaginatedRequestParams,
-    Tool,
 )
+from pydantic import RootModel
 
 from tools_agent.errors import ServerUnavailable, SessionLost, ToolTimedOut
 from tools_agent.limits import Limits
+from tools_agent.plain_values import json_text
 
 from .mcp_failures import reason, tool_error
 
 T = TypeVar("T")
 OpenSession = Callable[[], AbstractAsyncContextManager[ClientSession]]
 
-LONGEST_LIST_PAGES = 100
-FORGOTTEN = 10
-"""Times its timeout, after which a call that was given up is not waited for any more."""
+MAX_LIST_PAGES = 100
+ABANDON_FACTOR = 10
+"""A call that its caller has given up is abandoned after this many times its timeout."""
 
-GRACE = 0.5
-"""Seconds by which a waiter outlasts the owner's own deadline, so that the owner's words are the ones told."""
+OWNER_GRACE = 0.5
+"""Seconds that a waiter adds to the owner's deadline, so that the owner's error is the one that is raised."""
 
 
 class PooledSession:
-    """Opens at once, in a task of its own. `alive` until it fails, is closed or was idle for too long."""
+    """Opens at once, in its own task. `alive` until it fails, is closed or has been idle for too long."""
 
     def __init__(self, open_session: OpenSession, limits: Limits) -> None:
         loop = asyncio.get_running_loop()
@@ -62,20 +67,20 @@ class PooledSession:
         self._unused = asyncio.Event()
         self._unused.set()
         self._used = loop.time()
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._in_flight: set[asyncio.Task[Any]] = set()
         self._pinging: asyncio.Task[Any] | None = None
-        self._owner = loop.create_task(self._own(open_session), name="mcp-session", context=Context())
-        self._owner.add_done_callback(self._ended)
+        self._owner = loop.create_task(self._run(open_session), name="mcp-session", context=Context())
+        self._owner.add_done_callback(self._on_owner_done)
 
     @property
     def alive(self) -> bool:
         return not (self._owner.done() or self._retired.is_set())
 
-    async def list_tools(self) -> list[Tool]:
-        """All pages. Raises ServerUnavailable, and SessionLost when an open session turned out to be dead."""
+    async def list_tools(self) -> list[Any]:
+        """Read all pages, and return the tools as the server describes them. Raises ServerUnavailable, and SessionLost when an open session turns out to be dead."""
         try:
             async with self._using() as session:
-                return await self._race(_all_tools(session), self._limits.connect)
+                return await self._race(_all_tools(session, self._limits), self._limits.connect)
         except TimeoutError:
             raise ServerUnavailable(f"it did not list its tools within {self._limits.connect:g} s") from None
         except McpError as error:
@@ -83,25 +88,27 @@ class PooledSession:
                 raise translated from error
             raise ServerUnavailable(f"it does not list its tools: {translated}") from error
 
-    async def call(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
-        """Raises ServerUnavailable (never connected), SessionGone (nothing ran), SessionLost, ToolTimedOut,
-        InteractionRequired, ToolFailed. A result with `isError` is a result.
+    async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call a tool, and return the server's result as it is. One with `isError` is returned, not raised.
+
+        Raises ServerUnavailable (never connected), SessionGone (nothing ran), SessionLost, ToolTimedOut,
+        InteractionRequired, AnswerUnreadable, ToolFailed.
         """
         async with self._slots, self._using() as session:
             call = _Call(session)
             try:
                 return await self._race(call.run(name, arguments, self._limits.read), self._limits.read)
             except asyncio.CancelledError:
-                self._say_cancelled(call)
+                self._notify_cancelled(call)
                 raise
             except TimeoutError:
-                self._say_cancelled(call)
+                self._notify_cancelled(call)
                 raise ToolTimedOut(f"no answer within {self._limits.read:g} s") from None
             except McpError as error:
                 raise tool_error(error) from error
 
     async def close(self) -> None:
-        """End politely within the limit, else at once."""
+        """End the session in order within the limit, else cancel it."""
         self.retire()
         if not self._ready.done():
             self._owner.cancel()
@@ -111,10 +118,10 @@ class PooledSession:
             await asyncio.wait({self._owner}, timeout=self._limits.close)
 
     def retire(self) -> None:
-        """Take no new callers; end when the last one has its answer."""
+        """Accept no new callers; end when the last one has its answer."""
         self._retired.set()
 
-    async def _own(self, open_session: OpenSession) -> None:
+    async def _run(self, open_session: OpenSession) -> None:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._limits.connect):
                 session = await stack.enter_async_context(open_session())
@@ -136,9 +143,9 @@ class PooledSession:
         return None
 
     async def _ping(self, session: ClientSession) -> None:
-        """Raises SessionGone. A dead connection ends the owner by itself."""
+        """Raises SessionGone. A dead connection ends the owner without a ping."""
         if self._pinging is None:
-            self._pinging = self._sent(session.send_ping())
+            self._pinging = self._start(session.send_ping())
         await asyncio.wait({self._pinging}, timeout=self._limits.ping)
         if not self._pinging.done():
             return
@@ -154,21 +161,21 @@ class PooledSession:
         self._users += 1
         self._unused.clear()
         try:
-            yield await self._opened()
+            yield await self._wait_until_open()
         finally:
             self._users -= 1
             if not self._users:
                 self._unused.set()
             self._used = asyncio.get_running_loop().time()
 
-    async def _opened(self) -> ClientSession:
+    async def _wait_until_open(self) -> ClientSession:
         if not self._ready.done():
             either: set[asyncio.Future[Any]] = {self._ready, self._owner}
-            await asyncio.wait(either, timeout=self._limits.connect + GRACE, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, timeout=self._limits.connect + OWNER_GRACE, return_when=asyncio.FIRST_COMPLETED)
         if self._ready.done():
             return self._ready.result()
         if not self._owner.done():
-            self._owner.cancel()  # its farewell to a server that hangs may hang as well
+            self._owner.cancel()  # closing the session of a server that hangs may hang as well
             raise ServerUnavailable(self._too_slow())
         error = None if self._owner.cancelled() else self._owner.exception()
         raise ServerUnavailable(self._too_slow() if isinstance(error, TimeoutError) else reason(error)) from error
@@ -177,8 +184,8 @@ class PooledSession:
         return f"it did not answer within {self._limits.connect:g} s"
 
     async def _race(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        """Raises what the work raises, SessionLost when the session ends first, TimeoutError."""
-        task = self._sent(work)
+        """Run `work` until the session ends. Raises SessionLost, TimeoutError, and what `work` raises."""
+        task = self._start(work)
         try:
             await asyncio.wait({task, self._owner}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -192,57 +199,78 @@ class PooledSession:
         error = None if self._owner.cancelled() else self._owner.exception()
         raise SessionLost(reason(error)) from error
 
-    def _sent(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """It is under way until it is answered, or the session ends."""
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start `work`, which stays in flight until it is answered or the session ends."""
         task = asyncio.create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        task.add_done_callback(_look_at)
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+        task.add_done_callback(_retrieve_exception)
         return task
 
-    def _ended(self, owner: asyncio.Task[None]) -> None:
-        _look_at(owner)
-        for task in self._under_way:
+    def _on_owner_done(self, owner: asyncio.Task[None]) -> None:
+        _retrieve_exception(owner)
+        for task in self._in_flight:
             task.cancel()
 
-    def _say_cancelled(self, call: _Call) -> None:
-        """Tell the server (the SDK does not). Behind the caller's back, who has gone."""
+    def _notify_cancelled(self, call: _Call) -> None:
+        """Tell the server in the background that the caller has gone. The SDK does not."""
         if call.number is not None and not self._owner.done():
-            self._sent(_cancel_request(call.session, call.number, self._limits.close))
+            self._start(_cancel_request(call.session, call.number, self._limits.close))
 
 
 class _Call:
-    """One call of a tool. `number`: the request's, once it is under way."""
+    """A tool call. `number`: the id of its request, once it is in flight."""
 
     def __init__(self, session: ClientSession) -> None:
         self.session = session
         self.number: int | None = None
 
-    async def run(self, name: str, arguments: dict[str, Any], seconds: float) -> CallToolResult:
-        """Given up by itself long after its caller did, or a session in use for months would keep what is never answered."""
-        self.number = self.session._request_id  # noqa: SLF001  that call_tool takes next; the SDK tells it to nobody
-        return await self.session.call_tool(name, arguments, timedelta(seconds=FORGOTTEN * seconds))
+    async def run(self, name: str, arguments: dict[str, Any], seconds: float) -> dict[str, Any]:
+        request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments))
+        self.number = self.session._request_id  # noqa: SLF001  the SDK does not return the id that it uses
+        # The long timeout only keeps a session that is used for months from collecting calls without an answer.
+        abandoned = timedelta(seconds=ABANDON_FACTOR * seconds)
+        return (await self.session.send_request(ClientRequest(request), _Result, abandoned)).root
 
 
-async def _all_tools(session: ClientSession) -> list[Tool]:
-    page = await session.list_tools()
-    tools = list(page.tools)
-    for _ in range(LONGEST_LIST_PAGES):
-        if not page.nextCursor:
+class _Result(RootModel[dict[str, Any]]):
+    """A result as the server sent it. The SDK's own types refuse a whole list or result because of one part."""
+
+
+async def _all_tools(session: ClientSession, limits: Limits) -> list[Any]:
+    tools: list[Any] = []
+    cursor: str | None = None
+    for _ in range(MAX_LIST_PAGES):
+        params = PaginatedRequestParams(cursor=cursor) if cursor else None
+        page = (await session.send_request(ClientRequest(ListToolsRequest(params=params)), _Result)).root
+        listed, cursor = page.get("tools"), page.get("nextCursor")
+        if not isinstance(listed, list):
+            raise ServerUnavailable("it does not list its tools: its answer has no list `tools`")
+        tools.extend(listed)
+        _check_size(tools, limits)
+        if not (cursor and isinstance(cursor, str)):
             return tools
-        page = await session.list_tools(params=PaginatedRequestParams(cursor=page.nextCursor))
-        tools.extend(page.tools)
-    raise ServerUnavailable(f"its list of tools does not end within {LONGEST_LIST_PAGES} pages")
+    raise ServerUnavailable(f"its list of tools does not end within {MAX_LIST_PAGES} pages")
+
+
+def _check_size(tools: list[Any], limits: Limits) -> None:
+    """Raises ServerUnavailable. The pages of a list count together."""
+    if len(tools) > limits.tools:
+        raise ServerUnavailable(f"it offers more than {limits.tools} tools (AGENTHALL_MCP_MAX_TOOLS)")
+    if sum(len(json_text(tool)) for tool in tools) > limits.answer_bytes:
+        raise ServerUnavailable(
+            f"its list of tools is larger than {limits.answer_bytes} bytes (AGENTHALL_MCP_MAX_BYTES)"
+        )
 
 
 async def _cancel_request(session: ClientSession, request: int, seconds: float) -> None:
     note = CancelledNotification(params=CancelledNotificationParams(requestId=request, reason="the caller has gone"))
-    with suppress(Exception):  # a courtesy: whatever ends the session meanwhile makes it needless
+    with suppress(Exception):  # best effort: after the end of the session it is not needed
         async with asyncio.timeout(seconds):
             await session.send_notification(ClientNotification(note))
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
-    """Take note of how the task ended, so that asyncio does not report its error a second time."""
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Retrieve the exception, so that asyncio does not log "never retrieved"."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""Which MCP servers of an agent need the user's own token."""
+"""Find the MCP servers of an agent that require the user's own token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools_agent.configuration import MCPServerConfig, agent_config
 
 @dataclass(frozen=True, slots=True)
 class TokensNeeded:
-    """The servers, in the order of the configuration, that may only be dialled with a token of the run's user."""
+    """The servers that require a token of the run's user, in the order of the configuration."""
 
     servers: tuple[MCPServerConfig, ...] = ()
 
@@ -24,10 +24,10 @@ class TokensNeeded:
 
 
 async def fetch_tokens(config: Mapping[str, Any] | None) -> TokensNeeded:
-    """The servers of `config["configurable"]["mcp_config"]["servers"]` with `auth_required`.
+    """Return the servers of `config["configurable"]["mcp_config"]["servers"]` with `auth_required`.
 
-    Tokens themselves are delivered by the server that runs the agent, per user; this never invents one. A server that
-    is named here and gets no token is reported as unavailable. Raises ConfigurationInvalid.
+    The server that runs the agent provides the tokens for each user. An MCP server that gets no token is reported as
+    unavailable. Raises ConfigurationInvalid.
     """
     servers = agent_config(config).mcp_config.servers
     return TokensNeeded(tuple(server for server in servers if server.auth_required))

@@ -11,6 +11,7 @@ from .client import Client
 from .errors import ClientError, Closed, Forbidden, Refused, Superseded, Unauthenticated, Unreachable
 from .events import Event
 from .instance import AgentInstance
+from .instance_record import InstanceRecord
 from .registration import Registration, State
 from .timing import Timing
 
@@ -23,6 +24,7 @@ __all__ = [
     "Closed",
     "Event",
     "Forbidden",
+    "InstanceRecord",
     "Refused",
     "Registration",
     "State",

@@ -1,23 +1,24 @@
-"""How long to wait before trying again: exponential, with full jitter, so that many who lost the same server do not come back together."""
+"""Exponential backoff with full jitter, so that clients that lost the same server do not all return at once."""
 
 from __future__ import annotations
 
 import random
 
-FIRST, MOST = 0.5, 15.0
-"""Seconds. MOST is a lease: who waits longer has lost it anyway."""
+INITIAL_SECONDS = 0.5
+MAX_SECONDS = 15.0
+"""The length of a lease: after a longer wait the lease has expired anyway."""
 
 
 class Backoff:
-    """`next` is between 0 and FIRST · 2ⁿ, at most MOST; `reset` once something has held."""
+    """Delays between 0 and `initial` · 2ⁿ seconds, at most `maximum`. Call `reset` when a connection lasts."""
 
-    def __init__(self, first: float = FIRST, most: float = MOST) -> None:
-        self._first = first
-        self._most = most
+    def __init__(self, initial: float = INITIAL_SECONDS, maximum: float = MAX_SECONDS) -> None:
+        self._initial = initial
+        self._maximum = maximum
         self._failures = 0
 
-    def next(self) -> float:
-        ceiling = min(self._most, self._first * 2.0 ** min(self._failures, 32))
+    def next_delay(self) -> float:
+        ceiling = min(self._maximum, self._initial * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return jitter(ceiling)
 
@@ -25,5 +26,5 @@ class Backoff:
         self._failures = 0
 
 
-def jitter(most: float, least: float = 0.0) -> float:
-    return random.uniform(least, most)  # noqa: S311 - spreads load, and is no secret
+def jitter(maximum: float, minimum: float = 0.0) -> float:
+    return random.uniform(minimum, maximum)  # noqa: S311 - spreads load, and is no secret

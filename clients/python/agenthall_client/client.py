@@ -1,34 +1,38 @@
-"""A connection to the registry: finding instances, and watching them. It registers nothing itself; see `instance.py`."""
+"""Find and watch instances. A Client registers nothing itself; `instance.py` does."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from .address import Address
-from .body import Body
+from .address import ServerAddress
+from .cancel_scope import CancelScope
 from .credentials import Credentials, TokenSource
 from .errors import ClientError, Closed
 from .events import Event
-from .link import Link
-from .listing import pages
+from .instance_record import InstanceRecord
+from .message_channel import MessageChannel
+from .pagination import iterate_instances
+from .reconnecting_connection import ConnectionListener, ReconnectingConnection
+from .string_lists import string_list
 from .timing import Timing
-from .watching import Watches
-from .wire import Wire
-from .words import words
+from .watcher import Watcher
+
+_NOT_OPEN = "The client is not connected. Use it inside `async with`."
 
 
 class Client:
-    """`async with Client() as client:` connects; while inside, the connection is kept.
+    """A connection to the registry. `async with Client() as client:` connects, and reconnects until the body ends.
 
-    `url`: of the server (`https://…`, it is asked where its WebSockets are) or of the WebSockets (`wss://…`).
-    `api_key`, or `token`: a JWT or a function that brings a fresh one. `tenant_id`: for those who belong to several.
-    Unset, they come from AGENTHALL_URL (else http://127.0.0.1:2024), AGENTHALL_API_KEY and AGENTHALL_TENANT.
+    `url`: the server (`https://…`, which is asked for its WebSocket URL) or the WebSocket URL (`wss://…`).
+    `api_key`, or `token`: a JWT or a function that returns a fresh one. `tenant_id`: for credentials of several
+    organizations. Defaults: AGENTHALL_URL (else http://127.0.0.1:2024), AGENTHALL_API_KEY and AGENTHALL_TENANT.
 
-    Entering raises Unauthenticated, Forbidden, Refused, Unreachable. What ends the connection later cancels the body and is raised in its place.
+    Entering raises Unauthenticated, Forbidden, Refused or Unreachable. A final error of the connection later cancels
+    the body and is raised in its place.
     """
 
     def __init__(
@@ -41,123 +45,161 @@ class Client:
         timing: Timing | None = None,
     ) -> None:
         self._timing = timing or Timing()
-        self._address = Address(url, seconds=self._timing.answer)
-        self._credentials = Credentials.found(api_key, token, None if tenant_id is None else str(tenant_id))
-        self._made: Link | None = None
-        self._watches: Watches | None = None
+        self._address = ServerAddress(url, timeout=self._timing.answer)
+        self._credentials = Credentials.from_arguments(api_key, token, None if tenant_id is None else str(tenant_id))
+        self._opened: ReconnectingConnection | None = None
+        self._watcher: Watcher | None = None
         self._running: asyncio.Task[None] | None = None
-        self._body = Body()
+        self._body = CancelScope()
 
     @property
-    def _link(self) -> Link:
-        if self._made is None:
-            raise Closed("use it inside `async with`")
-        return self._made
+    def _connection(self) -> ReconnectingConnection:
+        if self._opened is None:
+            raise Closed(_NOT_OPEN)
+        return self._opened
 
     async def __aenter__(self) -> Self:
-        if self._made is not None:
-            raise Closed("it is open, or has been: make another one")
-        self._made = Link(self._address, self._credentials, self._timing, self)
-        self._watches = Watches(self._made)
-        self._running = asyncio.create_task(self._keep(self._made), name="agenthall.link")
+        if self._opened is not None:
+            raise Closed("The client was opened before. Create a new one.")
+        listener = ConnectionListener(self._on_connected, self._on_notification, self._on_disconnected)
+        self._opened = ReconnectingConnection(self._address, self._credentials, self._timing, listener)
+        self._watcher = Watcher(self._opened)
+        self._running = asyncio.create_task(self._run(self._opened), name="agenthall.connection")
         try:
-            await self._made.ready()
+            await self._opened.first_channel()
         except BaseException:
             await self._stop()
             raise
         self._body.enter()
         return self
 
-    async def _keep(self, link: Link) -> None:
+    async def _run(self, connection: ReconnectingConnection) -> None:
         try:
-            await link.run()
+            await connection.run()
         except Closed:
             pass
         except ClientError as error:
-            self.failed(error)
+            self._on_final_error(error)
 
-    def failed(self, error: ClientError) -> None:
-        """The connection is over, and not because it was closed here."""
-        self._body.fail(error)
+    def _on_final_error(self, error: ClientError) -> None:
+        self._body.cancel(error)
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        instead = await self._body.leave(error)
+        instead = await self._body.exit(error)
         try:
             if instead is None:
-                await self._goodbye(error)
+                await self._close(error)
         finally:
             await self._stop()
         if instead is not None:
             raise instead from None
 
-    async def _goodbye(self, error: BaseException | None) -> None:  # noqa: ARG002 - for those who say more
-        """Before the socket is closed."""
+    async def _close(self, error: BaseException | None) -> None:  # noqa: ARG002 - AgentInstance reports it
+        """`error`: the exception that ended the body."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timing.leave):
-                await self._link.close()
+                await self._connection.close()
 
     async def _stop(self) -> None:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
 
-    # what there is
+    async def discover(
+        self,
+        capability: str | None = None,
+        *,
+        capabilities: Iterable[str] = (),
+        agent_id: str | None = None,
+        tags: Iterable[str] = (),
+        zone: str | None = None,
+        health: str | None = None,
+        version: str | None = None,
+        free_slots: int | None = None,
+    ) -> list[InstanceRecord]:
+        """Return all instances that can take work now and match all that is given.
 
-    async def discover(self, capability: str | None = None, **wanted: Any) -> list[dict[str, Any]]:
-        """Instances that can be given work now, all that fit: `capability` (or `capabilities`: all of them), agent_id, tags, zone,
-        health, version (a range, `>=1.2,<2`), free_slots (at least so many). Raises Refused, Forbidden, Unreachable."""
-        return [each async for each in pages(self._link, "agent.discover", _wanted(capability, wanted))]
+        `capabilities`, `tags`: an instance has all of them; `capability` is one more. `version`: a range, `>=1.2,<2`.
+        `free_slots`: at least so many. Raises Refused, Forbidden, Unreachable.
+        """
+        filters = _filters(capability, capabilities, tags, agent_id=agent_id, zone=zone, health=health)
+        more = _given(version=version, free_slots=free_slots)
+        return await _read_instances(self._connection, "agent.discover", {**filters, **more})
 
     async def list(
-        self, capability: str | None = None, *, status: str = "active", **wanted: Any
-    ) -> list[dict[str, Any]]:
-        """As `discover`, of one `status`: active, draining or inactive."""
-        return [
-            each async for each in pages(self._link, "agent.list", {**_wanted(capability, wanted), "status": status})
-        ]
+        self,
+        capability: str | None = None,
+        *,
+        status: str = "active",
+        capabilities: Iterable[str] = (),
+        agent_id: str | None = None,
+        tags: Iterable[str] = (),
+        zone: str | None = None,
+        health: str | None = None,
+        version: str | None = None,
+        free_slots: int | None = None,
+    ) -> list[InstanceRecord]:
+        """Return all instances of one `status` (active, draining or inactive), with the filters of `discover`."""
+        filters = _filters(capability, capabilities, tags, agent_id=agent_id, zone=zone, health=health)
+        more = _given(status=status, version=version, free_slots=free_slots)
+        return await _read_instances(self._connection, "agent.list", {**filters, **more})
 
-    async def status(self, registration_id: object) -> dict[str, Any]:
-        """One instance. Raises Refused (reason not_found), Forbidden, Unreachable."""
-        return await self._link.ask("agent.status", {"registration_id": str(registration_id)})
+    async def status(self, registration_id: object) -> InstanceRecord:
+        """Return one instance. Raises Refused (reason not_found), Forbidden, Unreachable."""
+        params = {"registration_id": str(registration_id)}
+        return InstanceRecord.from_json(await self._connection.request("agent.status", params))
 
     def watch(
         self,
         *,
         agent_id: str | None = None,
-        capabilities: Sequence[str] = (),
+        capabilities: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        zone: str | None = None,
         after: int | None = None,
         listed: bool = True,
     ) -> AsyncIterator[Event]:
-        """What changes among the tenant's instances, in order, over broken connections, without gaps.
+        """Yield changes of the organization's instances, in order and without gaps over reconnections.
 
-        First what is there (`listed`; not with `after`, the position of an event that was seen before), then what happens.
-        Ends when the client is closed. Raises Refused, Forbidden, and what ends the connection.
+        The existing instances come first, as `listed` events; not with `after`, the position of an event that was seen
+        before. Ends when the client is closed. Raises Refused, Forbidden, and the final error of the connection.
         """
-        wanted: dict[str, Any] = {} if agent_id is None else {"agent_id": agent_id}
-        if capabilities:
-            wanted["capabilities"] = words("capabilities", capabilities)
-        if self._watches is None:
-            raise Closed("use it inside `async with`")
-        return self._watches.follow(wanted, after, listed=listed)
+        if self._watcher is None:
+            raise Closed(_NOT_OPEN)
+        filters = _filters(None, capabilities, tags, agent_id=agent_id, zone=zone)
+        return self._watcher.watch(filters, after, listed=listed)
 
-    # what the link tells
+    # The connection's listener
 
-    async def welcome(self, wire: Wire) -> None:
-        await wire.ask("ping")
+    async def _on_connected(self, channel: MessageChannel) -> None:
+        await channel.request("ping")
 
-    def heard(self, method: str, params: dict[str, Any]) -> None:
-        if self._watches is not None:
-            self._watches.heard(method, params)
+    def _on_notification(self, method: str, params: dict[str, Any]) -> None:
+        if self._watcher is not None:
+            self._watcher.on_notification(method, params)
 
-    def lost(self, wire: Wire) -> None:
-        if self._watches is not None:
-            self._watches.lost(wire)
+    def _on_disconnected(self, channel: MessageChannel) -> None:
+        if self._watcher is not None:
+            self._watcher.on_disconnected(channel)
 
 
-def _wanted(capability: str | None, wanted: dict[str, Any]) -> dict[str, Any]:
-    given = {name: list(value) if isinstance(value, tuple | set) else value for name, value in wanted.items()}
-    if capability is not None:
-        given["capabilities"] = [capability, *words("capabilities", given.get("capabilities") or ())]
-    return {name: value for name, value in given.items() if value is not None}
+async def _read_instances(
+    connection: ReconnectingConnection, method: str, filters: dict[str, Any]
+) -> list[InstanceRecord]:
+    return [InstanceRecord.from_json(each) async for each in iterate_instances(connection, method, filters)]
+
+
+def _filters(
+    capability: str | None, capabilities: Iterable[str], tags: Iterable[str], **equal: str | None
+) -> dict[str, Any]:
+    words = {
+        "capabilities": [*([] if capability is None else [capability]), *string_list("capabilities", capabilities)],
+        "tags": string_list("tags", tags),
+    }
+    return {name: value for name, value in words.items() if value} | _given(**equal)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

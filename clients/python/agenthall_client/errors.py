@@ -1,15 +1,21 @@
-"""What goes wrong, as a program is told.
+"""Exceptions of this package.
 
 ClientError
-├── Unauthenticated   credentials are missing, wrong, expired or revoked; trying again does not help
-├── Forbidden         the credentials are good, and not for this tenant, method or disabled agent
-├── Superseded        a newer process has registered under the same instance_id; it has taken over, and this one is over
-├── Refused           the server refuses what was said; `retryable` says whether the same may pass later
-├── Unreachable       no server was reached in the time that was given
-└── Closed            it was used before its beginning or after its end
+├── Unauthenticated   credentials are missing, wrong, expired or revoked; retrying does not help
+├── Forbidden         the credentials are valid, but not for this tenant or method, or the agent is disabled
+├── Superseded        a newer process has registered under the same instance_id and has taken over
+├── Refused           the server rejects a request; `retryable` says whether the same request may succeed later
+├── Unreachable       no server answered within the time limit
+└── Closed            the client was used before it was opened or after it was closed
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+_AUTHENTICATION = 4001
+"""Error code for credentials and rights alike; `reason` tells them apart."""
+_CREDENTIAL_REASONS = ("key_", "token_", "credentials_", "ticket_")
 
 
 class ClientError(Exception):
@@ -29,7 +35,10 @@ class Superseded(ClientError):
 
 
 class Refused(ClientError):
-    """`code` is the protocol's number (None: refused in the handshake), `reason` a stable word, `field` what was wrong."""
+    """`code` is the error code of the protocol, `reason` a stable word, `field` the parameter that is wrong.
+
+    `code` is None when the refusal is not a message of the protocol, as in the handshake.
+    """
 
     def __init__(
         self,
@@ -53,3 +62,25 @@ class Unreachable(ClientError):
 
 class Closed(ClientError):
     pass
+
+
+def error_from_message(error: dict[str, Any]) -> ClientError:
+    """Turn the `error` object of an error message into Unauthenticated, Forbidden or Refused."""
+    data = error.get("data") or {}
+    detail, code, reason = str(error.get("message")), error.get("code"), str(data.get("reason"))
+    if code == _AUTHENTICATION:
+        return Unauthenticated(detail) if reason.startswith(_CREDENTIAL_REASONS) else Forbidden(detail)
+    return Refused(
+        detail,
+        code=code,
+        reason=reason,
+        field=data.get("field"),
+        retryable=bool(error.get("retryable")),
+    )
+
+
+def unexpected_error(error: Exception) -> ClientError:
+    """Wrap an exception of the program's callbacks, or of a fault in this package."""
+    wrapped = ClientError(f"Unexpected error: {error!r}")
+    wrapped.__cause__ = error
+    return wrapped

@@ -12,11 +12,12 @@ LISTED, RESET = "listed", "reset"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of one instance, in the order in which all watchers see it.
+    """One change of one instance. All watchers see the same order.
 
-    `kind`: registered, reconnected, updated, health, draining, deregistered, disconnected, stale, revived, inactive, deleted. Two are of
-    this package: `listed` (the instance is there already) and `reset` (events were missed for good: forget what you know, a list follows).
-    `position`: resume with `after=`. `instance`: its public representation at that moment; empty for `reset`.
+    `kind`: registered, reconnected, updated, health, draining, deregistered, disconnected, stale, revived, inactive,
+    deleted. This package adds two: `listed` (the instance existed when the watch began) and `reset` (events were
+    lost: forget all instances, a new list follows).
+    `position`: pass it as `after=` to resume. `instance`: its public representation at that moment; empty for `reset`.
     """
 
     kind: str
@@ -27,14 +28,15 @@ class Event:
     at: datetime | None = None
 
     @classmethod
-    def told(cls, params: Mapping[str, Any]) -> Event:
+    def from_params(cls, params: Mapping[str, Any]) -> Event:
+        """The event in an `agent.event` notification."""
         return cls(
             params["kind"],
             params["position"],
             params.get("agent_id"),
             params.get("registration_id"),
             params.get("instance") or {},
-            _moment(params.get("at")),
+            _parse_time(params.get("at")),
         )
 
     @classmethod
@@ -42,5 +44,5 @@ class Event:
         return cls(LISTED, position, instance.get("agent_id"), instance.get("registration_id"), instance)
 
 
-def _moment(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)

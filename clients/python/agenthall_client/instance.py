@@ -1,12 +1,12 @@
-"""An instance: a process that registers, stays on its lease, is found, and goes away.
+"""An agent instance: it registers, renews its lease with heartbeats, and deregisters.
 
 Rules
-  1. One registration at a time is under way, under one idempotency key, which is kept until an answer has come: a lost answer
-     costs no epoch.
-  2. Before an instance registers again after a broken connection it asks whether its epoch still stands. Where it does not, a newer process
-     has taken over, and this one ends (Superseded): two processes never take turns.
-  3. Draining is remembered here: who was draining before a broken connection is draining after it.
-  4. One task says everything about the registration: it beats, and registers again when it is told to.
+  1. One registration at a time is in progress. It is repeated with the same idempotency key and values until an answer
+     arrives, so a lost answer costs no epoch.
+  2. After a broken connection the instance first asks whether its epoch is still current. If not, a newer process has
+     taken over and this one ends (Superseded). Two processes never take turns.
+  3. The instance remembers that it drains: after a broken connection it drains again.
+  4. One task sends everything about the registration: heartbeats, and a new registration when one is needed.
 """
 
 from __future__ import annotations
@@ -22,33 +22,38 @@ from uuid import uuid4
 from .backoff import jitter
 from .client import Client
 from .credentials import TokenSource
-from .errors import ClientError, Closed, Refused, Superseded
-from .link import failure
-from .names import Name, claim
-from .registration import Figures, Health, Registration, State, Vitals
-from .sigterm import on_sigterm
+from .errors import ClientError, Closed, Refused, Superseded, unexpected_error
+from .heartbeat_callbacks import HealthCallback, HeartbeatCallbacks, ValuesCallback
+from .instance_ids import ClaimedInstanceId, claim_instance_id
+from .instance_record import InstanceRecord
+from .message_channel import Disconnected, MessageChannel
+from .registration import Registration, State
+from .sigterm import on_first_sigterm
+from .string_lists import string_list
 from .timing import Timing
-from .wire import Disconnected, Wire
-from .words import words
 
 _log = logging.getLogger("agenthall_client")
 
-EARLIEST = 0.85
-"""A heartbeat comes after 85 to 100 % of the interval that the server dictates."""
+MIN_INTERVAL_FRACTION = 0.85
+"""A heartbeat follows after 85 to 100 % of the interval that the server sets."""
 
-CHANGEABLE = frozenset({"name", "capabilities", "tags", "zone", "version", "runtime_config", "connection_details"})
+UPDATABLE_FIELDS = frozenset(
+    {"name", "capabilities", "tags", "zone", "version", "runtime_config", "connection_details"}
+)
 
-_WORDS = frozenset({"capabilities", "tags"})
+_STRING_LISTS = frozenset({"capabilities", "tags"})
 
 
 class AgentInstance(Client):
-    """`async with AgentInstance("ide-agent", capabilities=["debugging"]) as me:` registers; while inside, it stays registered.
+    """`async with AgentInstance("ide-agent", capabilities=["debugging"]) as me:` keeps an instance registered.
 
-    Leaving the body deregisters. `url`, `api_key`, `token` and `tenant_id` as for Client; `instance_id` unset: see `names.py`.
-    `health` returns starting, healthy, degraded or unhealthy; `load` an object whose `workload` counts the work in hand; `metrics` an
-    object. They are called for every heartbeat and must not block. `drain_on_sigterm`: the first SIGTERM drains, see `until_draining`.
+    `url`, `api_key`, `token` and `tenant_id`: see Client. `instance_id`: see `instance_ids.py` for the default.
+    Of the instance's description, what is None keeps the value of an earlier registration.
+    `health` returns starting, healthy, degraded or unhealthy; `load` an object whose `workload` is the number of
+    running tasks; `metrics` an object. They are called for every heartbeat and must not block.
+    `drain_on_sigterm`: the first SIGTERM drains, see `until_draining`.
 
-    Besides what Client raises: Superseded, when a newer process has registered under the same instance_id.
+    Raises what Client raises, and Superseded when a newer process has registered under the same instance_id.
     """
 
     def __init__(
@@ -61,51 +66,55 @@ class AgentInstance(Client):
         tenant_id: object = None,
         instance_id: str | None = None,
         name: str | None = None,
-        capabilities: Sequence[str] = (),
+        capabilities: Sequence[str] | None = None,
         agent_type: str | None = None,
         version: str | None = None,
         zone: str | None = None,
-        tags: Sequence[str] = (),
+        tags: Sequence[str] | None = None,
         runtime_config: Mapping[str, Any] | None = None,
         connection_details: Mapping[str, Any] | None = None,
-        health: Health | None = None,
-        load: Figures | None = None,
-        metrics: Figures | None = None,
+        health: HealthCallback | None = None,
+        load: ValuesCallback | None = None,
+        metrics: ValuesCallback | None = None,
         drain_on_sigterm: bool = False,
         timing: Timing | None = None,
     ) -> None:
         super().__init__(url, api_key=api_key, token=token, tenant_id=tenant_id, timing=timing)
         self.agent_id = agent_id
         self.registration: Registration | None = None
-        said = {"name": name, "agent_type": agent_type, "version": version, "zone": zone}
-        objects = {"runtime_config": runtime_config, "connection_details": connection_details}
-        given = {name: value for name, value in {**said, **objects}.items() if value is not None}
-        self._said: dict[str, Any] = {
-            **given,
-            "capabilities": words("capabilities", capabilities),
-            "tags": words("tags", tags),
+        optional = {
+            "name": name,
+            "agent_type": agent_type,
+            "version": version,
+            "zone": zone,
+            "runtime_config": runtime_config,
+            "connection_details": connection_details,
         }
-        self._name = None if instance_id is None else Name(instance_id)
-        self._vitals = Vitals(health, load, metrics)
+        lists = {"capabilities": capabilities, "tags": tags}
+        self._description: dict[str, Any] = {
+            **{name: value for name, value in optional.items() if value is not None},
+            **{name: string_list(name, value) for name, value in lists.items() if value is not None},
+        }
+        self._claimed_id = None if instance_id is None else ClaimedInstanceId(instance_id)
+        self._callbacks = HeartbeatCallbacks(health, load, metrics)
         self._drain_on_sigterm = drain_on_sigterm
-        self._signals = contextlib.ExitStack()
-        self._key: str | None = None
-        self._must_register = False
-        self._wake = asyncio.Event()
-        self._draining = asyncio.Event()
+        self._signal_handlers = contextlib.ExitStack()
+        self._unanswered: dict[str, Any] | None = None
+        """The params of a registration whose answer has not arrived. It is repeated word for word."""
+        self._needs_registration = False
+        self._heartbeat_due = asyncio.Event()
+        self._is_draining = asyncio.Event()
         self._drain_reason: str | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._beating: asyncio.Task[None] | None = None
-        self._ended: State | None = None
-
-    # what it is
+        self._drain_tasks: set[asyncio.Task[Any]] = set()
+        self._heartbeat_task: asyncio.Task[None] | None = None
+        self._final_state: State | None = None
 
     @property
     def instance_id(self) -> str:
-        """Raises Closed before it is known: with a name of its own, inside `async with`."""
-        if self._name is None:
-            raise Closed("use it inside `async with`")
-        return self._name.instance_id
+        """Raises Closed before `async with` when no instance_id was given."""
+        if self._claimed_id is None:
+            raise Closed("The instance_id is not known yet. Use it inside `async with`.")
+        return self._claimed_id.instance_id
 
     @property
     def registration_id(self) -> str | None:
@@ -117,64 +126,68 @@ class AgentInstance(Client):
 
     @property
     def state(self) -> State:
-        if self._ended is not None:
-            return self._ended
-        if self._draining.is_set():
+        if self._final_state is not None:
+            return self._final_state
+        if self._is_draining.is_set():
             return State.DRAINING
         if self.registration is None:
             return State.CONNECTING
-        return State.RECONNECTING if self._link.current is None else State.ACTIVE
+        return State.RECONNECTING if self._connection.current_channel is None else State.ACTIVE
 
-    # what it does
+    async def update(self, **changes: Any) -> InstanceRecord:
+        """Change UPDATABLE_FIELDS of the instance, also for later registrations.
 
-    async def update(self, **changes: Any) -> dict[str, Any]:
-        """Change what it says of itself: name, capabilities, tags, zone, version, runtime_config, connection_details; also for
-        registrations to come. The instance as it is now. Raises TypeError, Refused, Forbidden, Unreachable."""
-        unknown = sorted(set(changes) - CHANGEABLE)
+        Returns the instance after the change. Raises TypeError, Refused, Forbidden, Unreachable.
+        """
+        unknown = sorted(set(changes) - UPDATABLE_FIELDS)
         if unknown:
-            raise TypeError(f"{unknown[0]} cannot be changed; {', '.join(sorted(CHANGEABLE))} can")
-        lists = {name: words(name, changes[name]) for name in _WORDS & changes.keys() if changes[name] is not None}
+            raise TypeError(f"{unknown[0]} cannot be updated. Updatable: {', '.join(sorted(UPDATABLE_FIELDS))}.")
+        lists = {
+            name: string_list(name, changes[name])
+            for name in _STRING_LISTS & changes.keys()
+            if changes[name] is not None
+        }
         given = changes | lists
-        instance = await self._link.ask("agent.update", lambda: {**self._known.named, **given})
-        self._said |= given
-        return instance
+        instance = await self._connection.request("agent.update", lambda: {**self._registered.reference, **given})
+        self._description |= given
+        return InstanceRecord.from_json(instance)
 
     @property
-    def _known(self) -> Registration:
+    def _registered(self) -> Registration:
         if self.registration is None:
-            raise Closed("it has not registered")
+            raise Closed("The instance has not registered.")
         return self.registration
 
     async def drain(self, reason: str = "draining") -> None:
-        """Finish what runs, take nothing new: it is not discovered from now on. It stays so over broken connections, until its end."""
-        link = self._link
+        """Leave discovery for good, to finish running work and take no more. Raises Refused, Forbidden, Unreachable."""
+        connection = self._connection
         self._drain_reason = self._drain_reason or reason
-        self._draining.set()
+        self._is_draining.set()
         try:
-            await link.ask("agent.drain", lambda: {**self._known.named, "reason": reason})
+            await connection.request("agent.drain", lambda: {**self._registered.reference, "reason": reason})
         except Refused as refused:
             if refused.reason != "must_register":
                 raise
-            self._register_again()  # which drains
+            self._request_registration()  # which drains
 
     async def until_draining(self) -> None:
-        """Return once it is to take no more work: `drain` was called, SIGTERM came with `drain_on_sigterm`, or the server says so."""
-        await self._draining.wait()
+        """Wait for `drain`, for SIGTERM with `drain_on_sigterm`, or until the server orders to drain."""
+        await self._is_draining.wait()
 
     def beat_now(self) -> None:
-        """Do not wait for the next heartbeat: health or load have changed."""
-        self._wake.set()
+        """Send the next heartbeat now, because health or load have changed."""
+        self._heartbeat_due.set()
 
-    # its life
+    # Opening and closing
 
     async def __aenter__(self) -> Self:
-        self._name = self._name or await asyncio.to_thread(claim, self.agent_id)
+        self._claimed_id = self._claimed_id or await asyncio.to_thread(claim_instance_id, self.agent_id)
         try:
             if self._drain_on_sigterm:
-                self._signals.enter_context(on_sigterm(self._sigterm))
+                self._signal_handlers.enter_context(on_first_sigterm(self._on_sigterm))
             return await super().__aenter__()
         except BaseException:
-            self._free(State.FAILED)
+            self._release(State.FAILED)
             raise
 
     async def __aexit__(
@@ -183,167 +196,176 @@ class AgentInstance(Client):
         try:
             await super().__aexit__(kind, error, trace)
         finally:
-            self._free(State.CLOSED)
+            self._release(State.CLOSED)
 
-    def _free(self, ended: State) -> None:
-        self._ended = self._ended or ended
-        self._signals.close()
-        for task in [*self._tasks, *([self._beating] if self._beating else [])]:
+    def _release(self, final_state: State) -> None:
+        self._final_state = self._final_state or final_state
+        self._signal_handlers.close()
+        for task in [*self._drain_tasks, *([self._heartbeat_task] if self._heartbeat_task else [])]:
             task.cancel()
-        if self._name is not None:
-            self._name.release()
+        if self._claimed_id is not None:
+            self._claimed_id.release()
 
-    def failed(self, error: ClientError) -> None:
-        self._ended = State.FAILED
-        _log.error("the instance %s of %s has ended: %s", self._name and self._name.instance_id, self.agent_id, error)
-        super().failed(error)
+    def _on_final_error(self, error: ClientError) -> None:
+        self._final_state = State.FAILED
+        instance_id = self._claimed_id and self._claimed_id.instance_id
+        _log.error("instance %s of agent %s failed: %s", instance_id, self.agent_id, error)
+        super()._on_final_error(error)
 
-    def _sigterm(self) -> None:
+    def _on_sigterm(self) -> None:
         _log.info("SIGTERM: draining")
-        self._draining.set()
-        if self.registration is None:  # nobody knows it yet, and nobody is to wait for a server that does not answer
-            if self._made is not None:
-                self._made.end(Closed("SIGTERM came before it was connected"))
+        self._is_draining.set()
+        if self.registration is None:  # there is nothing to drain, and the server may never answer
+            if self._opened is not None:
+                self._opened.fail(Closed("SIGTERM arrived before the instance was registered"))
             return
-        task = asyncio.create_task(self._drained("SIGTERM"))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = asyncio.create_task(self._drain_or_warn("SIGTERM"))
+        self._drain_tasks.add(task)
+        task.add_done_callback(self._drain_tasks.discard)
 
-    async def _drained(self, reason: str) -> None:
+    async def _drain_or_warn(self, reason: str) -> None:
         try:
             await self.drain(reason)
         except ClientError as error:
-            _log.warning("the server could not be told that this instance drains: %s", error)
+            _log.warning("could not tell the server that this instance drains: %s", error)
 
-    async def _goodbye(self, error: BaseException | None) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-        if self._tasks:  # the server hears first that it drains
-            await asyncio.wait(self._tasks, timeout=self._timing.leave)
-        wire = self._link.current
-        if wire is not None and self.registration is not None:
-            reason = "done" if error is None else f"ended by {type(error).__name__}"
-            try:
-                async with asyncio.timeout(self._timing.leave):
-                    await wire.ask("agent.deregister", {**self.registration.named, "reason": reason})
-            except (ClientError, Disconnected, TimeoutError) as failure:
-                _log.warning("not deregistered, the lease ends by itself: %s", failure or type(failure).__name__)
-        await super()._goodbye(error)
+    async def _close(self, error: BaseException | None) -> None:
+        if self._heartbeat_task is not None:
+            self._heartbeat_task.cancel()
+        if self._drain_tasks:  # watchers see `draining` before `deregistered`
+            await asyncio.wait(self._drain_tasks, timeout=self._timing.leave)
+        channel = self._connection.current_channel
+        if channel is not None and self.registration is not None:
+            await self._deregister(channel, self.registration, error)
+        await super()._close(error)
 
-    # what the link tells
+    async def _deregister(
+        self, channel: MessageChannel, registration: Registration, error: BaseException | None
+    ) -> None:
+        reason = "done" if error is None else f"ended by {type(error).__name__}"
+        try:
+            async with asyncio.timeout(self._timing.leave):
+                await channel.request("agent.deregister", {**registration.reference, "reason": reason})
+        except (ClientError, Disconnected, TimeoutError) as failure:
+            _log.warning("could not deregister; the lease will expire: %s", failure or type(failure).__name__)
 
-    async def welcome(self, wire: Wire) -> None:
-        if self.registration is not None and self._key is None:
-            await self._ensure_not_replaced(wire, self.registration)
-        await self._register(wire)
-        self._beating = asyncio.create_task(self._beat(wire), name="agenthall.beat")
+    # The connection's listener
 
-    def lost(self, wire: Wire) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-        super().lost(wire)
+    async def _on_connected(self, channel: MessageChannel) -> None:
+        if self.registration is not None and self._unanswered is None:
+            await self._ensure_not_superseded(channel, self.registration)
+        await self._register(channel)
+        self._heartbeat_task = asyncio.create_task(self._run_heartbeats(channel), name="agenthall.heartbeat")
 
-    def heard(self, method: str, params: dict[str, Any]) -> None:
-        super().heard(method, params)
-        known = self.registration
-        if known is None or any(params.get(name) != value for name, value in known.named.items()):
+    def _on_disconnected(self, channel: MessageChannel) -> None:
+        if self._heartbeat_task is not None:
+            self._heartbeat_task.cancel()
+        super()._on_disconnected(channel)
+
+    def _on_notification(self, method: str, params: dict[str, Any]) -> None:
+        super()._on_notification(method, params)
+        registration = self.registration
+        if registration is None or any(params.get(name) != value for name, value in registration.reference.items()):
             return
         if method == "agent.superseded":
-            self._link.end(Superseded(str(params.get("message"))))
+            self._connection.fail(Superseded(str(params.get("message"))))
         elif method == "agent.lease_lost":
-            self._register_again()
+            self._request_registration()
         elif method == "agent.lapsed":
             self.beat_now()
         elif method == "agent.draining":
             self._drain_reason = self._drain_reason or str(params.get("reason") or params.get("message"))
-            self._draining.set()
+            self._is_draining.set()
 
-    def _register_again(self) -> None:
-        self._must_register = True
-        self._wake.set()
+    # Registering
 
-    # registering
+    def _request_registration(self) -> None:
+        self._needs_registration = True
+        self._heartbeat_due.set()
 
-    async def _ensure_not_replaced(self, wire: Wire, known: Registration) -> None:
+    async def _ensure_not_superseded(self, channel: MessageChannel, registration: Registration) -> None:
         """Raises Superseded."""
         try:
-            await wire.ask("agent.heartbeat", known.named)
+            await channel.request("agent.heartbeat", registration.reference)
         except Refused as refused:
             if refused.reason == "superseded":
-                raise Superseded(f"another process has registered as {known.instance_id}") from None
-            if not _is_over(refused):
+                raise Superseded(f"another process has registered as {registration.instance_id}") from None
+            if not _is_registration_gone(refused):
                 raise
 
-    async def _register(self, wire: Wire) -> None:
-        self._key = self._key or uuid4().hex
-        params = {
-            "agent_id": self.agent_id,
-            "instance_id": self.instance_id,
-            **self._said,
-            "health": await self._vitals.read_health(),
-            "idempotency_key": self._key,
-        }
+    async def _register(self, channel: MessageChannel) -> None:
+        if self._unanswered is None:
+            self._unanswered = {
+                "agent_id": self.agent_id,
+                "instance_id": self.instance_id,
+                **self._description,
+                "health": await self._callbacks.read_health(),
+                "idempotency_key": uuid4().hex,
+            }
         try:
-            answer = await wire.ask("agent.register", params)
+            result = await channel.request("agent.register", self._unanswered)
         except ClientError as error:
             if not (isinstance(error, Refused) and error.retryable):
-                self._key = None
+                self._unanswered = None
             raise
-        self._key, self._must_register = None, False
-        self.registration = Registration.told(answer)
+        self._unanswered, self._needs_registration = None, False
+        self.registration = Registration.from_result(result)
         _log.info("registered as %s, epoch %d", self.registration.registration_id, self.registration.epoch)
-        if self._draining.is_set():
-            await wire.ask("agent.drain", {**self.registration.named, "reason": self._drain_reason or "SIGTERM"})
+        if self._is_draining.is_set():
+            reason = self._drain_reason or "SIGTERM"
+            await channel.request("agent.drain", {**self.registration.reference, "reason": reason})
 
-    # beating
+    # Heartbeats
 
-    async def _beat(self, wire: Wire) -> None:
-        interval = self._known.heartbeat_interval_seconds
+    async def _run_heartbeats(self, channel: MessageChannel) -> None:
+        interval = self._registered.heartbeat_interval_seconds
         try:
             while True:
-                await self._until_due(interval)
-                if self._must_register:
-                    await self._register(wire)
+                await self._wait_until_due(interval)
+                if self._needs_registration:
+                    await self._register(channel)
                 else:
-                    interval = await self._say(wire, await self._vitals.read()) or interval
+                    interval = await self._send_heartbeat(channel, await self._callbacks.read()) or interval
         except Disconnected:
-            self._link.withdraw(wire)
+            self._connection.discard(channel)
         except ClientError as error:
-            if isinstance(error, Refused) and error.retryable:  # of registering again: a new connection tries it anew
-                wire.abort()
+            if isinstance(error, Refused) and error.retryable:  # of a registration: retried on a new connection
+                channel.abort()
             else:
-                self._link.end(error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not let the lease end in silence
-            self._link.end(failure(error))
+                self._connection.fail(error)
+        except Exception as error:  # noqa: BLE001 - a fault here must not let the lease expire unnoticed
+            self._connection.fail(unexpected_error(error))
 
-    async def _until_due(self, interval: float) -> None:
+    async def _wait_until_due(self, interval: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(jitter(interval, EARLIEST * interval)):
-                await self._wake.wait()
-        self._wake.clear()
+            async with asyncio.timeout(jitter(interval, MIN_INTERVAL_FRACTION * interval)):
+                await self._heartbeat_due.wait()
+        self._heartbeat_due.clear()
 
-    async def _say(self, wire: Wire, vitals: Mapping[str, Any]) -> float | None:
-        """The next interval in seconds; None: as before."""
+    async def _send_heartbeat(self, channel: MessageChannel, values: Mapping[str, Any]) -> float | None:
+        """Return the next interval in seconds. None: it does not change."""
         try:
-            answer = await wire.ask("agent.heartbeat", {**self._known.named, **vitals})
+            result = await channel.request("agent.heartbeat", {**self._registered.reference, **values})
         except Refused as refused:
-            return await self._judge(wire, refused, vitals)
-        return float(answer["heartbeat_interval_seconds"])
+            return await self._handle_refused_heartbeat(channel, refused, values)
+        return float(result["heartbeat_interval_seconds"])
 
-    async def _judge(self, wire: Wire, refused: Refused, vitals: Mapping[str, Any]) -> float | None:
+    async def _handle_refused_heartbeat(
+        self, channel: MessageChannel, refused: Refused, values: Mapping[str, Any]
+    ) -> float | None:
         """Raises Superseded."""
         if refused.reason == "superseded":
             raise Superseded(str(refused))
-        if _is_over(refused):
-            self._register_again()
+        if _is_registration_gone(refused):
+            self._request_registration()
         elif refused.retryable:
-            _log.warning("a heartbeat was not taken: %s", refused)
+            _log.warning("a heartbeat failed: %s", refused)
         else:
-            _log.error("a heartbeat was refused, and is sent without what the program says: %s", refused)
-            return await self._say(wire, {}) if vitals else None
+            _log.error("a heartbeat was refused; sending it without health, load and metrics: %s", refused)
+            return await self._send_heartbeat(channel, {}) if values else None
         return None
 
 
-def _is_over(refused: Refused) -> bool:
-    """The registration is gone: a new one must be made."""
+def _is_registration_gone(refused: Refused) -> bool:
+    """Whether the instance must register again."""
     return refused.reason in {"must_register", "not_found"}

@@ -1,4 +1,4 @@
-"""SIGTERM as a wish and not as an end."""
+"""Handle the first SIGTERM as a request to drain."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def on_sigterm(wish: Callable[[], None]) -> Iterator[None]:
-    """The first SIGTERM calls `wish`; the second does what it did before. The main thread's loop only (else RuntimeError)."""
-    before = signal.getsignal(signal.SIGTERM)
+def on_first_sigterm(callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` at the first SIGTERM, and restore the earlier handler for the second.
+
+    Works in the main thread only; raises RuntimeError elsewhere.
+    """
+    previous = signal.getsignal(signal.SIGTERM)
     loop = asyncio.get_running_loop()
 
-    def give_back() -> None:
+    def restore() -> None:
         if loop.remove_signal_handler(signal.SIGTERM):
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, previous)
 
-    def first() -> None:
-        give_back()
-        wish()
+    def handle() -> None:
+        restore()
+        callback()
 
-    loop.add_signal_handler(signal.SIGTERM, first)
+    loop.add_signal_handler(signal.SIGTERM, handle)
     try:
         yield
     finally:
-        give_back()
+        restore()

@@ -1,4 +1,4 @@
-"""How long things may take."""
+"""Time limits and intervals of a client."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from . import backoff
 class Timing:
     """Seconds.
 
-    `answer`: of a question to the server; a connection that takes longer is given up. The server's own limit is 10.
-    `keepalive`: a ping is sent so often, and must be answered within as long; so a half-open connection is noticed within twice that.
-    `patience`: how long a question waits for a connection. `ready`: how long `async with` waits for the first; None: for ever.
-    `backoff_first`, `backoff_most`: between attempts to connect, with full jitter.
-    `steady`: a connection that held so long has the backoff begin anew. `leave`: for saying goodbye.
+    `answer`: limit for one reply; a connection that takes longer is dropped. The server's own limit is 10.
+    `keepalive`: interval of pings, and limit for each pong. A half-open connection is detected within twice this time.
+    `patience`: limit for a request, including the wait for a connection.
+    `ready`: limit for the first connection in `async with`; None: no limit.
+    `backoff_first`, `backoff_most`: first and largest ceiling of the delay between attempts to connect.
+    `steady`: a connection that lasted this long resets the backoff.
+    `leave`: limit for each step of closing.
     """
 
     answer: float = 15.0
     keepalive: float = 5.0
     patience: float = 30.0
     ready: float | None = 30.0
-    backoff_first: float = backoff.FIRST
-    backoff_most: float = backoff.MOST
+    backoff_first: float = backoff.INITIAL_SECONDS
+    backoff_most: float = backoff.MAX_SECONDS
     steady: float = 10.0
     leave: float = 5.0

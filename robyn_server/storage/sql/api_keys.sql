@@ -1,37 +1,75 @@
--- fragment: columns
-k.prefix, k.name, k.identity, k.kind, k.organizations, k.scopes, k.created_at, k.created_by, k.expires_at, k.revoked_at, k.last_used_at,
-       coalesce(k.expires_at <= now(), false) as is_expired
+-- API keys. Runs as agenthall_system: no other role may read the table.
 
--- name: insert
--- $8 lifetime (null: without end)
-insert into agenthall.api_keys as k (prefix, digest, name, identity, kind, organizations, scopes, expires_at, created_by)
-values ($1, $2, $3, $4, $5, $6::uuid[], $7::text[], now() + $8::interval, $9)
+-- include: fragments
+
+-- fragment: columns
+k.prefix, k.name, k.identity, k.kind, k.organizations, k.scopes, k.created_at, k.created_by, k.expires_at, k.revoked_at,
+       k.last_used_at, coalesce(k.expires_at <= now(), false) as is_expired
+
+-- name: create
+-- A null :lifetime never expires.
+insert into agenthall.api_keys as k
+  (prefix, digest, name, identity, kind, organizations, scopes, expires_at, created_by)
+values (:prefix, :digest, :name, :identity, :kind, :organizations::uuid[], :scopes::text[], now() + :lifetime::interval,
+        :created_by)
 returning {columns}
 
 -- name: find
--- What proves a key, and how long it still holds by this database's clock.
 select k.digest, k.identity, k.kind, k.organizations, k.scopes, k.revoked_at is not null as is_revoked, k.expires_at,
        extract(epoch from k.expires_at - now())::float8 as seconds_left,
        coalesce(k.last_used_at < now() - interval '1 minute', true) as is_use_unwritten
   from agenthall.api_keys k
- where k.prefix = $1
+ where k.prefix = :prefix
 
--- name: used
+-- name: touch
 update agenthall.api_keys k set last_used_at = now()
- where k.prefix = $1 and coalesce(k.last_used_at < now() - interval '1 minute', true)
+ where k.prefix = :prefix and coalesce(k.last_used_at < now() - interval '1 minute', true)
 
--- name: search
--- $1 organisation (null: all), $2 limit, $3 offset
-select {columns}, count(*) over () as total
-  from agenthall.api_keys k
- where $1::uuid is null or k.organizations @> array[$1::uuid]
- order by k.created_at desc, k.prefix
- limit $2 offset $3
+-- fragment: as_text
+-- `found.body` is not returned. It is about as long as the key in the answer.
+cross join lateral (select row_to_json(shown)::text as body from (select {columns}) as shown offset 0) as found
+
+-- fragment: by_created_at
+k.created_at desc, k.prefix
+
+-- fragment: organization_id
+k.organizations @> array[:organization_id::uuid]
+
+-- template: search_in_order
+-- storage/search.py explains the steps of a search. The last row may belong to the next page. `is_cut`: a key that was
+-- not looked at may belong before this row.
+select {columns}, k.is_cut, {bounded}
+  from (select k.*, row_number() over () as position
+          from (select k.*, k.place = :most as is_cut
+                  from (select k.*, row_number() over () as place
+                          from (select k.*
+                                  from (select k.* from agenthall.api_keys k order by {by_created_at} {depth}) k
+                                 limit :most::bigint) k) k
+                 where {filters} or k.place = :most
+                 limit :last::bigint + 1) k) k
+  {as_text}
+ where k.position > :offset::bigint or k.is_cut
+ order by k.position
+
+-- template: search_by_filters
+with matching as materialized (
+  select k.* from agenthall.api_keys k where {filters} {depth}
+)
+select {columns}, k.is_cut, {bounded}
+  from (select k.*, count(*) over () >= :most as is_cut
+          from matching k
+         order by {by_created_at}
+         limit :last::bigint - :offset::bigint + 1 offset :offset) k
+  {as_text}
+ order by {by_created_at}
+
+-- template: count
+select count(*) from (select from agenthall.api_keys k where {filters} limit 1000) as counted
 
 -- name: revoke
 -- A second revocation keeps the time of the first.
-update agenthall.api_keys k set revoked_at = coalesce(k.revoked_at, now()) where k.prefix = $1
+update agenthall.api_keys k set revoked_at = coalesce(k.revoked_at, now()) where k.prefix = :prefix
 returning {columns}
 
--- name: tell_revoked
-select pg_notify('agenthall_keys', $1)
+-- name: revoke_notify
+select pg_notify('agenthall_keys', :prefix)

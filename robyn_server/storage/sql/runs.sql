@@ -1,76 +1,134 @@
--- The first three parameters of a principal's query: identity, organisations, is admin. See database.py.
+-- Runs. Queries that take :identity belong to a principal and run as agenthall_app; database.py explains act_as and
+-- LATERAL. The others belong to the queue and run as agenthall_system.
+
+-- include: fragments
 
 -- fragment: own
-($3 or r.owner_id = $1)
+(:is_admin or r.owner_id = :identity)
 
 -- name: enqueue
 select outcome, run::text as body
-  from agenthall.enqueue_run($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-
--- name: get
-select found.body
-  from agenthall.act_as($1, $2, $3) as acting
- cross join lateral (
-   select agenthall.run_json(r)::text as body from agenthall.runs r
-    where acting and r.thread_id = $4 and r.run_id = $5 and {own}
-   offset 0) as found
+  from agenthall.enqueue_run(
+    p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_run_id => :run_id,
+    p_thread_id => :thread_id, p_new_thread => :new_thread, p_keep_thread => :keep_thread,
+    p_organization_id => :organization_id, p_assistant_id => :assistant_id, p_assistant_version => :assistant_version,
+    p_graph_id => :graph_id, p_assistant_metadata => :assistant_metadata, p_metadata => :metadata, p_kwargs => :kwargs,
+    p_thread_config => :thread_config, p_strategy => :multitask_strategy, p_resumable => :resumable, p_after => :after,
+    p_max_attempts => :max_attempts)
 
 -- name: find
--- What following a run needs; thread may be null for a stateless run.
+select found.body
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+ cross join lateral (
+   select agenthall.run_json(r)::text as body from agenthall.runs r
+    where acting and r.thread_id = :thread_id and r.run_id = :run_id and {own}
+   offset 0) as found
+
+-- name: find_to_follow
+-- :thread_id is null for a stateless run.
 select found.*
-  from agenthall.act_as($1, $2, $3) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
  cross join lateral (
    select r.run_id, r.thread_id, r.status, r.resumable, r.attempt
      from agenthall.runs r
-    where acting and r.run_id = $5 and ($4::uuid is null or r.thread_id = $4) and {own}
+    where acting and r.run_id = :run_id and r.thread_id = coalesce(:thread_id, r.thread_id) and {own}
    offset 0) as found
 
--- name: list
--- $5 status, $6 limit, $7 offset, $8 selected fields
-select coalesce(found.body, '[]') as body
-  from agenthall.act_as($1, $2, $3) as acting
+-- fragment: of_thread
+-- A range, so that only an index that begins with the thread has the order.
+r.thread_id >= :thread_id and r.thread_id <= :thread_id
+
+-- fragment: index_of_thread
+r.thread_id
+
+-- fragment: of_thread_and_status
+r.thread_id = :thread_id and r.status >= :status and r.status <= :status
+
+-- fragment: index_of_thread_and_status
+r.status
+
+-- template: list
+select found.body
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
  cross join lateral (
-   select json_agg(case when $8::text[] is null then page.body else (
-                     select json_object_agg(field.key, field.value) from json_each(page.body) as field
-                      where field.key = any ($8)) end order by page.position)::text as body
-     from (
-       select agenthall.run_json(r) as body, row_number() over () as position
-         from (
-           select r.* from agenthall.runs r
-            where acting and r.thread_id = $4 and {own} and ($5::text is null or r.status = $5)
-            order by r.run_id desc limit $6 offset $7) r) page
+   select {joined} as body
+     from (select found.body, {bounded}
+             from (select {selected_body}::text as body
+                     from (select agenthall.run_json(r.run) as body
+                             from (select r as run from agenthall.runs r
+                                    where acting and {of} and {own}
+                                    order by {index}, r.run_id desc {depth}) r
+                            limit :limit offset :offset) page
+                   offset 0) as found) page
    offset 0) as found
 
 -- name: cancel
-select agenthall.cancel_run($1, $2, $3, $4, $5, $6)
+select agenthall.cancel_run(
+  p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_thread_id => :thread_id,
+  p_run_id => :run_id, p_action => :action)
+
+-- name: list_active
+select found.thread_id, found.run_id
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+ cross join lateral (
+   select r.thread_id, r.run_id from agenthall.runs r
+    where acting and r.owner_id = :identity and r.status = :status
+      and r.status in ('pending', 'running') and r.run_id > :after
+    order by r.run_id
+    limit :limit
+   offset 0) as found
+
+-- name: delete
+select agenthall.delete_run(
+  p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_thread_id => :thread_id,
+  p_run_id => :run_id)
 
 -- name: cancel_pending
-select agenthall.cancel_pending($1)
+select agenthall.cancel_pending(:run_id)
 
 -- name: claim
 select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r.owner_id, r.organization_id, r.attempt,
        r.metadata::text as metadata, r.kwargs::text as kwargs, r.keep_thread, r.resumable, r.cancel_action,
        agenthall.last_seq(r.run_id) as last_seq,
-       extract(epoch from clock_timestamp() - r.run_at)::float8 as waited
-  from agenthall.claim_runs($1, $2, $3, $4) r
+       extract(epoch from clock_timestamp() - r.run_at)::float8 as waited,
+       coalesce((select a.name from agenthall.assistants a where a.assistant_id = r.assistant_id), '') as assistant_name
+  from agenthall.claim_runs(p_worker => :worker_id, p_slots => :slots, p_lease => :lease, p_graphs => :graphs) r
 
 -- name: flush
-select lost, lost_attempts, woke from agenthall.flush_runs($1, $2, $3, $4, $5, $6, $7)
+select lost, lost_attempts, woke
+  from agenthall.flush_runs(
+    p_worker => :worker_id, p_run_ids => :run_ids, p_attempts => :attempts, p_seqs => :seqs, p_events => :events,
+    p_datas => :data, p_ends => :ends)
 
 -- name: renew
-select run_id, attempt, cancel_action from agenthall.renew_leases($1, $2, $3)
+select run_id, attempt, cancel_action
+  from agenthall.renew_leases(p_worker => :worker_id, p_run_ids => :run_ids, p_lease => :lease)
+
+-- name: release
+select r.released, r.ended from agenthall.release_runs(p_worker => :worker_id, p_drained => :drained) as r
+
+-- name: list_held
+select r.run_id from agenthall.runs r where r.worker_id = :worker_id and r.status = 'running'
+
+-- name: release_stalled
+select r.released, r.ended
+  from agenthall.release_stalled_runs(p_worker => :worker_id, p_charged => :charged, p_error => :error) as r
 
 -- name: rescue
-select rescued, failed from agenthall.rescue_runs($1)
+select rescued, failed from agenthall.rescue_runs(:limit)
 
 -- name: read_events
--- What followers have not seen yet: $1 runs, $2 the last seq that each follower saw, $3 the most events for each.
--- The end is given to whoever asks, also past it: to one who wants nothing else, and to one whose place a crash of the database undid.
+-- Of each run, the events up to the one with which they have :max_bytes.
+-- :after is the last seq that the follower of each of :run_ids has. A run's end is returned even when `after` lies past
+-- it: the follower wants only the end, or a crash of the database has undone the events that it had.
 select w.run_id, e.seq, e.attempt, e.event, e.data
-  from unnest($1::uuid[], $2::integer[]) as w (run_id, after)
+  from unnest(:run_ids::uuid[], :after::integer[]) as w (run_id, after)
  cross join lateral (
-   (select e.seq, e.attempt, e.event, e.data from agenthall.run_events e
-     where e.run_id = w.run_id and e.seq > w.after order by e.seq limit $3)
+   (select sized.seq, sized.attempt, sized.event, sized.data
+      from (select page.*, sum(octet_length(page.data)) over (order by page.seq) as bytes
+              from (select e.seq, e.attempt, e.event, e.data from agenthall.run_events e
+                     where e.run_id = w.run_id and e.seq > w.after order by e.seq limit :limit) page) sized
+     where sized.bytes - octet_length(sized.data) < :max_bytes)
    union all
    (select last.seq, last.attempt, last.event, last.data
       from (select e.seq, e.attempt, e.event, e.data from agenthall.run_events e
@@ -78,29 +136,26 @@ select w.run_id, e.seq, e.attempt, e.event, e.data
      where last.seq <= w.after and last.event = '__end__')) e
  order by w.run_id, e.seq
 
+-- name: last_seq
+select agenthall.last_seq(:run_id)
+
+-- name: last_seq_before_end
+select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = :run_id and e.event <> '__end__'
+
 -- name: sweep_events
--- Events of runs that ended longer ago than $1, $2 runs at most.
 with ended as (
   select e.run_id from agenthall.run_events e
-   where e.event = '__end__' and e.created_at < now() - $1::interval limit $2)
+   where e.event = '__end__' and e.created_at < now() - :older_than::interval limit :limit)
 delete from agenthall.run_events e using ended where e.run_id = ended.run_id
 
--- name: last_seq
-select agenthall.last_seq($1)
-
--- name: release
-select r.released, r.ended from agenthall.release_runs($1, $2) as r
-
--- name: place_now
-select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = $1 and e.event <> '__end__'
-
 -- name: state
--- The runs that wait for a worker and those under way, by their indexes; and behind each the younger ones of its thread, which wait
--- for it. So nothing is read of what has ended.
+-- Indexes find the pending and running runs that are first in their thread. The younger runs of the same thread wait
+-- for those. Ended runs are not read.
 with first as (
-  select r.thread_id, r.run_id, r.run_at, true as waits from agenthall.runs r where r.status = 'pending' and r.ready
+  select r.thread_id, r.run_id, r.run_at, r.graph_id, true as waits
+    from agenthall.runs r where r.status = 'pending' and r.ready
    union all
-  select r.thread_id, r.run_id, r.run_at, false from agenthall.runs r where r.status = 'running'
+  select r.thread_id, r.run_id, r.run_at, r.graph_id, false from agenthall.runs r where r.status = 'running'
 ), waiting as (
   select f.run_at, true as unblocked from first f where f.waits
    union all
@@ -116,5 +171,7 @@ with first as (
 select count(*) as pending, max(a.seconds) as longest_wait,
        percentile_cont(0.5) within group (order by a.seconds) as median_wait,
        max(a.seconds) filter (where a.unblocked) as longest_unblocked_wait,
-       (select count(*) from first f where not f.waits) as running
+       (select count(*) from first f where not f.waits) as running,
+       (select count(*) from first f
+         where f.waits and f.run_at <= now() and not agenthall.is_served(f.graph_id)) as unserved
   from aged a

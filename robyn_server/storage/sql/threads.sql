@@ -1,61 +1,196 @@
--- The first three parameters of a principal's query: identity, organisations, is admin. See database.py.
+-- Threads as a principal sees and changes them. Runs as agenthall_app; database.py explains act_as and LATERAL.
+-- `merge_metadata` and `delete` run in a transaction that acts as the principal, so row-level security decides.
+
+-- include: fragments
 
 -- fragment: own
-($3 or t.owner_id = $1)
+(:is_admin or t.owner_id = :identity)
 
--- name: insert
+-- name: create
 insert into agenthall.threads as t (thread_id, owner_id, organization_id, metadata)
-select $4, $1, $5, $6::jsonb from agenthall.act_as($1, $2, $3) as acting where acting
+select :thread_id, :identity, :organization_id, :metadata::jsonb
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+ where acting
 on conflict (thread_id) do nothing
 returning agenthall.thread_json(t)::text as body
 
--- name: get
+-- name: find
 select found.body
-  from agenthall.act_as($1, $2, $3) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
  cross join lateral (
    select agenthall.thread_json(t)::text as body from agenthall.threads t
-    where acting and t.thread_id = $4 and {own}
+    where acting and t.thread_id = :thread_id and {own}
    offset 0) as found
 
--- name: graph_of
--- What reading a thread's state needs: the graph that ran on it and the configuration of its last run.
+-- name: find_graph
+-- `configurable` is the one of the thread's last run.
 select found.*
-  from agenthall.act_as($1, $2, $3) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
  cross join lateral (
    select t.thread_id, t.metadata ->> 'graph_id' as graph_id,
           (select r.kwargs -> 'config' ->> 'configurable' from agenthall.runs r
             where r.thread_id = t.thread_id order by r.run_id desc limit 1) as configurable
      from agenthall.threads t
-    where acting and t.thread_id = $4 and {own}
+    where acting and t.thread_id = :thread_id and {own}
    offset 0) as found
 
--- name: update
--- Inside a transaction that acts as the principal: row-level security decides what is there.
-update agenthall.threads t set metadata = t.metadata || $2, updated_at = clock_timestamp()
- where t.thread_id = $1
+-- name: lock
+-- Nobody can start a run on the thread until the transaction ends. A run that is due much later does not matter.
+select t.metadata ->> 'graph_id' as graph_id,
+       (select r.kwargs -> 'config' ->> 'configurable' from agenthall.runs r
+         where r.thread_id = t.thread_id order by r.run_id desc limit 1) as configurable,
+       exists (select from agenthall.runs r
+                where r.thread_id = t.thread_id
+                  and (r.status = 'running' or r.status = 'pending' and r.run_at <= now() + interval '5 s')) as is_busy
+  from agenthall.threads t
+ where t.thread_id = :thread_id
+   for update
+
+-- name: set_state
+update agenthall.threads t
+   set "values" = :values::jsonb, status = case when t.status = 'busy' then t.status else :status end, error = null,
+       interrupts = :interrupts::jsonb, updated_at = clock_timestamp(), state_updated_at = clock_timestamp()
+ where t.thread_id = :thread_id
+
+-- name: merge_metadata
+-- After a run, `graph_id` and `assistant_id` are the server's: they name what ran last.
+update agenthall.threads t
+   set updated_at = clock_timestamp(),
+       metadata = t.metadata || :metadata || case
+         when exists (select from agenthall.runs r where r.thread_id = t.thread_id) then jsonb_strip_nulls(
+           jsonb_build_object('graph_id', t.metadata -> 'graph_id', 'assistant_id', t.metadata -> 'assistant_id'))
+         else '{}' end
+ where t.thread_id = :thread_id
 returning agenthall.thread_json(t)::text as body
 
--- name: delete
-delete from agenthall.threads t where t.thread_id = $1 returning t.thread_id
+-- name: copy
+-- A run of the copied thread is not copied, so the copy is busy with none.
+insert into agenthall.threads as t
+  (thread_id, owner_id, organization_id, status, metadata, config, "values", error, interrupts)
+select :new_id, :identity, o.organization_id, case o.status when 'busy' then 'idle' else o.status end, o.metadata, o.config,
+       o."values", o.error, o.interrupts
+  from agenthall.threads o
+ where o.thread_id = :thread_id and not o.ephemeral
+returning agenthall.thread_json(t)::text as body
 
--- name: search
--- $4 ids, $5 metadata, $6 values, $7 status, $8 limit + 1, $9 offset, $10 selected fields
-select coalesce(found.body, '[]') as body, found.rows
-  from agenthall.act_as($1, $2, $3) as acting
+-- name: copy_checkpoints
+select agenthall.copy_checkpoints(:thread_id, :new_id)
+
+-- name: count
+select found.count
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
  cross join lateral (
-   select json_agg(case when $10::text[] is null then page.body else (
-                     select json_object_agg(field.key, field.value) from json_each(page.body) as field
-                      where field.key = any ($10)) end order by page.position) filter (where page.position < $8)::text as body,
-          count(*) as rows
-     from (
-       select agenthall.thread_json(t) as body, row_number() over () as position
-         from (
-           select t.* from agenthall.threads t
-            where acting and not t.ephemeral and {own}
-              and ($4::uuid[] is null or t.thread_id = any ($4))
-              and ($5::jsonb is null or t.metadata @> $5)
-              and ($6::jsonb is null or t."values" @> $6)
-              and ($7::text is null or t.status = $7)
-            order by {order}
-            limit $8 offset $9) t) page
+   select agenthall.count_matching_threads(:metadata, :values, :status) as count where acting
+   offset 0) as found
+
+-- name: delete
+delete from agenthall.threads t where t.thread_id = :thread_id returning t.thread_id
+
+-- fragment: page
+-- Ends a search, whose steps storage/search.py explains. `listed` holds the ids of the first :last + 1 threads, in
+-- order, with their positions. `is_cut`: a thread that was not looked at may belong before this position.
+select (
+  select {joined}
+    from (select found.body, {bounded}
+            from (select l.thread_id from listed l
+                   where l.position > :offset::bigint and l.position <= :last::bigint
+                   order by l.position
+                  offset 0) l
+           cross join lateral (
+             select {selected_body}::text as body
+               from (select agenthall.thread_json(t) as body from agenthall.threads t
+                      where acting and t.thread_id = l.thread_id and {own}
+                     offset 0) page
+             offset 0) as found) page) as body,
+  count(*) filter (where l.position > :offset) as rows, coalesce(bool_or(l.is_cut), false) as is_cut
+  from listed l
+
+-- fragment: everybody
+true
+
+-- fragment: everybodys_index
+-- the index of the order itself
+
+-- fragment: owner
+-- A range, so that only an index that begins with the owner has the order.
+t.owner_id >= :identity and t.owner_id <= :identity
+
+-- fragment: owners_index
+t.owner_id {direction},
+
+-- fragment: metadata
+t.metadata @> :metadata::jsonb
+
+-- fragment: values
+t."values" @> :values::jsonb
+
+-- fragment: status
+t.status = :status
+
+-- fragment: by_thread_id
+t.thread_id {direction}
+
+-- fragment: by_status
+t.status {direction}, t.thread_id {direction}
+
+-- fragment: by_created_at
+t.created_at {direction}, t.thread_id {direction}
+
+-- fragment: by_updated_at
+t.updated_at {direction}, t.thread_id {direction}
+
+-- fragment: by_state_updated_at
+t.state_updated_at {direction}, t.thread_id {direction}
+
+-- template: search_in_order
+-- Walks the index of the order, at most :most threads far.
+select found.body, found.rows, found.is_cut
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+ cross join lateral (
+   with listed as materialized (
+     select t.thread_id, t.is_cut, row_number() over () as position
+       from (select t.thread_id, t.place = :most as is_cut
+               from (select t.*, row_number() over () as place
+                       from (select t.*
+                               from (select t.* from agenthall.threads t
+                                      where acting and not t.ephemeral and {readable}
+                                      order by {index}
+                                               {order} {depth}) t
+                              limit :most::bigint) t) t
+              where {filters} or t.place = :most
+              limit :last::bigint + 1) t)
+   {page}
+   offset 0) as found
+
+-- template: search_by_filters
+-- Looks up at most :most threads in the inverted index, and sorts them.
+select found.body, found.rows, found.is_cut
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+ cross join lateral (
+   with listed as materialized (
+     select t.thread_id, t.is_cut, row_number() over () as position
+       from (select t.thread_id, count(*) over () >= :most as is_cut
+               from agenthall.find_matching_threads(:metadata, :values, :status, :most) t
+              where acting
+              order by {order}
+              limit :last::bigint + 1) t)
+   {page}
+   offset 0) as found
+
+-- template: search_by_ids
+select found.body, found.rows, found.is_cut
+  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+ cross join lateral (
+   with listed as materialized (
+     select t.thread_id, false as is_cut, row_number() over () as position
+       from (select t.thread_id
+               from (select distinct named.id from unnest(:ids::uuid[]) as named (id)) as named
+              cross join lateral (
+                select t.* from agenthall.threads t
+                 where acting and t.thread_id = named.id and not t.ephemeral and {readable}
+                offset 0) t
+              where {filters}
+              order by {order}
+              limit :last::bigint + 1) t)
+   {page}
    offset 0) as found

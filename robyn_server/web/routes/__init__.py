@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from robyn_server.web.routing import Route
+from robyn_server.web.http.routing import Route
 
 
 def all_routes() -> list[Route]:
-    """The resources' routes, and those that are refused by name. The edge adds its own: health, version, description."""
+    """The routes of all resources, with those that answer 405. The edge adds the system routes."""
     from . import (
         agents,
         assistants,
+        brakes,
         configurations,
         instances,
         keys,
         manifests,
         metrics,
+        not_offered,
         runs,
+        store,
         threads,
         tickets,
-        unbuilt,
         watch,
     )
 
@@ -26,13 +28,15 @@ def all_routes() -> list[Route]:
         *assistants.routes,
         *threads.routes,
         *runs.routes,
+        *store.routes,
         *agents.routes,
         *instances.routes,
         *manifests.routes,
         *configurations.routes,
+        *brakes.routes,
         *watch.routes,
         *metrics.routes,
         *keys.routes,
         *tickets.routes,
-        *unbuilt.routes,
+        *not_offered.routes,
     ]

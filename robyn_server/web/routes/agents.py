@@ -6,8 +6,8 @@ from uuid import UUID
 
 from robyn_server.core.ids import parse_uuid
 from robyn_server.services import Services
-from robyn_server.web.http import Request, Response, json_response
-from robyn_server.web.routing import RouteTable
+from robyn_server.web.http.messages import Request, Response, json_response
+from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.schemas.agents import AgentSyncBody, rendered
 from robyn_server.web.schemas.queries import FAILURES, SYNC_FAILURES
 
@@ -17,14 +17,19 @@ routes = RouteTable(tag="Agents", query=())
 @routes.get(
     "/agents/sync",
     query=SYNC_FAILURES,
-    summary="How agent sync stands: last passes, failures (`limit`, `after`), contract",
+    summary="Get the status of agent sync: last passes, failures (`limit`, `after`), contract",
 )
 async def status(services: Services, request: Request) -> Response:
     limit = request.query.integer("limit") or FAILURES
     return json_response(await services.agent_sync.status(request.principal, after=_after(request), limit=limit))
 
 
-@routes.post("/agents/sync", body=AgentSyncBody, summary="Sync a scope or an agent now, or see what that would change")
+@routes.post(
+    "/agents/sync",
+    body=AgentSyncBody,
+    has_deadline=False,
+    summary="Sync a scope or an agent now, or report what that would change",
+)
 async def sync(services: Services, request: Request, body: AgentSyncBody) -> Response:
     return json_response(rendered(await services.agent_sync.sync(request.principal, body.request())))
 

@@ -6,9 +6,17 @@ from uuid import UUID
 
 from robyn_server.core.ids import parse_uuid
 from robyn_server.services import Services
-from robyn_server.web.http import Request, Response, empty, json_response
-from robyn_server.web.routing import RouteTable
-from robyn_server.web.schemas.assistants import AssistantCreate, AssistantPatch, AssistantSearch
+from robyn_server.web.http.messages import Request, Response, empty, json_response
+from robyn_server.web.http.routing import RouteTable
+from robyn_server.web.schemas.assistants import (
+    AssistantCount,
+    AssistantCreate,
+    AssistantPatch,
+    AssistantSearch,
+    LatestVersion,
+    VersionSearch,
+)
+from robyn_server.web.schemas.queries import xray_of
 
 from .paging import page_response
 
@@ -34,6 +42,11 @@ async def search(services: Services, request: Request, body: AssistantSearch) ->
     return page_response(page)
 
 
+@routes.post("/assistants/count", body=AssistantCount, summary="Count assistants")
+async def count(services: Services, request: Request, body: AssistantCount) -> Response:
+    return json_response(await services.assistants.count(request.principal, body.where()))
+
+
 @routes.get("/assistants/{assistant_id}", summary="Get an assistant")
 async def get(services: Services, request: Request) -> Response:
     return json_response(await services.assistants.get(request.principal, _id(request)))
@@ -51,14 +64,46 @@ async def delete(services: Services, request: Request) -> Response:
     return empty()
 
 
+@routes.post("/assistants/{assistant_id}/versions", body=VersionSearch, summary="List an assistant's versions")
+async def versions(services: Services, request: Request, body: VersionSearch) -> Response:
+    found = await services.assistant_versions.search(
+        request.principal, _name(request), body.metadata or {}, limit=body.limit, offset=body.offset
+    )
+    return json_response(found)
+
+
+@routes.post("/assistants/{assistant_id}/latest", body=LatestVersion, summary="Set an assistant back to a version")
+async def set_latest(services: Services, request: Request, body: LatestVersion) -> Response:
+    return json_response(await services.assistant_versions.restore(request.principal, _name(request), body.version))
+
+
+@routes.get("/assistants/{assistant_id}/graph", summary="Get the drawing of an assistant's graph")
+async def get_graph(services: Services, request: Request) -> Response:
+    drawing = await services.assistant_graphs.drawing(request.principal, _name(request), xray_of(request.query))
+    return json_response(drawing)
+
+
+@routes.get("/assistants/{assistant_id}/schemas", summary="Get the schemas of an assistant's graph")
+async def get_schemas(services: Services, request: Request) -> Response:
+    return json_response(await services.assistant_graphs.schemas(request.principal, _name(request)))
+
+
+@routes.get("/assistants/{assistant_id}/subgraphs", summary="Get the schemas of an assistant's subgraphs")
+@routes.get("/assistants/{assistant_id}/subgraphs/{namespace}", summary="Get the schemas of one subgraph")
+async def get_subgraphs(services: Services, request: Request) -> Response:
+    found = await services.assistant_graphs.subgraph_schemas(
+        request.principal,
+        _name(request),
+        request.path_params.get("namespace"),
+        recurse=request.query.boolean("recurse"),
+    )
+    return json_response(found)
+
+
+def _name(request: Request) -> str:
+    """An assistant's UUID, or the name of a graph for its default assistant."""
+    return request.path_params["assistant_id"]
+
+
 def _id(request: Request) -> UUID:
     return parse_uuid(request.path_params["assistant_id"], "assistant ID")
-
-
-routes.not_offered("POST", "/assistants/count", "Count assistants")
-routes.not_offered("GET", "/assistants/{assistant_id}/graph", "Get an assistant's graph")
-routes.not_offered("GET", "/assistants/{assistant_id}/schemas", "Get an assistant's schemas")
-routes.not_offered("GET", "/assistants/{assistant_id}/subgraphs", "Get an assistant's subgraphs")
-routes.not_offered("GET", "/assistants/{assistant_id}/subgraphs/{namespace}", "Get an assistant's subgraph")
-routes.not_offered("POST", "/assistants/{assistant_id}/versions", "List an assistant's versions")
-routes.not_offered("POST", "/assistants/{assistant_id}/latest", "Set an assistant's latest version")

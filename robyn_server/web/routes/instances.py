@@ -1,23 +1,23 @@
-"""/agents/instances: agents that run elsewhere register here, beat, and go; others find them."""
+"""/agents/instances: agents that run elsewhere register, send heartbeats and leave; clients discover them."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from robyn_server.core.errors import NotFound
 from robyn_server.core.ids import find_uuid
-from robyn_server.registry.counted import count_status
-from robyn_server.registry.outcomes import ensure_done
+from robyn_server.registry.outcomes import missing_registration, raise_for_outcome
+from robyn_server.registry.registration_metrics import count_status
 from robyn_server.services import Services
-from robyn_server.web.http import Request, Response, empty, json_response
-from robyn_server.web.routing import RouteTable
+from robyn_server.web.http.messages import Request, Response, empty, json_response
+from robyn_server.web.http.routing import RouteTable
+from robyn_server.web.http.validation import parse_body
 from robyn_server.web.schemas.instances import (
     HeartbeatBody,
     LeavingBody,
     RegisterBody,
     UpdateBody,
-    rendered,
-    rendered_beat,
+    render_heartbeat,
+    render_registration,
 )
 from robyn_server.web.schemas.queries import (
     INSTANCES,
@@ -28,7 +28,6 @@ from robyn_server.web.schemas.queries import (
     leaving_of,
     limit_of,
 )
-from robyn_server.web.validation import parse_body
 
 routes = RouteTable(tag="Registry", query=())
 
@@ -39,56 +38,59 @@ _ONE = "/agents/instances/{registration_id}"
     "/agents/instances",
     body=RegisterBody,
     success=201,
-    counted=count_status,
-    also=(200,),
-    summary="Register an instance; 200 when it was known",
+    count_status=count_status,
+    other_statuses=(200,),
+    summary="Register an instance; 201 if it is new, 200 if it was known",
 )
 async def register(services: Services, request: Request, body: RegisterBody) -> Response:
-    asked = body.asked(request.headers.get("idempotency-key"))
-    registered = await services.instances.register(request.principal, services.tenants(request.principal), asked)
-    return json_response(rendered(registered), status=201 if registered.is_new else 200)
+    organization_id = services.select_organization(request.principal)
+    registration = await services.instances.register(
+        request.principal, organization_id, body.to_request(request.headers.get("idempotency-key"))
+    )
+    return json_response(render_registration(registration), status=201 if registration.is_new else 200)
 
 
 @routes.get(
     "/agents/instances",
     query=INSTANCES,
-    summary="Discover instances, and the `position` to watch from, by `agent_id`, `capability` and `tag` (all of them), `zone`, `health`, `status`, `version`, `free_slots`",
+    summary="Discover instances by `agent_id`, `capabilities`, `tags`, `zone`, `health`, `status`, `version`, `free_slots`; the answer has the `position` to watch from",
 )
 async def search(services: Services, request: Request) -> Response:
-    wanted, after, limit = filter_of(request.query), cursor_of(request.query), limit_of(request.query)
-    tenant = services.tenants(request.principal)
-    position = await services.watch.last_position()  # before the list: what changes meanwhile comes after it
-    page = await services.instances.search(request.principal, tenant, wanted, after, limit)
+    instance_filter, after, limit = filter_of(request.query), cursor_of(request.query), limit_of(request.query)
+    organization_id = services.select_organization(request.principal)
+    # Read before the list, so that watching from this position misses nothing.
+    position = await services.instance_events.last_position()
+    page = await services.instances.search(request.principal, organization_id, instance_filter, after, limit)
     return json_response({**page, "position": position})
 
 
 @routes.get(_ONE, summary="Get an instance")
 async def get(services: Services, request: Request) -> Response:
-    return await _shown(services, request, services.tenants(request.principal))
+    return await _get(services, request, services.select_organization(request.principal))
 
 
-@routes.post(f"{_ONE}/heartbeat", body=HeartbeatBody, summary="Keep an instance's lease alive")
+@routes.post(f"{_ONE}/heartbeat", body=HeartbeatBody, summary="Renew an instance's lease")
 async def heartbeat(services: Services, request: Request, body: HeartbeatBody) -> Response:
-    beat = body.beat(services.tenants(request.principal), _id(request))
-    answer = await services.instances.heartbeat(request.principal, beat)
-    ensure_done(answer.outcome)
-    return json_response(rendered_beat(beat, answer))
+    heartbeat = body.heartbeat(services.select_organization(request.principal), _id(request), body.epoch)
+    result = await services.instances.heartbeat(request.principal, heartbeat)
+    raise_for_outcome(result.outcome)
+    return json_response(render_heartbeat(heartbeat, result))
 
 
-@routes.post(f"{_ONE}/drain", body=LeavingBody, summary="Give an instance nothing new; it finishes what it has")
+@routes.post(f"{_ONE}/drain", body=LeavingBody, summary="Drain an instance: it finishes its work and gets no new work")
 async def drain(services: Services, request: Request, body: LeavingBody) -> Response:
-    tenant = services.tenants(request.principal)
-    ensure_done(
-        await services.instances.drain(request.principal, tenant, _id(request), body.epoch, body.reason),
-    )
-    return await _shown(services, request, tenant)
+    organization_id = services.select_organization(request.principal)
+    outcome = await services.instances.drain(request.principal, organization_id, _id(request), body.epoch, body.reason)
+    raise_for_outcome(outcome)
+    return await _get(services, request, organization_id)
 
 
-@routes.patch(_ONE, body=UpdateBody, summary="Change what an instance says of itself")
+@routes.patch(_ONE, body=UpdateBody, summary="Change fields of an instance")
 async def update(services: Services, request: Request, body: UpdateBody) -> Response:
-    tenant = services.tenants(request.principal)
-    ensure_done(await services.instances.update(request.principal, tenant, _id(request), body.epoch, body.change))
-    return await _shown(services, request, tenant)
+    organization_id = services.select_organization(request.principal)
+    outcome = await services.instances.update(request.principal, organization_id, _id(request), body.epoch, body.change)
+    raise_for_outcome(outcome)
+    return await _get(services, request, organization_id)
 
 
 @routes.delete(
@@ -98,23 +100,24 @@ async def update(services: Services, request: Request, body: UpdateBody) -> Resp
     summary="Deregister an instance (`epoch` and `reason` in the query or in a body)",
 )
 async def deregister(services: Services, request: Request) -> Response:
-    leaving, tenant = _leaving(request), services.tenants(request.principal)
-    ensure_done(
-        await services.instances.deregister(request.principal, tenant, _id(request), leaving.epoch, leaving.reason),
+    leaving, organization_id = _leaving(request), services.select_organization(request.principal)
+    outcome = await services.instances.deregister(
+        request.principal, organization_id, _id(request), leaving.epoch, leaving.reason
     )
+    raise_for_outcome(outcome)
     return empty()
 
 
-async def _shown(services: Services, request: Request, tenant: UUID) -> Response:
-    return json_response(await services.instances.get(request.principal, tenant, _id(request)))
+async def _get(services: Services, request: Request, organization_id: UUID) -> Response:
+    return json_response(await services.instances.get(request.principal, organization_id, _id(request)))
 
 
 def _id(request: Request) -> UUID:
-    """What is no UUID is no registration's id."""
-    found = find_uuid(request.path_params["registration_id"])
-    if found is None:
-        raise NotFound("There is no such registration.", field="registration_id")
-    return found
+    """Raises NotFound for anything that is no UUID."""
+    registration_id = find_uuid(request.path_params["registration_id"])
+    if registration_id is None:
+        raise missing_registration()
+    return registration_id
 
 
 def _leaving(request: Request) -> LeavingBody:
@@ -122,5 +125,5 @@ def _leaving(request: Request) -> LeavingBody:
         return leaving_of(request.query)
     ensure_none(request.query)
     body = parse_body(LeavingBody, request.body)
-    assert isinstance(body, LeavingBody)  # noqa: S101 - what was asked for
+    assert isinstance(body, LeavingBody)  # noqa: S101 - parse_body returns the given class
     return body

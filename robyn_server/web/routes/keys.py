@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from robyn_server.core.ids import parse_uuid
 from robyn_server.services import Services
-from robyn_server.web.http import Request, Response, empty, json_response
-from robyn_server.web.routing import RouteTable
+from robyn_server.web.http.messages import Request, Response, empty, json_response
+from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.schemas.keys import KeyBody, rendered
 
 routes = RouteTable(tag="Keys")
@@ -13,7 +13,7 @@ routes = RouteTable(tag="Keys")
 _PAGE, _LARGEST_PAGE = 100, 1000
 
 
-@routes.get("/keys", summary="API keys, newest first, without their secrets (`organization_id`, `limit`, `offset`)")
+@routes.get("/keys", summary="List API keys, newest first, without secrets (`organization_id`, `limit`, `offset`)")
 async def search(services: Services, request: Request) -> Response:
     named = request.query.get("organization_id")
     keys, total = await services.keys.search(
@@ -25,13 +25,15 @@ async def search(services: Services, request: Request) -> Response:
     return json_response([rendered(key) for key in keys], headers=(("x-pagination-total", str(total)),))
 
 
-@routes.post("/keys", body=KeyBody, summary="Make an API key; its secret, `key`, is in this answer and nowhere else")
+@routes.post(
+    "/keys", body=KeyBody, summary="Create an API key; the answer has the secret `key`, which is stored nowhere"
+)
 async def create(services: Services, request: Request, body: KeyBody) -> Response:
     made = await services.keys.create(request.principal, body.request())
     return json_response({"key": made.text.text, **rendered(made.key)}, headers=(("cache-control", "no-store"),))
 
 
-@routes.delete("/keys/{prefix}", success=204, summary="Revoke an API key, for good")
+@routes.delete("/keys/{prefix}", success=204, summary="Revoke an API key")
 async def revoke(services: Services, request: Request) -> Response:
     await services.keys.revoke(request.principal, request.path_params["prefix"])
     return empty()

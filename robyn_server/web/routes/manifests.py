@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robyn_server.services import Services
-from robyn_server.web.http import Request, Response, json_response
-from robyn_server.web.routing import RouteTable
+from robyn_server.web.http.messages import Request, Response, empty, json_response
+from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.schemas.manifests import ManifestBody
 from robyn_server.web.schemas.queries import AGENT_PAGE, agent_page_of
 
@@ -16,7 +16,7 @@ _ONE = "/agents/manifests/{agent_id}"
 @routes.get(
     "/agents/manifests",
     query=AGENT_PAGE,
-    summary="List manifests: one's own agents' and published ones (`limit`, `cursor`)",
+    summary="List manifests: those of the organization and published ones (`limit`, `cursor`)",
 )
 async def search(services: Services, request: Request) -> Response:
     return json_response(await services.manifests.search(request.principal, *agent_page_of(request.query)))
@@ -28,11 +28,14 @@ async def get(services: Services, request: Request) -> Response:
 
 
 @routes.put(
-    _ONE, body=ManifestBody, also=(201,), summary="Write a whole manifest; 201 when it is new. For administrators"
+    _ONE,
+    body=ManifestBody,
+    other_statuses=(201,),
+    summary="Write a whole manifest; 201 if it is new. For administrators",
 )
 async def put(services: Services, request: Request, body: ManifestBody) -> Response:
     agent_id = request.path_params["agent_id"]
-    manifest, is_new = await services.manifests.put(request.principal, agent_id, body.all_fields())
+    manifest, is_new = await services.manifests.upsert(request.principal, agent_id, body.all_fields())
     return json_response(manifest, status=201 if is_new else 200)
 
 
@@ -40,3 +43,9 @@ async def put(services: Services, request: Request, body: ManifestBody) -> Respo
 async def update(services: Services, request: Request, body: ManifestBody) -> Response:
     agent_id = request.path_params["agent_id"]
     return json_response(await services.manifests.update(request.principal, agent_id, body.given_fields()))
+
+
+@routes.delete(_ONE, success=204, summary="Delete a manifest that no organization has configured. For administrators")
+async def delete(services: Services, request: Request) -> Response:
+    await services.manifests.delete(request.principal, request.path_params["agent_id"])
+    return empty()

@@ -1,11 +1,11 @@
-"""/metrics: for Prometheus, and for clients of the reference server's JSON."""
+"""/metrics: for Prometheus, and as the JSON of LangGraph's server."""
 
 from __future__ import annotations
 
 from robyn_server.core.errors import Invalid
 from robyn_server.services import Services
-from robyn_server.web.http import Request, Response, json_response
-from robyn_server.web.routing import RouteTable
+from robyn_server.web.http.messages import Request, Response, json_response
+from robyn_server.web.http.routing import RouteTable
 
 routes = RouteTable(tag="System")
 

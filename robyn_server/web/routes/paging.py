@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robyn_server.core.page import Page
-from robyn_server.web.http import Response, json_response
+from robyn_server.web.http.messages import Response, json_response
 
 
 def page_response(page: Page) -> Response:

@@ -11,16 +11,16 @@ from uuid import UUID
 
 import orjson
 
-from robyn_server.core.errors import BadRequest, Invalid, NotFound, NotOffered
+from robyn_server.core.errors import BadRequest, FieldNotOffered, Invalid, NotFound
 from robyn_server.core.ids import find_uuid, parse_uuid
 from robyn_server.core.runs import RunEvent, parse_event_id
 from robyn_server.services import Services
 from robyn_server.services.runs import RunRequest, StartedRun
 from robyn_server.storage.runs import FIELDS
-from robyn_server.web.http import End, Headers, Permits, Request, Response, Sink, Stream, empty, json_response
-from robyn_server.web.routing import RouteTable
-from robyn_server.web.schemas.runs import RunCreateStateful, RunCreateStateless
-from robyn_server.web.sse import WAIT_HEARTBEAT, frame
+from robyn_server.web.http.messages import End, Headers, Permits, Request, Response, Sink, Stream, empty, json_response
+from robyn_server.web.http.routing import RouteTable
+from robyn_server.web.http.sse import WAIT_HEARTBEAT, frame
+from robyn_server.web.schemas.runs import RunBatch, RunCreateStateful, RunCreateStateless, RunsCancel
 
 routes = RouteTable(tag="Runs")
 
@@ -111,9 +111,8 @@ async def join(services: Services, request: Request) -> Response | Stream:
     location = f"/threads/{thread_id}/runs/{run_id}"
     try:
         run = await services.runs.find(request.principal, thread_id, run_id)
-    except (
-        NotFound
-    ):  # the reference server has committed itself to a 200 by then, and the SDK reads the error from the body
+    except NotFound:
+        # LangGraph's server has sent a 200 by then, and the SDK reads the error from the body.
         headers = _waiting_headers(location)
         return json_response(
             {"__error__": {"error": "HTTPException", "message": "404: Run not found"}}, headers=headers
@@ -137,15 +136,42 @@ async def join_stream_stateless(services: Services, request: Request) -> Stream:
     return await _joined_stream(services, request, None, _run_id(request))
 
 
+@routes.post("/runs/batch", body=RunBatch, summary="Create several runs without a thread")
+async def create_batch(services: Services, request: Request, body: RunBatch) -> Response:
+    started = await services.runs.start_batch(request.principal, body.requests())
+    return json_response(f"[{','.join(started)}]")
+
+
+@routes.post("/runs/cancel", body=RunsCancel, summary="Cancel several runs", success=204)
+async def cancel_several(services: Services, request: Request, body: RunsCancel) -> Response:
+    body.check()
+    action = _action(request)
+    if body.thread_id is not None and body.run_ids:
+        await services.runs.cancel_named(request.principal, body.thread_id, body.run_ids, action)
+    else:
+        await services.runs.cancel_by_status(request.principal, body.statuses, action)
+    return empty()
+
+
+@routes.delete("/threads/{thread_id}/runs/{run_id}", summary="Delete a run", success=204)
+async def delete(services: Services, request: Request) -> Response:
+    await services.runs.delete(request.principal, _thread_id(request), _run_id(request))
+    return empty()
+
+
+def _action(request: Request) -> str:
+    action = request.query.get("action") or "interrupt"
+    if action == "rollback":
+        raise FieldNotOffered("action=rollback is not offered by this server yet.", field="action")
+    if action != "interrupt":
+        raise BadRequest("action must be interrupt or rollback", field="action")
+    return action
+
+
 @routes.post("/threads/{thread_id}/runs/{run_id}/cancel", summary="Cancel a run", success=202, streams=True)
 async def cancel(services: Services, request: Request) -> Response | Stream:
     thread_id, run_id = _thread_id(request), _run_id(request)
-    action = request.query.get("action") or "interrupt"
-    if action == "rollback":
-        raise NotOffered("action=rollback is not offered by this server yet.", field="action")
-    if action != "interrupt":
-        raise BadRequest("action must be interrupt or rollback", field="action")
-    await services.runs.cancel(request.principal, thread_id, run_id, action)
+    await services.runs.cancel(request.principal, thread_id, run_id, _action(request))
     if not request.query.boolean("wait"):
         return empty(202)
     permits = _permits(services, thread_id, run_id)
@@ -173,12 +199,10 @@ async def _joined_stream(services: Services, request: Request, thread_id: UUID |
     try:
         run = await services.runs.find(request.principal, thread_id, run_id)
     except NotFound:  # as in join
-        return _event_stream(_say_not_found, location, None, resumable=False)
-    after = await _place(services, request.headers.get("last-event-id"), run.resumable, run_id)
+        return _event_stream(_send_not_found, location, None, resumable=False)
+    after = await _start_seq(services, request.headers.get("last-event-id"), run.resumable, run_id)
 
     async def produce(sink: Sink) -> None:
-        if after is None:
-            return
         if after < 0:
             await sink.put(_metadata_frame(run_id, run.resumable))
         if run.status in ("pending", "running") or await services.runs.last_seq(run_id):
@@ -188,13 +212,17 @@ async def _joined_stream(services: Services, request: Request, thread_id: UUID |
     return _event_stream(produce, location, cancel, run.resumable, _permits(services, run.thread_id, run_id))
 
 
-async def _place(services: Services, last_event_id: str | None, resumable: bool, run_id: UUID) -> int | None:
-    """The seq to go on after: the newest where the client names none. Negative: from the beginning; None: it names no event."""
-    newest = await services.runs.place_now(run_id)
+async def _start_seq(services: Services, last_event_id: str | None, resumable: bool, run_id: UUID) -> int:
+    """The seq to continue after: the newest, unless the client names one. Negative: from the start. Raises Invalid."""
+    newest = await services.runs.last_seq_before_end(run_id)
     if not (last_event_id and resumable):
         return newest
     named = parse_event_id(last_event_id)
-    return None if named is None else min(named, newest)  # beyond the newest there would be no end to wait for
+    if named is None:
+        raise Invalid(
+            "Last-Event-ID: must be the id of an event of this stream, or -1 for all events", field="Last-Event-ID"
+        )
+    return min(named, newest)  # beyond the newest, the stream would never end
 
 
 async def _send_events(
@@ -215,7 +243,7 @@ def _metadata_frame(run_id: UUID, resumable: bool) -> bytes:
 
 
 def _belongs(event: str, modes: Collection[str]) -> bool:
-    """Whether an event belongs to one of the modes; `metadata` and `error` belong to all."""
+    """Whether an event belongs to one of the modes. `error` belongs to all, `metadata` to none."""
     name = event.partition("|")[0]
     if name in ("metadata", "error"):
         return name == "error"
@@ -225,7 +253,7 @@ def _belongs(event: str, modes: Collection[str]) -> bool:
 
 
 def _modes(values: list[str]) -> set[str] | None:
-    """One value, a JSON array in one, commas, or the parameter repeated; nothing means all."""
+    """Parse stream_mode: one value, a JSON array, a comma-separated list, or a repeated parameter. Return None for all modes."""
     chosen: set[str] = set()
     for value in values:
         if value.startswith("["):
@@ -250,7 +278,7 @@ Cancel = Callable[[], Awaitable[None]] | None
 
 
 def _canceller(services: Services, request: Request, thread_id: UUID, run_id: UUID, wanted: bool) -> Cancel:
-    """What to do when the client goes away before the run has ended."""
+    """The action when the client disconnects before the run has ended."""
     if not wanted:
         return None
 
@@ -305,7 +333,7 @@ def _waiting_headers(location: str) -> Headers:
     return ("location", f"{location}/join"), ("content-location", location)
 
 
-async def _say_not_found(sink: Sink) -> None:
+async def _send_not_found(sink: Sink) -> None:
     await sink.put(frame("error", {"error": "HTTPException", "message": "404: Run not found"}))
 
 
@@ -324,11 +352,8 @@ def _run_id(request: Request) -> UUID:
     return parse_uuid(request.path_params["run_id"], "run ID")
 
 
-def _unbuilt() -> None:
+def _not_built() -> None:
     for method, path, summary in (
-        ("POST", "/runs/batch", "Create several runs"),
-        ("POST", "/runs/cancel", "Cancel several runs"),
-        ("DELETE", "/threads/{thread_id}/runs/{run_id}", "Delete a run"),
         ("POST", "/runs/crons", "Create a cron without a thread"),
         ("POST", "/threads/{thread_id}/runs/crons", "Create a cron"),
         ("POST", "/runs/crons/search", "Search crons"),
@@ -340,4 +365,4 @@ def _unbuilt() -> None:
         routes.not_offered(method, path, summary)
 
 
-_unbuilt()
+_not_built()

@@ -1,4 +1,4 @@
-"""What tells about the server itself: health, version, description. Public: no credentials are asked for."""
+"""Health, version and description of the server. Public: no credentials are required."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import orjson
 
 from robyn_server import __version__
-from robyn_server.web.docs_page import docs_page
-from robyn_server.web.http import Request, Response, json_response
-from robyn_server.web.openapi import openapi
-from robyn_server.web.routing import Route, RouteTable
+from robyn_server.web.http.messages import Request, Response, json_response
+from robyn_server.web.http.routing import Route, RouteTable
+from robyn_server.web.openapi.docs_page import docs_page
+from robyn_server.web.openapi.document import openapi
 
 
 class Host(Protocol):
-    """What these routes need to know of the edge that serves them."""
+    """The part of the edge that these routes use."""
 
     @property
     def routes(self) -> Sequence[Route]: ...
@@ -37,7 +37,7 @@ def system_routes(host: Host) -> RouteTable:
 
 def _health(routes: RouteTable, host: Host) -> None:
     async def ok(services: Any, request: Request) -> Response:
-        """503 while the server starts or drains. `check_db=1` asks the database too; it raises Unavailable."""
+        """503 while the server starts or drains, or its database is down. `check_db=1` asks the database now."""
         ready, parts = host.readiness()
         if request.query.integer("check_db", 0) and services is not None:
             await services.check_database()
@@ -63,7 +63,7 @@ def _description(routes: RouteTable, host: Host) -> None:
 
     routes.get("/info", summary="Version and features", public=True)(info)
     routes.get("/openapi.json", summary="This API as OpenAPI 3.1", public=True)(specification)
-    routes.get("/docs", summary="This API for people", public=True, media_type="text/html")(docs)
+    routes.get("/docs", summary="This API as a page for people", public=True, media_type="text/html")(docs)
 
 
 @functools.lru_cache(maxsize=2)

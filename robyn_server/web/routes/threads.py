@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from robyn_server.core.errors import Invalid, NotOffered
+from robyn_server.core.errors import FieldNotOffered, Invalid
 from robyn_server.core.ids import parse_uuid
 from robyn_server.services import Services
-from robyn_server.web.http import Request, Response, empty, json_response
-from robyn_server.web.routing import RouteTable
-from robyn_server.web.schemas.threads import HistoryQuery, StateAtCheckpoint, ThreadCreate, ThreadPatch, ThreadSearch
+from robyn_server.web.http.messages import Request, Response, empty, json_response
+from robyn_server.web.http.routing import RouteTable
+from robyn_server.web.schemas.threads import (
+    LARGEST_HISTORY,
+    HistoryQuery,
+    StateAtCheckpoint,
+    StateUpdate,
+    ThreadCount,
+    ThreadCreate,
+    ThreadPatch,
+    ThreadSearch,
+)
 
 from .paging import page_response
 
@@ -40,10 +49,20 @@ async def search(services: Services, request: Request, body: ThreadSearch) -> Re
     return page_response(page)
 
 
+@routes.post("/threads/count", body=ThreadCount, summary="Count threads")
+async def count(services: Services, request: Request, body: ThreadCount) -> Response:
+    return json_response(await services.threads.count(request.principal, body.where()))
+
+
+@routes.post("/threads/{thread_id}/copy", summary="Copy a thread")
+async def copy(services: Services, request: Request) -> Response:
+    return json_response(await services.threads.copy(request.principal, _id(request)))
+
+
 @routes.get("/threads/{thread_id}", summary="Get a thread")
 async def get(services: Services, request: Request) -> Response:
     if "ttl" in request.query.get_all("include"):
-        raise NotOffered("include=ttl is not offered by this server yet.", field="include")
+        raise FieldNotOffered("include=ttl is not offered by this server yet.", field="include")
     return json_response(await services.threads.get(request.principal, _id(request)))
 
 
@@ -94,6 +113,14 @@ async def post_state_at(services: Services, request: Request, body: StateAtCheck
     return json_response(state)
 
 
+@routes.post("/threads/{thread_id}/state", body=StateUpdate, summary="Update a thread's state")
+async def update_state(services: Services, request: Request, body: StateUpdate) -> Response:
+    written = await services.threads.update_state(
+        request.principal, _id(request), body.values, as_node=body.as_node, checkpoint=body.chosen()
+    )
+    return json_response(written)
+
+
 @routes.get("/threads/{thread_id}/history", summary="Get a thread's past states")
 async def get_history(services: Services, request: Request) -> Response:
     before = request.query.get("before")
@@ -101,7 +128,7 @@ async def get_history(services: Services, request: Request) -> Response:
     history = await services.threads.history(
         request.principal,
         _id(request),
-        limit=request.query.integer("limit", 10, 1, 1000),
+        limit=request.query.integer("limit", 10, 1, LARGEST_HISTORY),
         before={"checkpoint_id": before_id} if before_id else None,
     )
     return json_response(history)
@@ -130,13 +157,10 @@ def _id(request: Request) -> UUID:
 
 def _refuse_select(request: Request) -> None:
     if request.query.get_all("select"):
-        raise NotOffered("select of a state is not offered by this server yet.", field="select")
+        raise FieldNotOffered("select of a state is not offered by this server yet.", field="select")
 
 
-routes.not_offered("POST", "/threads/count", "Count threads")
 routes.not_offered("POST", "/threads/prune", "Prune threads")
-routes.not_offered("POST", "/threads/{thread_id}/copy", "Copy a thread")
-routes.not_offered("POST", "/threads/{thread_id}/state", "Update a thread's state")
 routes.not_offered("GET", "/threads/{thread_id}/stream", "Stream all runs of a thread")
 routes.not_offered("GET", "/threads/{thread_id}/storage", "Get a thread's storage use")
 routes.not_offered("POST", "/threads/{thread_id}/commands", "Send a protocol v2 command")

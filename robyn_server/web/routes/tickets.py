@@ -1,18 +1,18 @@
-"""/agents/tickets: how a browser gets onto the sockets process."""
+"""/agents/tickets: single-use tickets that open a WebSocket."""
 
 from __future__ import annotations
 
+from robyn_server.identity.tickets import LIFETIME
 from robyn_server.services import Services
-from robyn_server.services.tickets import LIFETIME
-from robyn_server.web.http import Request, Response, json_response
-from robyn_server.web.routing import RouteTable
+from robyn_server.web.http.messages import Request, Response, json_response
+from robyn_server.web.http.routing import RouteTable
+from robyn_server.web.http.validation import parse_body
 from robyn_server.web.schemas.tickets import TicketBody
-from robyn_server.web.validation import parse_body
 
 routes = RouteTable(tag="Agents", query=())
 
 
-@routes.post("/agents/tickets", summary="Make a ticket that opens one WebSocket (`?ticket=`), once, within 30 seconds")
+@routes.post("/agents/tickets", summary="Create a ticket that opens one WebSocket (`?ticket=`) within 30 seconds")
 async def create(services: Services, request: Request) -> Response:
     if request.body:
         parse_body(TicketBody, request.body)

@@ -1,4 +1,4 @@
-"""Body of /agents/sync, and its answer."""
+"""Body and response of /agents/sync."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, StrictBool
 
+from robyn_server.agent_sync.reports import SyncReport, SyncRequest
 from robyn_server.core.agent_change import AgentChange
+from robyn_server.core.bounded import Text
 from robyn_server.core.ids import parse_uuid
-from robyn_server.services.agent_sync import SyncReport, SyncRequest
 
 from .fields import Body
 
@@ -17,11 +18,11 @@ AgentId = Annotated[UUID, BeforeValidator(lambda value: None if value is None el
 
 
 class AgentSyncBody(Body):
-    """An unknown field is refused: a `dry_run` that is misspelt must not become a sync."""
+    """Unknown fields are refused: a misspelt `dry_run` must not start a sync."""
 
     model_config = ConfigDict(extra="forbid")
 
-    scope: str | None = None
+    scope: Text | None = None
     agent_id: AgentId | None = None
     dry_run: StrictBool = False
 

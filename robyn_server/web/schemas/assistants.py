@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from robyn_server.core.bounded import Identifier, JsonObject, Listed, Name, Text
 from robyn_server.services.assistants import AssistantRequest
 from robyn_server.storage.assistants import AssistantChange, AssistantFilter
 
-from .fields import AssistantId, Body, ConfigBody, IfExists, JsonObject, Limit, Offset, SortOrder
+from .fields import AssistantId, Body, ConfigBody, IfExists, Limit, Offset, SortOrder
 
 AssistantField = Literal[
     "assistant_id",
@@ -26,14 +27,14 @@ AssistantField = Literal[
 
 
 class AssistantCreate(Body):
-    graph_id: Annotated[str, Field(min_length=1)]
+    graph_id: Identifier
     assistant_id: AssistantId | None = None
     config: ConfigBody | None = None
     context: JsonObject | None = None
     metadata: JsonObject | None = None
     if_exists: IfExists | None = None
-    name: str | None = None
-    description: str | None = None
+    name: Name | None = None
+    description: Text | None = None
 
     def request(self) -> AssistantRequest:
         return AssistantRequest(
@@ -49,12 +50,12 @@ class AssistantCreate(Body):
 
 
 class AssistantPatch(Body):
-    graph_id: Annotated[str, Field(min_length=1)] | None = None
+    graph_id: Identifier | None = None
     config: ConfigBody | None = None
     context: JsonObject | None = None
     metadata: JsonObject | None = None
-    name: str | None = None
-    description: str | None = None
+    name: Name | None = None
+    description: Text | None = None
 
     def change(self) -> AssistantChange:
         return AssistantChange(
@@ -68,15 +69,28 @@ class AssistantPatch(Body):
         )
 
 
-class AssistantSearch(Body):
+class VersionSearch(Body):
     metadata: JsonObject | None = None
-    graph_id: str | None = None
-    name: str | None = None
+    limit: Limit = 10
+    offset: Offset = 0
+
+
+class LatestVersion(Body):
+    version: Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+
+
+class AssistantCount(Body):
+    metadata: JsonObject | None = None
+    graph_id: Name | None = None
+    name: Name | None = None
+
+    def where(self) -> AssistantFilter:
+        return AssistantFilter(None if self.graph_id is None else [self.graph_id], self.metadata, self.name)
+
+
+class AssistantSearch(AssistantCount):
     limit: Limit = 10
     offset: Offset = 0
     sort_by: Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"] | None = None
     sort_order: SortOrder | None = None
-    select: list[AssistantField] | None = None
-
-    def where(self) -> AssistantFilter:
-        return AssistantFilter(self.metadata, self.graph_id, self.name)
+    select: Listed[AssistantField] | None = None

@@ -1,35 +1,35 @@
-"""Bodies of /agents/configurations. An unknown field is refused by name."""
+"""Bodies of /agents/configurations. Unknown fields are refused by name."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StrictBool
+from pydantic import Field, StrictBool
 
-from .fields import Body, JsonObject
-from .instances import Name, Word, Words
+from robyn_server.core.bounded import JsonObject
+from robyn_server.registry.schemas import Name, ShortString, ShortStrings
 
-_LARGEST = 2**31 - 1
+from .instances import StrictBody
+
+_MAX_INTEGER = 2**31 - 1
 
 
-class _Fields(Body):
-    """`max_workload`: of each instance; null: unlimited."""
+class _Fields(StrictBody):
+    """`max_workload`: the most runs of one instance; null: unlimited."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    agent_type: Word | None = None
+    agent_type: ShortString | None = None
     model_id: Name | None = None
     temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=_LARGEST, strict=True)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=_MAX_INTEGER, strict=True)] | None = None
     system_prompt: Annotated[str, Field(max_length=262144)] | None = None
-    max_workload: Annotated[int, Field(ge=0, le=_LARGEST, strict=True)] | None = None
-    capabilities: Words = ()
+    max_workload: Annotated[int, Field(ge=0, le=_MAX_INTEGER, strict=True)] | None = None
+    capabilities: ShortStrings = ()
     configuration: Annotated[JsonObject, Field(default_factory=dict)]
     enabled: StrictBool = True
 
 
 class ConfigurationPut(_Fields):
-    """What is not given is unset; the name is then the agent_id."""
+    """PUT resets the fields that are not given. The name defaults to the agent_id."""
 
     name: Name | None = None
 
@@ -38,7 +38,7 @@ class ConfigurationPut(_Fields):
 
 
 class ConfigurationPatch(_Fields):
-    """What is not given stays as it is."""
+    """PATCH keeps the fields that are not given."""
 
     name: Name = ""
 

@@ -1,4 +1,4 @@
-"""Body of POST /keys, and a key as it is answered: with everything but its secret."""
+"""Body of POST /keys, and the representation of a key, without its secret."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from robyn_server.core.bounded import Listed, Name
 from robyn_server.core.ids import parse_uuid
-from robyn_server.services.api_keys import KeyRequest
+from robyn_server.identity.api_keys import KeyRequest
 from robyn_server.storage.api_keys import ApiKey
 
 from .fields import Body
@@ -19,16 +20,16 @@ Seconds = Annotated[int, Field(ge=1, le=10 * 366 * 86400, strict=True)]
 
 
 class KeyBody(Body):
-    """An unknown field is refused: a `scopes` that is misspelt must not become a key without limits."""
+    """Unknown fields are refused: a misspelt `scopes` must not make an unlimited key."""
 
     model_config = ConfigDict(extra="forbid")
 
-    organizations: Annotated[list[OrganizationId], Field(default_factory=list, max_length=1000)]
-    name: str = ""
-    scopes: list[str] | None = None
+    organizations: Annotated[Listed[OrganizationId], Field(default_factory=list)]
+    name: Name = ""
+    scopes: Listed[Name] | None = None
     expires_in: Seconds | None = None
-    identity: str | None = None
-    kind: str = "service"
+    identity: Name | None = None
+    kind: Name = "service"
 
     def request(self) -> KeyRequest:
         return KeyRequest(

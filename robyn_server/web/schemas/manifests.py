@@ -1,25 +1,24 @@
-"""Bodies of /agents/manifests. An unknown field is refused by name."""
+"""Bodies of /agents/manifests. Unknown fields are refused by name."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StrictBool
+from pydantic import Field, StrictBool
 
-from .fields import Body
-from .instances import Name, Word, Words
+from robyn_server.registry.schemas import Name, ShortString, ShortStrings
+
+from .instances import StrictBody
 
 
-class ManifestBody(Body):
-    """PUT: what is not given is unset. PATCH: it stays as it is."""
+class ManifestBody(StrictBody):
+    """PUT resets the fields that are not given; PATCH keeps them."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    agent_type: Word | None = None
+    agent_type: ShortString | None = None
     name: Name | None = None
     description: Annotated[str, Field(max_length=8192)] | None = None
-    version: Word | None = None
-    capabilities: Words = ()
+    version: ShortString | None = None
+    capabilities: ShortStrings = ()
     published: StrictBool = False
 
     def all_fields(self) -> dict[str, Any]:

@@ -1,60 +1,81 @@
-"""Query parameters of /agents, and what is read from them. They have been checked against these when a handler is called."""
+"""Query parameters and their values. Those of /agents are validated by the edge, before a handler is called."""
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import find_uuid
-from robyn_server.core.registry import LARGEST_EPOCH, LONGEST_REASON, HealthStatus, InstanceFilter, RegistrationStatus
-from robyn_server.web.http import Query
-from robyn_server.web.parameters import Parameter
+from robyn_server.core.instances import MAX_EPOCH, MAX_REASON_LENGTH, HealthStatus, InstanceFilter, RegistrationStatus
+from robyn_server.registry.schemas import MAX_NAME_LENGTH, MAX_SHORT_LENGTH, MAX_STRINGS
+from robyn_server.web.http.messages import Query
+from robyn_server.web.http.parameters import Parameter
 
-from .instances import LONGEST_NAME, LONGEST_WORD, MOST_WORDS, LeavingBody
+from .instances import LeavingBody
 
 PAGE, LARGEST_PAGE = 50, 100
+_DEPTH = re.compile("[1-9][0-9]{0,8}")
 FAILURES, MOST_FAILURES = 100, 1000
+MOST_BRAKES = 1000
 LARGEST_POSITION = 2**63 - 1
 
-_LIMIT = Parameter("limit", "How many on a page.", within=(1, LARGEST_PAGE), default=PAGE)
-_CURSOR = Parameter("cursor", "The next_cursor of the page before.", longest=LONGEST_NAME)
+_LIMIT = Parameter("limit", "Items on a page.", within=(1, LARGEST_PAGE), default=PAGE)
+_CURSOR = Parameter("cursor", "The next_cursor of the previous page.", max_length=MAX_NAME_LENGTH)
 
 AGENT_PAGE = (_LIMIT, _CURSOR)
 
+
+def _words(name: str, description: str) -> Parameter:
+    return Parameter(name, description, max_values=MAX_STRINGS, max_length=MAX_SHORT_LENGTH)
+
+
 _WHICH = (
-    Parameter("agent_id", "Instances of this type of agent.", longest=LONGEST_WORD),
-    Parameter("capability", "May be repeated: all of them.", most=MOST_WORDS, longest=LONGEST_WORD),
-    Parameter("tag", "May be repeated: all of them.", most=MOST_WORDS, longest=LONGEST_WORD),
-    Parameter("zone", "Where it runs.", longest=LONGEST_WORD),
+    Parameter("agent_id", "Instances of this type of agent.", max_length=MAX_SHORT_LENGTH),
+    _words("capabilities", "May be repeated. An instance must have all of them."),
+    _words("tags", "May be repeated. An instance must have all of them."),
+    _words("capability", "The same as capabilities."),
+    _words("tag", "The same as tags."),
+    Parameter("zone", "The zone in which the instance runs.", max_length=MAX_SHORT_LENGTH),
 )
 
 INSTANCES = (
     *_WHICH,
     Parameter(
         "health",
-        "Unset, and no status: healthy and degraded. stale: without a living lease.",
+        "Default without status: healthy and degraded. stale: the lease has lapsed; with status inactive, ended ones too.",
         choices=tuple(HealthStatus),
     ),
-    Parameter("status", "Unset: active, with a living lease. Named: in any health.", choices=tuple(RegistrationStatus)),
-    Parameter("version", "Comparators joined by commas: >=1.2,<2.", longest=LONGEST_WORD),
-    Parameter("free_slots", "At least so many below max_workload.", within=(0, 2**31 - 1)),
+    Parameter(
+        "status",
+        "Default: active, with a live lease. With a status, any health matches.",
+        choices=tuple(RegistrationStatus),
+    ),
+    Parameter("version", "Comparators joined by commas: >=1.2,<2.", max_length=MAX_SHORT_LENGTH),
+    Parameter("free_slots", "The least number of further runs up to max_workload.", within=(0, 2**31 - 1)),
     _LIMIT,
     _CURSOR,
 )
 
 WATCH = (
     *_WHICH,
-    Parameter("after", "A position to go on behind; Last-Event-ID counts more.", within=(0, LARGEST_POSITION)),
+    Parameter("after", "The position to resume after. Last-Event-ID takes precedence.", within=(0, LARGEST_POSITION)),
 )
 
 LEAVING = (
-    Parameter("epoch", "Which life is meant; required here or in a body.", within=(0, LARGEST_EPOCH)),
-    Parameter("reason", "For those who ask why.", longest=LONGEST_REASON, may_be_empty=True),
+    Parameter("epoch", "The epoch of the registration. Required, here or in a body.", within=(0, MAX_EPOCH)),
+    Parameter("reason", "The reason, shown with the instance.", max_length=MAX_REASON_LENGTH, may_be_empty=True),
 )
 
 SYNC_FAILURES = (
-    Parameter("limit", "How many failures.", within=(1, MOST_FAILURES), default=FAILURES),
-    Parameter("after", "The agent_id of the last failure that was seen."),
+    Parameter("limit", "Failures on a page.", within=(1, MOST_FAILURES), default=FAILURES),
+    Parameter("after", "The agent_id of the last failure of the previous page."),
+)
+
+
+BRAKES = (
+    Parameter("limit", "Brakes on a page.", within=(1, MOST_BRAKES), default=MOST_BRAKES),
+    Parameter("offset", "Brakes to pass over, the oldest first.", within=(0, 2**31 - 1), default=0),
 )
 
 
@@ -62,8 +83,8 @@ def filter_of(query: Query) -> InstanceFilter:
     health, status = query.get("health"), query.get("status")
     return InstanceFilter(
         agent_id=query.get("agent_id"),
-        capabilities=tuple(query.get_all("capability")),
-        tags=tuple(query.get_all("tag")),
+        capabilities=(*query.get_all("capabilities"), *query.get_all("capability")),
+        tags=(*query.get_all("tags"), *query.get_all("tag")),
         zone=query.get("zone"),
         health=None if health is None else HealthStatus(health),
         version=query.get("version"),
@@ -86,12 +107,28 @@ def cursor_of(query: Query) -> UUID | None:
 
 
 def agent_page_of(query: Query) -> tuple[str | None, int]:
-    """After which agent_id, and how many."""
+    """The agent_id to continue after, and the page size."""
     return query.get("cursor"), limit_of(query)
 
 
+def xray_of(query: Query) -> bool | int:
+    """Whether subgraphs are drawn, or to which depth. Raises Invalid with the wording of LangGraph's server."""
+    text = query.get("xray", "false")
+    flag = {"true": True, "false": False}.get(str(text).lower())
+    if flag is not None:
+        return flag
+    if _DEPTH.fullmatch(str(text)) is None:
+        raise Invalid("Invalid xray value", field="xray")
+    return int(str(text))
+
+
+def brake_page_of(query: Query) -> tuple[int, int]:
+    """The page size, and how many brakes come before the page."""
+    return query.integer("limit") or MOST_BRAKES, query.integer("offset") or 0
+
+
 def leaving_of(query: Query) -> LeavingBody:
-    """From `?epoch=…&reason=…`, for a DELETE without a body. Raises Invalid."""
+    """Read `?epoch=…&reason=…` of a DELETE without a body. Raises Invalid."""
     epoch = query.integer("epoch")
     if epoch is None:
         raise Invalid("epoch: Field required", field="epoch")
@@ -99,6 +136,6 @@ def leaving_of(query: Query) -> LeavingBody:
 
 
 def ensure_none(query: Query) -> None:
-    """Raises Invalid when something is in the query of a request whose body says it all."""
+    """Raises Invalid for a query parameter of a request that has a body."""
     for name in sorted(query.names):
-        raise Invalid(f"{name}: name it in the query or send a body, not both", field=name)
+        raise Invalid(f"{name}: set it in the query or in a body, not both", field=name)

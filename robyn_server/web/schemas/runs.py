@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, RootModel, field_validator
 
-from robyn_server.core.errors import NotOffered
-from robyn_server.core.runs import STREAM_MODES_TO_COME
+from robyn_server.core.bounded import Identifier, JsonList, JsonObject, Listed, Name
+from robyn_server.core.errors import FieldNotOffered, Invalid
+from robyn_server.core.runs import UNSUPPORTED_STREAM_MODES
 from robyn_server.services.runs import RunRequest
 
-from .fields import Body, CheckpointId, ConfigBody, JsonObject, Part, refuse
+from .fields import Body, CheckpointId, ConfigBody, Part, RunId, ThreadId, refuse
 from .threads import Checkpoint
 
 StreamMode = Literal[
@@ -20,31 +21,35 @@ _LONGEST_DELAY = 366 * 86400
 
 
 class SendBody(Part):
-    node: str
+    node: Name
     input: Any = None
 
 
 class CommandBody(Part):
-    update: JsonObject | list[Any] | None = None
+    update: JsonObject | JsonList | None = None
     resume: Any = None
-    goto: str | SendBody | list[str | SendBody] | None = None
+    goto: Name | SendBody | Listed[Name | SendBody] | None = None
 
 
 class RunCreateStateless(Body):
-    assistant_id: Annotated[str, Field(min_length=1)]
+    assistant_id: Identifier
     input: Any = None
     command: CommandBody | None = None
     metadata: JsonObject | None = None
     config: ConfigBody | None = None
     context: JsonObject | None = None
+    checkpoint: Checkpoint | None = None
+    checkpoint_id: CheckpointId | None = None
+    interrupt_before: Literal["*"] | Listed[Name] | None = None
+    interrupt_after: Literal["*"] | Listed[Name] | None = None
     webhook: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
-    stream_mode: StreamMode | list[StreamMode] | None = None
+    stream_mode: StreamMode | Listed[StreamMode] | None = None
     stream_subgraphs: bool | None = None
     stream_resumable: bool | None = None
     on_completion: Literal["delete", "keep"] | None = None
     on_disconnect: Literal["cancel", "continue"] | None = None
     after_seconds: Annotated[float, Field(ge=0, le=_LONGEST_DELAY)] | None = None
-    feedback_keys: list[str] | None = None
+    feedback_keys: Listed[Name] | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
     langsmith_tracer: JsonObject | None = None
@@ -56,8 +61,11 @@ class RunCreateStateless(Body):
         return None if value == [] else value
 
     def request(self) -> RunRequest:
-        """Raises NotOffered for a field or a stream mode that is not built yet."""
+        """Raises FieldNotOffered for a field or a stream mode that is not built yet, Invalid for a checkpoint of no thread."""
         self.refuse_unbuilt()
+        if (named := self._checkpoint()) is not None:
+            field = "checkpoint" if self.checkpoint is not None else "checkpoint_id"
+            raise Invalid(f"{field}: A run without a thread has no checkpoint {named} to start from.", field=field)
         return RunRequest(**self._common(), keep_thread=self.on_completion == "keep")
 
     def refuse_unbuilt(self) -> None:
@@ -66,8 +74,8 @@ class RunCreateStateless(Body):
         refuse("langsmith_tracer", self.langsmith_tracer)
         refuse("strict_resume", self.strict_resume)
         for mode in self._modes():
-            if mode in STREAM_MODES_TO_COME:
-                raise NotOffered(f"stream_mode '{mode}' is not offered by this server yet.", field="stream_mode")
+            if mode in UNSUPPORTED_STREAM_MODES:
+                raise FieldNotOffered(f"stream_mode '{mode}' is not offered by this server yet.", field="stream_mode")
 
     def _modes(self) -> tuple[str, ...]:
         modes = ["values"] if self.stream_mode is None else self.stream_mode
@@ -77,6 +85,11 @@ class RunCreateStateless(Body):
         if self.durability is None and self.checkpoint_during is not None:
             return "async" if self.checkpoint_during else "exit"
         return self.durability
+
+    def _checkpoint(self) -> dict[str, Any] | None:
+        if self.checkpoint is not None:
+            return self.checkpoint.model_dump(exclude_none=True)
+        return {"checkpoint_id": self.checkpoint_id} if self.checkpoint_id else None
 
     def _common(self) -> dict[str, Any]:
         return {
@@ -89,17 +102,40 @@ class RunCreateStateless(Body):
             "stream_mode": self._modes(),
             "subgraphs": bool(self.stream_subgraphs),
             "resumable": bool(self.stream_resumable),
+            "interrupt_before": self.interrupt_before,
+            "interrupt_after": self.interrupt_after,
             "durability": self._durability(),
             "after_seconds": self.after_seconds or 0,
             "on_disconnect": self.on_disconnect or "continue",
         }
 
 
+class RunBatch(RootModel[Annotated[list[RunCreateStateless], Field(min_length=1, max_length=100, fail_fast=True)]]):
+    """Runs without a thread."""
+
+    def requests(self) -> list[RunRequest]:
+        return [each.request() for each in self.root]
+
+
+class RunsCancel(Body):
+    """Either runs of one thread, or all of the caller's that have a status."""
+
+    thread_id: ThreadId | None = None
+    run_ids: Listed[RunId] | None = None
+    status: Literal["pending", "running", "all"] | None = None
+
+    def check(self) -> None:
+        """Raises Invalid."""
+        named = self.thread_id is not None and bool(self.run_ids)
+        if named == (self.status is not None) or (not named and (self.thread_id or self.run_ids)):
+            raise Invalid("Give either thread_id with run_ids, or status.", field="status" if named else "thread_id")
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        return ("pending", "running") if self.status == "all" else (self.status or "",)
+
+
 class RunCreateStateful(RunCreateStateless):
-    checkpoint: Checkpoint | None = None
-    checkpoint_id: CheckpointId | None = None
-    interrupt_before: Literal["*"] | list[str] | None = None
-    interrupt_after: Literal["*"] | list[str] | None = None
     multitask_strategy: Literal["reject", "rollback", "interrupt", "enqueue"] | None = None
     if_not_exists: Literal["create", "reject"] | None = None
 
@@ -108,8 +144,6 @@ class RunCreateStateful(RunCreateStateless):
         return RunRequest(
             **self._common(),
             checkpoint=self._checkpoint(),
-            interrupt_before=self.interrupt_before,
-            interrupt_after=self.interrupt_after,
             multitask_strategy=self.multitask_strategy or "enqueue",
             new_thread=self.if_not_exists or "reject",
         )
@@ -117,12 +151,7 @@ class RunCreateStateful(RunCreateStateless):
     def refuse_unbuilt(self) -> None:
         super().refuse_unbuilt()
         if self.multitask_strategy in ("rollback", "interrupt"):
-            raise NotOffered(
+            raise FieldNotOffered(
                 f"multitask_strategy '{self.multitask_strategy}' is not offered by this server yet.",
                 field="multitask_strategy",
             )
-
-    def _checkpoint(self) -> dict[str, Any] | None:
-        if self.checkpoint is not None:
-            return self.checkpoint.model_dump(exclude_none=True)
-        return {"checkpoint_id": self.checkpoint_id} if self.checkpoint_id else None

@@ -6,9 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from robyn_server.core.bounded import JsonList, JsonObject, Listed, Name, StringMap
 from robyn_server.storage.threads import ThreadFilter
 
-from .fields import Body, CheckpointId, IfExists, JsonObject, Limit, Offset, Part, SortOrder, ThreadId, refuse
+from .fields import Body, CheckpointId, IfExists, Limit, Offset, Part, SortOrder, ThreadId, refuse
+
+LARGEST_HISTORY = 100
+"""States of one answer. Each may be as large as AGENTHALL_MAX_STATE_BYTES."""
 
 ThreadField = Literal[
     "thread_id",
@@ -29,7 +33,7 @@ class ThreadCreate(Body):
     metadata: JsonObject | None = None
     if_exists: IfExists | None = None
     ttl: JsonObject | None = None
-    supersteps: list[JsonObject] | None = None
+    supersteps: Listed[JsonObject] | None = None
 
     def refuse_unbuilt(self) -> None:
         refuse("ttl", self.ttl)
@@ -45,7 +49,7 @@ class ThreadPatch(Body):
 
 
 class ThreadSearch(Body):
-    ids: list[ThreadId] | None = None
+    ids: Listed[ThreadId] | None = None
     metadata: JsonObject | None = None
     values: JsonObject | None = None
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
@@ -53,7 +57,7 @@ class ThreadSearch(Body):
     offset: Offset = 0
     sort_by: Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] | None = None
     sort_order: SortOrder | None = None
-    select: list[ThreadField] | None = None
+    select: Listed[ThreadField] | None = None
     extract: JsonObject | None = None
 
     def where(self) -> ThreadFilter:
@@ -63,11 +67,20 @@ class ThreadSearch(Body):
         refuse("extract", self.extract)
 
 
+class ThreadCount(Body):
+    metadata: JsonObject | None = None
+    values: JsonObject | None = None
+    status: Literal["idle", "busy", "interrupted", "error"] | None = None
+
+    def where(self) -> ThreadFilter:
+        return ThreadFilter(None, self.metadata or None, self.values or None, self.status)
+
+
 class Checkpoint(Part):
-    thread_id: str | None = None
-    checkpoint_ns: str = ""
+    thread_id: Name | None = None
+    checkpoint_ns: Name = ""
     checkpoint_id: CheckpointId | None = None
-    checkpoint_map: dict[str, Any] | None = None
+    checkpoint_map: StringMap | None = None
 
 
 class StateAtCheckpoint(Body):
@@ -75,10 +88,24 @@ class StateAtCheckpoint(Body):
     subgraphs: bool = False
 
 
-class HistoryQuery(Body):
-    """`before` is a checkpoint, or the id of one (which is what the SDK sends)."""
+class StateUpdate(Body):
+    """`checkpoint_id` is how older SDKs name the checkpoint."""
 
-    limit: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
+    values: JsonObject | JsonList | None = None
+    as_node: Name | None = None
+    checkpoint: Checkpoint | None = None
+    checkpoint_id: CheckpointId | None = None
+
+    def chosen(self) -> dict[str, Any] | None:
+        if self.checkpoint is not None:
+            return self.checkpoint.model_dump(exclude_none=True)
+        return None if self.checkpoint_id is None else {"checkpoint_id": self.checkpoint_id}
+
+
+class HistoryQuery(Body):
+    """`before` is a checkpoint, or its id, which the SDK sends."""
+
+    limit: Annotated[int, Field(ge=1, le=LARGEST_HISTORY, strict=True)] = 1
     before: Checkpoint | None = None
     metadata: JsonObject | None = None
     checkpoint: Checkpoint | None = None

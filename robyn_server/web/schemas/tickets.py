@@ -1,4 +1,4 @@
-"""The body of /agents/tickets, which has nothing to say: a ticket is for whoever asks, as it asks, and for as long as tickets live."""
+"""The body of /agents/tickets, which is empty: a ticket is for the client that requests it."""
 
 from __future__ import annotations
 

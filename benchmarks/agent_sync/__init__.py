@@ -1,0 +1,1 @@
+"""Benchmark of agent sync: `python -m benchmarks.agent_sync`."""

@@ -1,0 +1,1 @@
+"""Benchmark of the agent registry: `python -m benchmarks.registry`."""

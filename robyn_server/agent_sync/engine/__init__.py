@@ -1,0 +1,1 @@
+"""Decisions and writes of agent sync: one agent, a page of agents, templates, retirement and write-backs."""

@@ -1,0 +1,1 @@
+"""`agenthall chat`: a conversation with an agent of a running server."""

@@ -1,0 +1,1 @@
+"""`agenthall assistants | threads | runs`: what a running server holds, over its HTTP API."""

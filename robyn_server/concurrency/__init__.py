@@ -1,0 +1,1 @@
+"""Building blocks for asynchronous work: periodic loops, backoff, caches, prefetching. No I/O of their own."""

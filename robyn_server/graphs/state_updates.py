@@ -1,0 +1,71 @@
+"""Changes a thread's state as one of its nodes would have: its channels' reducers and the edges behind it, but not the node itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from robyn_server.core.errors import AgenthallError, BadRequest
+
+from .checkpoint_config import checkpoint_of, config_at
+
+if TYPE_CHECKING:
+    from langgraph.pregel import Pregel
+
+_LONGEST_MESSAGE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class StateUpdate:
+    """`checkpoint`: the new one. `values`: the thread's latest ones, as JSON text. `interrupts`: the open ones by task.
+
+    `is_waiting`: nodes are left to run, so that the next run goes on with them.
+    """
+
+    checkpoint: dict[str, Any]
+    values: bytes
+    interrupts: dict[str, Any]
+    is_waiting: bool
+
+
+async def update_state(
+    graph: Pregel[Any, Any, Any, Any],
+    thread_id: UUID,
+    values: Any,
+    *,
+    as_node: str | None,
+    checkpoint: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any],
+) -> StateUpdate:
+    """Raises BadRequest for an update that the graph refuses, and StateTooLarge."""
+    config = {**config_at(thread_id, checkpoint), "metadata": dict(metadata)}
+    try:
+        written = await graph.aupdate_state(config, values, as_node=as_node)  # type: ignore[arg-type]
+    except AgenthallError:
+        raise
+    except Exception as error:
+        # the update runs reducers and conditional edges of the graph, which may raise anything
+        raise BadRequest(_reason(error), field="as_node" if as_node else "values") from error
+    return await _read(graph, thread_id, checkpoint_of(written) or {})
+
+
+async def _read(graph: Pregel[Any, Any, Any, Any], thread_id: UUID, checkpoint: dict[str, Any]) -> StateUpdate:
+    from .serialization import dumps
+
+    latest = await graph.aget_state(config_at(thread_id))
+    interrupts = {
+        task.id: [{"id": each.id, "value": each.value} for each in task.interrupts]
+        for task in latest.tasks
+        if task.interrupts
+    }
+    text = await asyncio.to_thread(dumps, latest.values)
+    return StateUpdate(checkpoint, text, interrupts, is_waiting=bool(latest.next))
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)[:_LONGEST_MESSAGE]
+    is_refusal = type(error).__module__.startswith("langgraph.")
+    return text if is_refusal and text else f"{type(error).__name__}: {text}"

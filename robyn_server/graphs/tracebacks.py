@@ -1,0 +1,56 @@
+"""Tracebacks of failed runs, for the log: the frames of the user's own code."""
+
+from __future__ import annotations
+
+import builtins
+import site
+import sysconfig
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import robyn_server
+
+MAX_FRAMES = 20
+FRAMES_WITHOUT_OWN = 5
+"""Shown of a built-in exception that has no frame of the user's."""
+
+_SERVER = Path(robyn_server.__path__[0])
+_LIBRARIES = tuple(
+    f"{folder}/"
+    for folder in {
+        *site.getsitepackages(),
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        str(_SERVER),
+        str(_SERVER.parent / "tools_agent"),
+    }
+)
+
+
+def own_traceback(error: BaseException) -> str | None:
+    """The frames of `error` outside of installed packages and this server, the latest last, and those of its cause.
+
+    None if there are none: then the message tells what is wrong, such as a missing key or a refusal of a provider. Of a built-in exception,
+    such as TypeError, the last frames are returned instead.
+    """
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [frame for frame in frames if not frame[0].f_code.co_filename.startswith(_LIBRARIES)]
+    if not own and type(error).__module__ == builtins.__name__:
+        own = frames[-FRAMES_WITHOUT_OWN:]
+    if not own:
+        return None
+    text = f"Traceback (most recent call last):\n{_format(own[-MAX_FRAMES:])}{describe(error)}"
+    cause = error.__cause__
+    return text if cause is None else f"{own_traceback(cause) or describe(cause)}\n\nwhich caused:\n\n{text}"
+
+
+def describe(error: BaseException) -> str:
+    """The type and the message, without the notes that LangGraph adds."""
+    kind, text = type(error), str(error)
+    name = kind.__qualname__ if kind.__module__ == builtins.__name__ else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{name}: {text}" if text else name
+
+
+def _format(frames: Sequence[tuple[FrameType, int]]) -> str:
+    return "".join(traceback.StackSummary.extract(iter(frames)).format())

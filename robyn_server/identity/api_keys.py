@@ -1,0 +1,121 @@
+"""Create, list and revoke API keys: over the API for administrators, and with `agenthall keys` on the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from robyn_server.core.api_key import KEY_IDENTITY, ApiKeyText, find_prefix, mint
+from robyn_server.core.errors import Invalid, NotFound
+from robyn_server.core.principal import Kind, Principal
+from robyn_server.core.scopes import PRIVILEGED, Scope, parse_scopes
+from robyn_server.storage.api_keys import ApiKey, ApiKeys, NewApiKey
+
+from .tokens import MAX_SUBJECT_LENGTH, is_reserved
+
+MAX_NAME_LENGTH = 200
+MAX_LIFETIME = timedelta(days=3650)
+MAX_ORGANIZATIONS = 1000
+_KINDS = (Kind.SERVICE, Kind.INSTANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequest:
+    """`scopes` None: not limited, the rights of a member. `identity` None: `key:<prefix>`. `lifetime` None: without end."""
+
+    organizations: frozenset[UUID]
+    name: str = ""
+    scopes: tuple[str, ...] | None = None
+    lifetime: timedelta | None = None
+    identity: str | None = None
+    kind: str = Kind.SERVICE
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """`text` is the secret. It is returned once and never stored."""
+
+    text: ApiKeyText
+    key: ApiKey
+
+
+class ApiKeyService:
+    def __init__(self, keys: ApiKeys) -> None:
+        self._keys = keys
+
+    async def create(self, principal: Principal, request: KeyRequest) -> IssuedKey:
+        """Raises Forbidden, Invalid naming the field."""
+        principal.require(Scope.ADMIN)
+        text = mint()
+        key = await self._keys.create(text, _validate(text.prefix, request, principal.identity))
+        return IssuedKey(text, key)
+
+    async def search(
+        self, principal: Principal, organization: UUID | None, *, limit: int, offset: int
+    ) -> tuple[list[ApiKey], int]:
+        """A page, newest first, and the number of all. Raises Forbidden."""
+        principal.require(Scope.ADMIN)
+        return await self._keys.search(organization, limit=limit, offset=offset)
+
+    async def revoke(self, principal: Principal, named: str) -> ApiKey:
+        """Revoke by prefix, or by the whole key. Revoking again changes nothing. Raises Forbidden, NotFound."""
+        principal.require(Scope.ADMIN)
+        prefix = find_prefix(named)
+        key = None if prefix is None else await self._keys.revoke(prefix)
+        if key is None:
+            raise NotFound("There is no API key with this prefix.")
+        return key
+
+
+def _validate(prefix: str, request: KeyRequest, created_by: str) -> NewApiKey:
+    return NewApiKey(
+        _line(request.name, "name", MAX_NAME_LENGTH),
+        _identity(request.identity, prefix),
+        _kind(request.kind),
+        _organizations(request),
+        _scopes(request.scopes),
+        _lifetime(request.lifetime),
+        created_by,
+    )
+
+
+def _line(text: str, field: str, max_length: int) -> str:
+    if len(text) > max_length or not text.isprintable():
+        raise Invalid(f"{field}: must be at most {max_length} printable characters", field=field)
+    return text
+
+
+def _identity(given: str | None, prefix: str) -> str:
+    if given is None:
+        return f"{KEY_IDENTITY}{prefix}"
+    if not given.strip() or is_reserved(given):
+        raise Invalid(f"identity: {given!r} is reserved or empty", field="identity")
+    return _line(given, "identity", MAX_SUBJECT_LENGTH)
+
+
+def _kind(name: str) -> str:
+    if name not in _KINDS:
+        raise Invalid(f"kind: must be one of {', '.join(_KINDS)}", field="kind")
+    return name
+
+
+def _scopes(names: tuple[str, ...] | None) -> frozenset[str] | None:
+    if names is not None and not names:
+        raise Invalid("scopes: an empty list; leave it out for a key that is not limited", field="scopes")
+    return None if names is None else parse_scopes(names)
+
+
+def _organizations(request: KeyRequest) -> frozenset[UUID]:
+    """Raises Invalid for a key without an organization, unless all its scopes reach beyond organizations."""
+    if not request.organizations and not (request.scopes and PRIVILEGED.issuperset(request.scopes)):
+        raise Invalid("organizations: name at least one (`--tenant`)", field="organizations")
+    if len(request.organizations) > MAX_ORGANIZATIONS:
+        raise Invalid(f"organizations: at most {MAX_ORGANIZATIONS}", field="organizations")
+    return request.organizations
+
+
+def _lifetime(given: timedelta | None) -> timedelta | None:
+    if given is not None and not timedelta(0) < given <= MAX_LIFETIME:
+        raise Invalid(f"expires: must be more than nothing and at most {MAX_LIFETIME.days} days", field="expires")
+    return given

@@ -1,0 +1,70 @@
+"""The keys of `langgraph.json`, and how each is treated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+HONOURED = frozenset(
+    {"$schema", "api_version", "checkpointer", "dependencies", "env", "graphs", "http", "python_version", "store"}
+)
+
+OF_IMAGES = frozenset(
+    {
+        "base_image",
+        "distributed",
+        "docker_compose_file",
+        "dockerfile_lines",
+        "image_distro",
+        "keep_pkg_tools",
+        "node_version",
+        "pip_config_file",
+        "pip_installer",
+        "source",
+    }
+)
+"""They say how `langgraph build` makes an image. A server that runs already needs none of them."""
+
+REFUSED: Mapping[str, str] = {
+    "auth": "handlers of your own are not offered yet; set AUTH_MODE=keys or jwt (docs/how-to/authenticate-users.md)",
+    "encryption": "not offered; encrypt the disks of the database",
+    "priority": "not offered; runs are executed in the order of their creation",
+    "ui": "not offered; serve the components from a web server of yours",
+    "ui_config": "not offered; serve the components from a web server of yours",
+    "webhooks": "not offered yet; wait for the run, or join its stream",
+}
+
+REFUSED_OF_HTTP: Mapping[str, str] = {
+    "app": "routes of your own are not offered; put them into a process beside the server, behind the same proxy",
+    "configurable_headers": "not offered; send the values in `config.configurable`",
+    "enable_custom_route_auth": "not offered; there are no routes of your own",
+    "logging_headers": "not offered; headers are not logged",
+    "middleware_order": "not offered; there is no middleware of your own",
+    "mount_prefix": "not offered; let the proxy before the server strip the prefix",
+}
+
+DISABLING_ABSENT = frozenset({"disable_a2a", "disable_mcp", "disable_store", "disable_ui", "disable_webhooks"})
+"""Of `http`: they switch off endpoints that this server does not have."""
+
+DISABLING = DISABLING_ABSENT | {"disable_assistants", "disable_meta", "disable_runs", "disable_threads"}
+
+CORS_OPEN = frozenset({"allow_methods", "allow_headers", "expose_headers"})
+"""Of `http.cors`: every method and header is allowed, so only a list with `*` says the same."""
+
+CORS_IGNORED = frozenset({"allow_credentials", "max_age"})
+"""Of `http.cors`: hints to browsers without an effect on who may call. Credentials are headers here, never cookies."""
+
+REFUSED_OF_CORS: Mapping[str, str] = {
+    "allow_origin_regex": "not offered; list the origins in `allow_origins`",
+}
+
+REFUSED_OF_STORE: Mapping[str, str] = {
+    "index": "search by meaning is not offered yet; search with `filter`",
+    "path": "a store of your own is not offered; items are in the server's PostgreSQL",
+    "ttl": "a default is not offered yet; give each item its `ttl`",
+}
+
+REFUSED_OF_CHECKPOINTER: Mapping[str, str] = {
+    "path": "a saver of your own is not offered; checkpoints are in the server's PostgreSQL",
+    "serde": "not offered; values are stored by LangGraph's own serializer",
+    "ttl": "not offered yet; delete threads, or set `on_completion`",
+}

@@ -1,0 +1,1 @@
+"""Leases of registered instances: batched heartbeats, the sweep that ends lapsed leases, and the stream of changes."""

@@ -1,0 +1,148 @@
+"""Reads run events for web processes: from the events table, woken by NOTIFY, and once a second without it.
+
+One query reads the events of all subscribed runs of this process, however many clients wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from robyn_server.concurrency.periodic import Periodic
+from robyn_server.core.runs import END, RunEvent
+from robyn_server.storage.runs import LARGEST_READ, ONLY_END, RunQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_POLL_SECONDS = 1.0
+_LONGEST_BACKOFF = 5.0
+_BATCH = 200
+_LARGE_BATCH = LARGEST_READ // 4
+"""Characters from which a batch may have been cut: one has at most four bytes."""
+_BACKLOG = 2_000
+_BACKLOG_CHARACTERS = 8_000_000
+"""Characters buffered for one slow client. Beyond it no more events are read for the client until it has caught up."""
+
+
+class RunSubscription:
+    """One client's position in one run. Iterate over `batches`; they end after the event `__end__`."""
+
+    def __init__(self, run_id: UUID, after: int, resume: Callable[[UUID], None]) -> None:
+        self.run_id = run_id
+        self.after = min(after, ONLY_END)
+        self._resume = resume
+        self._waiting: deque[RunEvent] = deque()
+        self._characters = 0
+        self._arrived = asyncio.Event()
+        self._has_end = False
+
+    @property
+    def is_full(self) -> bool:
+        return self._has_end or len(self._waiting) >= _BACKLOG or self._characters >= _BACKLOG_CHARACTERS
+
+    def add(self, events: list[RunEvent], read_after: int) -> None:
+        """Buffer events that were read after `read_after`. Ignores them when they would leave a gap, or when it is full."""
+        if self.is_full or self.after < read_after:
+            return
+        fresh = [event for event in events if event.seq > self.after or event.event == END]
+        if fresh:
+            self.after = max(self.after, fresh[-1].seq)
+            self._has_end = fresh[-1].event == END
+            self._waiting.extend(fresh)
+            self._characters += sum(len(event.data) for event in fresh)
+            self._arrived.set()
+
+    async def batches(self) -> AsyncIterator[list[RunEvent]]:
+        """Yield buffered events in order. The last batch ends with `__end__`."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            batch, was_full = list(self._waiting), self.is_full
+            self._waiting.clear()
+            self._characters = 0
+            if was_full:
+                self._resume(self.run_id)
+            yield batch
+            if batch and batch[-1].event == END:
+                return
+
+
+class RunEventReader:
+    def __init__(self, queue: RunQueue) -> None:
+        self._queue = queue
+        self._subscriptions: dict[UUID, set[RunSubscription]] = {}
+        self._woken: set[UUID] = set()
+        self._polled_at = 0.0
+        self._reader = Periodic("event feed", self._read, _POLL_SECONDS, longest=_LONGEST_BACKOFF)
+
+    def start(self) -> None:
+        self._reader.start()
+
+    async def stop(self) -> None:
+        await self._reader.stop()
+
+    def wake(self, payload: str) -> None:
+        """Handle a notification; `payload` is a comma-separated list of run ids."""
+        known = {run_id for text in payload.split(",") if (run_id := _uuid(text)) in self._subscriptions}
+        if known:
+            self._woken |= known
+            self._reader.wake()
+
+    def wake_all(self) -> None:
+        self._reader.wake()
+
+    @contextmanager
+    def subscribe(self, run_id: UUID, after: int) -> Iterator[RunSubscription]:
+        """Subscribe to the events of a run with a seq greater than `after`, until the block ends. `ONLY_END`: only to its end."""
+        subscription = RunSubscription(run_id, after, self._wake_run)
+        self._subscriptions.setdefault(run_id, set()).add(subscription)
+        self._wake_run(run_id)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions[run_id].discard(subscription)
+            if not self._subscriptions[run_id]:
+                del self._subscriptions[run_id]
+
+    def _wake_run(self, run_id: UUID) -> None:
+        self._woken.add(run_id)
+        self._reader.wake()
+
+    async def _read(self) -> None:
+        runs = self._due()
+        positions = {run_id: self._position(run_id) for run_id in runs}
+        wanted = {run_id: after for run_id, after in positions.items() if after is not None}
+        if not wanted:
+            return
+        found = await self._queue.read_events(wanted, _BATCH)
+        for run_id, events in found.items():
+            for subscription in self._subscriptions.get(run_id, set()):
+                subscription.add(events, wanted[run_id])
+            if len(events) >= _BATCH or sum(len(event.data) for event in events) >= _LARGE_BATCH:
+                self._wake_run(run_id)
+
+    def _due(self) -> set[UUID]:
+        """The runs that were woken; once per poll interval all of them, because a notification may be lost."""
+        now = time.monotonic()
+        woken, self._woken = self._woken & self._subscriptions.keys(), set()
+        if now - self._polled_at < _POLL_SECONDS * 0.8:  # the loop may run a little early
+            return woken
+        self._polled_at = now
+        return set(self._subscriptions)
+
+    def _position(self, run_id: UUID) -> int | None:
+        """The smallest position among subscriptions with room; None when all are full."""
+        return min((each.after for each in self._subscriptions[run_id] if not each.is_full), default=None)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""The WebSocket protocol: message envelopes, parameters, and error and close codes."""

@@ -1,0 +1,190 @@
+"""Reads the messages of one socket and answers them in their order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+from websockets.exceptions import ConnectionClosed
+
+from robyn_server.core.errors import AgenthallError, Invalid
+from robyn_server.sockets.protocol.envelope import Batch, Message, Type
+from robyn_server.sockets.protocol.errors import CloseCode, ErrorCode, ProtocolError, internal_error, to_protocol_error
+from robyn_server.sockets.protocol.params import AuthParams, parse
+from robyn_server.storage.json import dump_json
+
+from . import replies
+from .authentication import PresentedCredentials
+from .cleanup import release_session
+from .hub import SessionHub
+from .limits import TokenBucket
+from .methods import table
+from .protocol import envelope
+from .replies import Closing
+from .session import Session
+
+LARGE_FRAME = 4096
+"""Bytes of a frame that count as one message."""
+
+_log = structlog.get_logger(__name__)
+
+
+class SessionReader:
+    __slots__ = ("_bucket", "_hub", "_session", "_socket")
+
+    def __init__(self, hub: SessionHub, session: Session) -> None:
+        self._hub = hub
+        self._session = session
+        self._socket = session.socket
+        self._bucket = TokenBucket(self._burst, session.verified_at)
+
+    @property
+    def _burst(self) -> float:
+        return self._hub.limits.messages_per_second * self._hub.limits.burst_seconds
+
+    async def run(self) -> None:
+        """Answer messages until the socket is closed. Raises nothing for what a client does."""
+        try:
+            if self._is_admitted():
+                await self._read()
+        except ConnectionClosed:
+            pass
+        finally:
+            self._hub.remove(self._session)
+            await release_session(self._hub, self._session)
+            if self._session.authenticated is not None:
+                self._hub.quota.release(self._session.authenticated.principal.identity)
+
+    def _is_admitted(self) -> bool:
+        """Whether the limits of the process and of the principal allow one socket more; else the socket is closed."""
+        authenticated = self._session.authenticated
+        if authenticated is not None and not self._hub.quota.acquire(authenticated.principal.identity):
+            self._session.authenticated = None
+            return self._refuse("too many sockets of this principal")
+        if not self._hub.add(self._session):
+            return self._refuse("too many sockets")
+        return True
+
+    def _refuse(self, reason: str) -> bool:
+        self._hub.counts.refused += 1
+        self._socket.begin_close(CloseCode.TOO_MANY, reason)
+        return False
+
+    async def _read(self) -> None:
+        until: float | None = self._socket.loop.time() + self._hub.limits.first_message_seconds
+        while self._socket.closed_at is None:  # messages after the one that closed the socket are ignored
+            try:
+                async with asyncio.timeout_at(until):
+                    frame = await self._socket.recv()
+            except TimeoutError:
+                self._socket.begin_close(CloseCode.CREDENTIALS, "credentials expected: none were shown in time")
+                break
+            await self._receive(frame)
+            until = until if self._session.authenticated is None else None
+        await self._socket.wait_closed()
+
+    async def _receive(self, frame: str | bytes) -> None:
+        session = self._session
+        session.is_replying = True
+        try:
+            parsed = envelope.read(frame) if isinstance(frame, str) else replies.BINARY_FRAME
+            session.dialect = parsed.dialect
+            reply, close = await self._reply(parsed, len(frame))
+        finally:
+            session.is_replying = False
+        if reply is not None:
+            self._socket.write(dump_json(reply))
+        session.finish_reply(close)
+        await self._socket.wait_writable()
+
+    async def _reply(self, parsed: Message | Batch, size: int) -> tuple[Any, Closing]:
+        """`size`: bytes of the frame. A large frame counts as several messages, because it takes as long to read."""
+        messages = parsed.messages if isinstance(parsed, Batch) else [parsed]
+        limits, now = self._hub.limits, self._socket.loop.time()
+        count = max(len(messages), size // LARGE_FRAME)
+        if not self._bucket.take(count, now, limits.messages_per_second, self._burst):
+            error = replies.rate_limited(limits.messages_per_second, close=self._bucket.is_exhausted(self._burst))
+            return replies.refusal(parsed, error)
+        answers, close = await self._reply_to_all(messages)
+        if isinstance(parsed, Batch):
+            return envelope.batch_response(parsed, answers), close
+        return (answers[0] if answers else None), close
+
+    async def _reply_to_all(self, messages: list[Message]) -> tuple[list[dict[str, Any]], Closing]:
+        """Answer in order. Consecutive heartbeats are answered together: they wait for the same flush."""
+        answers: list[dict[str, Any]] = []
+        for group in replies.group_heartbeats(messages):
+            if len(group) == 1:
+                answered = [await self._reply_to(group[0])]
+            else:
+                answered = list(await asyncio.gather(*map(self._reply_to, group)))
+            for answer, close in answered:
+                if answer is not None:
+                    answers.append(answer)
+                if close is not None:
+                    return answers, close
+        return answers, None
+
+    async def _reply_to(self, message: Message) -> tuple[dict[str, Any] | None, Closing]:
+        # No variable of this frame keeps an error: it points to the frame, and the cycle would keep the session in memory.
+        try:
+            if message.error is not None:
+                return replies.error_reply(message, message.error)
+            return envelope.response(message, await self._result(message)), None
+        except AgenthallError as error:
+            return replies.error_reply(message, to_protocol_error(error))
+        except TimeoutError:
+            return replies.error_reply(message, replies.timed_out(self._hub.limits.request_seconds))
+        except ConnectionClosed:
+            raise
+        except Exception:  # noqa: BLE001 - one message ends neither the process nor the socket
+            _log.exception("a message failed", method=message.method[:64])
+            return replies.error_reply(message, internal_error())
+
+    async def _result(self, message: Message) -> Any:
+        if message.type in {Type.PING, Type.PONG}:
+            return None
+        with table.count_failures_of(message.method):
+            async with asyncio.timeout(self._hub.limits.request_seconds):
+                return await self._call(message)
+
+    async def _call(self, message: Message) -> Any:
+        params = dict(message.params)
+        if message.method in table.AUTH:
+            await self._authenticate(parse(AuthParams, params))
+            return self._session.whoami()
+        if "auth" in params:
+            given = params.pop("auth")
+            if not isinstance(given, dict):
+                raise Invalid("auth: must be an object", field="auth")
+            await self._authenticate(parse(AuthParams, given, at="auth"))
+        _ = self._session.principal
+        return await table.call(self._hub, self._session, message.method, params)
+
+    async def _authenticate(self, auth: AuthParams) -> None:
+        """Verify credentials and act with them from now on. A socket never changes its principal."""
+        session = self._session
+        organization_id = auth.tenant_id or session.organization_id or self._socket.organization_id
+        credentials = PresentedCredentials(auth.credential, organization_id)
+        authenticated = await self._hub.dependencies.authenticator.authenticate(credentials)
+        if session.authenticated is None:
+            self._take_slot(authenticated.principal.identity)
+        elif session.authenticated.principal.identity != authenticated.principal.identity:
+            raise ProtocolError(
+                ErrorCode.AUTHENTICATION,
+                "This connection is authenticated as a different principal. Open a new connection.",
+                reason="principal_differs",
+                close=CloseCode.CREDENTIALS,
+            )
+        session.renew(authenticated)
+        session.organization_id = auth.tenant_id or session.organization_id
+
+    def _take_slot(self, identity: str) -> None:
+        if not self._hub.quota.acquire(identity):
+            raise ProtocolError(
+                ErrorCode.RATE_LIMITED,
+                "Too many sockets of this principal.",
+                reason="too_many_sockets",
+                close=CloseCode.TOO_MANY,
+            )

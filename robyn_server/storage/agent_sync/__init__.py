@@ -1,0 +1,1 @@
+"""The tables of agent sync: synced assistants, their ledger, and the record of passes."""

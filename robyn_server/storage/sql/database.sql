@@ -1,0 +1,2 @@
+-- name: acting_as
+select agenthall.act_as(:identity, :organizations, :is_admin)

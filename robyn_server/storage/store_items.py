@@ -1,0 +1,111 @@
+"""Items of the store. Each session is one transaction, and sees only what its owner has put."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from robyn_server.core.principal import Principal
+from robyn_server.core.store import Namespace, NamespacePattern
+
+from .database import Connection, Pool, acting_as
+from .errors import translated
+from .json import to_json
+from .queries import load
+
+_SQL = load("store_items")
+_SWEPT_AT_ONCE = 1000
+_AFTER_ALL = "\U0010ffff"
+"""Behind every path, in the order of collation "C"."""
+
+
+class StoreItems:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def session(self, principal: Principal) -> AsyncIterator[StoreSession]:
+        async with acting_as(self._pool, principal) as connection:
+            yield StoreSession(connection, principal.identity)
+
+    async def sweep(self) -> int:
+        """Delete items that have expired, in batches. Return how many."""
+        deleted = 0
+        while True:
+            async with translated():
+                status = await self._pool.execute(*_SQL["sweep"].bind(limit=_SWEPT_AT_ONCE))
+            count = int(status.rpartition(" ")[2])
+            deleted += count
+            if count < _SWEPT_AT_ONCE:
+                return deleted
+
+
+class StoreSession:
+    """Bodies of items are JSON text: {namespace, key, value, created_at, updated_at}."""
+
+    def __init__(self, connection: Connection, owner: str) -> None:
+        self._connection = connection
+        self._owner = owner
+
+    async def put(self, namespace: Namespace, key: str, value: Mapping[str, Any], ttl: timedelta | None) -> None:
+        query = _SQL["put"].bind(owner=self._owner, namespace=namespace, key=key, value=to_json(value), ttl=ttl)
+        await self._connection.execute(*query)
+
+    async def delete(self, namespace: Namespace, key: str) -> None:
+        await self._connection.execute(*_SQL["delete"].bind(owner=self._owner, namespace=namespace, key=key))
+
+    async def find(self, namespace: Namespace, key: str, *, refresh: bool) -> str | None:
+        """`refresh`: the item lives for its whole lifetime again."""
+        query = _SQL["find"].bind(owner=self._owner, namespace=namespace, key=key)
+        body: str | None = await self._connection.fetchval(*query)
+        if body is not None and refresh:
+            await self._refresh([{"namespace": namespace, "key": key}])
+        return body
+
+    async def search(
+        self, prefix: Namespace, where: Mapping[str, Any] | None, *, limit: int, offset: int, refresh: bool
+    ) -> list[str]:
+        """The items of namespace `prefix` and of those below it: by namespace, in each the latest first."""
+        page = {"owner": self._owner, "filter": to_json(where or None), "limit": limit, "offset": offset}
+        query = _SQL["search_below"].bind(**page, prefix=prefix) if prefix else _SQL["search_all"].bind(**page)
+        rows = await self._connection.fetch(*query)
+        if rows and refresh:
+            await self._refresh([{"namespace": row["namespace"], "key": row["key"]} for row in rows])
+        return [row["body"] for row in rows]
+
+    async def list_namespaces(
+        self, patterns: Sequence[NamespacePattern], *, depth: int | None, limit: int, offset: int
+    ) -> list[list[str]]:
+        """Namespaces that match all patterns, cut to `depth` labels, each once, in order."""
+        path = "".join(f"{label}." for label in _literal_prefix(patterns))
+        # a pattern is matched with the whole namespace, so the walk may skip what is below `depth` only if none goes that deep
+        is_cut_later = depth is not None and any(each.is_suffix or len(each.path) > depth for each in patterns)
+        given = {
+            "owner": self._owner,
+            "from_path": path,
+            "to_path": f"{path[:-1]}/" if path else _AFTER_ALL,
+            "patterns": to_json([{"path": each.path, "is_suffix": each.is_suffix} for each in patterns]),
+            "limit": limit,
+            "offset": offset,
+        }
+        query = (
+            _SQL["list_namespaces_cut"].bind(**given, steps=None, depth=depth)
+            if is_cut_later
+            else _SQL["list_namespaces"].bind(**given, steps=depth)
+        )
+        return [row["namespace"] for row in await self._connection.fetch(*query)]
+
+    async def _refresh(self, read: Sequence[Mapping[str, Any]]) -> None:
+        await self._connection.execute(*_SQL["refresh"].bind(owner=self._owner, read=to_json(read)))
+
+
+def _literal_prefix(patterns: Sequence[NamespacePattern]) -> Namespace:
+    """The longest beginning that all matching namespaces have for sure."""
+    literal: Namespace = ()
+    for each in patterns:
+        if not each.is_suffix:
+            end = each.path.index("*") if "*" in each.path else len(each.path)
+            literal = max(literal, each.path[:end], key=len)
+    return literal

@@ -1,0 +1,4 @@
+"""`agenthall serve`: start, watch and stop the embedded PostgreSQL and the server's processes.
+
+Modules here import only the standard library, `core`, `ports` and `files`: the supervisor runs as long as the server and must stay small.
+"""

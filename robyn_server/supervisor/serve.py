@@ -1,0 +1,301 @@
+"""`agenthall serve`: start the database, the demo and the processes of the server, and stop them again.
+
+This process lives as long as the server, stays small, and has one thread. So a short-lived process checks the settings, and another one
+prints the banner.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from robyn_server.core.dsn import normalise_dsn, without_password
+from robyn_server.core.errors import Misconfigured
+from robyn_server.core.hosts import local_url
+from robyn_server.ports import free_port, hold_port
+from robyn_server.projects import PROJECT
+from robyn_server.supervisor.postgres.server import EmbeddedPostgres
+from robyn_server.terminal import has_colour
+
+from . import demo as demo_module
+from .address_file import RunningServer, published_address
+from .banner import Banner
+from .child import Program, ProgramChild, Stage
+from .demo import Demo, load_demo
+from .log import SupervisorLog
+from .metrics_dir import MetricsDirectory
+from .parent_death import death_signal
+from .progress_line import progress_line
+from .supervisor import KILLED, Supervisor
+
+_EXTRA_GRACE_SECONDS = 5.0
+"""Time that a child has after its own drain before it is killed."""
+
+_SOCKETS_PORT = "AGENTHALL_SOCKETS_PORT"
+_METRICS_PORT = "AGENTHALL_METRICS_PORT"
+"""For a worker that runs alone. Under `serve` there may be several, and web processes answer scrapes for all."""
+
+_KEEPER_ID = "AGENTHALL_KEEPER_ID"
+"""The same for each start of a child, so that a restarted child renews the leases of its predecessor at once."""
+
+_PUBLISHED = (
+    "AUTH_MODE",
+    "AGENT_SYNC_SCOPE",
+    "AGENT_SYNC_SOURCES",
+    "AGENT_SYNC_CATALOGUE",
+    "AGENT_SYNC_TEMPLATES",
+    "AGENT_SYNC_WRITE_BACK",
+    "AGENT_SYNC_WRITE_BACK_TO",
+    "AGENTHALL_DEFAULT_MODEL",
+    "AGENTHALL_GRAPHS",
+)
+"""Variables that `doctor` takes from a running server. None of them is a secret."""
+
+_AFTER_WEB = frozenset({Stage.DEMO, Stage.SOCKETS})
+"""Stages that start when web processes are ready, because they would slow down the start of what users wait for."""
+
+_LAST_PORT = 65535
+
+_PLACEHOLDER_URL = "postgresql:///embedded"
+"""Stands for the embedded database, which has no URL yet, while the settings are checked."""
+
+COMMAND = (sys.executable, "-m", "robyn_server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """`command` with a name runs that child; with `check` it validates the settings and exits with 2 if they are wrong.
+
+    `demo` is the demo's directory.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 2024
+    data_dir: Path = Path(".agenthall")
+    log_format: str = "auto"
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    command: tuple[str, ...] = COMMAND
+    demo: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    web: int
+    sockets: int
+
+
+def serve(options: ServeOptions) -> int:
+    """Start everything, wait for a signal, stop everything. Return the exit code, which is 0 after a clean stop.
+
+    If a setting is wrong, nothing is started or created: raises Misconfigured for a port or a number, and returns 2 for other
+    settings, after the error was printed.
+    """
+    started_at = time.monotonic()
+    log = SupervisorLog(options.log_format)
+    grace = _number(options.environment, "AGENTHALL_DRAIN_SECONDS", 10.0) + _EXTRA_GRACE_SECONDS
+    database_url = options.environment.get("DATABASE_URL")
+    if code := _check_settings(options):
+        return code
+    database = None if database_url else EmbeddedPostgres(options.data_dir, environment=options.environment)
+    with (
+        hold_port(options.host, options.port) as web_socket,
+        _hold_sockets_port(options, web_socket.getsockname()[1], log) as sockets_socket,
+        MetricsDirectory() as metrics,
+        Supervisor(log, grace=grace, on_child_exit=metrics.remove_gauges, after_web=_AFTER_WEB) as supervisor,
+        ExitStack() as closing,
+    ):
+        ports = _Ports(web_socket.getsockname()[1], sockets_socket.getsockname()[1])
+        try:
+            with supervisor.interruptible():
+                with progress_line() as on_progress:
+                    url = database.start(on_progress) if database else normalise_dsn(database_url or "")
+                demo = (
+                    load_demo(database, log, ports.web, options.demo)
+                    if database and PROJECT not in options.environment
+                    else None
+                )
+            children = _children(options, url, ports, demo, metrics)
+            text = _database_text(url, database)
+            first_conversation = demo_module.FIRST_CONVERSATION if demo else {}
+            _publish_address(closing, options, ports, children[0].program.environment, log)
+            supervisor.on_ready = lambda: _start_banner(options, ports, text, children, started_at, first_conversation)
+            return supervisor.run(children, running=[database] if database else [])
+        except KeyboardInterrupt:
+            return KILLED if supervisor.force_stop else 0
+        finally:
+            if database is not None:
+                database.stop()
+
+
+def _check_settings(options: ServeOptions) -> int:
+    """Return 0, or the exit code of the process that checks the settings."""
+    # A process of its own: the modules that validate the settings would add 16 MB to the 33 MB (RSS) of this one.
+    url = options.environment.get("DATABASE_URL") or _PLACEHOLDER_URL
+    user_set = {
+        name: options.environment[name] for name in (_SOCKETS_PORT, _METRICS_PORT) if name in options.environment
+    }
+    environment = _environment(options, url, _Ports(options.port, 0), None) | user_set
+    done = subprocess.run(  # noqa: S603 - our own program
+        [*options.command, "check"],
+        env=environment,
+        check=False,
+        start_new_session=True,  # Ctrl-C is for this process to handle
+        preexec_fn=death_signal(signal.SIGKILL),
+    )
+    return done.returncode
+
+
+def _publish_address(
+    closing: ExitStack, options: ServeOptions, ports: _Ports, environment: Mapping[str, str], log: SupervisorLog
+) -> None:
+    """Publish the address in the data directory until `closing` is closed. Without a writable directory, log that it is missing."""
+    settings = {name: environment[name] for name in _PUBLISHED if name in environment}
+    keys = sorted(name for name, value in environment.items() if name.endswith("_API_KEY") and value)
+    try:
+        server = RunningServer(local_url(options.host, ports.web), os.getpid(), settings, keys)
+        closing.enter_context(published_address(options.data_dir, server))
+    except OSError as error:
+        log.write("`agenthall agents` needs --url: the data directory cannot be written", reason=error)
+
+
+def _hold_sockets_port(options: ServeOptions, web: int, log: SupervisorLog) -> socket.socket:
+    """Hold AGENTHALL_SOCKETS_PORT. Unset: the port after the web's, or a free one if that is taken, which is logged."""
+    port = _number(options.environment, _SOCKETS_PORT, -1)
+    if port < 0:
+        wanted = min(web + 1, _LAST_PORT)
+        held = hold_port(options.host, free_port(options.host, wanted))
+        if (found := held.getsockname()[1]) != wanted and options.port:
+            log.write(
+                f"port {wanted} is taken, so WebSockets listen on port {found}; set {_SOCKETS_PORT} where a proxy must find it"
+            )
+        return held
+    return hold_port(options.host, int(port), setting=_SOCKETS_PORT)
+
+
+def _children(
+    options: ServeOptions, url: str, ports: _Ports, demo: Demo | None, metrics: MetricsDirectory
+) -> list[ProgramChild]:
+    environment = _environment(options, url, ports, demo)
+    counts = {
+        "web": _count(options.environment, "AGENTHALL_WEB_PROCESSES"),
+        "worker": _count(options.environment, "AGENTHALL_WORKER_PROCESSES"),
+        "sockets": 1,
+    }
+    programs = [
+        Program(
+            name=name,
+            argv=(*options.command, kind),
+            stage=Stage[kind.upper()],
+            environment=environment
+            | metrics.environment(name)
+            | {_KEEPER_ID: str(uuid4())}
+            | (_cpu_setting(options.environment, number) if kind == "web" else {}),
+        )
+        for kind, count in counts.items()
+        for number, name in enumerate(_names(kind, count))
+    ]
+    programs += demo.programs(options.environment) if demo else []
+    return [ProgramChild(program) for program in programs]
+
+
+def _cpu_setting(environment: Mapping[str, str], number: int) -> dict[str, str]:
+    """Pin each web process to one core: its threads pass every request to each other, which is 1.5 to 2 times as fast there."""
+    is_on = environment.get("AGENTHALL_CPU_PINNING", "true").lower() not in {"0", "false", "no", "off"}
+    if not is_on or "AGENTHALL_WEB_CPU" in environment or not hasattr(os, "sched_getaffinity"):
+        return {}
+    cores = sorted(os.sched_getaffinity(0))
+    return {"AGENTHALL_WEB_CPU": str(cores[number % len(cores)])} if len(cores) > 1 else {}
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
+
+
+def _environment(options: ServeOptions, url: str, ports: _Ports, demo: Demo | None) -> dict[str, str]:
+    # The database's URL holds a password. It is never an argument, because every user of the machine can read those.
+    dropped = {_METRICS_PORT}
+    if not options.environment.get("DATABASE_URL"):
+        dropped.add("DATABASE_DIRECT_URL")  # it belongs to DATABASE_URL, and would lead to another database
+    return {
+        **(demo_module.ENVIRONMENT if demo else {}),
+        **(
+            demo_module.DEVELOPMENT_CREDENTIALS
+            if demo and options.environment.get("AUTH_MODE", "none") == "none"
+            else {}
+        ),
+        **{name: value for name, value in options.environment.items() if name not in dropped},
+        "DATABASE_URL": url,
+        "AGENTHALL_HOST": options.host,
+        "AGENTHALL_PORT": str(ports.web),
+        _SOCKETS_PORT: str(ports.sockets),
+        "AGENTHALL_SHARE_PORT": "true",  # this process holds the port, and the children listen on it
+        "AGENTHALL_DATA_DIR": str(options.data_dir.expanduser().absolute()),
+        "AGENTHALL_LOG_FORMAT": options.log_format,
+    }
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    """Return a number from the environment. The children check its limits."""
+    try:
+        return float(environment.get(name) or default)
+    except ValueError:
+        raise Misconfigured(f"{name}: {environment[name]!r} is not a number", field=name) from None
+
+
+def _count(environment: Mapping[str, str], name: str) -> int:
+    number = _number(environment, name, 1)
+    if number < 1 or not number.is_integer():
+        raise Misconfigured(f"{name}: {environment[name]!r} is not a number of processes", field=name)
+    return int(number)
+
+
+def _database_text(url: str, database: EmbeddedPostgres | None) -> str:
+    if database is None:
+        return without_password(url)
+    return f"embedded PostgreSQL {database.binaries.version} in {database.directory.root}, as {database.account.name}"
+
+
+def _start_banner(
+    options: ServeOptions,
+    ports: _Ports,
+    database: str,
+    children: Sequence[ProgramChild],
+    started_at: float,
+    first_conversation: Mapping[str, str],
+) -> subprocess.Popen[str]:
+    """Start the process that prints the banner."""
+    sockets = local_url(options.host, ports.sockets).replace("http", "ws", 1) + "/ws"  # as in /info
+    banner = Banner(
+        url=local_url(options.host, ports.web),
+        sockets=options.environment.get("AGENTHALL_SOCKETS_URL") or sockets,
+        database=database,
+        processes=[(child.name, child.pid or 0) for child in children],
+        seconds=time.monotonic() - started_at,
+        expects_agents=children[0].program.environment.get("AGENT_SYNC_SCOPE", "none") != "none",
+        auth_mode=options.environment.get("AUTH_MODE", "none").strip().lower() or "none",
+        data_dir="" if options.environment.get("DATABASE_URL") else str(options.data_dir.expanduser().absolute()),
+        project=options.environment.get(PROJECT, ""),
+        **first_conversation,
+        as_json=options.log_format == "json",
+        colour=has_colour(sys.stdout),
+    )
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", f"{__package__}.banner"],
+        stdin=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509 - the supervisor has one thread
+    )
+    if process.stdin is not None:
+        with process.stdin as pipe:  # the text fits into the pipe's buffer, so this does not wait
+            pipe.write(banner.json())
+    return process

@@ -1,0 +1,24 @@
+"""The principal of a request, from its headers. `identity/authenticator.py` verifies the credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from robyn_server.core.principal import Principal
+from robyn_server.identity.authenticator import Authenticator, named_organization
+
+Authenticate = Callable[[Mapping[str, str]], Principal | Awaitable[Principal]]
+"""Takes lower-case headers. Raises Unauthenticated, Forbidden, BadRequest, Unavailable, or Invalid for a malformed
+X-Organization-Id."""
+
+
+def authenticate(identity: Authenticator) -> Authenticate:
+    async def principal_of(headers: Mapping[str, str]) -> Principal:
+        return _acting_for(await identity.identify(headers), headers)
+
+    return principal_of
+
+
+def _acting_for(principal: Principal, headers: Mapping[str, str]) -> Principal:
+    organization = named_organization(headers)
+    return principal if organization is None else principal.in_organization(organization)

@@ -1,0 +1,279 @@
+"""The wrapper around every route: a raw HTTP request in, a finished reply out. `web/robyn/server.py` binds it to Robyn.
+
+Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope → query → body model → handler → errors → headers, log.
+The part from the credentials to the end of the handler has a deadline, so that no client waits for a database that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from robyn_server.core.errors import AgenthallError, BadRequest, NotFound, NotOffered, TooLarge, Unavailable
+from robyn_server.core.ids import new_id
+from robyn_server.core.principal import Principal
+from robyn_server.identity.authenticator import Authenticator
+from robyn_server.metrics.definitions import HTTP_REQUESTS, HTTP_SECONDS, METHODS, ROUTES, UNROUTED
+from robyn_server.settings import Settings
+from robyn_server.web.http.messages import EMPTY_QUERY, Headers, Query, Request, Response, Stream, empty
+from robyn_server.web.http.parameters import ensure_fits
+from robyn_server.web.http.problems import internal_error, method_not_allowed, not_offered, problem
+from robyn_server.web.http.routing import Matcher, Route
+from robyn_server.web.http.validation import parse_request_body
+from robyn_server.web.routes.system import system_routes
+from robyn_server.web.streams.authorization import StreamAuthorization
+from robyn_server.web.streams.bridge import ResponseIterator
+from robyn_server.web.streams.open_streams import OpenStreams
+from robyn_server.web.streams.slots import StreamSlot
+
+from .access_log import Entry
+from .application import WebApplication
+from .authentication import Authenticate, authenticate
+from .authorization import authorize
+from .cors import Cors
+
+log = structlog.get_logger(__name__)
+
+ANONYMOUS = Principal("anonymous")
+"""The principal of public routes, which need no credentials."""
+
+LIVENESS = "/livez"
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """A request as it came over the wire. Only header names are decoded, to lower case."""
+
+    method: str
+    path: str
+    query: Iterable[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | str = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A reply whose body is pulled from `chunks`."""
+
+    status: int
+    headers: Headers
+    media_type: str
+    chunks: ResponseIterator
+
+
+Reply = Response | Streaming
+
+
+@dataclass(slots=True)
+class RequestTrace:
+    """The parts of a request that metrics need: the pattern of its route, and the route's own counter."""
+
+    route: str = UNROUTED
+    count_status: Callable[[int], None] | None = None
+
+
+class Edge:
+    """Serves the system routes at once, and the routes of an application after `serve`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        streams: OpenStreams,
+        *,
+        identify: Authenticate | None = None,
+        record: Callable[[Entry], None] | None = None,
+    ) -> None:
+        self.streams = streams
+        self.draining = False
+        self.in_flight = 0
+        self.answered = 0
+        self.sockets_url = settings.sockets_address
+        self._max_body_bytes = settings.max_body_bytes
+        self._max_body_values = settings.max_body_values
+        self._request_seconds = settings.request_seconds
+        self._identify = identify or authenticate(Authenticator(settings))
+        self._cors = Cors(settings.cors_origins)
+        self._record = record
+        self._application: WebApplication | None = None
+        self._services: Any = None
+        self._use(system_routes(self))
+
+    def serve(self, application: WebApplication) -> None:
+        """Serve the routes of `application`, too. Raises ValueError when two routes collide."""
+        self._use([*system_routes(self), *application.routes])
+        self._application, self._services = application, application.services
+
+    def _use(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._matcher = Matcher(self.routes)
+        ROUTES.add(route.path for route in self.routes)
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        if self._application is None:
+            return False, {"web": "starting"}
+        ready, parts = self._application.readiness()
+        if self.draining:
+            return False, {**parts, "web": "draining"}
+        return ready, parts
+
+    async def handle(self, raw: RawRequest) -> Reply:
+        """Answer a request. Never raises: every failure is a reply."""
+        started = time.perf_counter()
+        self.in_flight += 1
+        request_id = _request_id(raw.headers)
+        trace = RequestTrace()
+        try:
+            reply = await self._answer(raw, request_id, trace)
+        except AgenthallError as error:
+            reply = problem(error, request_id)
+        except Exception:
+            # The client gets a reply, and the traceback goes to the log.
+            log.exception("request.failed", method=raw.method, path=raw.path, request_id=request_id)
+            reply = internal_error(request_id)
+        finally:
+            self.in_flight -= 1
+            self.answered += 1
+        took = time.perf_counter() - started
+        _count(raw.method, trace.route, reply.status, took)
+        if trace.count_status is not None:
+            trace.count_status(reply.status)
+        if self._record is not None:
+            self._record(Entry(time.time(), raw.method, raw.path, reply.status, took, request_id))
+        return self._with_common_headers(reply, raw, request_id)
+
+    async def _answer(self, raw: RawRequest, request_id: str, trace: RequestTrace) -> Reply:
+        if self.draining and raw.path != LIVENESS:
+            raise Unavailable("The server is stopping; try again.", code="draining")
+        if raw.method == "OPTIONS":
+            return self._options(raw)
+        found = self._matcher.find("GET" if raw.method == "HEAD" else raw.method, raw.path)
+        if found is None:
+            return self._no_route(raw, request_id)
+        route, path_params = found
+        trace.route, trace.count_status = route.path, route.count_status
+        seconds = self._request_seconds if route.has_deadline else None
+        try:
+            async with asyncio.timeout(seconds) as deadline:
+                return await self._respond(route, path_params, raw, request_id)
+        except TimeoutError:
+            if deadline.expired():
+                raise _overdue(self._request_seconds) from None
+            raise
+
+    async def _respond(self, route: Route, path_params: dict[str, str], raw: RawRequest, request_id: str) -> Reply:
+        body = self._body(raw)
+        principal = ANONYMOUS if route.public else await self._authorized(route, raw.headers)
+        query = Query.from_raw(raw.query) if raw.query else EMPTY_QUERY
+        if route.query is not None:
+            ensure_fits(query, route.query)
+        request = Request(raw.method, raw.path, path_params, query, raw.headers, body, principal, request_id)
+        given = () if route.body is None else (await parse_request_body(route.body, body, self._max_body_values),)
+        if route.not_built:
+            return await self._refuse(route, request)
+        if not route.streams:
+            return self._expect_response(await route.handler(self._services, request, *given))
+        with self.streams.reserve(principal.identity) as slot:
+            answer = await route.handler(self._services, request, *given)
+            authorize_again = functools.partial(self._authorized, route, raw.headers)
+            authorization = None if route.public else StreamAuthorization(principal, authorize_again, request_id)
+            return self._open_stream(raw, answer, slot, authorization)
+
+    async def _refuse(self, route: Route, request: Request) -> Response:
+        try:
+            return self._expect_response(await route.handler(self._services, request))
+        except NotOffered as error:
+            return not_offered(error, self._matcher.offered_methods(request.path), request.request_id)
+
+    def _expect_response(self, answer: Response | Stream) -> Response:
+        if isinstance(answer, Stream):
+            raise TypeError("a route that returns a Stream must be declared with streams=True")
+        return answer
+
+    async def _authorized(self, route: Route, headers: Mapping[str, str]) -> Principal:
+        identified = self._identify(headers)
+        principal = identified if isinstance(identified, Principal) else await identified
+        authorize(route, principal)
+        return principal
+
+    def _options(self, raw: RawRequest) -> Response:
+        methods = self._matcher.methods(raw.path)
+        if "access-control-request-method" in raw.headers:
+            return self._cors.preflight(raw.headers, [*methods, "OPTIONS"] if methods else [])
+        if not methods:
+            raise NotFound("Not Found")
+        return empty(204, (("allow", ", ".join([*self._matcher.offered_methods(raw.path), "OPTIONS"])),))
+
+    def _no_route(self, raw: RawRequest, request_id: str) -> Response:
+        if self._matcher.methods(raw.path):
+            return method_not_allowed(self._matcher.offered_methods(raw.path), request_id)
+        if self._application is None:
+            raise Unavailable("The server is starting; try again.", code="starting")
+        raise NotFound("Not Found")
+
+    def _body(self, raw: RawRequest) -> bytes:
+        """Return the whole body. Robyn reads it without a limit, and takes a truncated body for a whole one."""
+        declared = _content_length(raw.headers)
+        if declared > self._max_body_bytes or len(raw.body) > self._max_body_bytes:
+            raise self._too_large()
+        if raw.headers.get("content-type", "").startswith("multipart/"):
+            raise BadRequest("multipart bodies are not accepted here; send application/json")
+        body = raw.body.encode() if isinstance(raw.body, str) else raw.body
+        if len(body) > self._max_body_bytes:
+            raise self._too_large()
+        if len(body) < declared:
+            raise BadRequest(f"The request body was cut off: {len(body)} of {declared} bytes arrived.")
+        return body
+
+    def _too_large(self) -> TooLarge:
+        limit = self._max_body_bytes
+        return TooLarge(f"The request body is larger than {limit} bytes (AGENTHALL_MAX_BODY_BYTES).")
+
+    def _open_stream(
+        self, raw: RawRequest, answer: Response | Stream, slot: StreamSlot, authorization: StreamAuthorization | None
+    ) -> Reply:
+        if isinstance(answer, Response):
+            return answer
+        if raw.method == "HEAD":
+            return Response(answer.status, b"", answer.headers, answer.media_type)
+        return Streaming(
+            answer.status, answer.headers, answer.media_type, self.streams.start(answer, slot, authorization)
+        )
+
+    def _with_common_headers(self, reply: Reply, raw: RawRequest, request_id: str) -> Reply:
+        """`reply` with the headers that every reply carries."""
+        headers = (*reply.headers, ("x-request-id", request_id), *self._cors.headers(raw.headers.get("origin")))
+        if isinstance(reply, Response):
+            return Response(reply.status, reply.body, headers, reply.media_type)
+        return Streaming(reply.status, headers, reply.media_type, reply.chunks)
+
+
+def _overdue(seconds: float) -> Unavailable:
+    detail = f"The server could not answer within {seconds:g} s; its database may be overloaded. Try again."
+    return Unavailable(detail, code="deadline_exceeded")
+
+
+def _count(method: str, route: str, status: int, seconds: float) -> None:
+    known = method if method in METHODS else "other"
+    HTTP_REQUESTS.inc(known, route, str(status))
+    HTTP_SECONDS.observe(seconds, known, route)
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    """The client's, when it is fit for a log line and a header; else a new one."""
+    given = headers.get("x-request-id")
+    if given is not None and _SANE_REQUEST_ID.fullmatch(given):
+        return given
+    return str(new_id())
+
+
+def _content_length(headers: Mapping[str, str]) -> int:
+    text = headers.get("content-length")
+    return int(text) if text is not None and text.isdecimal() else 0

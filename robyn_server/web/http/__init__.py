@@ -1,0 +1,1 @@
+"""Requests, responses, routing, validation, problems and Server-Sent Events. No framework."""

@@ -1,0 +1,1 @@
+"""The API described from its routes: an OpenAPI document, and a page for people."""

@@ -1,0 +1,114 @@
+"""The routes as an OpenAPI 3.1 document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from robyn_server import __version__
+from robyn_server.web.http.parameters import Parameter
+from robyn_server.web.http.problems import PROBLEM_JSON
+from robyn_server.web.http.routing import Route
+
+SCHEMA = "#/components/schemas/{model}"
+PROBLEM = "#/components/responses/Problem"
+
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "description": "Stable, for programs."},
+        "field": {"type": "string"},
+        "request_id": {"type": "string"},
+    },
+}
+
+
+def openapi(routes: Sequence[Route]) -> dict[str, Any]:
+    names, schemas = _schemas(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, names)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Agenthall",
+            "version": __version__,
+            "description": "The LangGraph API on your own Postgres.",
+        },
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
+        "paths": paths,
+        "components": _components(schemas),
+    }
+
+
+def _schemas(routes: Sequence[Route]) -> tuple[dict[type[BaseModel], str], dict[str, Any]]:
+    """The reference of each body model, and all schemas."""
+    models = list(dict.fromkeys(route.body for route in routes if route.body is not None))
+    references, definitions = models_json_schema([(model, "validation") for model in models], ref_template=SCHEMA)
+    return {model: references[(model, "validation")]["$ref"] for model in models}, definitions.get("$defs", {})
+
+
+def _components(schemas: dict[str, Any]) -> dict[str, Any]:
+    content = {PROBLEM_JSON: {"schema": {"$ref": SCHEMA.format(model="Problem")}}}
+    return {
+        "schemas": {**schemas, "Problem": _PROBLEM_SCHEMA},
+        "responses": {"Problem": {"description": "What went wrong.", "content": content}},
+        "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A JWT, or an API key."},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        },
+    }
+
+
+def _operation(route: Route, references: dict[type[BaseModel], str]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.operation_id,
+        "summary": route.summary,
+        "tags": [route.tag],
+        "responses": _responses(route),
+        "security": [] if route.public else [{}, {"bearer": []}, {"apiKey": []}],
+    }
+    parameters = [*map(_in_path, route.parameters), *map(_in_query, route.query or ())]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        schema = {"$ref": references[route.body]}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if route.not_built:
+        operation["x-not-offered"] = True
+    return operation
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _in_query(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.description,
+        "schema": parameter.schema,
+    }
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    if route.not_built:
+        return {"405": {"$ref": PROBLEM}, "default": {"$ref": PROBLEM}}
+    successes = {str(status): _success(route, status) for status in (route.success, *route.other_statuses)}
+    return {**successes, "default": {"$ref": PROBLEM}}
+
+
+def _success(route: Route, status: int) -> dict[str, Any]:
+    if status == 204:  # noqa: PLR2004 - a status code says more than a name for it
+        return {"description": "Success."}
+    return {"description": "Success.", "content": {route.media_type: {}}}

@@ -1,0 +1,59 @@
+"""/store"""
+
+from __future__ import annotations
+
+from robyn_server.core.errors import BadRequest
+from robyn_server.services import Services
+from robyn_server.web.http.messages import Request, Response, empty, json_response
+from robyn_server.web.http.routing import RouteTable
+from robyn_server.web.schemas.store import ItemName, ItemPut, ItemSearch, NamespaceList
+
+routes = RouteTable(tag="Store")
+
+
+@routes.put("/store/items", body=ItemPut, summary="Put an item", success=204)
+async def put(services: Services, request: Request, body: ItemPut) -> Response:
+    body.refuse_unbuilt()
+    await services.store.put(request.principal, body.namespace, body.key, body.value, body.ttl)
+    return empty()
+
+
+@routes.get("/store/items", summary="Get an item")
+async def get(services: Services, request: Request) -> Response:
+    """The namespace's labels are joined by dots, as the SDKs send them. An item that does not exist is `null`."""
+    namespaces, key = request.query.get_all("namespace"), request.query.get("key")
+    if not key:
+        raise BadRequest("Key is required", field="key")
+    if len(namespaces) > 1:
+        raise BadRequest("namespace: join the labels by dots in one parameter", field="namespace")
+    labels = namespaces[0].split(".") if namespaces and namespaces[0] else []
+    refresh = request.query.boolean("refresh_ttl", default=True)
+    return json_response(await services.store.find(request.principal, labels, key, refresh=refresh))
+
+
+@routes.delete("/store/items", body=ItemName, summary="Delete an item", success=204)
+async def delete(services: Services, request: Request, body: ItemName) -> Response:
+    await services.store.delete(request.principal, body.namespace, body.key)
+    return empty()
+
+
+@routes.post("/store/items/search", body=ItemSearch, summary="Search items")
+async def search(services: Services, request: Request, body: ItemSearch) -> Response:
+    body.refuse_unbuilt()
+    found = await services.store.search(
+        request.principal,
+        body.namespace_prefix or [],
+        body.filter,
+        limit=body.limit,
+        offset=body.offset,
+        refresh=body.refresh_ttl is not False,
+    )
+    return json_response(found)
+
+
+@routes.post("/store/namespaces", body=NamespaceList, summary="List namespaces")
+async def list_namespaces(services: Services, request: Request, body: NamespaceList) -> Response:
+    found = await services.store.list_namespaces(
+        request.principal, body.patterns(), depth=body.max_depth, limit=body.limit, offset=body.offset
+    )
+    return json_response({"namespaces": found})

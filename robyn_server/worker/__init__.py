@@ -1,0 +1,1 @@
+"""The worker process: claims runs, executes their graphs, and renews their leases."""

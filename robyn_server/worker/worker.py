@@ -1,0 +1,379 @@
+"""A worker claims runs, executes them, renews their leases, and rescues the runs of dead workers.
+
+Rules
+  1. Leases are on the database's clock. A worker that could not renew a lease for its whole duration stops the run itself: another
+     worker may have it by then. A run whose lease is lost is stopped at once. Until the worker notices, the database refuses its
+     writes: events and ends (flush_runs) and checkpoints (assert_lease).
+  2. A stop drains: no more claims. Runs may finish within the grace period; the rest are released and go on elsewhere.
+  3. A lease is for one attempt of a run: after a pause, a worker may claim its own run again.
+  4. A worker that replaces a dead one has its id, and releases the runs of its predecessor before it claims any.
+  5. Leases are renewed in a thread, since a graph may hold the event loop. A step that holds it for `stall` seconds ends the process:
+     nothing can interrupt it. Its run loses the attempt, all others are released as in a drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+from uuid import UUID
+
+import structlog
+
+from robyn_server.concurrency.periodic import Periodic
+from robyn_server.concurrency.thread_loop import ThreadLoop
+from robyn_server.core.errors import Unavailable
+from robyn_server.core.ids import new_id
+from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
+from robyn_server.graphs.execution import Stop, StopReason, execute
+from robyn_server.metrics.definitions import (
+    RUN_SECONDS,
+    RUN_WAIT,
+    RUNS_FINISHED,
+    RUNS_REPEATED,
+    SLOTS,
+    SLOTS_BUSY,
+)
+from robyn_server.run_events.writer import EventWriter, RunWriter
+from robyn_server.storage.notify import RUNS, Listener, Notifier
+from robyn_server.storage.runs import RunLease, RunQueue
+from robyn_server.storage.store_items import StoreItems
+
+from .lease_renewer import LeaseRenewer, OpenQueue
+from .loop_watch import INTERVAL, LoopWatch
+from .run_store import RunStore
+from .run_tasks import create_run_task, task_factory
+
+if TYPE_CHECKING:
+    from robyn_server.graphs.checkpoints import Checkpoints
+    from robyn_server.graphs.loading import Graphs
+
+_POLL_SECONDS = 1.0
+_SWEEP_SECONDS = 15.0
+_LONGEST_BACKOFF = 5.0
+_SETTLE_SECONDS = 3.0
+_LAST_RELEASE_SECONDS = 5.0
+EXIT_STALLED = 70
+"""Exit code of a process whose event loop stalled: EX_SOFTWARE of sysexits.h."""
+_FAILED = RunEnd(
+    RunStatus.ERROR,
+    ThreadStatus.ERROR,
+    None,
+    error={"error": "InternalError", "message": "The server failed; its log says why."},
+)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _ActiveRun:
+    run: ClaimedRun
+    stop: Stop = field(default_factory=Stop)
+    task: asyncio.Task[None] | None = None
+    is_ending: bool = False
+    """Its end is on the way to the database. Only the answer to that says whether the lease was lost."""
+
+    @property
+    def key(self) -> RunLease:
+        return self.run.run_id, self.run.attempt
+
+    def cancel(self, reason: StopReason | None) -> None:
+        """Stop the run. With a reason the run ends with it, unless it ends already; without one nothing is recorded."""
+        if self.is_ending and reason is not None:
+            return
+        if self.stop.reason is None and self.task is not None:
+            self.stop.reason = reason
+            self.task.cancel()
+
+    def abandon(self) -> None:
+        """Stop a run whose lease is lost, whatever its end would have been."""
+        self.stop.reason = None
+        self.cancel(None)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    slots: int
+    lease: timedelta
+    run_timeout: float
+    stall: float
+    event_ttl: timedelta
+    drain: float
+
+
+class Worker:
+    """`worker_id`: that of the predecessor, if there was one. Two live workers must not share an id.
+
+    `open_lease_queue`: opens the queue on the loop of the thread that renews leases.
+    """
+
+    def __init__(
+        self,
+        queue: RunQueue,
+        graphs: Graphs,
+        checkpoints: Checkpoints,
+        store_items: StoreItems,
+        dsn: str,
+        options: WorkerOptions,
+        open_lease_queue: OpenQueue,
+        worker_id: UUID | None = None,
+    ) -> None:
+        self.id = worker_id or new_id()
+        self._has_predecessor = worker_id is not None
+        self._queue = queue
+        self._graphs = graphs
+        self._checkpoints = checkpoints
+        self._store_items = store_items
+        self._options = options
+        self._active: dict[UUID, _ActiveRun] = {}
+        self._lapse: asyncio.TimerHandle | None = None
+        self._draining = False
+        self._is_claiming = False
+        self._notifier = Notifier(dsn, "agenthall worker")
+        self._writer = EventWriter(queue, self._notifier, self.id, self._release_lost)
+        third = options.lease.total_seconds() / 3
+        self._claims = Periodic("claims", self._claim, _POLL_SECONDS, longest=_LONGEST_BACKOFF)
+        self._thread = ThreadLoop("agenthall leases")
+        self._leases = LeaseRenewer(
+            self._thread, open_lease_queue, self.id, options.lease, self._held_leases, self._on_renewed
+        )
+        self._watch: Periodic | None = None
+        self._rescues = Periodic("rescues", self._rescue, third, longest=max(third, _LONGEST_BACKOFF))
+        self._sweeps = Periodic("event sweep", self._sweep, _SWEEP_SECONDS)
+        self._listener = Listener(dsn, "agenthall worker", {RUNS: self._on_notify}, self._claims.wake)
+
+    @property
+    def _services(self) -> tuple[Periodic, ...]:
+        return (self._claims, self._rescues, self._sweeps)
+
+    def start(self) -> None:
+        SLOTS.set_function(lambda: self._options.slots)
+        SLOTS_BUSY.set_function(lambda: len(self._active))
+        asyncio.get_running_loop().set_task_factory(task_factory)
+        self._watch = Periodic("loop watch", LoopWatch(self._options.stall, self._on_stalled).check, INTERVAL)
+        self._thread.start()
+        self._leases.start()
+        self._schedule_lapse(self._leases.renewed_at)
+        self._thread.call(self._watch.start)
+        self._writer.start()
+        self._notifier.start()
+        self._listener.start()
+        for service in self._services:
+            service.start()
+
+    async def stop(self) -> None:
+        """Drain and stop (rule 2)."""
+        self._draining = True
+        await self._claims.stop()
+        await self._let_finish()
+        await self._release_all()
+        stops = [each.stop for each in self._services[1:]]
+        for stop in (self._stop_thread, *stops, self._listener.stop, self._writer.stop, self._notifier.stop):
+            await stop()
+        if self._lapse is not None:
+            self._lapse.cancel()
+
+    async def _stop_thread(self) -> None:
+        if self._watch is None or not self._thread.is_running:
+            return
+        await self._thread.run(self._watch.stop())
+        await self._leases.stop()
+        await self._thread.stop()
+
+    async def _let_finish(self) -> None:
+        tasks = [active.task for active in self._active.values() if active.task is not None]
+        if tasks:
+            _log.info("waiting for runs to finish", runs=len(tasks), seconds=self._options.drain)
+            await asyncio.wait(tasks, timeout=self._options.drain)
+
+    async def _release_all(self) -> None:
+        """Release all runs of this worker, also those of a claim whose answer was lost."""
+        tasks = [active.task for active in self._active.values() if active.task is not None]
+        for active in list(self._active.values()):
+            active.cancel(None)
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        await self._writer.settle(_SETTLE_SECONDS)  # their events are written first
+        with contextlib.suppress(Unavailable):  # then their leases lapse
+            released, ended = await self._queue.release(self.id, drained=True)
+            if released or ended:
+                self._notifier.notify(RUNS)
+                _log.info("runs released", released=released, ended=ended)
+
+    def _on_notify(self, payload: str) -> None:
+        words = payload.split(",")  # one notification carries several payloads
+        if "cancel" in words:
+            self._leases.wake()
+        if words != ["cancel"]:
+            self._claims.wake()
+
+    async def _claim(self) -> None:
+        free = self._options.slots - len(self._active)
+        if free <= 0 or self._draining:
+            return
+        if self._has_predecessor:
+            await self._release_predecessor_runs()
+        self._is_claiming = True
+        try:
+            for run in await self._queue.claim(self.id, free, self._options.lease, self._graphs.ids):
+                self._start_run(run)
+        finally:
+            self._is_claiming = False
+
+    async def _release_predecessor_runs(self) -> None:
+        """Rule 4."""
+        self._report_rescued(*await self._queue.release(self.id, drained=False))
+        self._has_predecessor = False
+
+    def _start_run(self, run: ClaimedRun) -> None:
+        if (before := self._active.get(run.run_id)) is not None:
+            before.abandon()  # rule 3
+        active = _ActiveRun(run)
+        _count_claim(run)
+        self._active[run.run_id] = active
+        active.task = create_run_task(run, self._execute(active))
+        active.task.add_done_callback(lambda _task: self._on_done(active))
+
+    def _on_done(self, active: _ActiveRun) -> None:
+        if self._active.get(active.run.run_id) is active:
+            del self._active[active.run.run_id]
+        if not self._draining:
+            self._claims.wake()
+
+    async def _execute(self, active: _ActiveRun) -> None:
+        run, began = active.run, time.monotonic()
+        writer = RunWriter(self._writer, run)
+        store = RunStore(self._store_items, run.owner_id, self._checkpoints.max_state_bytes)
+        timer = asyncio.get_running_loop().call_later(self._options.run_timeout, active.cancel, StopReason.TIMEOUT)
+        try:
+            if run.attempt > 1:
+                await writer.emit("metadata", b'{"run_id":"%s","attempt":%d}' % (str(run.run_id).encode(), run.attempt))
+            checkpoints = self._checkpoints.with_lease(self.id, run.run_id, run.attempt)
+            end = await execute(run, self._graphs, checkpoints, store, writer.emit, active.stop)
+            await _end(active, writer, end, began)
+        except asyncio.CancelledError:
+            _log.info("run dropped", run_id=str(run.run_id), attempt=run.attempt)
+        except Exception:  # noqa: BLE001 - a fault of the server ends the run, too
+            _log.exception("run failed outside of its graph", run_id=str(run.run_id))
+            await _end(active, writer, _FAILED, began)
+        finally:
+            timer.cancel()
+            store.close()
+
+    def _held_leases(self) -> set[RunLease] | None:
+        """The leases to renew. Called from the thread.
+
+        While a claim waits for its answer, and the loop may be blocked, only the database knows all of them.
+        """
+        return None if self._is_claiming else {each.key for each in list(self._active.values())}
+
+    def _on_renewed(self, asked_at: float, leases: set[RunLease], ours: dict[RunLease, str | None]) -> None:
+        self._schedule_lapse(asked_at)
+        self._release_lost(leases - ours.keys() - self._ending)
+        for key, action in ours.items():
+            if action is not None and (run := self._find(key)) is not None:
+                run.cancel(StopReason.INTERRUPT)
+
+    def _schedule_lapse(self, renewed_at: float) -> None:
+        """Abandon all runs when the leases renewed at `renewed_at` lapse, unless they are renewed before."""
+        if self._lapse is not None:
+            self._lapse.cancel()
+        left = self._options.lease.total_seconds() - (time.monotonic() - renewed_at)
+        self._lapse = asyncio.get_running_loop().call_later(left, self._abandon_all)
+
+    def _abandon_all(self) -> None:
+        if time.monotonic() < self._leases.renewed_at + self._options.lease.total_seconds():
+            return self._schedule_lapse(self._leases.renewed_at)  # the loop was blocked when they were renewed
+        return self._release_lost({each.key for each in self._active.values()} - self._ending)
+
+    @property
+    def _ending(self) -> set[RunLease]:
+        return {each.key for each in self._active.values() if each.is_ending}
+
+    def _find(self, key: RunLease) -> _ActiveRun | None:
+        active = self._active.get(key[0])
+        return active if active is not None and active.key == key else None
+
+    def _release_lost(self, lost: set[RunLease]) -> None:
+        for key in lost:
+            if (active := self._find(key)) is not None:
+                _log.warning("the lease of a run was lost", run_id=str(key[0]), attempt=key[1])
+                active.abandon()
+
+    async def _on_stalled(self, run: ClaimedRun | None) -> None:
+        """Rule 5. Called on the thread's loop."""
+        charged = [] if run is None else [run.run_id]
+        with contextlib.suppress(Unavailable, TimeoutError):  # then all leases lapse
+            async with asyncio.timeout(_LAST_RELEASE_SECONDS):
+                await self._leases.release_stalled(charged, self._stalled_error())
+        _log.error("the event loop stalled; the process ends", seconds=self._options.stall, run_id=_id_of(charged))
+        _end_process()
+
+    def _stalled_error(self) -> dict[str, str]:
+        text = f"The run held the event loop of its worker for {self._options.stall:g} s (AGENTHALL_LOOP_STALL)."
+        return {"error": "LoopBlocked", "message": text}
+
+    async def _rescue(self) -> None:
+        self._report_rescued(*await self._queue.rescue())
+
+    def _report_rescued(self, rescued: int, failed: int) -> None:
+        if rescued or failed:
+            _log.warning("runs of lost workers", rescued=rescued, failed=failed)
+            RUNS_FINISHED.inc(RunStatus.ERROR, by=failed)
+            self._claims.wake()
+            self._notifier.notify(RUNS)
+
+    async def _sweep(self) -> None:
+        await self._queue.sweep_events(self._options.event_ttl)
+
+
+def _count_claim(run: ClaimedRun) -> None:
+    if run.attempt > 1:
+        RUNS_REPEATED.inc()
+    else:
+        RUN_WAIT.observe(run.waited)
+
+
+def _id_of(runs: Sequence[UUID]) -> str | None:
+    return str(runs[0]) if runs else None
+
+
+def _end_process() -> NoReturn:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(EXIT_STALLED)
+
+
+async def _end(active: _ActiveRun, writer: RunWriter, end: RunEnd, began: float) -> None:
+    active.is_ending = True
+    await writer.end(end)
+    seconds = time.monotonic() - began
+    _count_end(end, seconds)
+    _log_end(active.run, end, seconds)
+
+
+def _count_end(end: RunEnd, seconds: float) -> None:
+    RUNS_FINISHED.inc(end.status)
+    RUN_SECONDS.observe(seconds)
+
+
+def _log_end(run: ClaimedRun, end: RunEnd, seconds: float) -> None:
+    """Log one line per run: a warning when it failed."""
+    fields: dict[str, Any] = {"status": str(end.status), "seconds": round(seconds, 3)}
+    if end.tool_calls:
+        fields["tools"] = end.tool_calls
+    if run.attempt > 1:
+        fields["attempt"] = run.attempt
+    if end.error is not None:
+        fields["error"] = f"{end.error['error']}: {end.error['message']}"
+    if end.traceback is not None:
+        fields["exception"] = end.traceback
+    log = _log.warning if end.status in {RunStatus.ERROR, RunStatus.TIMEOUT} else _log.info
+    log("run", agent=run.assistant_name, **fields, thread_id=str(run.thread_id), run_id=str(run.run_id))

@@ -1,0 +1,33 @@
+"""The composition roots: each command has a module, and a process imports only its own modules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+from deadlines import DEADLINE
+
+
+@pytest.mark.parametrize("name", ["keys", "migrate", "preflight", "sockets", "sweep", "sync", "web", "worker"])
+def test_every_command_has_a_module_with_its_function(name: str) -> None:
+    assert callable(getattr(import_module(f"robyn_server.app.{name}"), f"run_{name}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("web", {"robyn_server.app.sockets", "robyn_server.app.worker", "robyn_server.sockets", "websockets"}),
+        ("worker", {"robyn_server.app.web", "robyn_server.app.sockets", "robyn_server.services", "robyn_server.web"}),
+        (
+            "sockets",
+            {"robyn_server.app.web", "robyn_server.app.worker", "robyn_server.web", "robyn_server.worker.worker"},
+        ),
+        ("migrate", {"robyn_server.agent_sync", "robyn_server.registry", "robyn_server.services"}),
+    ],
+)
+def test_a_process_imports_its_own_body_and_no_other(name: str, others: set[str]) -> None:
+    code = f"import sys, robyn_server.app.{name}; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=DEADLINE)
+    assert set(said.stdout.split()) & (others | {"langgraph", "langchain_core", "psycopg", "mcp", "robyn"}) == set()

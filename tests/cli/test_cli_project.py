@@ -1,0 +1,163 @@
+"""`agenthall serve` in the folder of a LangGraph project: its graphs are served, with its variables and packages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from langgraph_sdk import get_client
+from live_server import free_port, until
+from test_cli import agenthall
+
+from robyn_server.supervisor.parent_death import death_signal
+
+GRAPH = """
+import contextlib
+import os
+from typing import TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph_sdk.runtime import ServerRuntime
+
+import helpers  # of a local dependency
+from my_agent.words import GREETING  # of the project's own package
+
+
+class State(TypedDict, total=False):
+    text: str
+
+
+def write(state: State) -> State:
+    return {"text": f"{GREETING}, {os.environ['WHOM']}! {helpers.SIGN}"}
+
+
+builder = StateGraph(State).add_node(write).add_edge(START, "write").add_edge("write", END)
+graph = builder.compile()
+
+
+@contextlib.asynccontextmanager
+async def make(config, runtime: ServerRuntime):
+    if running := runtime.execution_runtime:
+        await running.store.aput(("runs",), config["configurable"]["run_id"], {"open": True})
+    yield builder
+    if running:
+        await running.store.aput(("runs",), config["configurable"]["run_id"], {"open": False})
+"""
+PROJECT = {
+    "dependencies": [".", "./helpers", "langgraph"],
+    "graphs": {
+        "greet": {"path": "./my_agent/agent.py:graph", "description": "Greets."},
+        "built": "my_agent.agent:make",
+    },
+    "env": ".env",
+    "dockerfile_lines": ["RUN true"],
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "my_agent").mkdir(parents=True)
+    (folder / "helpers").mkdir()
+    (folder / "my_agent" / "agent.py").write_text(GRAPH)
+    (folder / "my_agent" / "words.py").write_text("GREETING = 'Hello'\n")
+    (folder / "helpers" / "helpers.py").write_text("SIGN = 'Ada'\n")
+    (folder / "langgraph.json").write_text(json.dumps(PROJECT))
+    return folder
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path, *arguments: str) -> AsyncIterator[tuple[str, Path]]:
+    """`agenthall serve` in `folder`: its URL, and the file with its output."""
+    port, log = free_port(), folder / "serve.log"
+    ours = ("AGENT", "AUTH", "DATABASE", "CATALOGUE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "robyn_server", "serve", "--port", str(port), *arguments],
+            cwd=folder,
+            env=kept,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509  nothing but a system call
+        )
+    try:
+        await until(lambda: "Agenthall is ready" in log.read_text() or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield f"http://127.0.0.1:{port}", log
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+async def test_a_project_runs_with_its_graphs_variables_and_packages(project: Path, database: str) -> None:
+    """Its database is one of the variables in `.env`."""
+    (project / ".env").write_text(f"WHOM=world\nDATABASE_URL={database}\n")
+    async with serving(project) as (url, log):
+        client = get_client(url=url)
+        for graph in ("greet", "built"):
+            assert await client.runs.wait(None, graph, input={}) == {"text": "Hello, world! Ada"}
+        (kept,) = (await client.store.search_items(["runs"]))["items"]
+        assert kept["value"] == {"open": False}
+        drawn = await client.assistants.get_graph("built")
+        assert [each["id"] for each in drawn["nodes"]] == ["__start__", "write", "__end__"]
+        found = {each["name"]: each.get("description") for each in await client.assistants.search()}
+        assert found == {"greet": "Greets.", "built": None}, "no demo, and no graph `agent`"
+        said = log.read_text()
+        assert "no effect on a running server: dockerfile_lines" in said
+        assert f"project    {project / 'langgraph.json'}" in said
+        assert "graphs     built, greet" in said
+        async with httpx.AsyncClient(base_url=url) as http:
+            assert (await http.get("/ok")).status_code == 200
+
+
+async def test_config_names_the_file_of_another_folder(project: Path, database: str, tmp_path: Path) -> None:
+    (project / ".env").write_text(f"WHOM=you\nDATABASE_URL={database}\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with serving(elsewhere, "--config", str(project / "langgraph.json")) as (url, _):
+        assert await get_client(url=url).runs.wait(None, "greet", input={}) == {"text": "Hello, you! Ada"}
+
+
+def test_a_wrong_file_and_a_missing_package_stop_the_start(project: Path) -> None:
+    (project / ".env").write_text("WHOM=x\n")
+    (project / "langgraph.json").write_text(json.dumps(PROJECT | {"ui": {}, "speed": 1}))
+    said = agenthall("serve", "--port", "0", cwd=project)
+    assert said.returncode == 2
+    assert "ui: not offered" in said.stderr
+    assert "speed: unknown" in said.stderr
+    (project / "langgraph.json").write_text(json.dumps(PROJECT | {"dependencies": [".", "no-such-package>=2"]}))
+    said = agenthall("serve", "--port", "0", cwd=project)
+    assert said.returncode == 2
+    assert "not installed: no-such-package>=2 of dependencies" in said.stderr
+    assert "-m pip install 'no-such-package>=2'" in said.stderr
+    assert not (project / ".agenthall").exists(), "nothing was started"
+
+
+async def test_commands_of_operators_use_the_database_of_the_project(project: Path, database: str) -> None:
+    """Not an embedded one, which they would create."""
+    (project / ".env").write_text(f"WHOM=x\nDATABASE_URL={database}\n")
+    migrated = agenthall("migrate", cwd=project)
+    assert (migrated.returncode, migrated.stdout.strip()) == (0, "nothing to apply"), migrated.stderr
+    saved = agenthall("backup", str(project / "saved"), cwd=project)
+    assert (saved.returncode, "tables" in saved.stdout) == (0, True), saved.stderr
+    mapped = agenthall("catalogue", "map", "nowhere", cwd=project)
+    assert "there is no table 'nowhere'" in mapped.stderr
+    assert not (project / ".agenthall").exists()
+
+
+def test_doctor_checks_the_graphs_of_the_project(project: Path) -> None:
+    (project / ".env").write_text("WHOM=x\n")
+    said = agenthall("doctor", "--port", "0", cwd=project)
+    assert "graph greet" in said.stdout
+    assert "a compiled graph" in said.stdout
+    assert "graph built" in said.stdout

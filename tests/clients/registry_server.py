@@ -1,0 +1,34 @@
+"""A server with a sockets process, and instances and clients of it."""
+
+from __future__ import annotations
+
+import httpx
+from agenthall_client import AgentInstance, Client, Timing
+from sockets_process import SocketsProcess
+
+ORGANIZATION, OTHER_ORGANIZATION = "0a000000-0000-4000-8000-0000000000c1", "0b000000-0000-4000-8000-0000000000c2"
+FAST_TIMING = Timing(keepalive=2.0, backoff_first=0.05, backoff_most=0.5)
+
+
+class RegistryServer:
+    """`key` belongs to ORGANIZATION, `other_key` to OTHER_ORGANIZATION."""
+
+    def __init__(self, url: str, database: str, sockets: SocketsProcess, http: httpx.AsyncClient) -> None:
+        self.url = url
+        self.database = database
+        self.sockets = sockets
+        self.http = http
+        self.sockets_port = sockets.port
+        self.sockets_url = sockets.url
+        self.key = self.other_key = ""
+
+    def instance(self, agent_id: str, **arguments: object) -> AgentInstance:
+        defaults = {"url": self.sockets_url, "api_key": self.key, "timing": FAST_TIMING}
+        return AgentInstance(agent_id, **{**defaults, **arguments})
+
+    def client(self, **arguments: object) -> Client:
+        return Client(**{"url": self.sockets_url, "api_key": self.key, "timing": FAST_TIMING, **arguments})
+
+    async def get_instance(self, registration_id: str | None) -> dict[str, object]:
+        """The instance as the REST API shows it."""
+        return (await self.http.get(f"/agents/instances/{registration_id}")).raise_for_status().json()

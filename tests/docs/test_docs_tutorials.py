@@ -1,0 +1,150 @@
+"""The tutorials and the README work as they stand: their commands and programs are run against the demo that `agenthall serve` starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from doc_pages import DOCS, ROOT, blocks
+from live_server import free_port, until
+
+from robyn_server.supervisor.parent_death import death_signal
+
+README = ROOT / "README.md"
+FIRST_AGENT = DOCS / "tutorials" / "first-agent.md"
+FIRST_BOT = DOCS / "tutorials" / "first-bot.md"
+OURS = ("AGENTHALL_", "AGENT_SYNC_", "AUTH_", "DATABASE_", "CATALOGUE_", "LANGSMITH_", "LANGGRAPH_")
+
+
+class Reader:
+    """Somebody who does what a tutorial says, with the server on another port and a data directory elsewhere."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        self.environment = kept | {
+            "AGENTHALL_DATA_DIR": str(folder / "data"),
+            "AGENTHALL_URL": f"http://127.0.0.1:{port}",
+            "AGENTHALL_STATE_DIR": str(folder / "state"),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'clients' / 'python'}",
+            "PYTHONUNBUFFERED": "1",
+            "COLUMNS": "200",
+        }
+
+    def adapted(self, text: str) -> str:
+        text = re.sub(r"(?<!\S)\.venv/bin/agenthall", f"{sys.executable} -m robyn_server", text)
+        text = re.sub(r"(?<!\S)(?:\.venv|bot)/bin/python", sys.executable, text)
+        return text.replace("http://127.0.0.1:2024", self.environment["AGENTHALL_URL"])
+
+    def save(self, name: str, program: str) -> None:
+        (self.folder / name).write_text(self.adapted(program), encoding="utf-8")
+
+    def start(self, command: str, log: str) -> subprocess.Popen[bytes]:
+        with (self.folder / log).open("ab") as out:
+            return subprocess.Popen(
+                ["bash", "-c", f"exec {self.adapted(command)}"],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509  nothing but a system call
+            )
+
+    def do(self, command: str) -> str:
+        """Run the command; return what it prints."""
+        asked = ["bash", "-euc", self.adapted(command)]
+        done = subprocess.run(asked, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    async def printed(self, log: str, text: str) -> None:
+        """Waits until `log` has `text`."""
+        try:
+            await until(lambda: text in (self.folder / log).read_text(encoding="utf-8"), 60)
+        except TimeoutError:
+            pytest.fail(f"{text!r} is not in {log}: {(self.folder / log).read_text()[-3000:]}")
+
+    async def answers(self, command: str, *texts: str) -> None:
+        """Waits until the command prints all of `texts`: an edit takes milliseconds."""
+        await until(lambda: all(text in printed for printed in [self.do(command)] for text in texts))
+
+
+@pytest.fixture(scope="module")
+async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reader]:
+    one = Reader(tmp_path_factory.mktemp("reader"), free_port())
+    server = one.start(f"{sys.executable} -m robyn_server serve --port {one.port}", "serve.log")
+    try:
+        await one.printed("serve.log", "Agenthall is ready")
+        yield one
+    finally:
+        server.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(30)
+        server.kill()
+
+
+async def test_the_first_agent_answers_changes_and_goes(reader: Reader) -> None:
+    (ask,) = blocks(FIRST_AGENT, "python")
+    question, insert, two_questions, look, edit, look_again, disable, enable = blocks(FIRST_AGENT, "sh")
+    reader.save("ask.py", ask)
+    chat = next(command for command in blocks(FIRST_AGENT, "") if "agenthall chat" in command)
+    assert "BGB § 535" in reader.do(f"env -u AGENTHALL_URL {chat.strip()} --once 'What does the law say about rent?'")
+    assert "BGB § 535" in reader.do(question)
+    reader.do(insert)
+    await reader.answers(look, '"version" : 1', "You answer questions about rent")
+    printed = reader.do(two_questions)
+    assert "The tool search_law answered" in printed
+    assert "who pays for repairs?" in printed.rpartition("The first thing that you said was")[2]
+    reader.do(edit)
+    await reader.answers(look_again, '"version" : 2', "You answer in rhymes.")
+    reader.do(disable)
+    await reader.answers(look, '"status":404')
+    reader.do(enable)
+    await reader.answers(look, "You answer in rhymes.")
+
+
+async def test_the_conversation_of_the_readme_takes_place(reader: Reader) -> None:
+    conversation, instance = blocks(README, "python")
+    reader.save("conversation.py", conversation)
+    printed = reader.do(".venv/bin/python conversation.py")
+    assert "The tool search_law answered" in printed
+    assert "what about rent?" in printed.rpartition("The first thing that you said was")[2]
+    compile(instance, "README.md", "exec")
+
+
+async def test_the_first_bot_is_found_comes_back_and_is_drained(reader: Reader) -> None:
+    (bot,) = blocks(FIRST_BOT, "python")
+    watch, register, find, run, drain = blocks(FIRST_BOT, "sh")
+    reader.save("bot.py", bot)
+    started = [reader.start(watch, "watch.log")]
+    try:
+        await reader.printed("watch.log", "EVENT")
+        started.append(reader.start(register, "register.log"))
+        await reader.printed("watch.log", "registered")
+        assert reader.do(find).count("desk-4711") == 2
+        first = reader.start(run, "bot.log")
+        started.append(first)
+        await reader.printed("bot.log", "in epoch 1")
+        await reader.printed("bot.log", "found desk-4711 healthy")
+        assert f"process {first.pid} registered as" in (reader.folder / "bot.log").read_text()
+        first.kill()
+        await reader.printed("watch.log", "disconnected")
+        started.append(reader.start(run, "bot.log"))
+        await reader.printed("bot.log", "in epoch 2")
+        await reader.printed("watch.log", "reconnected")
+        reader.do(drain)
+        await reader.printed("watch.log", "deregistered")
+        assert started[1].wait(30) == 0
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()

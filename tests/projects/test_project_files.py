@@ -1,0 +1,176 @@
+"""`langgraph.json`: every key is honoured, has no meaning here, or is refused by name."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robyn_server.core.errors import Misconfigured
+from robyn_server.projects import Project, apply_project, find_project, keys, load_project, use_project
+from robyn_server.projects.environment import import_paths, project_environment
+from robyn_server.projects.requirements import missing_requirements, other_python
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "agent.py").write_text("graph = None\n")
+    (tmp_path / "lib" / "src").mkdir(parents=True)
+    (tmp_path / ".env").write_text("# a comment\nTOKEN='a b'\nexport MODE=two\nEMPTY=\nBARE\n")
+    return tmp_path
+
+
+GRAPHS = {"chat": "./agent.py:graph"}
+
+
+def write(folder: Path, **content: Any) -> Path:
+    file = folder / "langgraph.json"
+    file.write_text(json.dumps({"graphs": GRAPHS, **content}))
+    return file
+
+
+def load(folder: Path, **content: Any) -> Project:
+    return load_project(write(folder, **content))
+
+
+def variables(folder: Path, environment: dict[str, str] | None = None, **content: Any) -> dict[str, str]:
+    return project_environment(load(folder, **content), environment or {})
+
+
+def test_graphs_are_files_modules_or_objects_with_a_description(folder: Path) -> None:
+    graphs = {"a": "./agent.py:graph", "b": "package.module:make", "c": {"path": "agent.py:graph", "description": "C."}}
+    file = f"{folder / 'agent.py'}:graph"
+    assert json.loads(variables(folder, graphs=graphs)["AGENTHALL_GRAPHS"]) == {
+        "a": file,
+        "b": "package.module:make",
+        "c": {"path": file, "description": "C."},
+    }
+
+
+def test_env_may_be_a_file_or_an_object_and_a_variable_that_is_set_wins(folder: Path) -> None:
+    of_file = variables(folder, {"MODE": "one"}, env=".env")
+    assert (of_file["TOKEN"], of_file["EMPTY"], "MODE" in of_file, "BARE" in of_file) == ("a b", "", False, False)
+    of_object = variables(folder, {"MODE": "one"}, env={"MODE": "two", "RETRIES": 3})
+    assert ("MODE" in of_object, of_object["RETRIES"]) == (False, "3")
+
+
+def test_modules_are_imported_from_the_folder_and_from_local_dependencies(folder: Path) -> None:
+    project = load(folder, dependencies=[".", "./lib", "langchain-core"])
+    assert import_paths(project) == [folder, folder / "lib", folder / "lib" / "src"]
+    path = project_environment(project, {"PYTHONPATH": "/theirs"})["PYTHONPATH"]
+    assert path == f"{folder}:{folder / 'lib'}:{folder / 'lib' / 'src'}:/theirs"
+
+
+def test_origins_of_browsers_become_the_setting(folder: Path) -> None:
+    cors = {"allow_origins": ["https://a.example", "https://b.example"], "allow_methods": ["*"], "max_age": 60}
+    added = variables(folder, http={"cors": cors, "disable_mcp": True})
+    assert added["AGENTHALL_CORS_ORIGINS"] == "https://a.example,https://b.example"
+    assert "AGENTHALL_CORS_ORIGINS" not in variables(folder)
+
+
+def test_keys_of_images_are_named_and_have_no_effect(folder: Path) -> None:
+    content = dict.fromkeys(keys.OF_IMAGES, "anything")
+    assert load(folder, **content).ignored == tuple(sorted(keys.OF_IMAGES))
+
+
+@pytest.mark.parametrize("name", sorted(keys.REFUSED))
+def test_a_key_that_is_not_offered_is_refused_with_an_alternative(folder: Path, name: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        load(folder, **{name: {}})
+    assert f"{name}: {keys.REFUSED[name]}" in refused.value.detail
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no graphs": ({"graphs": {}}, "graphs: name at least one"),
+    "graphs as a list": ({"graphs": []}, "graphs: not a JSON object"),
+    "no attribute": ({"graphs": {"a": "./agent.py"}}, "graphs.a: not `./path/to/file.py:name` or `module:name`"),
+    "a number": ({"graphs": {"a": 1}}, "graphs.a: not `./path"),
+    "no file": ({"graphs": {"a": "./none.py:graph"}}, "graphs.a: no such file: "),
+    "JavaScript": ({"graphs": {"a": "./src/agent.ts:graph"}}, "graphs.a: ./src/agent.ts is JavaScript"),
+    "an unknown member": ({"graphs": {"a": {"path": "m:g", "title": "A"}}}, "graphs.a.title: unknown"),
+    "a description": ({"graphs": {"a": {"path": "m:g", "description": 1}}}, "graphs.a.description: not a text"),
+    "no env file": ({"env": "./other.env"}, "env: no such file: "),
+    "an object in env": ({"env": {"A": {}}}, "env: not a text or a number: A"),
+    "no folder": ({"dependencies": ["./nowhere"]}, "dependencies: no such folder: "),
+    "a text": ({"dependencies": "."}, "dependencies: not a list of texts"),
+    "a misspelled key": (
+        {"dockerfile_line": []},
+        "dockerfile_line: unknown; did you mean 'dockerfile_lines'?",
+    ),
+    "its own routes": ({"http": {"app": "./a.py:app"}}, "http.app: routes of your own are not offered"),
+    "endpoints off": ({"http": {"disable_threads": True}}, "http.disable_threads: these endpoints cannot be"),
+    "narrow methods": ({"http": {"cors": {"allow_methods": ["GET"]}}}, "http.cors.allow_methods: cannot be narrowed"),
+    "a pattern": ({"http": {"cors": {"allow_origin_regex": ".*"}}}, "http.cors.allow_origin_regex: not offered"),
+    "retention": ({"checkpointer": {"ttl": {}}}, "checkpointer.ttl: not offered yet"),
+    "an index of the store": ({"store": {"index": {"dims": 3}}}, "store.index: search by meaning is not offered yet"),
+    "a lifetime of items": ({"store": {"ttl": {"default_ttl": 5}}}, "store.ttl: a default is not offered yet"),
+    "another backend": ({"checkpointer": {"backend": "mongo"}}, "checkpointer.backend: only `default`"),
+    "a version": ({"python_version": 3.12}, "python_version: not a text"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_refused_by_its_key(folder: Path, content: dict[str, Any], reason: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        load(folder, **content)
+    assert reason in refused.value.detail
+
+
+def test_all_problems_are_reported_at_once(folder: Path) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        load(folder, graphs={"a": 1}, env=7, ui={}, speed="fast")
+    assert [line.strip().partition(":")[0] for line in refused.value.detail.splitlines()[1:]] == [
+        "ui",
+        "speed",
+        "env",
+        "graphs.a",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+def test_a_file_that_is_no_object_is_refused(folder: Path, text: str) -> None:
+    file = folder / "langgraph.json"
+    file.write_text(text)
+    with pytest.raises(Misconfigured, match=r"langgraph.json: not (JSON|a JSON object)"):
+        load_project(file)
+
+
+def test_the_project_of_a_folder_is_used_unless_the_environment_names_graphs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    nothing = dict[str, str]()
+    apply_project(nothing, folder)
+    assert (nothing, find_project(folder)) == ({}, None)
+    file = write(folder)
+    named = {"AGENTHALL_GRAPHS": "{}"}
+    apply_project(named, folder)
+    assert named == {"AGENTHALL_GRAPHS": "{}"}
+    with pytest.raises(Misconfigured, match="AGENTHALL_GRAPHS is set, and --config names graphs, too"):
+        use_project(file, named)
+    found = dict[str, str]()
+    apply_project(found, folder)
+    assert (found["AGENTHALL_PROJECT"], str(folder) in sys.path) == (str(file), True)
+
+
+def test_packages_that_are_missing_are_named_with_where_they_are_asked_for(folder: Path) -> None:
+    (folder / "lib" / "pyproject.toml").write_text(
+        "[project]\nname = 'lib'\nversion = '1'\ndependencies = ['langgraph>=1', 'no-such-one; python_version < \"3\"', 'none-such==2']\n"
+    )
+    (folder / "requirements.txt").write_text("# ours\n-r more.txt\npydantic>=99\nhttps://a.example/x.whl\n")
+    project = load(folder, dependencies=[".", "./lib", "orjson", "absent-one[extra]>=1", "git+https://a.example/b"])
+    assert [(str(each), where) for each, where in missing_requirements(project)] == [
+        ("absent-one[extra]>=1", "dependencies"),
+        ("pydantic>=99", str(folder / "requirements.txt")),
+        ("none-such==2", str(folder / "lib" / "pyproject.toml")),
+    ]
+
+
+def test_another_python_version_is_noticed(folder: Path) -> None:
+    this = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert other_python(load(folder, python_version="3.9")) == "3.9"
+    assert other_python(load(folder, python_version=this)) is None
+    assert other_python(load(folder)) is None
