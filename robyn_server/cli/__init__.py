@@ -38,12 +38,13 @@ def main() -> NoReturn:
 def _exit_at_signals(command: str) -> None:
     """Exit with 0 if a signal comes during the imports, when a server has nothing to finish.
 
-    A process exits at once, because an import may swallow SystemExit. `serve` closes its resources.
+    A process exits at once, because an import may swallow SystemExit. `serve` and `dev` close their resources.
     """
-    if command not in (*_PROCESSES, "serve"):
+    supervises = command in ("serve", "dev")
+    if command not in _PROCESSES and not supervises:
         return
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0) if command == "serve" else os._exit(0))
+        signal.signal(number, lambda *_: sys.exit(0) if supervises else os._exit(0))
 
 
 def _parse() -> None:

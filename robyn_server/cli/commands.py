@@ -1,7 +1,6 @@
 """The commands of `agenthall` and their options."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -16,24 +15,12 @@ from .catalogue_map import catalogue_map
 from .chat.command import chat
 from .database import database_setting, given_database, wrong_usage
 from .keys import keys
-from .options import Config, DataDir
+from .options import Config, DataDir, Format, Host, LogFormat, Port
 from .process import run_process
+from .projects import dev, new
 from .resources.assistants import assistants
 from .resources.runs import runs
 from .resources.threads import threads
-
-
-class LogFormat(StrEnum):
-    """As in `settings`, which is not imported here."""
-
-    AUTO = "auto"
-    CONSOLE = "console"
-    JSON = "json"
-
-
-Port = Annotated[int, typer.Option(envvar="AGENTHALL_PORT", min=0, max=65535, help="Port; 0 picks a free one.")]
-Host = Annotated[str, typer.Option(envvar="AGENTHALL_HOST", help="Address to listen on.")]
-Format = Annotated[LogFormat, typer.Option(envvar="AGENTHALL_LOG_FORMAT", help="How to write logs.")]
 
 commands = typer.Typer(
     help="An agent server on your own Postgres: rows in a catalogue answer through the LangGraph API.",
@@ -73,21 +60,11 @@ def serve(
 
     Without DATABASE_URL, start an embedded PostgreSQL, and load the demo while it is empty. A project has no demo.
     """
-    from robyn_server.core.errors import Misconfigured
     from robyn_server.supervisor.serve import ServeOptions
-    from robyn_server.supervisor.serve import serve as run
 
-    try:
-        raise typer.Exit(run(ServeOptions(port=port, host=host, data_dir=data_dir, log_format=log_format.value)))
-    except Misconfigured as error:
-        from robyn_server.doctor.port import describe_owner
-        from robyn_server.ports import SETTING
+    from .serving import run_serve
 
-        if error.field == SETTING and (owner := describe_owner(host, port, data_dir)):
-            raise Misconfigured(
-                f"port {port} on {host} is {owner}; choose another with --port", field=SETTING
-            ) from None
-        raise
+    run_serve(ServeOptions(port=port, host=host, data_dir=data_dir, log_format=log_format.value))
 
 
 @commands.command()
@@ -184,6 +161,8 @@ def psql(
     run_psql(data_dir, context.args, tenant)
 
 
+commands.command()(new)
+commands.command()(dev)
 commands.command()(backup)
 commands.command()(restore)
 commands.command()(chat)

@@ -33,6 +33,19 @@ Config = Annotated[
 DataDir = Annotated[Path, typer.Option(envvar="AGENTHALL_DATA_DIR", help="Directory of the embedded database.")]
 
 
+class LogFormat(StrEnum):
+    """As in `settings`, which is not imported here."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+Port = Annotated[int, typer.Option(envvar="AGENTHALL_PORT", min=0, max=65535, help="Port; 0 picks a free one.")]
+Host = Annotated[str, typer.Option(envvar="AGENTHALL_HOST", help="Address to listen on.")]
+Format = Annotated[LogFormat, typer.Option(envvar="AGENTHALL_LOG_FORMAT", help="How to write logs.")]
+
+
 class Output(StrEnum):
     TABLE = "table"
     JSON = "json"

@@ -31,6 +31,7 @@ import structlog
 from robyn_server.core.errors import Misconfigured, NotFound
 
 from .factories import MakeRuntime, Reading, is_factory, opened, reading_runtime
+from .tracebacks import own_traceback
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -90,7 +91,8 @@ class Graphs:
             try:
                 await self._load_async(graph_id)
             except Misconfigured as error:
-                _log.error("graph cannot be loaded", graph_id=graph_id, reason=error.detail)
+                shown = {} if error.__cause__ is None else {"exception": own_traceback(error.__cause__)}
+                _log.error("graph cannot be loaded", graph_id=graph_id, reason=error.detail, **shown)
 
     @asynccontextmanager
     async def opened(

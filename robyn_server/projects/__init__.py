@@ -10,14 +10,17 @@ Rules
 from __future__ import annotations
 
 from .config import FILE_NAME, Project, find_project, load_project
-from .environment import PROJECT, apply_project, use_project
+from .environment import GRAPHS, PROJECT, apply_project, project_environment, use_project, watched_paths
 
 __all__ = [
     "FILE_NAME",
+    "GRAPHS",
     "PROJECT",
     "Project",
     "apply_project",
     "find_project",
     "load_project",
+    "project_environment",
     "use_project",
+    "watched_paths",
 ]

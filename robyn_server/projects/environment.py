@@ -44,6 +44,11 @@ def import_paths(project: Project) -> list[Path]:
     return list(dict.fromkeys(with_sources))
 
 
+def watched_paths(project: Project) -> list[Path]:
+    """The files and folders that make the project: its own, the file of its variables, and those of local dependencies."""
+    return [project.file, *filter(None, [project.env_file]), *import_paths(project)]
+
+
 def apply_project(environment: MutableMapping[str, str], folder: Path) -> None:
     """Use the project in `folder`, if there is one, unless AGENTHALL_GRAPHS says what to serve. Raises Misconfigured."""
     file = None if environment.get(GRAPHS) else find_project(folder)

@@ -21,11 +21,12 @@ from .readiness import READY_FD
 class Stage(IntEnum):
     """Stages in the order in which they are stopped, so that a process stops before the ones it depends on."""
 
-    WEB = 0
-    SOCKETS = 1
-    WORKER = 2
-    DEMO = 3
-    DATABASE = 4
+    WATCH = 0
+    WEB = 1
+    SOCKETS = 2
+    WORKER = 3
+    DEMO = 4
+    DATABASE = 5
 
 
 class Child(Protocol):

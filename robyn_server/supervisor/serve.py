@@ -12,9 +12,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -60,8 +61,11 @@ _PUBLISHED = (
 )
 """Variables that `doctor` takes from a running server. None of them is a secret."""
 
-_AFTER_WEB = frozenset({Stage.DEMO, Stage.SOCKETS})
+_AFTER_WEB = frozenset({Stage.DEMO, Stage.SOCKETS, Stage.WATCH})
 """Stages that start when web processes are ready, because they would slow down the start of what users wait for."""
+
+_RELOADED = frozenset({Stage.WATCH, Stage.WEB, Stage.WORKER})
+"""Stages whose processes have the code of graphs, or watch it."""
 
 _LAST_PORT = 65535
 
@@ -71,11 +75,19 @@ _PLACEHOLDER_URL = "postgresql:///embedded"
 COMMAND = (sys.executable, "-m", "robyn_server")
 
 
+@dataclass(frozen=True, slots=True)
+class Reloading:
+    """`environment` reads the project again: raises Misconfigured. `watched`: its files and folders."""
+
+    environment: Callable[[], Mapping[str, str]]
+    watched: Callable[[], Sequence[Path]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
     """`command` with a name runs that child; with `check` it validates the settings and exits with 2 if they are wrong.
 
-    `demo` is the demo's directory.
+    `demo` is the demo's directory. With `reloading`, the processes that run graphs start again when a watched file changes.
     """
 
     host: str = "127.0.0.1"
@@ -85,6 +97,7 @@ class ServeOptions:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     command: tuple[str, ...] = COMMAND
     demo: Path | None = None
+    reloading: Reloading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,9 @@ def serve(options: ServeOptions) -> int:
             text = _database_text(url, database)
             first_conversation = demo_module.FIRST_CONVERSATION if demo else {}
             _publish_address(closing, options, ports, children[0].program.environment, log)
+            if options.reloading is not None:
+                remake = partial(_children, url=url, ports=ports, demo=demo, metrics=metrics)
+                supervisor.on_reload = partial(_reload, options, options.reloading, remake, children, log)
             supervisor.on_ready = lambda: _start_banner(options, ports, text, children, started_at, first_conversation)
             return supervisor.run(children, running=[database] if database else [])
         except KeyboardInterrupt:
@@ -204,7 +220,39 @@ def _children(
         for number, name in enumerate(_names(kind, count))
     ]
     programs += demo.programs(options.environment) if demo else []
+    if options.reloading is not None:
+        programs.append(_watch_program(options, options.reloading))
     return [ProgramChild(program) for program in programs]
+
+
+def _watch_program(options: ServeOptions, reloading: Reloading) -> Program:
+    watched = [str(path) for path in reloading.watched()]
+    return Program(
+        name="watch",
+        argv=(sys.executable, "-m", f"{__package__}.watch_files", options.log_format, *watched),
+        stage=Stage.WATCH,
+        environment=options.environment,
+    )
+
+
+def _reload(
+    options: ServeOptions,
+    reloading: Reloading,
+    remake: Callable[[ServeOptions], list[ProgramChild]],
+    children: Sequence[ProgramChild],
+    log: SupervisorLog,
+) -> frozenset[Stage]:
+    """Give the children the project's environment of now, and return the stages to restart. A wrong project changes nothing."""
+    try:
+        remade = remake(replace(options, environment=reloading.environment()))
+    except Misconfigured as error:
+        log.write(f"not reloaded: {error}")
+        return frozenset()
+    programs = {each.name: each.program for each in remade}
+    for child in children:
+        new, kept = programs.get(child.name, child.program), child.program.environment.get(_KEEPER_ID)
+        child.program = replace(new, environment={**new.environment, **({_KEEPER_ID: kept} if kept else {})})
+    return _RELOADED
 
 
 def _cpu_setting(environment: Mapping[str, str], number: int) -> dict[str, str]:

@@ -7,13 +7,16 @@ Rules:
    stopped, and the exit code of `serve` is 2.
 3. The first SIGINT, SIGTERM or SIGHUP drains: children are asked to exit, stage by stage, and are killed after the
    grace period. A second signal kills at once.
-4. Everything happens in the main thread: the children's death signal belongs to the thread that spawned them
+4. SIGUSR1 restarts the stages that `on_reload` returns, when their processes have drained. With `on_reload`, wrong settings wait for
+   the next reload instead of rule 2.
+5. Everything happens in the main thread: the children's death signal belongs to the thread that spawned them
    (`parent_death.py`), and a process with one thread may fork. Between events the process sleeps in `select`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import signal
 import socket
@@ -37,16 +40,22 @@ KILLED = 130
 READINESS_POLL = 0.02
 """Seconds between checks of children that are not yet ready."""
 
+RELOAD_SIGNAL = signal.SIGUSR1
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(slots=True)
 class ManagedChild:
-    """A child under supervision. `starts_at` (of `time.monotonic`) is when it may start; None while it runs."""
+    """A child under supervision. `starts_at` (of `time.monotonic`) is when it may start; None while it runs.
+
+    `stops_by`: when it is killed, if it was asked to exit in order to start again.
+    """
 
     child: Child
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
     starts_at: float | None = 0.0
+    stops_by: float | None = None
     started: float = 0.0
     ready: bool = False
     was_ready: bool = False
@@ -57,7 +66,8 @@ class Supervisor:
 
     `grace`: seconds for each stage to drain. `on_ready` is called once, when every child is ready. It may return a process, which is
     reaped when it ends and does not outlive `run`. Children of the stages in `after_web` start when those of stage web are ready, to
-    leave the processor to them. `on_child_exit` gets the name of each child that exited without being stopped.
+    leave the processor to them. `on_child_exit` gets the name of each child that exited without being stopped. `on_reload` prepares the
+    children for a new start and returns the stages that start again.
     """
 
     def __init__(
@@ -69,6 +79,7 @@ class Supervisor:
         after_web: frozenset[Stage] = frozenset({Stage.DEMO}),
         restarts: Callable[[], RestartPolicy] = RestartPolicy,
         on_child_exit: Callable[[str], object] = lambda _: None,
+        on_reload: Callable[[], frozenset[Stage]] | None = None,
     ) -> None:
         self._log = log
         self._grace = grace
@@ -76,10 +87,12 @@ class Supervisor:
         self._after_web = after_web
         self._restarts = restarts
         self._on_child_exit = on_child_exit
+        self.on_reload = on_reload
         self._managed: list[ManagedChild] = []
         self._stopping = self.force_stop = self._interruptible = False
         self._exit_code = 0
-        self._is_ready_reported = False
+        self._is_ready_reported = self._is_reload_requested = False
+        self._reloading_since: float | None = None
         self._banner_process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -88,6 +101,7 @@ class Supervisor:
             end.setblocking(False)
         handled = [number for number in STOP_SIGNALS if not _is_ignored(number)]
         self._previous = {number: signal.signal(number, self._on_signal) for number in handled}
+        self._previous[RELOAD_SIGNAL] = signal.signal(RELOAD_SIGNAL, self._on_reload_signal)
         self._previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake `select`
         self._previous_fd = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         return self
@@ -105,6 +119,9 @@ class Supervisor:
         if self._interruptible:
             self._interruptible = False
             raise KeyboardInterrupt
+
+    def _on_reload_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as above
+        self._is_reload_requested = True
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -132,6 +149,9 @@ class Supervisor:
         return KILLED if self.force_stop and not self._exit_code else self._exit_code
 
     def _step(self) -> None:
+        if self._is_reload_requested:
+            self._is_reload_requested = False
+            self._reload()
         for managed in self._managed:
             if managed.starts_at is None:
                 self._check(managed)
@@ -140,6 +160,23 @@ class Supervisor:
         self._report_ready()
         if not self._stopping:
             self._sleep(self._seconds_to_next_step())
+
+    def _reload(self) -> None:
+        stages = self.on_reload() if self.on_reload else frozenset()
+        for managed in self._managed:
+            if managed.child.stage in stages:
+                self._restart(managed)
+        if stages:
+            self._reloading_since = time.monotonic()
+
+    def _restart(self, managed: ManagedChild) -> None:
+        managed.restarts = self._restarts()
+        if managed.starts_at is None:
+            managed.ready = False
+            managed.stops_by = time.monotonic() + self._grace
+            managed.child.drain()
+        else:
+            managed.starts_at = 0.0
 
     def _may_start(self, managed: ManagedChild) -> bool:
         if managed.starts_at is None or time.monotonic() < managed.starts_at:
@@ -161,12 +198,22 @@ class Supervisor:
         code = managed.child.poll()
         if code is not None:
             self._on_exit(managed, code)
+        elif managed.stops_by is not None:
+            if time.monotonic() > managed.stops_by:
+                managed.child.kill()
         elif not managed.ready and managed.child.is_ready():
             managed.ready = managed.was_ready = True
 
     def _on_exit(self, managed: ManagedChild, code: int) -> None:
         managed.ready = False
         self._on_child_exit(managed.child.name)
+        if managed.stops_by is not None:
+            managed.starts_at, managed.stops_by = 0.0, None
+            return
+        if code == MISCONFIGURED and self.on_reload is not None:
+            self._log.write(f"{managed.child.name} cannot work with these settings; waiting for a change")
+            managed.starts_at = math.inf
+            return
         if code == MISCONFIGURED and not managed.was_ready:
             self._log.write(f"{managed.child.name} cannot work with these settings; stopping")
             self._stopping, self._exit_code = True, MISCONFIGURED
@@ -178,7 +225,12 @@ class Supervisor:
     def _report_ready(self) -> None:
         if self._banner_process is not None and self._banner_process.poll() is not None:
             self._banner_process = None
-        if self._is_ready_reported or self._stopping or not all(managed.ready for managed in self._managed):
+        if self._stopping or not all(managed.ready for managed in self._managed):
+            return
+        if self._reloading_since is not None:
+            self._log.write("reloaded", after=f"{time.monotonic() - self._reloading_since:.1f}s")
+            self._reloading_since = None
+        if self._is_ready_reported:
             return
         self._is_ready_reported = True
         self._banner_process = self.on_ready()
@@ -187,7 +239,7 @@ class Supervisor:
         """Return the seconds until the next step without a signal; None if there is none."""
         if any(managed.starts_at is None and not managed.ready for managed in self._managed):
             return READINESS_POLL
-        starts = [managed.starts_at for managed in self._managed if managed.starts_at is not None]
+        starts = [managed.starts_at for managed in self._managed if managed.starts_at not in (None, math.inf)]
         return max(READINESS_POLL, min(starts) - time.monotonic()) if starts else None
 
     def _sleep(self, seconds: float | None) -> None:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 from langgraph_sdk import get_client
-from live_server import free_port, until
+from served_project import serving
 from test_cli import agenthall
-
-from robyn_server.supervisor.parent_death import death_signal
 
 GRAPH = """
 import contextlib
@@ -72,31 +64,6 @@ def project(tmp_path: Path) -> Path:
     (folder / "helpers" / "helpers.py").write_text("SIGN = 'Ada'\n")
     (folder / "langgraph.json").write_text(json.dumps(PROJECT))
     return folder
-
-
-@contextlib.asynccontextmanager
-async def serving(folder: Path, *arguments: str) -> AsyncIterator[tuple[str, Path]]:
-    """`agenthall serve` in `folder`: its URL, and the file with its output."""
-    port, log = free_port(), folder / "serve.log"
-    ours = ("AGENT", "AUTH", "DATABASE", "CATALOGUE")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "robyn_server", "serve", "--port", str(port), *arguments],
-            cwd=folder,
-            env=kept,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509  nothing but a system call
-        )
-    try:
-        await until(lambda: "Agenthall is ready" in log.read_text() or process.poll() is not None)
-        assert process.poll() is None, log.read_text()
-        yield f"http://127.0.0.1:{port}", log
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
 
 
 async def test_a_project_runs_with_its_graphs_variables_and_packages(project: Path, database: str) -> None:
