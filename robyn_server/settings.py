@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.hosts import LOOPBACK, local_host
+from robyn_server.core.store_options import StoreIndex, StoreLifetimes
 
 MEBIBYTE = 1024 * 1024
 _ALIKE = 0.85
@@ -235,6 +236,16 @@ class Settings(BaseSettings):
     )
     project: Path | None = _env(
         "AGENTHALL_PROJECT", None, "The `langgraph.json` that the graphs are from. `--config` sets it."
+    )
+    store_index: StoreIndex | None = _env(
+        "AGENTHALL_STORE_INDEX",
+        None,
+        'Index of the store by meaning, as JSON: `{"embed", "dims", "fields"}`, as `store.index` of a `langgraph.json`.',
+    )
+    store_lifetimes: StoreLifetimes | None = _env(
+        "AGENTHALL_STORE_TTL",
+        None,
+        'Lifetime of items, as JSON: `{"default_ttl", "refresh_on_read"}`, in minutes. Unset: items are kept.',
     )
     default_model: str = _env("AGENTHALL_DEFAULT_MODEL", "openai:gpt-4o", "Model of agents that name none.")
 

@@ -8,12 +8,16 @@ from robyn_server.files import packaged
 from robyn_server.settings import Settings
 from robyn_server.storage.database import open_connection
 from robyn_server.storage.migrations import Migration, migrate
+from robyn_server.storage.store_vectors import use_pgvector
 
 
 async def prepare_database(settings: Settings) -> list[Migration]:
     """Check the database, and migrate it. Return the applied migrations. Raises Misconfigured with the reason and a hint."""
     await check_database(settings.direct_dsn)
-    return await migrate(settings.direct_dsn, packaged("migrations"))
+    applied = await migrate(settings.direct_dsn, packaged("migrations"))
+    if settings.store_index is not None:
+        await use_pgvector(settings.direct_dsn)
+    return applied
 
 
 async def check_schema(settings: Settings, table: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robyn_server.agent_sync.live.sources import AgentSources, MultiSourceOperations
+from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.introspection import GraphIntrospection
 from robyn_server.graphs.loading import Graphs
 from robyn_server.graphs.thread_states import ThreadStates
@@ -88,7 +89,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
             dependencies.notifier,
             max_attempts=settings.run_max_attempts,
         ),
-        store=StoreService(StoreItems(app)),
+        store=StoreService(StoreItems(app), _embedder(settings), settings.store_lifetimes),
         agent_sync=AgentSyncService(dependencies.operations),
         keys=ApiKeyService(ApiKeys(system)),
         metrics=MetricsService(queue, lease_services.leases),
@@ -101,6 +102,10 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         instance_events=lease_services.events,
         check_database=lambda: _check_database(app),
     )
+
+
+def _embedder(settings: Settings) -> ItemEmbedder | None:
+    return None if settings.store_index is None else ItemEmbedder(settings.store_index)
 
 
 async def _check_database(pool: Pool) -> None:

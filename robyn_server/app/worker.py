@@ -15,6 +15,7 @@ import uvloop
 from robyn_server import logs
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.errors import Misconfigured
+from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.loading import Graphs
 from robyn_server.metrics import announce, answer_scrapes
 from robyn_server.settings import Settings
@@ -55,6 +56,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     # Imported here: LangGraph takes a second to import, and errors of the database are reported before.
     from robyn_server.graphs.checkpoints import Checkpoints
     from robyn_server.worker.announcement import Announcement
+    from robyn_server.worker.run_store import RunStores
     from robyn_server.worker.worker import Worker
 
     checkpoints = Checkpoints(settings.direct_dsn, size=settings.pool_size, max_state_bytes=settings.max_state_bytes)
@@ -64,10 +66,18 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     graphs = Graphs(settings.graph_paths, settings.default_model)
     closing.push_async_callback(graphs.close)
     options = _options(settings)
+    embedder = None if settings.store_index is None else ItemEmbedder(settings.store_index)
     open_lease_queue = partial(_open_lease_queue, settings.dsn)
     items = StoreItems(system)
     worker = Worker(
-        RunQueue(system), graphs, checkpoints, items, settings.direct_dsn, options, open_lease_queue, settings.keeper_id
+        RunQueue(system),
+        graphs,
+        checkpoints,
+        RunStores(items, checkpoints.max_state_bytes, embedder, settings.store_lifetimes),
+        settings.direct_dsn,
+        options,
+        open_lease_queue,
+        settings.keeper_id,
     )
     export_pool_metrics(system=system)
     announcement = Announcement(Workers(system), worker.id, graphs.ids)

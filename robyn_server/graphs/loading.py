@@ -18,12 +18,8 @@ A graph may have these attributes:
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -31,6 +27,7 @@ import structlog
 from robyn_server.core.errors import Misconfigured, NotFound
 
 from .factories import MakeRuntime, Reading, is_factory, opened, reading_runtime
+from .imports import import_object
 from .tracebacks import own_traceback
 
 if TYPE_CHECKING:
@@ -144,10 +141,8 @@ class Graphs:
 
 
 def _import(graph_id: str, path: str) -> Any:
-    where, _, name = path.rpartition(":")
     try:
-        module = _module_from_file(graph_id, Path(where)) if where.endswith(".py") else importlib.import_module(where)
-        source = getattr(module, name)
+        source = import_object(path, f"agenthall_graph_{graph_id}")
     except (Exception, SystemExit) as error:  # importing executes the code of the graph
         raise _unloadable(graph_id, path, error) from error
     if not callable(source) and not hasattr(source, "astream") and not hasattr(source, "compile"):
@@ -164,13 +159,3 @@ def _unloadable(graph_id: str, path: str, error: BaseException) -> Misconfigured
     return Misconfigured(
         f"AGENTHALL_GRAPHS: graph '{graph_id}' cannot be loaded from '{path}': {reason}", field="AGENTHALL_GRAPHS"
     )
-
-
-def _module_from_file(graph_id: str, path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"agenthall_graph_{graph_id}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ImportError(f"no such file: {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module

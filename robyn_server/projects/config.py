@@ -38,6 +38,8 @@ class Project:
     dependencies: tuple[str, ...] = ()
     python_version: str | None = None
     cors_origins: tuple[str, ...] | None = None
+    store_index: Mapping[str, Any] | None = None
+    store_ttl: Mapping[str, Any] | None = None
     ignored: tuple[str, ...] = ()
 
     @property
@@ -83,7 +85,8 @@ class _Reader:
     def project(self) -> Project:
         self._check_keys(self._content, _KNOWN, keys.REFUSED)
         self._check_checkpointer()
-        self._check_keys(self._object(self._content, "store"), (), keys.REFUSED_OF_STORE, "store.")
+        store = self._object(self._content, "store")
+        self._check_keys(store, {"index", "ttl"}, keys.REFUSED_OF_STORE, "store.")
         variables, env_file = self._env()
         return Project(
             file=self._file,
@@ -93,6 +96,8 @@ class _Reader:
             dependencies=self._dependencies(),
             python_version=self._text("python_version"),
             cors_origins=self._cors_origins(),
+            store_index=self._store_index(store),
+            store_ttl=self._store_ttl(store),
             ignored=tuple(sorted(self._content.keys() & keys.OF_IMAGES)),
         )
 
@@ -174,6 +179,21 @@ class _Reader:
             if "*" not in self._texts(cors, name, "http.cors."):
                 self._say(f"http.cors.{name}", 'cannot be narrowed: every one is allowed. Use `["*"]`, or a proxy')
         return tuple(self._texts(cors, "allow_origins", "http.cors.")) if "allow_origins" in cors else None
+
+    def _store_index(self, store: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The values are checked with the settings."""
+        index = self._object(store, "index", "store.")
+        self._check_keys(index, {"dims", "embed", "fields"}, {}, "store.index.")
+        if not index:
+            return None
+        embed = index.get("embed")
+        is_file = isinstance(embed, str) and ".py:" in embed
+        return {**index, "embed": self._graph_path("store.index.embed", embed)} if is_file else index
+
+    def _store_ttl(self, store: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        ttl = self._object(store, "ttl", "store.")
+        self._check_keys(ttl, {"default_ttl", "refresh_on_read", keys.SWEEP_INTERVAL}, {}, "store.ttl.")
+        return {name: value for name, value in ttl.items() if name != keys.SWEEP_INTERVAL} or None
 
     def _check_checkpointer(self) -> None:
         checkpointer = self._object(self._content, "checkpointer")

@@ -18,6 +18,8 @@ from .config import Project, find_project, load_project
 GRAPHS = "AGENTHALL_GRAPHS"
 PROJECT = "AGENTHALL_PROJECT"
 _CORS = "AGENTHALL_CORS_ORIGINS"
+_STORE_INDEX = "AGENTHALL_STORE_INDEX"
+_STORE_TTL = "AGENTHALL_STORE_TTL"
 _IMPORTS = "PYTHONPATH"
 _SOURCES = "src"
 """A folder of a Python project that holds its packages."""
@@ -32,6 +34,11 @@ def project_environment(project: Project, environment: Mapping[str, str]) -> dic
     variables = _variables(project)
     if project.cors_origins is not None:
         variables[_CORS] = ",".join(project.cors_origins)
+    variables |= {
+        name: json.dumps(value)
+        for name, value in ((_STORE_INDEX, project.store_index), (_STORE_TTL, project.store_ttl))
+        if value is not None
+    }
     added = {name: value for name, value in variables.items() if name not in environment}
     paths = [*map(str, import_paths(project)), *filter(None, [environment.get(_IMPORTS)])]
     return added | {GRAPHS: json.dumps(graphs), PROJECT: str(project.file), _IMPORTS: os.pathsep.join(paths)}

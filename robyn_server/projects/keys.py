@@ -58,10 +58,11 @@ REFUSED_OF_CORS: Mapping[str, str] = {
 }
 
 REFUSED_OF_STORE: Mapping[str, str] = {
-    "index": "search by meaning is not offered yet; search with `filter`",
     "path": "a store of your own is not offered; items are in the server's PostgreSQL",
-    "ttl": "a default is not offered yet; give each item its `ttl`",
 }
+
+SWEEP_INTERVAL = "sweep_interval_minutes"
+"""Of `store.ttl`: without an effect, because an item is gone when its time is over. Its space is freed every minute."""
 
 REFUSED_OF_CHECKPOINTER: Mapping[str, str] = {
     "path": "a saver of your own is not offered; checkpoints are in the server's PostgreSQL",

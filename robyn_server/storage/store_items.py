@@ -43,14 +43,30 @@ class StoreItems:
 
 
 class StoreSession:
-    """Bodies of items are JSON text: {namespace, key, value, created_at, updated_at}."""
+    """Bodies of items are JSON text: {namespace, key, value, created_at, updated_at}, and in a search also {score}."""
 
     def __init__(self, connection: Connection, owner: str) -> None:
         self._connection = connection
         self._owner = owner
 
-    async def put(self, namespace: Namespace, key: str, value: Mapping[str, Any], ttl: timedelta | None) -> None:
-        query = _SQL["put"].bind(owner=self._owner, namespace=namespace, key=key, value=to_json(value), ttl=ttl)
+    async def put(
+        self,
+        namespace: Namespace,
+        key: str,
+        value: Mapping[str, Any],
+        ttl: timedelta | None,
+        vectors: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
+        """`vectors`: of the texts that a search by meaning compares, by field."""
+        query = _SQL["put"].bind(
+            owner=self._owner,
+            namespace=namespace,
+            key=key,
+            value=to_json(value),
+            ttl=ttl,
+            fields=list(vectors or ()),
+            vectors=[_array(vector) for vector in (vectors or {}).values()],
+        )
         await self._connection.execute(*query)
 
     async def delete(self, namespace: Namespace, key: str) -> None:
@@ -65,11 +81,26 @@ class StoreSession:
         return body
 
     async def search(
-        self, prefix: Namespace, where: Mapping[str, Any] | None, *, limit: int, offset: int, refresh: bool
+        self,
+        prefix: Namespace,
+        where: Mapping[str, Any] | None,
+        *,
+        limit: int,
+        offset: int,
+        refresh: bool,
+        near: Sequence[float] | None = None,
     ) -> list[str]:
-        """The items of namespace `prefix` and of those below it: by namespace, in each the latest first."""
+        """The items of namespace `prefix` and of those below it: by namespace, in each the latest first. `near`: the nearest first."""
         page = {"owner": self._owner, "filter": to_json(where or None), "limit": limit, "offset": offset}
-        query = _SQL["search_below"].bind(**page, prefix=prefix) if prefix else _SQL["search_all"].bind(**page)
+        if near is not None:
+            begin, end = _bounds(prefix)
+            query = _SQL["search_near"].bind(
+                **page, from_path=begin, to_path=end, vector=list(near), dimensions=len(near)
+            )
+        elif prefix:
+            query = _SQL["search_below"].bind(**page, prefix=prefix)
+        else:
+            query = _SQL["search_all"].bind(**page)
         rows = await self._connection.fetch(*query)
         if rows and refresh:
             await self._refresh([{"namespace": row["namespace"], "key": row["key"]} for row in rows])
@@ -79,13 +110,13 @@ class StoreSession:
         self, patterns: Sequence[NamespacePattern], *, depth: int | None, limit: int, offset: int
     ) -> list[list[str]]:
         """Namespaces that match all patterns, cut to `depth` labels, each once, in order."""
-        path = "".join(f"{label}." for label in _literal_prefix(patterns))
+        begin, end = _bounds(_literal_prefix(patterns))
         # a pattern is matched with the whole namespace, so the walk may skip what is below `depth` only if none goes that deep
         is_cut_later = depth is not None and any(each.is_suffix or len(each.path) > depth for each in patterns)
         given = {
             "owner": self._owner,
-            "from_path": path,
-            "to_path": f"{path[:-1]}/" if path else _AFTER_ALL,
+            "from_path": begin,
+            "to_path": end,
             "patterns": to_json([{"path": each.path, "is_suffix": each.is_suffix} for each in patterns]),
             "limit": limit,
             "offset": offset,
@@ -99,6 +130,17 @@ class StoreSession:
 
     async def _refresh(self, read: Sequence[Mapping[str, Any]]) -> None:
         await self._connection.execute(*_SQL["refresh"].bind(owner=self._owner, read=to_json(read)))
+
+
+def _bounds(prefix: Namespace) -> tuple[str, str]:
+    """The path of `prefix`, and the least text behind all paths below it, as `agenthall.after_path` computes it."""
+    path = "".join(f"{label}." for label in prefix)
+    return path, f"{path[:-1]}/" if path else _AFTER_ALL
+
+
+def _array(vector: Sequence[float]) -> str:
+    """A literal of `real[]`."""
+    return "{" + ",".join(map(repr, vector)) + "}"
 
 
 def _literal_prefix(patterns: Sequence[NamespacePattern]) -> Namespace:

@@ -44,11 +44,10 @@ from robyn_server.metrics.definitions import (
 from robyn_server.run_events.writer import EventWriter, RunWriter
 from robyn_server.storage.notify import RUNS, Listener, Notifier
 from robyn_server.storage.runs import RunLease, RunQueue
-from robyn_server.storage.store_items import StoreItems
 
 from .lease_renewer import LeaseRenewer, OpenQueue
 from .loop_watch import INTERVAL, LoopWatch
-from .run_store import RunStore
+from .run_store import RunStores
 from .run_tasks import create_run_task, task_factory
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ class Worker:
         queue: RunQueue,
         graphs: Graphs,
         checkpoints: Checkpoints,
-        store_items: StoreItems,
+        stores: RunStores,
         dsn: str,
         options: WorkerOptions,
         open_lease_queue: OpenQueue,
@@ -129,7 +128,7 @@ class Worker:
         self._queue = queue
         self._graphs = graphs
         self._checkpoints = checkpoints
-        self._store_items = store_items
+        self._stores = stores
         self._options = options
         self._active: dict[UUID, _ActiveRun] = {}
         self._lapse: asyncio.TimerHandle | None = None
@@ -249,7 +248,7 @@ class Worker:
     async def _execute(self, active: _ActiveRun) -> None:
         run, began = active.run, time.monotonic()
         writer = RunWriter(self._writer, run)
-        store = RunStore(self._store_items, run.owner_id, self._checkpoints.max_state_bytes)
+        store = self._stores.open(run.owner_id)
         timer = asyncio.get_running_loop().call_later(self._options.run_timeout, active.cancel, StopReason.TIMEOUT)
         try:
             if run.attempt > 1:

@@ -43,6 +43,10 @@ async def make(config, runtime: ServerRuntime):
     if running:
         await running.store.aput(("runs",), config["configurable"]["run_id"], {"open": False})
 """
+EMBED = """
+async def embed(texts):
+    return [[0.1 + text.count(letter) for letter in "abc"] for text in texts]
+"""
 PROJECT = {
     "dependencies": [".", "./helpers", "langgraph"],
     "graphs": {
@@ -50,6 +54,10 @@ PROJECT = {
         "built": "my_agent.agent:make",
     },
     "env": ".env",
+    "store": {
+        "index": {"embed": "./my_agent/embed.py:embed", "dims": 3, "fields": ["text"]},
+        "ttl": {"default_ttl": 60},
+    },
     "dockerfile_lines": ["RUN true"],
 }
 
@@ -60,6 +68,7 @@ def project(tmp_path: Path) -> Path:
     (folder / "my_agent").mkdir(parents=True)
     (folder / "helpers").mkdir()
     (folder / "my_agent" / "agent.py").write_text(GRAPH)
+    (folder / "my_agent" / "embed.py").write_text(EMBED)
     (folder / "my_agent" / "words.py").write_text("GREETING = 'Hello'\n")
     (folder / "helpers" / "helpers.py").write_text("SIGN = 'Ada'\n")
     (folder / "langgraph.json").write_text(json.dumps(PROJECT))
@@ -75,6 +84,12 @@ async def test_a_project_runs_with_its_graphs_variables_and_packages(project: Pa
             assert await client.runs.wait(None, graph, input={}) == {"text": "Hello, world! Ada"}
         (kept,) = (await client.store.search_items(["runs"]))["items"]
         assert kept["value"] == {"open": False}
+        for text in ("aaa", "bbb"):
+            await client.store.put_item(["texts"], text, {"text": text})
+        await client.store.put_item(["texts"], "none", {"text": "ccc"}, index=False)
+        near = (await client.store.search_items(["texts"], query="bb b"))["items"]
+        assert [each["key"] for each in near] == ["bbb", "aaa", "none"]
+        assert (near[0]["score"] or 0) > 0.99 and near[2]["score"] is None
         drawn = await client.assistants.get_graph("built")
         assert [each["id"] for each in drawn["nodes"]] == ["__start__", "write", "__end__"]
         found = {each["name"]: each.get("description") for each in await client.assistants.search()}
@@ -128,3 +143,4 @@ def test_doctor_checks_the_graphs_of_the_project(project: Path) -> None:
     assert "graph greet" in said.stdout
     assert "a compiled graph" in said.stdout
     assert "graph built" in said.stdout
+    assert "embed.py:embed makes vectors of 3 numbers" in said.stdout

@@ -71,6 +71,16 @@ def test_origins_of_browsers_become_the_setting(folder: Path) -> None:
     assert "AGENTHALL_CORS_ORIGINS" not in variables(folder)
 
 
+def test_the_index_and_the_lifetimes_of_the_store_become_settings(folder: Path) -> None:
+    index = {"embed": "./agent.py:embed", "dims": 3, "fields": ["text"]}
+    ttl = {"default_ttl": 5, "sweep_interval_minutes": 10}
+    added = variables(folder, store={"index": index, "ttl": ttl})
+    assert json.loads(added["AGENTHALL_STORE_INDEX"]) == index | {"embed": f"{folder / 'agent.py'}:embed"}
+    assert json.loads(added["AGENTHALL_STORE_TTL"]) == {"default_ttl": 5}
+    by_name = variables(folder, store={"index": {"embed": "openai:text-embedding-3-small", "dims": 1536}})
+    assert json.loads(by_name["AGENTHALL_STORE_INDEX"])["embed"] == "openai:text-embedding-3-small"
+
+
 def test_keys_of_images_are_named_and_have_no_effect(folder: Path) -> None:
     content = dict.fromkeys(keys.OF_IMAGES, "anything")
     assert load(folder, **content).ignored == tuple(sorted(keys.OF_IMAGES))
@@ -105,8 +115,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "narrow methods": ({"http": {"cors": {"allow_methods": ["GET"]}}}, "http.cors.allow_methods: cannot be narrowed"),
     "a pattern": ({"http": {"cors": {"allow_origin_regex": ".*"}}}, "http.cors.allow_origin_regex: not offered"),
     "retention": ({"checkpointer": {"ttl": {}}}, "checkpointer.ttl: not offered yet"),
-    "an index of the store": ({"store": {"index": {"dims": 3}}}, "store.index: search by meaning is not offered yet"),
-    "a lifetime of items": ({"store": {"ttl": {"default_ttl": 5}}}, "store.ttl: a default is not offered yet"),
+    "an index of the store": ({"store": {"index": {"model": "x"}}}, "store.index.model: unknown"),
+    "no file to embed": ({"store": {"index": {"embed": "./none.py:embed"}}}, "store.index.embed: no such file: "),
+    "a lifetime of items": (
+        {"store": {"ttl": {"default": 5}}},
+        "store.ttl.default: unknown; did you mean 'default_ttl'?",
+    ),
     "another backend": ({"checkpointer": {"backend": "mongo"}}, "checkpointer.backend: only `default`"),
     "a version": ({"python_version": 3.12}, "python_version: not a text"),
 }

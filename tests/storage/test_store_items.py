@@ -22,7 +22,7 @@ from robyn_server.core.principal import Principal
 from robyn_server.core.store import NamespacePattern
 from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.store_items import StoreItems, StoreSession
-from robyn_server.worker.run_store import RunStore
+from robyn_server.worker.run_store import RunStores
 
 ANNA, BERT = Principal("anna"), Principal("bert")
 
@@ -147,7 +147,7 @@ def _names(found: Any) -> list[Any]:
 
 
 async def _compare(items: StoreItems, owner: str, puts: Any, prefix: Any, where: Any, listing: Any) -> None:
-    theirs, ours = InMemoryStore(), RunStore(items, owner, 10**6)
+    theirs, ours = InMemoryStore(), RunStores(items, 10**6).open(owner)
     try:
         alive = dict[Any, set[str]]()
         for namespace, key, value in puts:
@@ -184,7 +184,7 @@ async def test_it_answers_as_langgraphs_store_in_memory(
 
 
 async def test_texts_are_compared_in_order_and_other_types_never(shared_items: StoreItems) -> None:
-    store = RunStore(shared_items, "texts", 10**6)
+    store = RunStores(shared_items, 10**6).open("texts")
     for number, at in enumerate(["2026-01-01", "2026-05-01", 7, None, ["2026-09-01"]]):
         await store.aput(("t",), str(number), {"at": at})
     found = await store.asearch(("t",), filter={"at": {"$gte": "2026-02-01", "$lt": "2027"}})
@@ -193,7 +193,7 @@ async def test_texts_are_compared_in_order_and_other_types_never(shared_items: S
 
 
 async def test_a_namespace_lists_the_latest_first(shared_items: StoreItems) -> None:
-    store = RunStore(shared_items, "order", 10**6)
+    store = RunStores(shared_items, 10**6).open("order")
     for key in ("b", "c", "a", "b"):
         await store.aput(("t",), key, {})
     assert [item.key for item in await store.asearch(("t",))] == ["b", "a", "c"]
@@ -212,7 +212,7 @@ async def test_a_namespace_lists_the_latest_first(shared_items: StoreItems) -> N
         (lambda store: store.aput(("a",), "k", {"x": "\0"}), ValueError, "NUL"),
         (lambda store: store.aput(("a",), "k", {"x": object()}), TypeError, "not JSON serializable"),
         (lambda store: store.aput(("a",), "k", {}, ttl=-1), ValueError, "ttl: more than 0"),
-        (lambda store: store.asearch(("a",), query="cats"), NotImplementedError, "without `query`"),
+        (lambda store: store.asearch(("a",), query="cats"), NotImplementedError, "no index by meaning"),
         (lambda store: store.asearch(("a",), filter={"x": {"$in": []}}), ValueError, "'\\$in' is no operator"),
         (lambda store: store.asearch(("a",), filter={"x": {"$gt": 1, "y": 2}}), ValueError, "do not go together"),
     ],
@@ -220,7 +220,7 @@ async def test_a_namespace_lists_the_latest_first(shared_items: StoreItems) -> N
 async def test_what_cannot_be_stored_or_asked_is_an_error_that_says_so(
     shared_items: StoreItems, call: Any, error: type[Exception], reason: str
 ) -> None:
-    store = RunStore(shared_items, "errors", 10**6)
+    store = RunStores(shared_items, 10**6).open("errors")
     with pytest.raises(error, match=reason):
         await call(store)
     assert await store.asearch(()) == []
@@ -228,7 +228,7 @@ async def test_what_cannot_be_stored_or_asked_is_an_error_that_says_so(
 
 
 async def test_a_node_that_is_no_coroutine_uses_it_from_its_thread(shared_items: StoreItems) -> None:
-    store = RunStore(shared_items, "thread", 10**6)
+    store = RunStores(shared_items, 10**6).open("thread")
 
     def node() -> Any:
         store.put(("a",), "k", {"n": 1})
@@ -249,6 +249,10 @@ insert into agenthall.store_items (owner_id, namespace, key, value)
 select 'anna', array['settings'], 'key ' || n, jsonb_build_object('n', n) from generate_series(1, 20) n;
 insert into agenthall.store_items (owner_id, namespace, key, value, ttl, expires_at)
 select 'other ' || n, array['notes'], 'key', '{}', '1 min', now() + interval '1 h' from generate_series(1, ROWS / 10) n;
+set session_replication_role = replica;
+insert into agenthall.store_vectors (owner_id, path, key, field, vector)
+select i.owner_id, i.path, i.key, '$', array[random(), random(), random()] from agenthall.store_items i where i.owner_id = 'anna';
+reset session_replication_role;
 analyze agenthall.store_items;
 """
 READS: dict[str, Any] = {
@@ -261,6 +265,10 @@ READS: dict[str, Any] = {
     "a filter within a user's": lambda session: session.search(
         ("memories", "user 7"), {"n": {"$gt": -1}}, limit=10, offset=0, refresh=False
     ),
+    "the nearest of a user's": lambda session: session.search(
+        ("memories", "user 7"), None, limit=10, offset=0, refresh=False, near=[1.0, 0.5, 0.2]
+    ),
+    "a second write": lambda session: session.put(("settings",), "key 7", {}, None, {"$": [1.0, 2.0, 3.0]}),
     "the roots": lambda session: session.list_namespaces([], depth=1, limit=10, offset=0),
     "namespaces below one": lambda session: session.list_namespaces(
         [NamespacePattern(("settings",))], depth=None, limit=10, offset=0
@@ -274,7 +282,7 @@ async def _costs(postgres: str, template: str, rows: int) -> dict[str, int]:
         connection = await asyncpg.connect(url)
         try:
             await connection.execute(_FILL.replace("ROWS", str(rows)))
-            await connection.execute("vacuum analyze agenthall.store_items")
+            await connection.execute("vacuum analyze agenthall.store_items, agenthall.store_vectors")
             await connection.execute(
                 "set plan_cache_mode = force_generic_plan; set jit = off; set random_page_cost = 1.1"
             )
@@ -283,7 +291,7 @@ async def _costs(postgres: str, template: str, rows: int) -> dict[str, int]:
             costs = {}
             for name, read in READS.items():
                 counting = CountingPool(connection)
-                assert await read(StoreSession(counting, "anna")), name  # type: ignore[arg-type]
+                await read(StoreSession(counting, "anna"))  # type: ignore[arg-type]
                 costs[name] = counting.buffers
             return costs
         finally:
@@ -292,7 +300,7 @@ async def _costs(postgres: str, template: str, rows: int) -> dict[str, int]:
 
 async def test_no_read_costs_more_in_a_large_table(postgres: str, template: str) -> None:
     few, many = await _costs(postgres, template, FEW), await _costs(postgres, template, MANY)
-    assert {name: (few[name], cost) for name, cost in many.items() if cost > 2 * few[name] + 30} == {}
+    assert {name: (few[name], cost) for name, cost in many.items() if cost > 2 * few[name] + 60} == {}
 
 
 def test_conditions_of_langgraph_become_patterns() -> None:

@@ -32,6 +32,10 @@ class CountingPool:
         await self._count(query, arguments)
         return await self._connection.fetchval(query, *arguments)
 
+    async def execute(self, query: str, *arguments: Any) -> Any:
+        await self._count(query, arguments)
+        return await self._connection.execute(query, *arguments)
+
     async def _count(self, query: str, arguments: Iterable[Any]) -> None:
         self.buffers += await touched(self._connection, query, *arguments)
         self.statements += 1

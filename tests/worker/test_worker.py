@@ -25,6 +25,7 @@ from robyn_server.graphs.loading import Graphs
 from robyn_server.storage.database import Pool, Role, open_pool
 from robyn_server.storage.runs import RunQueue
 from robyn_server.storage.store_items import StoreItems
+from robyn_server.worker.run_store import RunStores
 from robyn_server.worker.worker import Worker, WorkerOptions
 
 LONG = {"until": 1000, "delay": 0.05}
@@ -61,9 +62,9 @@ async def hire(queue_db: RunQueueDatabase) -> AsyncIterator[Callable[..., Any]]:
             graphs = Graphs(GRAPHS | {"winding": f"{SAMPLES}:winding"}, "offline:demo")
             options = WorkerOptions(**given | changes)
             open_lease_queue = partial(_lease_queue, queue_db.url, lease_queue)
-            items = StoreItems(queue_db.admin)
+            stores = RunStores(StoreItems(queue_db.admin), checkpoints.max_state_bytes)
             worker = Worker(
-                queue or queue_db.queue, graphs, checkpoints, items, queue_db.url, options, open_lease_queue, worker_id
+                queue or queue_db.queue, graphs, checkpoints, stores, queue_db.url, options, open_lease_queue, worker_id
             )
             worker.start()
             closing.push_async_callback(worker.stop)

@@ -53,6 +53,6 @@ class BulkWrites(SourceStorage):
             source=self.source,
         )
         agents = [parse_uuid(payload["assistant_id"], "agent ID") for payload, _ in page]
-        claim = _SQL["claim"].bind(agent_ids=agents, source=self.source)
+        claim = _SQL["apply_claim"].bind(agent_ids=agents, source=self.source)
         rows = await self._fetch_replanned(claim, query)
         return {row["agent_id"]: AppliedAgent(SyncAction(row["action"]), tuple(row["fields"] or ())) for row in rows}

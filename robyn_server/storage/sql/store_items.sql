@@ -7,6 +7,16 @@ json_build_object(
   'namespace', i.namespace, 'key', i.key, 'value', i.value,
   'created_at', agenthall.iso(i.created_at), 'updated_at', agenthall.iso(i.updated_at))
 
+-- fragment: found_item
+json_build_object(
+  'namespace', i.namespace, 'key', i.key, 'value', i.value,
+  'created_at', agenthall.iso(i.created_at), 'updated_at', agenthall.iso(i.updated_at), 'score', null)
+
+-- fragment: near_item
+json_build_object(
+  'namespace', i.namespace, 'key', i.key, 'value', i.value,
+  'created_at', agenthall.iso(i.created_at), 'updated_at', agenthall.iso(i.updated_at), 'score', page.score)
+
 -- fragment: alive
 (i.expires_at is null or i.expires_at > now())
 
@@ -15,12 +25,23 @@ i.owner_id = :owner and i.path >= agenthall.namespace_path(:prefix::text[])
    and i.path < agenthall.after_path(agenthall.namespace_path(:prefix))
 
 -- name: put
--- An item that has expired is another one: it gets a new time of creation.
-insert into agenthall.store_items as i (owner_id, namespace, key, value, ttl, expires_at)
-values (:owner, :namespace, :key, :value::jsonb, :ttl::interval, now() + :ttl)
-on conflict on constraint store_items_pkey do update
-   set value = excluded.value, updated_at = excluded.updated_at, ttl = excluded.ttl, expires_at = excluded.expires_at,
-       created_at = case when {alive} then i.created_at else excluded.created_at end
+-- An item that has expired is another one: it gets a new time of creation. Its vectors are replaced.
+with item as (
+  insert into agenthall.store_items as i (owner_id, namespace, key, value, ttl, expires_at)
+  values (:owner, :namespace, :key, :value::jsonb, :ttl::interval, now() + :ttl)
+  on conflict on constraint store_items_pkey do update
+     set value = excluded.value, updated_at = excluded.updated_at, ttl = excluded.ttl, expires_at = excluded.expires_at,
+         created_at = case when {alive} then i.created_at else excluded.created_at end
+  returning i.path
+), vectors as (
+  insert into agenthall.store_vectors as v (owner_id, path, key, field, vector)
+  select :owner, item.path, :key, given.field, given.vector::real[]
+    from item cross join unnest(:fields::text[], :vectors::text[]) as given (field, vector)
+  on conflict on constraint store_vectors_pkey do update set vector = excluded.vector
+)
+delete from agenthall.store_vectors v
+ where v.owner_id = :owner and v.path = agenthall.namespace_path(:namespace::text[]) and v.key = :key
+   and not (v.field = any (:fields))
 
 -- name: delete
 delete from agenthall.store_items i where i.owner_id = :owner and i.path = agenthall.namespace_path(:namespace::text[]) and i.key = :key
@@ -39,7 +60,7 @@ update agenthall.store_items i
 
 -- name: search_all
 select found.namespace, found.key, found.body, {bounded}
-  from (select i.namespace, i.key, i.path, i.updated_at, {item}::text as body
+  from (select i.namespace, i.key, i.path, i.updated_at, {found_item}::text as body
           from agenthall.store_items i
          where i.owner_id = :owner and {alive} and (:filter::jsonb is null or agenthall.store_matches(i.value, :filter))
          order by i.path, i.updated_at desc, i.key
@@ -48,12 +69,35 @@ select found.namespace, found.key, found.body, {bounded}
 
 -- name: search_below
 select found.namespace, found.key, found.body, {bounded}
-  from (select i.namespace, i.key, i.path, i.updated_at, {item}::text as body
+  from (select i.namespace, i.key, i.path, i.updated_at, {found_item}::text as body
           from agenthall.store_items i
          where {within} and {alive} and (:filter::jsonb is null or agenthall.store_matches(i.value, :filter))
          order by i.path, i.updated_at desc, i.key
          limit :limit offset :offset) as found
  order by found.path, found.updated_at desc, found.key
+
+-- name: search_near
+-- Reads every item of the page's namespaces: the answer is exact, and costs as much as there are items of the owner. The
+-- best of an item's vectors counts. Items without a vector come last.
+with near as materialized (
+  select v.path, v.key, max(1 - agenthall.cosine_distance(v.vector, :vector::real[])) as score
+    from agenthall.store_vectors v
+   where v.owner_id = :owner and v.path >= :from_path and v.path < :to_path and cardinality(v.vector) = :dimensions
+   group by v.path, v.key
+)
+select found.namespace, found.key, found.body, {bounded}
+  from (select i.namespace, i.key, page.score, page.path, page.updated_at, {near_item}::text as body
+          from (select i.path, i.key, i.updated_at, near.score
+                  from agenthall.store_items i
+                  left join near on near.path = i.path and near.key = i.key
+                 where i.owner_id = :owner and i.path >= :from_path and i.path < :to_path and {alive}
+                   and (:filter::jsonb is null or agenthall.store_matches(i.value, :filter))
+                 order by near.score desc nulls last, i.path, i.updated_at desc, i.key
+                 limit :limit offset :offset) as page
+         cross join lateral (
+           select item.* from agenthall.store_items item
+            where item.owner_id = :owner and item.path = page.path and item.key = page.key) as i) as found
+ order by found.score desc nulls last, found.path, found.updated_at desc, found.key
 
 -- fragment: beginning
 i.namespace[1:coalesce(:steps::integer, cardinality(i.namespace))]

@@ -13,8 +13,7 @@ routes = RouteTable(tag="Store")
 
 @routes.put("/store/items", body=ItemPut, summary="Put an item", success=204)
 async def put(services: Services, request: Request, body: ItemPut) -> Response:
-    body.refuse_unbuilt()
-    await services.store.put(request.principal, body.namespace, body.key, body.value, body.ttl)
+    await services.store.put(request.principal, body.namespace, body.key, body.value, ttl=body.ttl, index=body.paths())
     return empty()
 
 
@@ -27,7 +26,7 @@ async def get(services: Services, request: Request) -> Response:
     if len(namespaces) > 1:
         raise BadRequest("namespace: join the labels by dots in one parameter", field="namespace")
     labels = namespaces[0].split(".") if namespaces and namespaces[0] else []
-    refresh = request.query.boolean("refresh_ttl", default=True)
+    refresh = request.query.boolean("refresh_ttl") if request.query.get("refresh_ttl") else None
     return json_response(await services.store.find(request.principal, labels, key, refresh=refresh))
 
 
@@ -39,14 +38,14 @@ async def delete(services: Services, request: Request, body: ItemName) -> Respon
 
 @routes.post("/store/items/search", body=ItemSearch, summary="Search items")
 async def search(services: Services, request: Request, body: ItemSearch) -> Response:
-    body.refuse_unbuilt()
     found = await services.store.search(
         request.principal,
         body.namespace_prefix or [],
         body.filter,
+        query=body.query,
         limit=body.limit,
         offset=body.offset,
-        refresh=body.refresh_ttl is not False,
+        refresh=body.refresh_ttl,
     )
     return json_response(found)
 

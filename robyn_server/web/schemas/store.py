@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from robyn_server.core.bounded import JsonObject, Listed, Name, Text
-from robyn_server.core.errors import FieldNotOffered
 from robyn_server.core.store import NamespacePattern
+from robyn_server.graphs.embeddings import Paths
 
 from .fields import Body, Limit, Offset
 
@@ -25,12 +25,9 @@ class ItemPut(ItemName):
     index: Listed[Name] | bool | None = None
     ttl: float | None = None
 
-    def refuse_unbuilt(self) -> None:
-        """`false` asks for no index, and there is none."""
-        if self.index is not None and self.index is not False:
-            raise FieldNotOffered(
-                "'index' is not offered by this server yet: the store has no index by meaning.", field="index"
-            )
+    def paths(self) -> Paths:
+        """`true` is the default of the server."""
+        return None if self.index is True else self.index
 
 
 class ItemSearch(Body):
@@ -40,10 +37,6 @@ class ItemSearch(Body):
     offset: Offset = 0
     query: Text | None = None
     refresh_ttl: bool | None = None
-
-    def refuse_unbuilt(self) -> None:
-        if self.query:
-            raise FieldNotOffered("'query' is not offered by this server yet: search with 'filter'.", field="query")
 
 
 class NamespaceList(Body):

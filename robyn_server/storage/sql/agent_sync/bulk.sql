@@ -35,7 +35,7 @@ update agenthall.agent_sync s
  where s.agent_id = unchanged.agent_id and s.source = :source
 returning s.agent_id
 
--- name: claim
+-- name: apply_claim
 -- Locks the ledger rows of a page until the transaction ends, and creates those that are missing. Every writer claims
 -- the ledger row of an agent before it touches the assistant, so that no two wait for each other.
 insert into agenthall.agent_sync as s (agent_id, source, last_action)
@@ -43,7 +43,7 @@ select g.agent_id, :source, 'missing' from unnest(:agent_ids::uuid[]) as g (agen
 on conflict (agent_id, source) do update set read_at = s.read_at where false
 
 -- name: apply
--- Writes a page of assistants and their ledger rows, which :claim has locked, in one statement. `given` are the payloads
+-- Writes a page of assistants and their ledger rows, which `apply_claim` has locked, in one statement. `given` are the payloads
 -- of :page. `latest` are the payloads without a later read. `held` locks their assistants and leaves out a row that
 -- another transaction holds. `merged` is the new content of `held`, and whether it differs. `updated` and `created`
 -- write, `done` is the outcome of each agent, and `recorded` stores it in the ledger.
