@@ -166,6 +166,7 @@ insert into mcp.agent_configurations (tenant_id, manifest_id, name)
 select '{ORGANIZATION}', m.id, m.agent_id from mcp.agent_manifests m where m.agent_id like 'brake-%';
 insert into mcp.agent_brakes (tenant_id, manifest_id, since, stale, total)
 select c.tenant_id, c.manifest_id, now(), 1, 1 from mcp.agent_configurations c where c.name like 'brake-%';
+update mcp.agent_leases set lease_expires_at = now() + interval '1 hour';
 """
 
 

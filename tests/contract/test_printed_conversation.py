@@ -10,9 +10,10 @@ import orjson
 import pytest
 from databases import fresh_database, prepared_database
 from deadlines import DEADLINE
-from live_server import GRAPHS, SAMPLES, LiveServer, live_server
+from live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
 
-from robyn_server.supervisor.banner import Banner, render_example, render_text, wait_for_agents
+from robyn_server.supervisor import banner as banner_module
+from robyn_server.supervisor.banner import Banner, fetch_synced, render_example, render_text, wait_for_agents
 
 from .conftest import demo_catalogue
 
@@ -22,6 +23,13 @@ MODES = {
     "jwt": {"AUTH_MODE": "jwt", "AUTH_JWT_SECRET": "x" * 32, "AUTH_JWT_AUDIENCE": "agents"},
 }
 _DEMO = {"AGENT_SYNC_SCOPE": "all", "AGENTHALL_DEFAULT_MODEL": "offline:demo"}
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine takes longer than the seconds after which `serve` prints its banner anyway."""
+    monkeypatch.setattr(banner_module, "TIMEOUT_SECONDS", DEADLINE)
+    monkeypatch.setattr(banner_module, "FIRST_SYNC_SECONDS", DEADLINE)
 
 
 def _banner(server: LiveServer, mode: str, **more: object) -> Banner:
@@ -89,6 +97,7 @@ async def test_agents_that_no_scope_serves_are_named_with_the_remedy(postgres: s
         prepared_database(postgres, template, demo_catalogue()) as url,
         live_server(url, **MODES[mode]) as server,
     ):
+        await until(lambda: asyncio.to_thread(lambda: fetch_synced(server.url).unserved))  # counted after the start
         banner = _banner(server, mode)
         text = render_text(banner, await asyncio.to_thread(wait_for_agents, banner))
         assert "0 from the catalogue" in text

@@ -52,6 +52,14 @@ async def slow(seconds: float) -> str:
     return "at last"
 
 
+async def wait_for(path: str) -> str:
+    """Answer when a file is there."""
+    call("wait_for", path=path)
+    while not os.path.exists(path):  # noqa: PTH110, ASYNC240  a test's file
+        await asyncio.sleep(0.02)
+    return "at last"
+
+
 async def fail(why: str) -> str:
     """Fail for a reason."""
     raise ValueError(why)
@@ -89,7 +97,7 @@ async def grow(name: str, context: Context) -> str:
     return "grown"
 
 
-TOOLS = [echo, whoami, slow, fail, die, odd, picture, sound, grow]
+TOOLS = [echo, whoami, slow, wait_for, fail, die, odd, picture, sound, grow]
 
 
 def server(options: argparse.Namespace) -> FastMCP:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 
+import httpx
 import pytest
 from deadlines import DEADLINE
 from pydantic import SecretStr
@@ -176,14 +177,21 @@ async def test_closing_ends_every_session_task(shared_toolbox, second_toolbox):
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "mcp-session"]
 
 
-async def test_at_most_sixteen_calls_are_in_flight_on_a_session(shared_toolbox, eventually):
-    slow = await tool([MCPServerConfig(url=shared_toolbox.url)], "slow")
-    before = shared_toolbox.calls("slow")
-    calls = [asyncio.create_task(slow.ainvoke({"seconds": 1.0})) for _ in range(40)]
-    await eventually(lambda: shared_toolbox.calls("slow") == before + 16, "sixteen have begun")
-    assert sum(call.done() for call in calls) == 0
+async def test_at_most_sixteen_calls_are_in_flight_on_a_session(shared_toolbox, eventually, tmp_path):
+    wait_for = await tool([MCPServerConfig(url=shared_toolbox.url)], "wait_for")
+    signal, before = tmp_path / "signal", shared_toolbox.calls("wait_for")
+    calls = [asyncio.create_task(wait_for.ainvoke({"path": str(signal)})) for _ in range(40)]
+    await eventually(lambda: shared_toolbox.calls("wait_for") >= before + 16, "sixteen have begun")
+    await _get(shared_toolbox.url)  # a seventeenth would have begun before this has an answer
+    assert shared_toolbox.calls("wait_for") == before + 16
+    signal.touch()
     assert {text(result) for result in await asyncio.gather(*calls)} == {"at last"}
-    assert shared_toolbox.calls("slow") == before + 40
+    assert shared_toolbox.calls("wait_for") == before + 40
+
+
+async def _get(url):
+    async with httpx.AsyncClient() as http:
+        await http.get(url)
 
 
 async def test_first_uses_at_once_open_one_session(shared_toolbox):
