@@ -61,13 +61,8 @@ async def _direct(clients: int, seconds: float) -> Measurement:
             times.append(time.perf_counter() - started)
         return times
 
-    durations = sorted(each for client in await asyncio.gather(*(client() for _ in range(clients))) for each in client)
-    return Measurement(
-        clients,
-        len(durations) / seconds,
-        durations[len(durations) // 2] * 1e3,
-        durations[len(durations) * 99 // 100] * 1e3,
-    )
+    durations = [each for client in await asyncio.gather(*(client() for _ in range(clients))) for each in client]
+    return Measurement.of(durations, clients, seconds)
 
 
 def _row(name: str, measured: Measurement, base: Measurement | None, pinned: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import orjson
 from benchmarks.http_load import Measurement, build_request
 
 from .environment import CROWD_SIZE, RARE_COUNT, TENANT, Environment
-from .report import Row, make_row, percentiles
+from .report import Row, make_row
 
 CLIENTS = 16
 FEW_CLIENTS = 4
@@ -72,8 +72,7 @@ async def run_at_random_moments(
         await due.join()
         for task in tasks:
             task.cancel()
-    p50, p99 = percentiles(times)
-    return Measurement(len(workers), len(times) / seconds, p50, p99)
+    return Measurement.of(times, len(workers), seconds)
 
 
 async def run_continuously(workers: list[Callable[[], Awaitable[object]]], seconds: float) -> Measurement:
@@ -87,10 +86,7 @@ async def run_continuously(workers: list[Callable[[], Awaitable[object]]], secon
             times.append(time.perf_counter() - started)
 
     await asyncio.gather(*map(one, workers))
-    times.sort()
-    return Measurement(
-        len(workers), len(times) / seconds, times[len(times) // 2] * 1e3, times[len(times) * 99 // 100] * 1e3
-    )
+    return Measurement.of(times, len(workers), seconds)
 
 
 async def measure_registration(environment: Environment, seconds: float) -> list[Row]:
