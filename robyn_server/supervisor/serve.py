@@ -45,6 +45,9 @@ _SOCKETS_PORT = "AGENTHALL_SOCKETS_PORT"
 _METRICS_PORT = "AGENTHALL_METRICS_PORT"
 """For a worker that runs alone. Under `serve` there may be several, and web processes answer scrapes for all."""
 
+_NO_DEMO = frozenset({PROJECT, "AGENT_SYNC_CATALOGUE", "CATALOGUE_DATABASE_URL"})
+"""Variables of a project, or of a catalogue of the user's: the demo would only stand beside it."""
+
 _KEEPER_ID = "AGENTHALL_KEEPER_ID"
 """The same for each start of a child, so that a restarted child renews the leases of its predecessor at once."""
 
@@ -133,7 +136,7 @@ def serve(options: ServeOptions) -> int:
                     url = database.start(on_progress) if database else normalise_dsn(database_url or "")
                 demo = (
                     load_demo(database, log, ports.web, options.demo)
-                    if database and PROJECT not in options.environment
+                    if database and not _NO_DEMO & options.environment.keys()
                     else None
                 )
             children = _children(options, url, ports, demo, metrics)

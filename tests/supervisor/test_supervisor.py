@@ -323,6 +323,12 @@ def test_what_the_user_set_stands_against_the_demo(serving: Serving) -> None:
     assert (first["AGENT_SYNC_SCOPE"], first["AGENTHALL_DEFAULT_MODEL"]) == ("none", "openai:gpt-4o")
 
 
+def test_a_catalogue_elsewhere_leaves_no_place_for_the_demo(serving: Serving) -> None:
+    serving.start(CATALOGUE_DATABASE_URL="postgresql://elsewhere/crm", AGENT_SYNC_SCOPE="all")
+    assert not (serving.data_dir / "demo.json").exists()
+    assert serving.events("web")[0]["AGENT_SYNC_SCOPE"] == "all"
+
+
 def test_a_catalogue_of_the_users_own_is_not_touched(serving: Serving) -> None:
     database = EmbeddedPostgres(serving.data_dir)
     with psycopg.connect(database.start()) as connection:
