@@ -12,6 +12,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from .errors import BadRequest, Forbidden
+from .grants import Grants
 from .scopes import PRIVILEGED, Scope
 
 ADMIN: str = Scope.ADMIN
@@ -41,6 +42,10 @@ class Principal:
     """True for an API key with scopes: it may do only what they name."""
     expires_at: datetime | None = field(default=None, compare=False)
     """When its credentials expire, with a time zone; None: never. Ignored in comparisons: fresh credentials are the same principal."""
+    grants: Grants | None = field(default=None, repr=False)
+    """The rows that the handlers of a project let it reach. None: those of the rules above."""
+    auth: str | None = field(default=None, repr=False)
+    """The user that a project's handler authenticated, with what its runs need, as JSON text. See `core/users.py`."""
 
     @property
     def is_admin(self) -> bool:

@@ -61,6 +61,8 @@ class ClaimedRun:
     """Seconds between its due time and its claim, on the database's clock."""
 
     assistant_name: str = ""
+    auth: dict[str, Any] | None = field(default=None, repr=False)
+    """The user that a project's handler authenticated. See `core/users.py`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from robyn_server.core.errors import Conflict, NotFound
 from robyn_server.core.ids import new_id
 from robyn_server.core.principal import Principal
 from robyn_server.core.runs import END, RunEvent
-from robyn_server.core.server_keys import without_server_keys
+from robyn_server.core.server_keys import without_internal_keys, without_server_keys
 from robyn_server.run_events.reader import RunEventReader
 from robyn_server.storage.assistants import ResolvedAssistant
 from robyn_server.storage.notify import RUNS, Notifier
@@ -157,6 +157,8 @@ class RunService:
             resumable=request.resumable,
             after=timedelta(seconds=request.after_seconds),
             max_attempts=self._max_attempts,
+            # as LangGraph's server does, so that a handler's filter finds the thread
+            new_metadata=without_internal_keys(request.metadata) if creates and principal.grants is not None else {},
         )
 
     async def get(self, principal: Principal, thread_id: UUID, run_id: UUID) -> str:

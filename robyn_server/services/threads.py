@@ -52,9 +52,12 @@ class ThreadService:
         if not await self._threads.delete(principal, thread_id):
             raise _missing(thread_id)
 
-    async def copy(self, principal: Principal, thread_id: UUID) -> str:
-        """Copy the thread with its state and history, and return the copy as JSON text. Raises NotFound."""
-        body = await self._threads.copy(principal, thread_id, new_id())
+    async def copy(self, principal: Principal, thread_id: UUID, metadata: Mapping[str, Any] | None = None) -> str:
+        """Copy the thread with its state and history, and return the copy as JSON text. Raises NotFound.
+
+        `metadata`: merged into that of the copy.
+        """
+        body = await self._threads.copy(principal, thread_id, new_id(), without_internal_keys(metadata or {}))
         if body is None:
             raise _missing(thread_id)
         return body

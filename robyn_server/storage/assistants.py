@@ -10,13 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from robyn_server.core.catalogue import Origin
+from robyn_server.core.grants import Condition
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
 
 from .database import Pool, acting, acting_as
 from .errors import translated
 from .json import from_json, to_json
-from .queries import Query, load, load_templates
+from .queries import Bound, Query, load, load_templates
 from .search import Kind, Step, search_page, steps
 
 SORTABLE = ("assistant_id", "created_at", "updated_at", "name", "graph_id")
@@ -159,10 +160,12 @@ class Assistants:
         values = _filter_values(where)
         order = (f"by_{sort_by}", "ascending" if ascending else "descending")
         page = {**acting(principal), "fields": select, "offset": offset, "last": offset + limit}
-        audiences = _audiences(principal)
+        audiences, is_granted = _audiences(principal), _has_conditions(principal)
 
         async def run(step: Step) -> Any:
-            if step.kind is Kind.IN_ORDER:
+            if step.kind is Kind.IN_ORDER and is_granted:
+                bound = _search_granted(page, values, sort_by, not ascending, step.most)
+            elif step.kind is Kind.IN_ORDER:
                 query = _search_in_order(audiences is not None, tuple(values), *order, step.depth)
                 named = {} if audiences is None else {"audiences": audiences}
                 bound = query.bind(**page, **values, **named, most=step.most)
@@ -251,16 +254,33 @@ async def _delete_threads(connection: Any, assistant_id: UUID) -> None:
 
 def _audiences(principal: Principal) -> list[str] | None:
     """The audiences that the principal belongs to, as in the column `audience`; None for all."""
+    if principal.grants is not None:
+        return ["everyone", f"private:{principal.identity}"] if _is_own(principal) else None
     if principal.is_admin or principal.organizations is None:
         return None
     organizations = sorted(f"organization:{organization}" for organization in principal.organizations)
     return ["everyone", f"private:{principal.identity}", *organizations]
 
 
+def _is_own(principal: Principal) -> bool:
+    """Whether the principal's grant is its own assistants, and those for everyone."""
+    return principal.grants is not None and principal.grants.assistants == (Condition(own=principal.identity),)
+
+
+def _has_conditions(principal: Principal) -> bool:
+    """Whether the principal's grant has conditions that no index of an order fits."""
+    return principal.grants is not None and principal.grants.assistants != () and not _is_own(principal)
+
+
 def _filter_values(where: AssistantFilter) -> dict[str, Any]:
     """The values of the filters that are given, by their names in the SQL."""
     given = {"graph_ids": where.graph_ids, "metadata": to_json(where.metadata or None), "name": where.name or None}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _search_granted(page: dict[str, Any], values: dict[str, Any], order: str, descending: bool, most: int) -> Bound:
+    given = dict.fromkeys(FILTERS) | values
+    return _SQL["search_granted"].bind(**page, **given, order=order, descending=descending, most=most)
 
 
 @cache

@@ -221,11 +221,17 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
         await opened.commit()
 
 
-def acting(principal: Principal) -> dict[str, str | bool]:
-    """The values of `:identity`, `:organizations` and `:is_admin` in every query of a principal."""
+def acting(principal: Principal) -> dict[str, str | bool | None]:
+    """The values of `:identity`, `:organizations`, `:is_admin` and `:grants` in every query of a principal."""
     members = principal.organizations
     organizations = "*" if members is None else "{" + ",".join(sorted(map(str, members))) + "}"
-    return {"identity": principal.identity, "organizations": organizations, "is_admin": principal.is_admin}
+    grants = None if principal.grants is None else principal.grants.to_json()
+    return {
+        "identity": principal.identity,
+        "organizations": organizations,
+        "is_admin": principal.is_admin,
+        "grants": grants,
+    }
 
 
 @asynccontextmanager

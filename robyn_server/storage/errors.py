@@ -37,6 +37,10 @@ _DISABLED, _KEY_REUSED, _OVER_QUOTA, _ANSWER_TOO_LARGE = "AH001", "AH002", "AH00
 """SQLSTATEs of the functions in `migrations/`: the configuration is disabled, an idempotency key came with other values,
 a quota is full, a list is larger than the session allows."""
 
+_NOT_GRANTED = (
+    "The handler's filter does not match the metadata that this would have. The handler must set what it filters by in"
+    " value['metadata']."
+)
 _ASK_FOR_LESS = "Ask for fewer rows with a smaller `limit`, or, where there is `select`, for fewer fields."
 
 _UNREACHABLE = (
@@ -81,7 +85,7 @@ def translate(error: Exception) -> AgenthallError | None:
 
 
 def _refusal(error: asyncpg.PostgresError) -> AgenthallError | None:
-    """Find the core error for an SQLSTATE of the functions in `migrations/`."""
+    """Find the core error for an SQLSTATE of the functions and the policies in `migrations/`."""
     text = str(error)
     sentence = f"{text[:1].upper()}{text[1:]}."
     if error.sqlstate == _DISABLED:
@@ -90,6 +94,8 @@ def _refusal(error: asyncpg.PostgresError) -> AgenthallError | None:
         return Invalid(sentence, code="idempotency_key_reused", field="idempotency_key")
     if error.sqlstate == _OVER_QUOTA:
         return TooMany(sentence, code=error.constraint_name)
+    if isinstance(error, asyncpg.InsufficientPrivilegeError) and "row-level security" in text:
+        return Forbidden(_NOT_GRANTED, code="metadata_not_granted", field="metadata")
     if error.sqlstate == _ANSWER_TOO_LARGE:
         return TooLarge(f"{sentence} {_ASK_FOR_LESS}", code="answer_too_large")
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeAlias
@@ -51,7 +51,7 @@ class NewRun:
     """A run to enqueue.
 
     `new_thread`: reject (the thread must exist), create, or ephemeral (created for this run and deleted with it unless
-    `keep_thread`).
+    `keep_thread`). `new_metadata`: of a thread that is created.
     """
 
     run_id: UUID
@@ -70,6 +70,7 @@ class NewRun:
     resumable: bool
     after: timedelta
     max_attempts: int
+    new_metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,8 @@ class Runs:
 def _enqueue(principal: Principal, new: NewRun) -> Bound:
     return _SQL["enqueue"].bind(
         **acting(principal),
+        auth=principal.auth,
+        new_metadata=to_json(new.new_metadata),
         run_id=new.run_id,
         thread_id=new.thread_id,
         new_thread=new.new_thread,
@@ -330,7 +333,7 @@ def _list(has_status: bool, depth: str) -> Query:
 
 def _claimed(row: Any) -> ClaimedRun:
     given = dict(row)
-    return ClaimedRun(**given | {"metadata": from_json(given["metadata"]), "kwargs": from_json(given["kwargs"])})
+    return ClaimedRun(**given | {name: from_json(given[name]) for name in ("metadata", "kwargs", "auth")})
 
 
 def _ends_json(ends: Sequence[EndedRun]) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from robyn_server.core.grants import Condition
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
 
 from .database import Connection, Pool, acting, acting_as
 from .errors import translated
 from .json import from_json, to_json
-from .queries import Query, load, load_templates
+from .queries import Bound, Query, load, load_templates
 from .search import Kind, Step, search_page, steps, whole_walk
 
 SORTABLE = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
@@ -105,10 +106,17 @@ class Threads:
             body: str | None = await connection.fetchval(*query)
         return body
 
-    async def copy(self, principal: Principal, thread_id: UUID, new_id: UUID) -> str | None:
-        """Copy a thread with its checkpoints and return the copy as JSON text; None where there is none."""
+    async def copy(
+        self, principal: Principal, thread_id: UUID, new_id: UUID, metadata: Mapping[str, Any] | None = None
+    ) -> str | None:
+        """Copy a thread with its checkpoints and return the copy as JSON text; None where there is none.
+
+        `metadata`: merged into that of the copy.
+        """
         async with acting_as(self._pool, principal) as connection:
-            query = _SQL["copy"].bind(thread_id=thread_id, new_id=new_id, identity=principal.identity)
+            query = _SQL["copy"].bind(
+                thread_id=thread_id, new_id=new_id, identity=principal.identity, metadata=to_json(metadata or {})
+            )
             body: str | None = await connection.fetchval(*query)
             if body is not None:
                 await connection.execute(*_SQL["copy_checkpoints"].bind(thread_id=thread_id, new_id=new_id))
@@ -139,12 +147,15 @@ class Threads:
         values = _filter_values(where)
         order = (f"by_{sort_by}", "ascending" if ascending else "descending")
         page = {**acting(principal), "fields": select, "offset": offset, "last": offset + limit}
-        readable = "everybody" if principal.is_admin else "owner"
+        readable = _readable(principal)
+        is_granted = readable is None
 
         async def run(step: Step) -> Any:
             if where.ids is not None:
-                query = _search_by_ids(readable, tuple(values), *order)
+                query = _search_by_ids(readable or "everybody", tuple(values), *order)
                 bound = query.bind(**page, **values, ids=where.ids)
+            elif step.kind is Kind.IN_ORDER and readable is None:
+                bound = _search_granted(page, values, sort_by, not ascending, step.most)
             elif step.kind is Kind.IN_ORDER:
                 query = _search_in_order(readable, tuple(values), *order, step.depth)
                 bound = query.bind(**page, **values, most=step.most)
@@ -154,7 +165,7 @@ class Threads:
             async with translated():
                 return await self._pool.fetchrow(*bound)
 
-        is_filtered = bool(values) and where.ids is None
+        is_filtered = (bool(values) or is_granted) and where.ids is None
         last = offset + limit
         return await search_page(
             run, steps(last) if is_filtered else iter([whole_walk(last)]), limit=limit, offset=offset
@@ -169,6 +180,21 @@ def _filter_values(where: ThreadFilter) -> dict[str, Any]:
         "status": where.status,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _readable(principal: Principal) -> str | None:
+    """The fragment of the rows that an index of an order has for the principal; None where its grants have conditions."""
+    if principal.grants is None:
+        return "everybody" if principal.is_admin else "owner"
+    conditions = principal.grants.threads
+    if conditions == ():
+        return "everybody"
+    return "owner" if conditions == (Condition(own=principal.identity),) else None
+
+
+def _search_granted(page: dict[str, Any], values: dict[str, Any], order: str, descending: bool, most: int) -> Bound:
+    given = dict.fromkeys(FILTERS) | values
+    return _SQL["search_granted"].bind(**page, **given, order=order, descending=descending, most=most)
 
 
 @cache

@@ -21,7 +21,7 @@ from robyn_server.storage.queries import Bound, Query, load, load_templates, nou
 from robyn_server.storage.search import Kind
 
 ROWS = 12_000
-ACTING = {"identity": "somebody", "organizations": "{}", "is_admin": False}
+ACTING = {"identity": "somebody", "organizations": "{}", "is_admin": False, "grants": None}
 SOME = UUID(int=5)
 
 _FILL = f"""

@@ -5,7 +5,7 @@
 -- name: search
 -- Reads the versions of one assistant, newest first, until the page is full.
 select found.body
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select '[' || coalesce({joined}, '') || ']' as body
      from (select found.body, {bounded}

@@ -5,7 +5,7 @@
 
 -- fragment: visible
 -- A user's copy of a template is visible only while the user is a member of the agent's organization.
-(:is_admin or a.visibility = 'everyone'
+(:is_admin or :grants::text is not null or a.visibility = 'everyone'
  or (a.visibility = 'private' and a.owner_id = :identity and a.template_id is null)
  or ((a.visibility = 'organization' or (a.template_id is not null and a.owner_id = :identity))
      and (a.organization_id = any (nullif(:organizations, '*')::uuid[])
@@ -18,7 +18,7 @@ coalesce(s.checked_at > now() - :ttl::interval and s.checked_at < now() + :ttl::
 
 -- name: find
 select found.body, found.origin, found.is_fresh, found.template_id, found.owner_id
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select agenthall.assistant_json(a)::text as body, a.origin,
           {fresh}, a.template_id, a.owner_id
@@ -32,7 +32,7 @@ select found.body, found.origin, found.is_fresh, found.template_id, found.owner_
 -- name: resolve
 -- The columns that a run needs, under the visibility of `find`.
 select found.*
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select a.assistant_id, a.version, a.graph_id, a.config::text as config, a.context::text as context,
           a.metadata::text as metadata, a.origin,
@@ -48,7 +48,7 @@ select found.*
 -- The assistant of an agent that the catalogue may not offer any more, retired or not, or the retired default assistant
 -- of a graph, under the visibility of `find`.
 select found.name, found.retired_at, found.unserved_graph
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select a.name, agenthall.iso(a.retired_at) as retired_at,
           case when a.origin = 'graph' then a.graph_id end as unserved_graph
@@ -123,7 +123,7 @@ a.graph_id {direction}, a.assistant_id {direction}
 -- template: search_in_order
 -- Walks the index of the order for each audience, at most :most assistants far.
 select found.body, found.rows, found.is_cut
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    with listed as materialized (
      select a.assistant_id, a.is_cut, row_number() over () as position
@@ -145,10 +145,23 @@ select found.body, found.rows, found.is_cut
    {page}
    offset 0) as found
 
+-- name: search_granted
+-- As search_in_order, for a principal whose grants have conditions: no policy lets it walk past other rows.
+select found.body, found.rows, found.is_cut
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
+ cross join lateral (
+   with listed as materialized (
+     select a.assistant_id, a.is_cut, row_number() over () as position
+       from agenthall.walk_granted_assistants(
+         :order, :descending, :metadata, :graph_ids, :name, :most, :last::bigint + 1) a
+      where acting)
+   {page}
+   offset 0) as found
+
 -- template: search_by_filters
 -- Looks up at most :most assistants in the inverted index, and sorts them.
 select found.body, found.rows, found.is_cut
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    with listed as materialized (
      select a.assistant_id, a.is_cut, row_number() over () as position
@@ -163,7 +176,7 @@ select found.body, found.rows, found.is_cut
 -- name: count
 -- Counts the assistants that a search with these filters finds.
 select found.count
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select agenthall.count_matching_assistants(:metadata, :graph_ids, :name) as count where acting
    offset 0) as found
@@ -173,7 +186,7 @@ insert into agenthall.assistants as a
   (assistant_id, graph_id, name, description, config, context, metadata, owner_id, organization_id, visibility)
 select :assistant_id, :graph_id, :name, :description, :config::jsonb, :context::jsonb, :metadata::jsonb, :identity,
        :organization_id, 'private'
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  where acting
 on conflict (assistant_id) do nothing
 returning agenthall.assistant_json(a)::text as body

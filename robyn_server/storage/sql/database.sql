@@ -1,2 +1,2 @@
 -- name: acting_as
-select agenthall.act_as(:identity, :organizations, :is_admin)
+select agenthall.act_as(:identity, :organizations, :is_admin, :grants)

@@ -4,13 +4,14 @@
 -- include: fragments
 
 -- fragment: own
-(:is_admin or r.owner_id = :identity)
+(:is_admin or :grants::text is not null or r.owner_id = :identity)
 
 -- name: enqueue
 select outcome, run::text as body
   from agenthall.enqueue_run(
-    p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_run_id => :run_id,
-    p_thread_id => :thread_id, p_new_thread => :new_thread, p_keep_thread => :keep_thread,
+    p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_grants => :grants,
+    p_auth => :auth, p_new_metadata => :new_metadata, p_run_id => :run_id, p_thread_id => :thread_id,
+    p_new_thread => :new_thread, p_keep_thread => :keep_thread,
     p_organization_id => :organization_id, p_assistant_id => :assistant_id, p_assistant_version => :assistant_version,
     p_graph_id => :graph_id, p_assistant_metadata => :assistant_metadata, p_metadata => :metadata, p_kwargs => :kwargs,
     p_thread_config => :thread_config, p_strategy => :multitask_strategy, p_resumable => :resumable, p_after => :after,
@@ -18,7 +19,7 @@ select outcome, run::text as body
 
 -- name: find
 select found.body
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select agenthall.run_json(r)::text as body from agenthall.runs r
     where acting and r.thread_id = :thread_id and r.run_id = :run_id and {own}
@@ -27,7 +28,7 @@ select found.body
 -- name: find_to_follow
 -- :thread_id is null for a stateless run.
 select found.*
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select r.run_id, r.thread_id, r.status, r.resumable, r.attempt
      from agenthall.runs r
@@ -49,7 +50,7 @@ r.status
 
 -- template: list
 select found.body
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select {joined} as body
      from (select found.body, {bounded}
@@ -64,12 +65,12 @@ select found.body
 
 -- name: cancel
 select agenthall.cancel_run(
-  p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_thread_id => :thread_id,
-  p_run_id => :run_id, p_action => :action)
+  p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_grants => :grants,
+  p_thread_id => :thread_id, p_run_id => :run_id, p_action => :action)
 
 -- name: list_active
 select found.thread_id, found.run_id
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select r.thread_id, r.run_id from agenthall.runs r
     where acting and r.owner_id = :identity and r.status = :status
@@ -80,15 +81,16 @@ select found.thread_id, found.run_id
 
 -- name: delete
 select agenthall.delete_run(
-  p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_thread_id => :thread_id,
-  p_run_id => :run_id)
+  p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_grants => :grants,
+  p_thread_id => :thread_id, p_run_id => :run_id)
 
 -- name: cancel_pending
 select agenthall.cancel_pending(:run_id)
 
 -- name: claim
 select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r.owner_id, r.organization_id, r.attempt,
-       r.metadata::text as metadata, r.kwargs::text as kwargs, r.keep_thread, r.resumable, r.cancel_action,
+       r.metadata::text as metadata, r.kwargs::text as kwargs, r.auth::text as auth, r.keep_thread,
+       r.resumable, r.cancel_action,
        agenthall.last_seq(r.run_id) as last_seq,
        extract(epoch from clock_timestamp() - r.run_at)::float8 as waited,
        coalesce((select a.name from agenthall.assistants a where a.assistant_id = r.assistant_id), '') as assistant_name

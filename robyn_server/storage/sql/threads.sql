@@ -4,19 +4,19 @@
 -- include: fragments
 
 -- fragment: own
-(:is_admin or t.owner_id = :identity)
+(:is_admin or :grants::text is not null or t.owner_id = :identity)
 
 -- name: create
 insert into agenthall.threads as t (thread_id, owner_id, organization_id, metadata)
 select :thread_id, :identity, :organization_id, :metadata::jsonb
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  where acting
 on conflict (thread_id) do nothing
 returning agenthall.thread_json(t)::text as body
 
 -- name: find
 select found.body
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select agenthall.thread_json(t)::text as body from agenthall.threads t
     where acting and t.thread_id = :thread_id and {own}
@@ -25,7 +25,7 @@ select found.body
 -- name: find_graph
 -- `configurable` is the one of the thread's last run.
 select found.*
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select t.thread_id, t.metadata ->> 'graph_id' as graph_id,
           (select r.kwargs -> 'config' ->> 'configurable' from agenthall.runs r
@@ -67,7 +67,8 @@ returning agenthall.thread_json(t)::text as body
 -- A run of the copied thread is not copied, so the copy is busy with none.
 insert into agenthall.threads as t
   (thread_id, owner_id, organization_id, status, metadata, config, "values", error, interrupts)
-select :new_id, :identity, o.organization_id, case o.status when 'busy' then 'idle' else o.status end, o.metadata, o.config,
+select :new_id, :identity, o.organization_id, case o.status when 'busy' then 'idle' else o.status end,
+       o.metadata || :metadata::jsonb, o.config,
        o."values", o.error, o.interrupts
   from agenthall.threads o
  where o.thread_id = :thread_id and not o.ephemeral
@@ -78,7 +79,7 @@ select agenthall.copy_checkpoints(:thread_id, :new_id)
 
 -- name: count
 select found.count
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select agenthall.count_matching_threads(:metadata, :values, :status) as count where acting
    offset 0) as found
@@ -145,7 +146,7 @@ t.state_updated_at {direction}, t.thread_id {direction}
 -- template: search_in_order
 -- Walks the index of the order, at most :most threads far.
 select found.body, found.rows, found.is_cut
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    with listed as materialized (
      select t.thread_id, t.is_cut, row_number() over () as position
@@ -162,10 +163,23 @@ select found.body, found.rows, found.is_cut
    {page}
    offset 0) as found
 
+-- name: search_granted
+-- As search_in_order, for a principal whose grants have conditions: no policy lets it walk past other rows.
+select found.body, found.rows, found.is_cut
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
+ cross join lateral (
+   with listed as materialized (
+     select t.thread_id, t.is_cut, row_number() over () as position
+       from agenthall.walk_granted_threads(
+         :order, :descending, :metadata, :values, :status, :most, :last::bigint + 1) t
+      where acting)
+   {page}
+   offset 0) as found
+
 -- template: search_by_filters
 -- Looks up at most :most threads in the inverted index, and sorts them.
 select found.body, found.rows, found.is_cut
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    with listed as materialized (
      select t.thread_id, t.is_cut, row_number() over () as position
@@ -179,7 +193,7 @@ select found.body, found.rows, found.is_cut
 
 -- template: search_by_ids
 select found.body, found.rows, found.is_cut
-  from agenthall.act_as(:identity, :organizations, :is_admin) as acting
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    with listed as materialized (
      select t.thread_id, false as is_cut, row_number() over () as position
