@@ -19,6 +19,9 @@ from robyn_server.core.scopes import MEANINGS, Scope
 from robyn_server.metrics import every_metric
 from robyn_server.metrics.instruments import Metric
 from robyn_server.settings import Settings
+from robyn_server.web.edge.access_events import RunEvent, always
+from robyn_server.web.edge.access_table import EXEMPT
+from robyn_server.web.edge.access_table import TABLE as EVENTS
 from robyn_server.web.edge.authorization import ALTERNATIVES
 from robyn_server.web.edge.authorization import TABLE as SCOPE_OF_PATH
 from robyn_server.web.http.routing import Route
@@ -70,6 +73,7 @@ _ERRORS = {
     "TooMany": "The caller has reached a limit of its own. Retry after `Retry-After`.",
     "NotOffered": "This server does not implement the endpoint yet. `Allow` lists the methods that the path has.",
     "FieldNotOffered": "This server does not implement `field`, or its value, yet.",
+    "Refused": "A handler of the project refuses the request. It may choose another status from 400 to 599.",
     "Unavailable": "Something that the server depends on does not answer. Retry.",
     "CatalogueUnavailable": "The catalogue's database does not answer. Retry.",
     "Misconfigured": "A setting or the environment of the server is wrong. An operator must correct it.",
@@ -147,6 +151,23 @@ def scopes_of_paths() -> str:
             (f"`{path}`", either or f"`{needed.reading.value}`", either or f"`{needed.writing.value}`"),
         )
     return _table(("path", "to read", "to write"), rows)
+
+
+def exempt_routes() -> str:
+    """The routes that handlers of a project are not asked about."""
+    return _table(("routes", "credentials"), [(f"`/{name}`", reason) for name, reason in EXEMPT.items()])
+
+
+def access_events() -> str:
+    """The resource and the action of each route, with the members of the value that a handler may change."""
+    rows = []
+    for route, events in EVENTS.items():
+        for event in events:
+            changed = [f"`{name}`" for name in sorted(event.fields)]
+            changed += ["`kwargs`"] if isinstance(event, RunEvent) else []
+            condition = "" if event.when is always else " (if the query asks for it)"
+            rows.append((f"`{route}`", f"`{event.resource}.{event.action}`{condition}", ", ".join(changed)))
+    return _table(("route", "resource and action", "may be changed"), rows)
 
 
 def view_columns() -> str:

@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     streams_per_principal: int | None = _env(
         "AGENTHALL_STREAMS_PER_PRINCIPAL",
         None,
-        "Of these, streams of one principal. Beyond it the answer is 429. Unset: a quarter. No limit with AUTH_MODE=none.",
+        "Of these, streams of one principal. Beyond it the answer is 429. Unset: a quarter. No limit with AUTH_MODE=none and no handlers.",
         ge=1,
     )
     streams_recheck_seconds: float = _env(
@@ -246,6 +246,13 @@ class Settings(BaseSettings):
         "AGENTHALL_STORE_TTL",
         None,
         'Lifetime of items, as JSON: `{"default_ttl", "refresh_on_read"}`, in minutes. Unset: items are kept.',
+    )
+    auth_handlers: str | None = _env(
+        "AGENTHALL_AUTH",
+        None,
+        "Handlers that authenticate and authorize the LangGraph API, as `module:name` of a `langgraph_sdk.Auth`. `auth` of a"
+        " `langgraph.json` sets it.",
+        min_length=1,
     )
     default_model: str = _env("AGENTHALL_DEFAULT_MODEL", "openai:gpt-4o", "Model of agents that name none.")
 

@@ -48,6 +48,7 @@ from .process import metrics_refresh, start_services, tune_garbage_collection
 from .services import ServiceDependencies, make_services
 
 if TYPE_CHECKING:
+    from robyn_server.web.edge.access_gate import AccessGate
     from robyn_server.web.http.routing import Route
 
 _CATALOGUE_CONNECTIONS = 4
@@ -64,9 +65,10 @@ def run_web(settings: Settings) -> NoReturn:
 
     check_settings(settings)
     identity = Authenticator(settings)
+    gate = _access_gate(settings)
 
     async def build() -> WebApplication:
-        return WebApplication(settings, identity)
+        return WebApplication(settings, identity, gate)
 
     run(
         settings,
@@ -76,15 +78,27 @@ def run_web(settings: Settings) -> NoReturn:
         cpu=settings.web_cpu,
         stall_seconds=settings.stream_stall_seconds,
         identify=authenticate(identity),
+        gate=gate,
     )
+
+
+def _access_gate(settings: Settings) -> AccessGate | None:
+    """The gate of a project with handlers. Raises Misconfigured for handlers that cannot be used."""
+    if settings.auth_handlers is None:
+        return None
+    from robyn_server.identity.handlers.loading import load_handlers
+    from robyn_server.web.edge.access_gate import AccessGate
+
+    return AccessGate(load_handlers(settings.auth_handlers))
 
 
 class WebApplication:
     """The application that answers requests. `start()` opens its resources, `stop()` closes them in reverse order."""
 
-    def __init__(self, settings: Settings, identity: Authenticator) -> None:
+    def __init__(self, settings: Settings, identity: Authenticator, gate: AccessGate | None = None) -> None:
         self._settings = settings
         self._identity = identity
+        self._gate = gate
         self._graphs = Graphs(settings.graph_paths, settings.default_model)
         self._closing = AsyncExitStack()
         self._sources: AgentSources | None = None
@@ -116,6 +130,9 @@ class WebApplication:
         catalogue = await pools.catalogue("agenthall catalogue", _CATALOGUE_CONNECTIONS)
         self._identity.open(system, catalogue)
         self._closing.push_async_callback(self._identity.stop)
+        if self._gate is not None:
+            self._gate.start()
+            self._closing.push_async_callback(self._gate.stop)
         lease_services = self._lease_services = await open_lease_services(settings, pools, system, "web")
         sources, operations = self._agent_sync(catalogue, system)
         queue = RunQueue(system)

@@ -13,6 +13,7 @@ AgenthallError
 ├── TooMany               the principal has as many as it may have at the same time
 ├── NotOffered            an operation of the API that this server does not implement (yet)
 │   └── FieldNotOffered   a field, or a value of one, that it does not implement; `field` names it
+├── Refused               a handler of the project refuses the request, with a status of its own
 ├── Unavailable           something that this server depends on does not answer; try again
 │   └── CatalogueUnavailable
 └── Misconfigured         settings or the environment must be corrected before the server can work
@@ -80,6 +81,17 @@ class NotOffered(AgenthallError):
 
 class FieldNotOffered(NotOffered):
     """Has the code of NotOffered."""
+
+
+class Refused(AgenthallError):
+    """`status` and `headers`: those of HTTP, which the handler chose."""
+
+    code = "handler_refused"
+
+    def __init__(self, detail: str, *, status: int, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
 
 
 class Unavailable(AgenthallError):

@@ -12,6 +12,7 @@ STATUSES: dict[type[errors.AgenthallError], int] = {
     errors.BadRequest: 400,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
+    errors.Refused: 403,  # unless the handler chose another
     errors.NotFound: 404,
     errors.NotOffered: 405,
     errors.Conflict: 409,
@@ -33,7 +34,9 @@ _HEADERS = {
 
 
 def status_of(error: errors.AgenthallError) -> int:
-    """Return the status of the error's class, or of its nearest ancestor in the table."""
+    """Return the status of the error's class, or of its nearest ancestor in the table. A refusal of a handler has its own."""
+    if isinstance(error, errors.Refused):
+        return error.status
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
 
 

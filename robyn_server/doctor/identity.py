@@ -1,4 +1,4 @@
-"""Checks of AUTH_MODE=jwt: its key set and its membership query."""
+"""Checks of identity: the handlers of a project; with AUTH_MODE=jwt, its key set and its membership query."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from uuid import UUID
 import asyncpg
 
 from robyn_server.core.errors import Misconfigured
+from robyn_server.identity.handlers.loading import load_handlers
 from robyn_server.identity.jwks import JwksError, fetch_jwks
 from robyn_server.settings import AuthMode, load_settings
 from robyn_server.storage.memberships import run_membership_query
 
-from .checks import Check, check_async
+from .checks import Check, check, check_async
 from .database import connect_to_catalogue
 
 _NOBODY = UUID(int=0)
@@ -24,12 +25,20 @@ def identity_checks(dsn: str) -> Iterator[Check]:
         settings = load_settings(host="127.0.0.1")
     except Misconfigured:
         return
+    if settings.auth_handlers is not None:
+        yield check("handlers", lambda path=settings.auth_handlers: _handlers(path))  # type: ignore[misc]
     if settings.auth_mode is not AuthMode.JWT:
         return
     if settings.jwks_url is not None:
         yield check_async("jwks", _jwks(settings.jwks_url))
     if settings.membership_query is not None:
         yield check_async("membership", _membership(dsn, settings.membership_query))
+
+
+def _handlers(path: str) -> str:
+    """Load the handlers, as a web process does. Raises Misconfigured."""
+    names = ", ".join(load_handlers(path).names)
+    return f"{path} authenticates; it authorizes {names or 'nothing: each user has their own rows'}"
 
 
 async def _jwks(url: str) -> str:

@@ -40,6 +40,8 @@ class Project:
     cors_origins: tuple[str, ...] | None = None
     store_index: Mapping[str, Any] | None = None
     store_ttl: Mapping[str, Any] | None = None
+    auth: str | None = None
+    """The path of its handlers, as `ProjectGraph.path`."""
     ignored: tuple[str, ...] = ()
 
     @property
@@ -98,6 +100,7 @@ class _Reader:
             cors_origins=self._cors_origins(),
             store_index=self._store_index(store),
             store_ttl=self._store_ttl(store),
+            auth=self._auth(),
             ignored=tuple(sorted(self._content.keys() & keys.OF_IMAGES)),
         )
 
@@ -194,6 +197,16 @@ class _Reader:
         ttl = self._object(store, "ttl", "store.")
         self._check_keys(ttl, {"default_ttl", "refresh_on_read", keys.SWEEP_INTERVAL}, {}, "store.ttl.")
         return {name: value for name, value in ttl.items() if name != keys.SWEEP_INTERVAL} or None
+
+    def _auth(self) -> str | None:
+        auth = self._object(self._content, "auth")
+        self._check_keys(auth, {"path", keys.STUDIO}, keys.REFUSED_OF_AUTH, "auth.")
+        if auth.get(keys.STUDIO, True) is not True:
+            self._say(
+                f"auth.{keys.STUDIO}",
+                "sign-in through LangSmith's Studio is not offered; set it to true, or leave it out",
+            )
+        return self._graph_path("auth.path", auth.get("path")) if auth else None
 
     def _check_checkpointer(self) -> None:
         checkpointer = self._object(self._content, "checkpointer")

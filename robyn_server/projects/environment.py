@@ -17,6 +17,7 @@ from .config import Project, find_project, load_project
 
 GRAPHS = "AGENTHALL_GRAPHS"
 PROJECT = "AGENTHALL_PROJECT"
+_AUTH = "AGENTHALL_AUTH"
 _CORS = "AGENTHALL_CORS_ORIGINS"
 _STORE_INDEX = "AGENTHALL_STORE_INDEX"
 _STORE_TTL = "AGENTHALL_STORE_TTL"
@@ -41,7 +42,10 @@ def project_environment(project: Project, environment: Mapping[str, str]) -> dic
     }
     added = {name: value for name, value in variables.items() if name not in environment}
     paths = [*map(str, import_paths(project)), *filter(None, [environment.get(_IMPORTS)])]
-    return added | {GRAPHS: json.dumps(graphs), PROJECT: str(project.file), _IMPORTS: os.pathsep.join(paths)}
+    # a variable of the environment must not open a project that has handlers
+    handlers = {} if project.auth is None else {_AUTH: project.auth}
+    own = {GRAPHS: json.dumps(graphs), PROJECT: str(project.file), _IMPORTS: os.pathsep.join(paths)}
+    return added | own | handlers
 
 
 def import_paths(project: Project) -> list[Path]:

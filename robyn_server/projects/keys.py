@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 HONOURED = frozenset(
-    {"$schema", "api_version", "checkpointer", "dependencies", "env", "graphs", "http", "python_version", "store"}
+    {
+        "$schema",
+        "api_version",
+        "auth",
+        "checkpointer",
+        "dependencies",
+        "env",
+        "graphs",
+        "http",
+        "python_version",
+        "store",
+    }
 )
 
 OF_IMAGES = frozenset(
@@ -25,13 +36,20 @@ OF_IMAGES = frozenset(
 """They say how `langgraph build` makes an image. A server that runs already needs none of them."""
 
 REFUSED: Mapping[str, str] = {
-    "auth": "handlers of your own are not offered yet; set AUTH_MODE=keys or jwt (docs/how-to/authenticate-users.md)",
     "encryption": "not offered; encrypt the disks of the database",
     "priority": "not offered; runs are executed in the order of their creation",
     "ui": "not offered; serve the components from a web server of yours",
     "ui_config": "not offered; serve the components from a web server of yours",
     "webhooks": "not offered yet; wait for the run, or join its stream",
 }
+
+REFUSED_OF_AUTH: Mapping[str, str] = {
+    "cache": "not offered; keep what is expensive in the handler's module, with a lifetime",
+    "openapi": "not offered; describe how to log in on a page of yours",
+}
+
+STUDIO = "disable_studio_auth"
+"""Of `auth`. Sign-in through LangSmith's Studio does not exist here, so only `true` says what is done."""
 
 REFUSED_OF_HTTP: Mapping[str, str] = {
     "app": "routes of your own are not offered; put them into a process beside the server, behind the same proxy",

@@ -42,5 +42,14 @@ async def sync_for(
     lookup: AgentLookup, principal: Principal, agent_id: UUID, owner: str, *, is_stale: bool = False
 ) -> UUID | None:
     """Sync the agent as far as `principal` may see it. `owner`: the user whose copy of a template is synced."""
-    everywhere = principal.is_admin or principal.organizations is None
+    everywhere = principal.is_admin or principal.organizations is None or _sees_all_agents(principal)
     return await lookup.sync(agent_id, None if everywhere else principal.organizations, owner, is_stale=is_stale)
+
+
+def _sees_all_agents(principal: Principal) -> bool:
+    """Whether a project's handlers decide which assistants the principal sees, whatever their organization.
+
+    Without a handler it sees its own, so it must not get copies of other organizations' templates.
+    """
+    conditions = None if principal.grants is None else principal.grants.assistants
+    return conditions is not None and all(each.own is None for each in conditions)

@@ -52,6 +52,11 @@ END
 _KEY = "export AGENTHALL_API_KEY=$({python} -m robyn_server keys create --name 'first conversation' --scope admin --expires 1h{where})\n"
 """A key of an administrator needs no organization and sees the agents of all."""
 
+HANDLERS = "handlers"
+"""Stands for a mode of authentication where handlers of a project decide."""
+
+_AUTHORIZATION = "export AUTHORIZATION='Bearer …'  # credentials that the project's handlers accept\n"
+
 _CHOICE = """\
 fields = ["assistant_id", "name", "metadata"]
 found = client.assistants.search(limit=1000, sort_by="name", sort_order="asc", select=fields)
@@ -65,7 +70,7 @@ class Banner:
 
     `expects_agents`: a catalogue is synced in the background, so agents may appear a moment later.
     `agent` and `question`: name of the agent of the first conversation, if it is served, and the first message.
-    `auth_mode`: unless it is none, the first conversation needs a key. `data_dir`: of the embedded database; empty without one.
+    `auth_mode`: unless it is none, the first conversation needs a key, or with HANDLERS other credentials. `data_dir`: of the embedded database; empty without one.
     `project`: the langgraph.json that the graphs are from; empty without one.
     """
 
@@ -198,6 +203,10 @@ def render_example(banner: Banner, listed: AssistantList) -> str:
     if banner.auth_mode == "none":
         key, imports, credentials = "", "", ""
         choice = f'assistant = "{listed.first(banner.agent)}"'
+    elif banner.auth_mode == HANDLERS:
+        key, imports = _AUTHORIZATION, "import os\n"
+        credentials = ', headers={"Authorization": os.environ["AUTHORIZATION"]}'
+        choice = _CHOICE.format(agent=banner.agent)
     else:
         where = f" --data-dir {shlex.quote(banner.data_dir)}" if banner.data_dir else ""
         needs = "" if banner.data_dir else "# in an environment with the server's DATABASE_URL\n"

@@ -29,7 +29,7 @@ from robyn_server.terminal import has_colour
 
 from . import demo as demo_module
 from .address_file import RunningServer, published_address
-from .banner import Banner
+from .banner import HANDLERS, Banner
 from .child import Program, ProgramChild, Stage
 from .demo import Demo, load_demo
 from .log import SupervisorLog
@@ -61,6 +61,7 @@ _PUBLISHED = (
     "AGENT_SYNC_WRITE_BACK_TO",
     "AGENTHALL_DEFAULT_MODEL",
     "AGENTHALL_GRAPHS",
+    "AGENTHALL_AUTH",
 )
 """Variables that `doctor` takes from a running server. None of them is a secret."""
 
@@ -271,6 +272,14 @@ def _names(kind: str, count: int) -> list[str]:
     return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
 
 
+def _auth_mode(environment: Mapping[str, str]) -> str:
+    return (
+        HANDLERS
+        if environment.get("AGENTHALL_AUTH")
+        else environment.get("AUTH_MODE", "none").strip().lower() or "none"
+    )
+
+
 def _environment(options: ServeOptions, url: str, ports: _Ports, demo: Demo | None) -> dict[str, str]:
     # The database's URL holds a password. It is never an argument, because every user of the machine can read those.
     dropped = {_METRICS_PORT}
@@ -332,7 +341,7 @@ def _start_banner(
         processes=[(child.name, child.pid or 0) for child in children],
         seconds=time.monotonic() - started_at,
         expects_agents=children[0].program.environment.get("AGENT_SYNC_SCOPE", "none") != "none",
-        auth_mode=options.environment.get("AUTH_MODE", "none").strip().lower() or "none",
+        auth_mode=_auth_mode(options.environment),
         data_dir="" if options.environment.get("DATABASE_URL") else str(options.data_dir.expanduser().absolute()),
         project=options.environment.get(PROJECT, ""),
         **first_conversation,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from deadlines import DEADLINE
 from langgraph_sdk import get_client
+from live_server import free_port
 from served_project import serving
 from test_cli import agenthall
 
@@ -144,3 +149,61 @@ def test_doctor_checks_the_graphs_of_the_project(project: Path) -> None:
     assert "a compiled graph" in said.stdout
     assert "graph built" in said.stdout
     assert "embed.py:embed makes vectors of 3 numbers" in said.stdout
+
+
+AUTH = """
+from langgraph_sdk import Auth
+import helpers
+
+auth = Auth()
+
+
+@auth.authenticate
+async def authenticate(authorization: str | None):
+    if authorization != f"Bearer {helpers.SIGN}":
+        raise Auth.exceptions.HTTPException(status_code=401, detail="not Ada")
+    return "ada"
+
+
+@auth.on.threads
+async def own(ctx, value):
+    value.setdefault("metadata", {})["owner"] = ctx.user.identity
+    return {"owner": ctx.user.identity}
+"""
+
+
+async def test_a_project_with_handlers_is_served_under_them(project: Path, database: str) -> None:
+    (project / ".env").write_text(f"WHOM=world\nDATABASE_URL={database}\n")
+    (project / "auth.py").write_text(AUTH)
+    auth = {"path": "./auth.py:auth", "disable_studio_auth": True}
+    (project / "langgraph.json").write_text(json.dumps({**PROJECT, "auth": auth}))
+    async with serving(project) as (url, log):
+        async with httpx.AsyncClient(base_url=url) as http:
+            refused = await http.post("/threads", json={})
+            assert (refused.status_code, refused.json()["detail"]) == (401, "not Ada")
+        client = get_client(url=url, headers={"authorization": "Bearer Ada"})
+        thread = await client.threads.create()
+        assert thread["metadata"] == {"owner": "ada"}
+        assert await client.runs.wait(thread["thread_id"], "greet", input={}) == {"text": "Hello, world! Ada"}
+        assert "threads.*" in log.read_text()
+
+
+def test_handlers_that_cannot_be_used_stop_the_start(project: Path) -> None:
+    (project / ".env").write_text("WHOM=world\n")
+    (project / "auth.py").write_text(AUTH + "\nauth.on.crons(own)\n")
+    (project / "langgraph.json").write_text(json.dumps({**PROJECT, "auth": {"path": "./auth.py:auth"}}))
+    for command in ("serve", "doctor"):
+        port = str(free_port())
+        ours = ("AGENT", "AUTH", "DATABASE", "CATALOGUE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        said = subprocess.run(
+            [sys.executable, "-m", "robyn_server", command, "--port", port],
+            cwd=project,
+            env=kept,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINE,
+        )
+        assert said.returncode != 0
+        assert "@auth.on.crons: this server does not offer 'crons'" in said.stdout + said.stderr, command

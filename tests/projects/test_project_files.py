@@ -50,6 +50,35 @@ def test_graphs_are_files_modules_or_objects_with_a_description(folder: Path) ->
     }
 
 
+def test_handlers_are_a_file_or_a_module_and_no_variable_replaces_them(folder: Path) -> None:
+    (folder / "auth.py").write_text("auth = None\n")
+    given = {"AGENTHALL_AUTH": "other:auth"}
+    of_file = variables(folder, given, auth={"path": "./auth.py:auth", "disable_studio_auth": True})
+    assert of_file["AGENTHALL_AUTH"] == f"{folder / 'auth.py'}:auth"
+    assert variables(folder, auth={"path": "my.auth:handlers"})["AGENTHALL_AUTH"] == "my.auth:handlers"
+    assert "AGENTHALL_AUTH" not in variables(folder)
+
+
+@pytest.mark.parametrize(
+    ("auth", "problem"),
+    [
+        ({"path": "./missing.py:auth"}, "auth.path: no such file"),
+        ({"path": "./auth.ts:auth"}, "auth.path: ./auth.ts is JavaScript"),
+        ({"path": "auth"}, "auth.path: not"),
+        ({"disable_studio_auth": True}, "auth.path: not"),
+        ({"path": "a:b", "disable_studio_auth": False}, "auth.disable_studio_auth: sign-in through LangSmith"),
+        ({"path": "a:b", "cache": {}}, "auth.cache: not offered"),
+        ({"path": "a:b", "openapi": {}}, "auth.openapi: not offered"),
+        ({"path": "a:b", "disable_studio": True}, "auth.disable_studio: unknown; did you mean 'disable_studio_auth'?"),
+        ("./auth.py:auth", "auth: not a JSON object"),
+    ],
+)
+def test_what_auth_says_is_done_or_refused(folder: Path, auth: Any, problem: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        load(folder, auth=auth)
+    assert problem in refused.value.detail
+
+
 def test_env_may_be_a_file_or_an_object_and_a_variable_that_is_set_wins(folder: Path) -> None:
     of_file = variables(folder, {"MODE": "one"}, env=".env")
     assert (of_file["TOKEN"], of_file["EMPTY"], "MODE" in of_file, "BARE" in of_file) == ("a b", "", False, False)

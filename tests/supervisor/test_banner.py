@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robyn_server.supervisor.banner import AssistantList, Banner, render_text
+from robyn_server.supervisor.banner import HANDLERS, AssistantList, Banner, render_example, render_text
 
 
 @pytest.mark.parametrize(("port", "says"), [(3000, True), (2024, False)])
@@ -13,3 +13,10 @@ def test_programs_are_told_of_a_server_where_they_would_not_look(port: int, says
     text = render_text(Banner(url=url, database="embedded", processes=[("web", 1)], seconds=1.0), AssistantList([]))
     assert (f"export AGENTHALL_URL={url}\n" in text) is says
     assert text.endswith("A second Ctrl-C stops at once.\n")
+
+
+def test_the_first_conversation_of_a_project_with_handlers_has_credentials_for_them() -> None:
+    banner = Banner(url="http://127.0.0.1:2024", database="embedded", processes=[], seconds=1.0, auth_mode=HANDLERS)
+    example = render_example(banner, AssistantList([], "credentials are required"))
+    assert 'headers={"Authorization": os.environ["AUTHORIZATION"]}' in example
+    assert "AGENTHALL_API_KEY" not in example

@@ -14,11 +14,12 @@ X-Organization-Id."""
 
 def authenticate(identity: Authenticator) -> Authenticate:
     async def principal_of(headers: Mapping[str, str]) -> Principal:
-        return _acting_for(await identity.identify(headers), headers)
+        return acting_for(await identity.identify(headers), headers)
 
     return principal_of
 
 
-def _acting_for(principal: Principal, headers: Mapping[str, str]) -> Principal:
+def acting_for(principal: Principal, headers: Mapping[str, str]) -> Principal:
+    """The principal in the organization that the headers name. Raises Forbidden for a foreign one, Invalid."""
     organization = named_organization(headers)
     return principal if organization is None else principal.in_organization(organization)

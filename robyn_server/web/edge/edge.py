@@ -1,6 +1,7 @@
 """The wrapper around every route: a raw HTTP request in, a finished reply out. `web/robyn/server.py` binds it to Robyn.
 
-Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope → query → body model → handler → errors → headers, log.
+Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope → query → body model → handlers of the
+project → handler → errors → headers, log.
 The part from the credentials to the end of the handler has a deadline, so that no client waits for a database that hangs.
 """
 
@@ -33,6 +34,7 @@ from robyn_server.web.streams.bridge import ResponseIterator
 from robyn_server.web.streams.open_streams import OpenStreams
 from robyn_server.web.streams.slots import StreamSlot
 
+from .access_gate import AccessGate
 from .access_log import Entry
 from .application import WebApplication
 from .authentication import Authenticate, authenticate
@@ -89,6 +91,7 @@ class Edge:
         streams: OpenStreams,
         *,
         identify: Authenticate | None = None,
+        gate: AccessGate | None = None,
         record: Callable[[Entry], None] | None = None,
     ) -> None:
         self.streams = streams
@@ -100,6 +103,7 @@ class Edge:
         self._max_body_values = settings.max_body_values
         self._request_seconds = settings.request_seconds
         self._identify = identify or authenticate(Authenticator(settings))
+        self._gate = gate
         self._cors = Cors(settings.cors_origins)
         self._record = record
         self._application: WebApplication | None = None
@@ -170,21 +174,35 @@ class Edge:
 
     async def _respond(self, route: Route, path_params: dict[str, str], raw: RawRequest, request_id: str) -> Reply:
         body = self._body(raw)
-        principal = ANONYMOUS if route.public else await self._authorized(route, raw.headers)
-        query = Query.from_raw(raw.query) if raw.query else EMPTY_QUERY
+        gate = self._gate if self._gate is not None and self._gate.governs(route) else None
+        principal = ANONYMOUS if route.public or gate is not None else await self._authorized(route, raw.headers)
+        request = Request(raw.method, raw.path, path_params, _query(raw), raw.headers, body, principal, request_id)
+        user = None if gate is None else await gate.authenticate(request)
         if route.query is not None:
-            ensure_fits(query, route.query)
-        request = Request(raw.method, raw.path, path_params, query, raw.headers, body, principal, request_id)
-        given = () if route.body is None else (await parse_request_body(route.body, body, self._max_body_values),)
+            ensure_fits(request.query, route.query)
+        parsed = None if route.body is None else await parse_request_body(route.body, body, self._max_body_values)
         if route.not_built:
             return await self._refuse(route, request)
+        if gate is not None and user is not None:
+            request, parsed = await gate.admit(user, route, request, parsed, self._services.assistants)
+        given = () if parsed is None else (parsed,)
         if not route.streams:
             return self._expect_response(await route.handler(self._services, request, *given))
-        with self.streams.reserve(principal.identity) as slot:
+        with self.streams.reserve(request.principal.identity) as slot:
             answer = await route.handler(self._services, request, *given)
-            authorize_again = functools.partial(self._authorized, route, raw.headers)
-            authorization = None if route.public else StreamAuthorization(principal, authorize_again, request_id)
-            return self._open_stream(raw, answer, slot, authorization)
+            return self._open_stream(raw, answer, slot, self._stream_authorization(gate, route, request))
+
+    def _stream_authorization(
+        self, gate: AccessGate | None, route: Route, request: Request
+    ) -> StreamAuthorization | None:
+        """How the client's right to read the stream is checked while it is open."""
+        if route.public:
+            return None
+        if gate is None:
+            again = functools.partial(self._authorized, route, request.headers)
+        else:
+            again = functools.partial(gate.authorize_again, route, request, self._services.assistants)
+        return StreamAuthorization(request.principal, again, request.request_id)
 
     async def _refuse(self, route: Route, request: Request) -> Response:
         try:
@@ -253,6 +271,10 @@ class Edge:
         if isinstance(reply, Response):
             return Response(reply.status, reply.body, headers, reply.media_type)
         return Streaming(reply.status, headers, reply.media_type, reply.chunks)
+
+
+def _query(raw: RawRequest) -> Query:
+    return Query.from_raw(raw.query) if raw.query else EMPTY_QUERY
 
 
 def _overdue(seconds: float) -> Unavailable:

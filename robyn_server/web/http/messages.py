@@ -56,6 +56,10 @@ class Query:
     def get_all(self, name: str) -> list[str]:
         return list(self._values.get(name, ()))
 
+    def replaced(self, **values: list[str]) -> Query:
+        """The query with other values of these names."""
+        return Query({**self._values, **values})
+
     def integer(
         self, name: str, default: int | None = None, minimum: int | None = None, maximum: int | None = None
     ) -> int | None:
@@ -128,6 +132,13 @@ class Request:
     body: bytes
     principal: Principal
     request_id: str
+    metadata: Mapping[str, Any] | None = None
+    """Metadata that a handler of the project adds to what a request without a body creates."""
+
+    @property
+    def query_params(self) -> Mapping[str, str]:
+        """The last value of each parameter of the query."""
+        return {name: self.query.get(name) or "" for name in self.query.names}
 
     def json(self) -> Any:
         return parse_json(self.body)

@@ -10,17 +10,21 @@ from typing import Any
 
 import orjson
 
-from robyn_server.core.errors import AgenthallError, NotOffered
+from robyn_server.core.errors import AgenthallError, NotOffered, Refused
 from robyn_server.core.http_status import headers_of, status_of
 
 from .messages import Headers, Response
 
+_KNOWN = frozenset(each.value for each in HTTPStatus)
 PROBLEM_JSON = "application/problem+json"
 
 
 def problem(error: AgenthallError, request_id: str, headers: Headers = ()) -> Response:
     status = status_of(error)
-    return _response(status, error.detail, error.code, request_id, (*headers_of(status), *headers), error.field)
+    own = error.headers if isinstance(error, Refused) else ()
+    named = {name.lower() for name, _ in own}
+    usual = tuple(line for line in headers_of(status) if line[0] not in named)
+    return _response(status, error.detail, error.code, request_id, (*usual, *own, *headers), error.field)
 
 
 def not_offered(error: NotOffered, allowed: list[str], request_id: str) -> Response:
@@ -46,7 +50,7 @@ def _response(
 ) -> Response:
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": HTTPStatus(status).phrase if status in _KNOWN else "Error",
         "status": status,
         "detail": detail,
         "code": code,

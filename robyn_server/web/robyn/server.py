@@ -24,6 +24,7 @@ from robyn_server.log_writer import LogWriter
 from robyn_server.metrics.definitions import HTTP_IN_FLIGHT, STREAMS_OPEN
 from robyn_server.ports import hold_port
 from robyn_server.settings import Settings
+from robyn_server.web.edge.access_gate import AccessGate
 from robyn_server.web.edge.access_log import Entry, as_json, as_text, request_recorder
 from robyn_server.web.edge.authentication import Authenticate
 from robyn_server.web.edge.edge import Edge, RawRequest, Reply, Streaming
@@ -53,13 +54,15 @@ def run(
     cpu: int | None = None,
     stall_seconds: float = STALL_SECONDS,
     identify: Authenticate | None = None,
+    gate: AccessGate | None = None,
 ) -> NoReturn:
     """Serve until a signal; never returns. Exit codes: 0 stopped, 2 misconfigured, 3 start failed, 130 second signal.
 
     `build` runs on the loop after the socket listens; `on_ready` is called when the application has started.
     `share_port`: other processes of this server listen there, too (the supervisor checks that the port is free).
     `cpu`: pin the process to that core. `stall_seconds`: how long a stream waits for a reader that does not read.
-    `identify`: authenticates requests (unset: by the settings alone, which know no API keys).
+    `identify`: authenticates requests (unset: by the settings alone, which know no API keys). `gate`: the handlers of a project,
+    which do so for the LangGraph API.
     """
     writer = logs.configure(settings)
     for number in SIGNALS:
@@ -71,7 +74,7 @@ def run(
         log.error("web.misconfigured", problem=error.detail, setting=error.field)  # noqa: TRY400 - for the operator, without a traceback
         exit_process(EXIT_MISCONFIGURED)
     with held:
-        _serve(settings, writer, build, on_ready, held.getsockname()[:2], stall_seconds, identify)
+        _serve(settings, writer, build, on_ready, held.getsockname()[:2], stall_seconds, identify, gate)
     exit_process(EXIT_START_FAILED)  # the loop was stopped from outside
 
 
@@ -83,6 +86,7 @@ def _serve(
     address: tuple[str, int],
     stall_seconds: float,
     identify: Authenticate | None,
+    gate: AccessGate | None,
 ) -> None:
     edge = Edge(
         settings,
@@ -93,6 +97,7 @@ def _serve(
             share=slots_per_principal(settings),
         ),
         identify=identify,
+        gate=gate,
         record=_request_recorder(settings, writer),
     )
     HTTP_IN_FLIGHT.set_function(lambda: edge.in_flight)

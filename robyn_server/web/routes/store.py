@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robyn_server.core.errors import BadRequest
 from robyn_server.services import Services
-from robyn_server.web.http.messages import Request, Response, empty, json_response
+from robyn_server.web.http.messages import Query, Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.schemas.store import ItemName, ItemPut, ItemSearch, NamespaceList
 
@@ -20,14 +20,19 @@ async def put(services: Services, request: Request, body: ItemPut) -> Response:
 @routes.get("/store/items", summary="Get an item")
 async def get(services: Services, request: Request) -> Response:
     """The namespace's labels are joined by dots, as the SDKs send them. An item that does not exist is `null`."""
-    namespaces, key = request.query.get_all("namespace"), request.query.get("key")
+    labels, key = item_name(request.query)
+    refresh = request.query.boolean("refresh_ttl") if request.query.get("refresh_ttl") else None
+    return json_response(await services.store.find(request.principal, labels, key, refresh=refresh))
+
+
+def item_name(query: Query) -> tuple[list[str], str]:
+    """The namespace and the key that a query names. Raises BadRequest."""
+    namespaces, key = query.get_all("namespace"), query.get("key")
     if not key:
         raise BadRequest("Key is required", field="key")
     if len(namespaces) > 1:
         raise BadRequest("namespace: join the labels by dots in one parameter", field="namespace")
-    labels = namespaces[0].split(".") if namespaces and namespaces[0] else []
-    refresh = request.query.boolean("refresh_ttl") if request.query.get("refresh_ttl") else None
-    return json_response(await services.store.find(request.principal, labels, key, refresh=refresh))
+    return (namespaces[0].split(".") if namespaces and namespaces[0] else []), key
 
 
 @routes.delete("/store/items", body=ItemName, summary="Delete an item", success=204)

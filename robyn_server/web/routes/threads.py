@@ -56,7 +56,7 @@ async def count(services: Services, request: Request, body: ThreadCount) -> Resp
 
 @routes.post("/threads/{thread_id}/copy", summary="Copy a thread")
 async def copy(services: Services, request: Request) -> Response:
-    return json_response(await services.threads.copy(request.principal, _id(request)))
+    return json_response(await services.threads.copy(request.principal, _id(request), request.metadata))
 
 
 @routes.get("/threads/{thread_id}", summary="Get a thread")

@@ -5,7 +5,7 @@ Rules
      a dictionary lookup or the verification of a signature.
   2. Access to the stream's subject is checked only when the principal has changed (`Stream.permits`).
   3. An expired token ends endless streams (watches) only. A run was started or joined with a valid token, and its stream is read
-     to the end: runs may last longer than tokens.
+     to the end: runs may last longer than tokens. A 401 of a project's handler counts as an expired token.
   4. A check without an answer ends nothing: a stream is not closed because the database is unavailable.
 """
 
@@ -17,7 +17,8 @@ from collections.abc import Sequence
 import orjson
 import structlog
 
-from robyn_server.core.errors import AgenthallError, Forbidden, NotFound, Unauthenticated
+from robyn_server.core.errors import AgenthallError, Forbidden, NotFound, Refused, Unauthenticated
+from robyn_server.core.http_status import status_of
 from robyn_server.web.http.messages import JSON
 from robyn_server.web.http.problems import problem
 from robyn_server.web.http.sse import frame
@@ -33,8 +34,10 @@ CHECK_INTERVAL_SECONDS = 1.0
 CHECK_TIMEOUT_SECONDS = 10.0
 """After this, a check counts as without an answer."""
 
+_UNAUTHORIZED = 401
+_DENIED = frozenset({_UNAUTHORIZED, 403, 404})
 DENIALS = (Unauthenticated, Forbidden, NotFound)
-"""Errors that deny access; any other error means that the check had no answer."""
+"""Errors that deny access, as a handler's refusal with such a status does; any other error means that the check had no answer."""
 
 
 class StreamReauthorizer:
@@ -70,8 +73,10 @@ class StreamReauthorizer:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                 await authorization.renew(opened.stream.permits)
-        except DENIALS as error:
-            if error.code == "token_expired" and not opened.stream.endless:
+        except (*DENIALS, Refused) as error:
+            if isinstance(error, Refused) and error.status not in _DENIED:
+                return error.detail
+            if _may_be_expired(error) and not opened.stream.endless:
                 return None
             log.info("stream.refused", code=error.code, request_id=authorization.request_id)
             self._streams.refuse(opened, final_frame(opened.stream.media_type, error, authorization.request_id))
@@ -84,6 +89,11 @@ class StreamReauthorizer:
             log.exception("stream.recheck_failed", request_id=authorization.request_id)
             return repr(error)
         return None
+
+
+def _may_be_expired(error: AgenthallError) -> bool:
+    """Whether a token has expired. A handler of the project does not tell why it refuses credentials."""
+    return error.code == "token_expired" or (error.code == Refused.code and status_of(error) == _UNAUTHORIZED)
 
 
 def _log_unanswered(reasons: Sequence[str]) -> None:

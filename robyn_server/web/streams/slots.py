@@ -15,8 +15,8 @@ DEFAULT_SHARE = 4
 
 
 def slots_per_principal(settings: Settings) -> int | None:
-    """Streams that one principal may have in one process. None in AUTH_MODE=none, where all requests have one principal."""
-    if settings.auth_mode is AuthMode.NONE:
+    """Streams that one principal may have in one process. None where all requests have one principal."""
+    if settings.auth_mode is AuthMode.NONE and settings.auth_handlers is None:
         return None
     return settings.streams_per_principal or max(1, settings.max_streams // DEFAULT_SHARE)
 
