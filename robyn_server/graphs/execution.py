@@ -21,6 +21,7 @@ from langgraph.types import Command, Send
 
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
 from robyn_server.core.server_keys import without_server_keys
+from robyn_server.core.users import user_of
 
 from .debug_events import checkpoint_event, debug_event
 from .errors import StateTooLarge
@@ -93,8 +94,14 @@ def run_config(run: ClaimedRun) -> RunnableConfig:
     checkpoint = {key: value for key, value in (run.kwargs.get("checkpoint") or {}).items() if key != "thread_id"}
     own = {"run_attempt": run.attempt, "langgraph_version": _LANGGRAPH_VERSION}
     metadata = without_server_keys(given.get("metadata") or {}) | without_server_keys(run.metadata) | names | own
-    configurable = (given.get("configurable") or {}) | checkpoint | names
+    configurable = (given.get("configurable") or {}) | checkpoint | names | _user_keys(run)
     return {**given, "configurable": configurable, "metadata": metadata}  # type: ignore[typeddict-item]
+
+
+def _user_keys(run: ClaimedRun) -> dict[str, Any]:
+    """The user that a project's handler authenticated. Never in the metadata, which is stored with each checkpoint."""
+    user = user_of(run.auth)
+    return {} if user is None else {"langgraph_auth_user": user, "langgraph_auth_permissions": user.permissions}
 
 
 class _Execution:
@@ -116,7 +123,7 @@ class _Execution:
         self._graphs = graphs
         self._max_bytes = checkpoints.max_state_bytes
         saver = checkpoints.saver() if self._run.keep_thread else None
-        runtime = run_runtime(store, self._kwargs.get("context"))
+        runtime = run_runtime(store, self._kwargs.get("context"), user_of(self._run.auth))
         async with graphs.opened(self._run.graph_id, self._config, runtime) as graph:
             return await self._stream(graph, saver, store)
 

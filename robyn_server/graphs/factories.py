@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from langgraph.pregel import Pregel
     from langgraph.store.base import BaseStore
 
+    from robyn_server.core.users import User
+
 Reading: TypeAlias = Literal["threads.read", "assistants.read"]
 MakeRuntime: TypeAlias = Callable[[Callable[..., Any]], Any]
 """Makes the runtime for a factory."""
@@ -51,14 +53,14 @@ async def opened(
         yield _compiled(made)
 
 
-def run_runtime(store: BaseStore, context: Mapping[str, Any] | None) -> MakeRuntime:
-    """The runtime of a run. `context` becomes what the factory's `ServerRuntime[…]` names."""
+def run_runtime(store: BaseStore, context: Mapping[str, Any] | None, user: User | None = None) -> MakeRuntime:
+    """The runtime of a run. `context` becomes what the factory's `ServerRuntime[…]` names. `user`: whom a handler authenticated."""
 
     def make(factory: Callable[..., Any]) -> Any:
         from langgraph_sdk.runtime import _ExecutionRuntime
 
         given = _typed(factory, context)
-        return _ExecutionRuntime(access_context="threads.create_run", store=store, context=given)
+        return _ExecutionRuntime(access_context="threads.create_run", store=store, context=given, user=user)
 
     return make
 

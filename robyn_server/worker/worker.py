@@ -32,6 +32,7 @@ from robyn_server.concurrency.thread_loop import ThreadLoop
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
+from robyn_server.core.users import store_owner
 from robyn_server.graphs.execution import Stop, StopReason, execute
 from robyn_server.metrics.definitions import (
     RUN_SECONDS,
@@ -248,7 +249,7 @@ class Worker:
     async def _execute(self, active: _ActiveRun) -> None:
         run, began = active.run, time.monotonic()
         writer = RunWriter(self._writer, run)
-        store = self._stores.open(run.owner_id)
+        store = self._stores.open(store_owner(run.auth, run.owner_id))
         timer = asyncio.get_running_loop().call_later(self._options.run_timeout, active.cancel, StopReason.TIMEOUT)
         try:
             if run.attempt > 1:

@@ -256,3 +256,31 @@ def chosen(config: RunnableConfig) -> Any:
 async def broken(_config: RunnableConfig) -> Any:
     """A factory that fails."""
     raise LookupError("the blueprint is lost")
+
+
+class Caller(TypedDict, total=False):
+    user: dict[str, Any]
+    user_id: Any
+    permissions: Any
+    runtime_user: Any
+    item: Any
+
+
+async def _who(_state: Caller, config: RunnableConfig, *, store: BaseStore) -> Caller:
+    configurable = config["configurable"]
+    user = configurable.get("langgraph_auth_user")
+    identity = getattr(user, "identity", None)
+    item = await store.aget((identity, "notes"), "first") if identity else None
+    return {
+        "user": None if user is None else {**user, "is_attribute": user.team == user["team"]},
+        "user_id": configurable.get("langgraph_auth_user_id"),
+        "permissions": configurable.get("langgraph_auth_permissions"),
+        "item": None if item is None else item.value,
+    }
+
+
+def whoami(config: RunnableConfig, runtime: Any) -> Any:
+    """Tells which user a project's handler authenticated, to the graph and to its factory."""
+    seen = getattr(runtime.user, "identity", None)
+    graph = StateGraph(Caller).add_node("who", _who).add_node("factory", lambda _: {"runtime_user": seen})
+    return graph.add_edge(START, "who").add_edge("who", "factory").add_edge("factory", END).compile()
