@@ -3,9 +3,11 @@
 Each server has to serve a trivial graph under the id that `--graph` names. Without `--url`, this server is started with the graph `echo`.
 The rounds alternate between the servers, and the best of `--rounds` counts.
 
-  closed loop   16 clients, or 1; each sends its next request when it has its answer
-  open loop     requests are sent at a fixed rate, and times count from when each was due
-  CPU, memory   of the process trees of `--pid NAME=PID`: CPU seconds of a thousand stateless runs, and PSS afterwards
+  closed loop   16 clients, or 1; each sends its next request when it has its answer.
+
+  open loop     requests are sent at a fixed rate, and times count from when each was due.
+
+  CPU, memory   of the process trees of `--pid NAME=PID`: CPU of a thousand stateless runs, and PSS afterwards.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class _Reader:
             store_index=self._store_index(store),
             store_ttl=self._store_ttl(store),
             auth=self._auth(),
-            ignored=tuple(sorted(self._content.keys() & keys.OF_IMAGES)),
+            ignored=(*sorted(self._content.keys() & keys.OF_IMAGES), *self._ignored_of_auth()),
         )
 
     def _graphs(self) -> dict[str, ProjectGraph]:
@@ -200,13 +200,13 @@ class _Reader:
 
     def _auth(self) -> str | None:
         auth = self._object(self._content, "auth")
-        self._check_keys(auth, {"path", keys.STUDIO}, keys.REFUSED_OF_AUTH, "auth.")
-        if auth.get(keys.STUDIO, True) is not True:
-            self._say(
-                f"auth.{keys.STUDIO}",
-                "sign-in through LangSmith's Studio is not offered; set it to true, or leave it out",
-            )
+        self._check_keys(auth, {"path", *keys.IGNORED_OF_AUTH}, {}, "auth.")
         return self._graph_path("auth.path", auth.get("path")) if auth else None
+
+    def _ignored_of_auth(self) -> list[str]:
+        """Without `disable_studio_auth: true`, which says what is done."""
+        given = self._object(self._content, "auth")
+        return sorted(f"auth.{name}" for name in keys.IGNORED_OF_AUTH & given.keys() if given[name] is not True)
 
     def _check_checkpointer(self) -> None:
         checkpointer = self._object(self._content, "checkpointer")

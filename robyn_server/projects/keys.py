@@ -43,13 +43,8 @@ REFUSED: Mapping[str, str] = {
     "webhooks": "not offered yet; wait for the run, or join its stream",
 }
 
-REFUSED_OF_AUTH: Mapping[str, str] = {
-    "cache": "not offered; keep what is expensive in the handler's module, with a lifetime",
-    "openapi": "not offered; describe how to log in on a page of yours",
-}
-
-STUDIO = "disable_studio_auth"
-"""Of `auth`. Sign-in through LangSmith's Studio does not exist here, so only `true` says what is done."""
+IGNORED_OF_AUTH = frozenset({"cache", "disable_studio_auth", "openapi"})
+"""Nobody is let in because of these: each request is authenticated, also one of LangSmith's Studio."""
 
 REFUSED_OF_HTTP: Mapping[str, str] = {
     "app": "routes of your own are not offered; put them into a process beside the server, behind the same proxy",

@@ -59,6 +59,12 @@ def test_handlers_are_a_file_or_a_module_and_no_variable_replaces_them(folder: P
     assert "AGENTHALL_AUTH" not in variables(folder)
 
 
+def test_keys_of_auth_that_let_nobody_in_are_named_and_have_no_effect(folder: Path) -> None:
+    auth = {"path": "a:b", "cache": {}, "disable_studio_auth": False, "openapi": {}}
+    assert load(folder, auth=auth).ignored == ("auth.cache", "auth.disable_studio_auth", "auth.openapi")
+    assert load(folder, auth={"path": "a:b", "disable_studio_auth": True}).ignored == ()
+
+
 @pytest.mark.parametrize(
     ("auth", "problem"),
     [
@@ -66,9 +72,6 @@ def test_handlers_are_a_file_or_a_module_and_no_variable_replaces_them(folder: P
         ({"path": "./auth.ts:auth"}, "auth.path: ./auth.ts is JavaScript"),
         ({"path": "auth"}, "auth.path: not"),
         ({"disable_studio_auth": True}, "auth.path: not"),
-        ({"path": "a:b", "disable_studio_auth": False}, "auth.disable_studio_auth: sign-in through LangSmith"),
-        ({"path": "a:b", "cache": {}}, "auth.cache: not offered"),
-        ({"path": "a:b", "openapi": {}}, "auth.openapi: not offered"),
         ({"path": "a:b", "disable_studio": True}, "auth.disable_studio: unknown; did you mean 'disable_studio_auth'?"),
         ("./auth.py:auth", "auth: not a JSON object"),
     ],
