@@ -20,6 +20,7 @@ from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.hosts import LOOPBACK, local_host
 from robyn_server.core.store_options import StoreIndex, StoreLifetimes
+from robyn_server.core.ttl import LONGEST_TTL, PruneStrategy
 
 MEBIBYTE = 1024 * 1024
 _ALIKE = 0.85
@@ -216,6 +217,26 @@ class Settings(BaseSettings):
         8 * MEBIBYTE,
         "Largest state of a thread. A run that makes it larger ends with an error.",
         ge=65536,
+    )
+
+    # threads
+    thread_ttl: float | None = _env(
+        "AGENTHALL_THREAD_TTL",
+        None,
+        "Minutes that a thread lives which names no `ttl`, counted from its last run or update. Unset: for ever.",
+        gt=0,
+        le=LONGEST_TTL.total_seconds() / 60,
+    )
+    thread_ttl_strategy: PruneStrategy = _env(
+        "AGENTHALL_THREAD_TTL_STRATEGY",
+        PruneStrategy.DELETE,
+        "The end of such a thread: `delete`, or `keep_latest`, which deletes all its states but the latest.",
+    )
+    thread_sweep_minutes: float = _env(
+        "AGENTHALL_THREAD_SWEEP", 5.0, "Minutes between two looks for threads whose time is over.", gt=0
+    )
+    thread_sweep_limit: int | None = _env(
+        "AGENTHALL_THREAD_SWEEP_LIMIT", None, "Most threads of one look. Unset: all that are due.", ge=1
     )
 
     metrics_host: str = _env("AGENTHALL_METRICS_HOST", "127.0.0.1", "Address that AGENTHALL_METRICS_PORT listens on.")

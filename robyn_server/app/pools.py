@@ -32,11 +32,13 @@ class Pools:
             Role.APP,
             size=settings.pool_size,
             name=name,
-            session=registry_quotas(settings) | answer_limit(settings),
+            session=registry_quotas(settings) | answer_limit(settings) | thread_ttl(settings),
         )
         return self._close_at_exit(pool)
 
-    async def system(self, name: str, size: int = SYSTEM_CONNECTIONS, session: Mapping[str, int] | None = None) -> Pool:
+    async def system(
+        self, name: str, size: int = SYSTEM_CONNECTIONS, session: Mapping[str, int | str] | None = None
+    ) -> Pool:
         pool = await open_pool(self._settings.dsn, Role.SYSTEM, size=size, name=name, session=session)
         return self._close_at_exit(pool)
 
@@ -54,7 +56,7 @@ class Pools:
         return pool
 
 
-def registry_quotas(settings: Settings) -> dict[str, int]:
+def registry_quotas(settings: Settings) -> dict[str, int | str]:
     """The parameters by which schema mcp limits what one organization may have."""
     return {
         "mcp.max_agent_types": settings.max_agent_types,
@@ -63,9 +65,19 @@ def registry_quotas(settings: Settings) -> dict[str, int]:
     }
 
 
-def answer_limit(settings: Settings) -> dict[str, int]:
+def answer_limit(settings: Settings) -> dict[str, int | str]:
     """The parameter by which the database limits the size of a list, for processes that answer requests."""
     return {"agenthall.max_answer_bytes": settings.max_answer_bytes}
+
+
+def thread_ttl(settings: Settings) -> dict[str, int | str]:
+    """The parameters that give threads a ttl which name none."""
+    if settings.thread_ttl is None:
+        return {}
+    return {
+        "agenthall.thread_ttl": f"{settings.thread_ttl} minutes",
+        "agenthall.thread_ttl_strategy": settings.thread_ttl_strategy,
+    }
 
 
 async def close_pool(pool: Pool) -> None:

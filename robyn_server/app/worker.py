@@ -19,9 +19,10 @@ from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.loading import Graphs
 from robyn_server.metrics import announce, answer_scrapes
 from robyn_server.settings import Settings
-from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.database import Pool, Role, open_pool
 from robyn_server.storage.runs import RunQueue
 from robyn_server.storage.store_items import StoreItems
+from robyn_server.storage.thread_retention import ThreadRetention
 from robyn_server.storage.workers import Workers
 
 from .agent_sync import check_settings
@@ -82,7 +83,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     export_pool_metrics(system=system)
     announcement = Announcement(Workers(system), worker.id, graphs.ids)
     sweep = Periodic("expired items of the store", items.sweep, _STORE_SWEEP_SECONDS)
-    start_services(closing, announcement, worker, metrics_refresh(), sweep)
+    start_services(closing, announcement, worker, metrics_refresh(), sweep, _thread_sweep(settings, system))
     preloading = asyncio.create_task(graphs.preload(), name="preload graphs")
     closing.callback(preloading.cancel)
     _log.info("worker claims runs", worker_id=str(worker.id), slots=options.slots, graphs=graphs.ids)
@@ -96,6 +97,13 @@ async def _open_lease_queue(dsn: str) -> AsyncIterator[RunQueue]:
         yield RunQueue(pool)
     finally:
         await close_pool(pool)
+
+
+def _thread_sweep(settings: Settings, system: Pool) -> Periodic:
+    from robyn_server.worker.thread_sweeper import ThreadSweeper
+
+    sweeper = ThreadSweeper(ThreadRetention(system), limit=settings.thread_sweep_limit)
+    return Periodic("threads whose time is over", sweeper.sweep, 60 * settings.thread_sweep_minutes)
 
 
 def _options(settings: Settings) -> WorkerOptions:

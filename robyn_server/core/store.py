@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeAlias
 
 from .errors import Invalid
@@ -19,7 +18,6 @@ MAX_NAME_BYTES = 1024
 """Of namespace and key together: both are in an index."""
 
 OPERATORS = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte"})
-LONGEST_TTL = timedelta(days=36_500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +64,6 @@ def check_filter(given: Mapping[str, Any], path: str = "filter") -> None:
             raise Invalid(f"{path}.{name}: {problem}; there are {', '.join(sorted(OPERATORS))}", field=path)
         if not operators:
             check_filter(wanted, f"{path}.{name}")
-
-
-def check_ttl(minutes: float | None) -> timedelta | None:
-    """The lifetime of an item. Raises Invalid."""
-    if minutes is None:
-        return None
-    try:
-        lifetime = timedelta(minutes=minutes)
-    except (OverflowError, ValueError):
-        lifetime = LONGEST_TTL * 2
-    if not timedelta(0) < lifetime <= LONGEST_TTL:
-        raise Invalid(f"ttl: more than 0 and at most {LONGEST_TTL.days * 24 * 60} minutes", field="ttl")
-    return lifetime
 
 
 def _check_length(field: str, labels: Sequence[str]) -> None:

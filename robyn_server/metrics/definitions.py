@@ -8,6 +8,7 @@ from robyn_server import __version__
 from robyn_server.core.agent_change import RETIRED
 from robyn_server.core.catalogue import SyncAction
 from robyn_server.core.runs import RunStatus
+from robyn_server.core.ttl import PruneStrategy
 
 from .instruments import Counter, Gauge, Histogram, LabelValues, OpenLabelValues, Reading, every_metric
 
@@ -82,6 +83,11 @@ RUN_WAIT = Histogram(
 )
 RUN_SECONDS = Histogram("run_duration_seconds", "Time that a worker held a run which ended there.", buckets=_SLOW)
 RUNS_REPEATED = Counter("run_repeats", "Second and later attempts of runs.")
+THREADS_SWEPT = Counter(
+    "threads_swept",
+    "Threads whose time was over: deleted (delete), or left with their latest state (keep_latest).",
+    strategy=LabelValues(PruneStrategy),
+)
 SLOTS = Gauge("worker_slots", "Runs that the workers can execute at the same time.", across="sum")
 SLOTS_BUSY = Gauge("worker_slots_busy", "Runs that the workers execute now.", across="sum")
 

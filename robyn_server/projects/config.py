@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robyn_server.core.errors import Misconfigured
+from robyn_server.core.ttl import PruneStrategy
 
 from . import keys
 
@@ -29,7 +30,10 @@ class ProjectGraph:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """`folder`: of the file, to which paths are relative. `ignored`: keys without a meaning outside an image."""
+    """`folder`: of the file, to which paths are relative. `ignored`: keys without a meaning outside an image.
+
+    `thread_ttl`: `checkpointer.ttl` as variables.
+    """
 
     file: Path
     graphs: Mapping[str, ProjectGraph]
@@ -42,6 +46,7 @@ class Project:
     store_ttl: Mapping[str, Any] | None = None
     auth: str | None = None
     """The path of its handlers, as `ProjectGraph.path`."""
+    thread_ttl: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
 
     @property
@@ -86,7 +91,7 @@ class _Reader:
 
     def project(self) -> Project:
         self._check_keys(self._content, _KNOWN, keys.REFUSED)
-        self._check_checkpointer()
+        thread_ttl = self._checkpointer()
         store = self._object(self._content, "store")
         self._check_keys(store, {"index", "ttl"}, keys.REFUSED_OF_STORE, "store.")
         variables, env_file = self._env()
@@ -101,6 +106,7 @@ class _Reader:
             store_index=self._store_index(store),
             store_ttl=self._store_ttl(store),
             auth=self._auth(),
+            thread_ttl=thread_ttl,
             ignored=(*sorted(self._content.keys() & keys.OF_IMAGES), *self._ignored_of_auth()),
         )
 
@@ -208,12 +214,24 @@ class _Reader:
         given = self._object(self._content, "auth")
         return sorted(f"auth.{name}" for name in keys.IGNORED_OF_AUTH & given.keys() if given[name] is not True)
 
-    def _check_checkpointer(self) -> None:
+    def _checkpointer(self) -> dict[str, str]:
         checkpointer = self._object(self._content, "checkpointer")
         refused = keys.REFUSED_OF_CHECKPOINTER
-        self._check_keys(checkpointer, {"backend"}, refused, "checkpointer.")
+        self._check_keys(checkpointer, {"backend", "ttl"}, refused, "checkpointer.")
         if checkpointer.get("backend", "default") != "default":
             self._say("checkpointer.backend", "only `default`, the server's PostgreSQL, is offered")
+        return self._thread_ttl(self._object(checkpointer, "ttl", "checkpointer."))
+
+    def _thread_ttl(self, ttl: Mapping[str, Any]) -> dict[str, str]:
+        prefix = "checkpointer.ttl."
+        self._check_keys(ttl, keys.OF_THREAD_TTL, {}, prefix)
+        given = {name: value for name, value in ttl.items() if name in keys.OF_THREAD_TTL and value is not None}
+        for name, value in given.items():
+            if name == "strategy" and value not in list(PruneStrategy):
+                self._say(prefix + name, "not `delete` or `keep_latest`")
+            if name != "strategy" and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+                self._say(prefix + name, "not a number above 0")
+        return {keys.OF_THREAD_TTL[name]: str(value) for name, value in given.items()}
 
     def _check_keys(
         self, value: Mapping[str, Any], known: Collection[str], refused: Mapping[str, str], prefix: str = ""

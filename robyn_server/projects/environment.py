@@ -32,7 +32,7 @@ def project_environment(project: Project, environment: Mapping[str, str]) -> dic
         graph_id: graph.path if graph.description is None else {"path": graph.path, "description": graph.description}
         for graph_id, graph in project.graphs.items()
     }
-    variables = _variables(project)
+    variables = {**project.thread_ttl, **_variables(project)}
     if project.cors_origins is not None:
         variables[_CORS] = ",".join(project.cors_origins)
     variables |= {

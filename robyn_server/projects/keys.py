@@ -80,5 +80,12 @@ SWEEP_INTERVAL = "sweep_interval_minutes"
 REFUSED_OF_CHECKPOINTER: Mapping[str, str] = {
     "path": "a saver of your own is not offered; checkpoints are in the server's PostgreSQL",
     "serde": "not offered; values are stored by LangGraph's own serializer",
-    "ttl": "not offered yet; delete threads, or set `on_completion`",
 }
+
+OF_THREAD_TTL: Mapping[str, str] = {
+    "strategy": "AGENTHALL_THREAD_TTL_STRATEGY",
+    "default_ttl": "AGENTHALL_THREAD_TTL",
+    "sweep_interval_minutes": "AGENTHALL_THREAD_SWEEP",
+    "sweep_limit": "AGENTHALL_THREAD_SWEEP_LIMIT",
+}
+"""Of `checkpointer.ttl`: the variables that they are."""

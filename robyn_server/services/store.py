@@ -7,8 +7,9 @@ from typing import Any
 
 from robyn_server.core.errors import FieldNotOffered
 from robyn_server.core.principal import Principal
-from robyn_server.core.store import NamespacePattern, check_filter, check_name, check_namespace, check_ttl
+from robyn_server.core.store import NamespacePattern, check_filter, check_name, check_namespace
 from robyn_server.core.store_options import StoreLifetimes
+from robyn_server.core.ttl import check_ttl
 from robyn_server.graphs.embeddings import ItemEmbedder, Paths
 from robyn_server.storage.store_items import StoreItems
 

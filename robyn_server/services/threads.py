@@ -12,6 +12,7 @@ from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
 from robyn_server.core.runs import ThreadStatus
 from robyn_server.core.server_keys import without_internal_keys
+from robyn_server.core.ttl import ThreadTtl
 from robyn_server.graphs.thread_states import ThreadStates
 from robyn_server.storage.threads import ThreadFilter, ThreadGraph, Threads
 
@@ -22,12 +23,17 @@ class ThreadService:
         self._states = states
 
     async def create(
-        self, principal: Principal, thread_id: UUID | None, metadata: dict[str, Any], if_exists: str
+        self,
+        principal: Principal,
+        thread_id: UUID | None,
+        metadata: dict[str, Any],
+        if_exists: str,
+        ttl: ThreadTtl | None = None,
     ) -> str:
         """Return the thread as JSON text. Raises Conflict when the id is taken, unless `if_exists` is do_nothing and the principal owns it."""
         wanted = thread_id or new_id()
         body = await self._threads.create(
-            principal, wanted, without_internal_keys(metadata), principal.organization_for_new()
+            principal, wanted, without_internal_keys(metadata), principal.organization_for_new(), ttl
         )
         if body is None and if_exists == "do_nothing":
             body = await self._threads.find(principal, wanted)
@@ -35,14 +41,18 @@ class ThreadService:
             raise Conflict(f"Thread with ID {wanted} already exists", field="thread_id")
         return body
 
-    async def get(self, principal: Principal, thread_id: UUID) -> str:
-        body = await self._threads.find(principal, thread_id)
+    async def get(self, principal: Principal, thread_id: UUID, *, with_ttl: bool = False) -> str:
+        find = self._threads.find_with_ttl if with_ttl else self._threads.find
+        body = await find(principal, thread_id)
         if body is None:
             raise _missing(thread_id)
         return body
 
-    async def merge_metadata(self, principal: Principal, thread_id: UUID, metadata: dict[str, Any]) -> str:
-        body = await self._threads.merge_metadata(principal, thread_id, without_internal_keys(metadata))
+    async def update(
+        self, principal: Principal, thread_id: UUID, metadata: dict[str, Any], ttl: ThreadTtl | None
+    ) -> str:
+        """Merge metadata, and start a new ttl if one is given. Raises NotFound."""
+        body = await self._threads.update(principal, thread_id, without_internal_keys(metadata), ttl)
         if body is None:
             raise NotFound("Not Found")
         return body

@@ -98,7 +98,7 @@ async def open_pool(
     name: str,
     timeout: float = 10.0,
     eager: bool = True,
-    session: Mapping[str, int] | None = None,
+    session: Mapping[str, int | str] | None = None,
 ) -> Pool:
     """Open a pool that works as `role` (None: as the login itself). `session`: parameters that its connections set.
 
@@ -131,7 +131,7 @@ class _Connector:
     settings there.
     """
 
-    def __init__(self, dsn: str, role: Role | None, session: Mapping[str, int]) -> None:
+    def __init__(self, dsn: str, role: Role | None, session: Mapping[str, int | str]) -> None:
         self._dsn = dsn
         self._role = role
         self._session = session
@@ -160,10 +160,10 @@ class _Connector:
 
 
 async def _configured(
-    connection: asyncpg.Connection[Any], role: Role | None, session: Mapping[str, int]
+    connection: asyncpg.Connection[Any], role: Role | None, session: Mapping[str, int | str]
 ) -> asyncpg.Connection[Any]:
     set_role = "" if role is None else f"; set role {role.value}{_ROLE_SETTINGS.get(role, '')}"
-    set_role += "".join(f"; set {name} = {value}" for name, value in session.items())
+    set_role += "".join(f"; set {name} = '{value}'" for name, value in session.items())
     try:
         # By statement: poolers refuse some settings of a startup packet and silently ignore others.
         # Rows in use are in memory, so an index is read nearly as fast as a table: random_page_cost.

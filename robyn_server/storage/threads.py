@@ -12,6 +12,7 @@ from uuid import UUID
 from robyn_server.core.grants import Condition
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
+from robyn_server.core.ttl import PruneStrategy, ThreadTtl
 
 from .database import Connection, Pool, acting, acting_as
 from .errors import translated
@@ -63,7 +64,12 @@ class Threads:
         self._pool = pool
 
     async def create(
-        self, principal: Principal, thread_id: UUID, metadata: dict[str, Any], organization_id: UUID | None
+        self,
+        principal: Principal,
+        thread_id: UUID,
+        metadata: dict[str, Any],
+        organization_id: UUID | None,
+        ttl: ThreadTtl | None = None,
     ) -> str | None:
         """Create a thread and return it as JSON text; None when the id is taken."""
         async with translated():
@@ -73,6 +79,7 @@ class Threads:
                     thread_id=thread_id,
                     organization_id=organization_id,
                     metadata=to_json(metadata),
+                    **_ttl_values(ttl),
                 )
             )
         return body
@@ -82,6 +89,15 @@ class Threads:
             query = _SQL["find"].bind(**acting(principal), thread_id=thread_id)
             body: str | None = await self._pool.fetchval(*query)
         return body
+
+    async def find_with_ttl(self, principal: Principal, thread_id: UUID) -> str | None:
+        """Like `find`, with a member `ttl` if the thread has one."""
+        async with translated():
+            query = _SQL["find_with_ttl"].bind(**acting(principal), thread_id=thread_id)
+            row = await self._pool.fetchrow(*query)
+        if row is None or row["ttl"] is None:
+            return None if row is None else row["body"]
+        return f'{row["body"][:-1]}, "ttl" : {row["ttl"]}}}'
 
     async def find_graph(self, principal: Principal, thread_id: UUID) -> ThreadGraph | None:
         async with translated():
@@ -100,9 +116,14 @@ class Threads:
             graph = ThreadGraph(row["graph_id"], from_json(row["configurable"]) or {})
             yield LockedThread(connection, thread_id, graph, row["is_busy"])
 
-    async def merge_metadata(self, principal: Principal, thread_id: UUID, metadata: dict[str, Any]) -> str | None:
+    async def update(
+        self, principal: Principal, thread_id: UUID, metadata: dict[str, Any], ttl: ThreadTtl | None
+    ) -> str | None:
+        """Merge metadata, and set the ttl if one is given. Return the thread as JSON text; None where there is none."""
         async with acting_as(self._pool, principal) as connection:
-            query = _SQL["merge_metadata"].bind(thread_id=thread_id, metadata=to_json(metadata))
+            if ttl is not None:
+                await connection.execute(*_SQL["update_ttl"].bind(thread_id=thread_id, **_ttl_values(ttl)))
+            query = _SQL["update_metadata"].bind(thread_id=thread_id, metadata=to_json(metadata))
             body: str | None = await connection.fetchval(*query)
         return body
 
@@ -132,6 +153,13 @@ class Threads:
     async def delete(self, principal: Principal, thread_id: UUID) -> bool:
         async with acting_as(self._pool, principal) as connection:
             return await connection.fetchval(*_SQL["delete"].bind(thread_id=thread_id)) is not None
+
+    async def prune(self, principal: Principal, thread_id: UUID, strategy: PruneStrategy) -> bool:
+        """Return False, and change nothing, where there is no such thread or a run of it is pending or running."""
+        async with translated():
+            query = _SQL["prune"].bind(**acting(principal), thread_id=thread_id, strategy=strategy)
+            pruned: bool = await self._pool.fetchval(*query)
+        return pruned
 
     async def search(
         self,
@@ -170,6 +198,10 @@ class Threads:
         return await search_page(
             run, steps(last) if is_filtered else iter([whole_walk(last)]), limit=limit, offset=offset
         )
+
+
+def _ttl_values(ttl: ThreadTtl | None) -> dict[str, Any]:
+    return {"ttl": ttl and ttl.lifetime, "ttl_strategy": ttl and ttl.strategy}
 
 
 def _filter_values(where: ThreadFilter) -> dict[str, Any]:

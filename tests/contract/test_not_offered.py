@@ -62,12 +62,8 @@ async def test_a_field_of_a_run_that_is_not_built_answers_422_and_is_named(
 @pytest.mark.parametrize(
     ("method", "path", "body", "field"),
     [
-        ("POST", "/threads", {"ttl": {"ttl": 5}}, "ttl"),
-        ("POST", "/threads", {"ttl": {}}, "ttl"),
         ("POST", "/threads", {"supersteps": [{"updates": []}]}, "supersteps"),
-        ("PATCH", "/threads/{thread}", {"ttl": {"ttl": 5}}, "ttl"),
         ("POST", "/threads/search", {"extract": {"a": "values.a"}}, "extract"),
-        ("GET", "/threads/{thread}?include=ttl", None, "include"),
         ("GET", "/threads/{thread}/state?select=values", None, "select"),
         ("POST", "/threads/{thread}/runs/{run}/cancel?action=rollback", None, "action"),
     ],

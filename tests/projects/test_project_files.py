@@ -113,6 +113,17 @@ def test_the_index_and_the_lifetimes_of_the_store_become_settings(folder: Path) 
     assert json.loads(by_name["AGENTHALL_STORE_INDEX"])["embed"] == "openai:text-embedding-3-small"
 
 
+def test_the_lifetime_of_threads_becomes_settings_that_the_environment_overrides(folder: Path) -> None:
+    ttl = {"strategy": "keep_latest", "default_ttl": 43200, "sweep_interval_minutes": 10, "sweep_limit": 50}
+    added = variables(folder, checkpointer={"ttl": ttl}, env={"AGENTHALL_THREAD_TTL": "60"})
+    assert {name: value for name, value in added.items() if "THREAD" in name} == {
+        "AGENTHALL_THREAD_TTL_STRATEGY": "keep_latest",
+        "AGENTHALL_THREAD_TTL": "60",
+        "AGENTHALL_THREAD_SWEEP": "10",
+        "AGENTHALL_THREAD_SWEEP_LIMIT": "50",
+    }
+
+
 def test_keys_of_images_are_named_and_have_no_effect(folder: Path) -> None:
     content = dict.fromkeys(keys.OF_IMAGES, "anything")
     assert load(folder, **content).ignored == tuple(sorted(keys.OF_IMAGES))
@@ -146,12 +157,25 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "endpoints off": ({"http": {"disable_threads": True}}, "http.disable_threads: these endpoints cannot be"),
     "narrow methods": ({"http": {"cors": {"allow_methods": ["GET"]}}}, "http.cors.allow_methods: cannot be narrowed"),
     "a pattern": ({"http": {"cors": {"allow_origin_regex": ".*"}}}, "http.cors.allow_origin_regex: not offered"),
-    "retention": ({"checkpointer": {"ttl": {}}}, "checkpointer.ttl: not offered yet"),
     "an index of the store": ({"store": {"index": {"model": "x"}}}, "store.index.model: unknown"),
     "no file to embed": ({"store": {"index": {"embed": "./none.py:embed"}}}, "store.index.embed: no such file: "),
     "a lifetime of items": (
         {"store": {"ttl": {"default": 5}}},
         "store.ttl.default: unknown; did you mean 'default_ttl'?",
+    ),
+    "a strategy": (
+        {"checkpointer": {"ttl": {"strategy": "archive"}}},
+        "checkpointer.ttl.strategy: not `delete` or `keep_latest`",
+    ),
+    "no strategy": ({"checkpointer": {"ttl": {"strategy": ["delete"]}}}, "checkpointer.ttl.strategy: not `delete`"),
+    "a lifetime": ({"checkpointer": {"ttl": {"default_ttl": 0}}}, "checkpointer.ttl.default_ttl: not a number above 0"),
+    "a text as interval": (
+        {"checkpointer": {"ttl": {"sweep_interval_minutes": "5"}}},
+        "checkpointer.ttl.sweep_interval_minutes: not a number above 0",
+    ),
+    "a misspelled lifetime": (
+        {"checkpointer": {"ttl": {"default": 5}}},
+        "checkpointer.ttl.default: unknown; did you mean 'default_ttl'?",
     ),
     "another backend": ({"checkpointer": {"backend": "mongo"}}, "checkpointer.backend: only `default`"),
     "a version": ({"python_version": 3.12}, "python_version: not a text"),

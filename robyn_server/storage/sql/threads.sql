@@ -1,5 +1,5 @@
 -- Threads as a principal sees and changes them. Runs as agenthall_app; database.py explains act_as and LATERAL.
--- `merge_metadata` and `delete` run in a transaction that acts as the principal, so row-level security decides.
+-- `update_metadata` and `delete` run in a transaction that acts as the principal, so row-level security decides.
 
 -- include: fragments
 
@@ -7,8 +7,9 @@
 (:is_admin or :grants::text is not null or t.owner_id = :identity)
 
 -- name: create
-insert into agenthall.threads as t (thread_id, owner_id, organization_id, metadata)
-select :thread_id, :identity, :organization_id, :metadata::jsonb
+-- Without a ttl the thread gets the session's.
+insert into agenthall.threads as t (thread_id, owner_id, organization_id, metadata, ttl, ttl_strategy)
+select :thread_id, :identity, :organization_id, :metadata::jsonb, :ttl::interval, :ttl_strategy::text
   from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  where acting
 on conflict (thread_id) do nothing
@@ -19,6 +20,14 @@ select found.body
   from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
    select agenthall.thread_json(t)::text as body from agenthall.threads t
+    where acting and t.thread_id = :thread_id and {own}
+   offset 0) as found
+
+-- name: find_with_ttl
+select found.body, found.ttl
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
+ cross join lateral (
+   select agenthall.thread_json(t)::text as body, agenthall.thread_ttl_json(t)::text as ttl from agenthall.threads t
     where acting and t.thread_id = :thread_id and {own}
    offset 0) as found
 
@@ -52,7 +61,7 @@ update agenthall.threads t
        interrupts = :interrupts::jsonb, updated_at = clock_timestamp(), state_updated_at = clock_timestamp()
  where t.thread_id = :thread_id
 
--- name: merge_metadata
+-- name: update_metadata
 -- After a run, `graph_id` and `assistant_id` are the server's: they name what ran last.
 update agenthall.threads t
    set updated_at = clock_timestamp(),
@@ -63,13 +72,16 @@ update agenthall.threads t
  where t.thread_id = :thread_id
 returning agenthall.thread_json(t)::text as body
 
+-- name: update_ttl
+update agenthall.threads t set ttl = :ttl, ttl_strategy = :ttl_strategy where t.thread_id = :thread_id
+
 -- name: copy
--- A run of the copied thread is not copied, so the copy is busy with none.
+-- A run of the copied thread is not copied, so the copy is busy with none. Its ttl begins now.
 insert into agenthall.threads as t
-  (thread_id, owner_id, organization_id, status, metadata, config, "values", error, interrupts)
+  (thread_id, owner_id, organization_id, status, metadata, config, "values", error, interrupts, ttl, ttl_strategy)
 select :new_id, :identity, o.organization_id, case o.status when 'busy' then 'idle' else o.status end,
        o.metadata || :metadata::jsonb, o.config,
-       o."values", o.error, o.interrupts
+       o."values", o.error, o.interrupts, o.ttl, o.ttl_strategy
   from agenthall.threads o
  where o.thread_id = :thread_id and not o.ephemeral
 returning agenthall.thread_json(t)::text as body
@@ -86,6 +98,9 @@ select found.count
 
 -- name: delete
 delete from agenthall.threads t where t.thread_id = :thread_id returning t.thread_id
+
+-- name: prune
+select agenthall.prune_thread(:identity, :organizations, :is_admin, :grants, :thread_id, :strategy)
 
 -- fragment: page
 -- Ends a search, whose steps storage/search.py explains. `listed` holds the ids of the first :last + 1 threads, in

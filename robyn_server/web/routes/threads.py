@@ -29,7 +29,7 @@ routes = RouteTable(tag="Threads")
 async def create(services: Services, request: Request, body: ThreadCreate) -> Response:
     body.refuse_unbuilt()
     thread = await services.threads.create(
-        request.principal, body.thread_id, body.metadata or {}, body.if_exists or "raise"
+        request.principal, body.thread_id, body.metadata or {}, body.if_exists or "raise", body.lifetime()
     )
     return json_response(thread)
 
@@ -61,15 +61,13 @@ async def copy(services: Services, request: Request) -> Response:
 
 @routes.get("/threads/{thread_id}", summary="Get a thread")
 async def get(services: Services, request: Request) -> Response:
-    if "ttl" in request.query.get_all("include"):
-        raise FieldNotOffered("include=ttl is not offered by this server yet.", field="include")
-    return json_response(await services.threads.get(request.principal, _id(request)))
+    included = {name for each in request.query.get_all("include") for name in each.split(",")}
+    return json_response(await services.threads.get(request.principal, _id(request), with_ttl="ttl" in included))
 
 
-@routes.patch("/threads/{thread_id}", body=ThreadPatch, summary="Update a thread's metadata")
+@routes.patch("/threads/{thread_id}", body=ThreadPatch, summary="Update a thread's metadata and its ttl")
 async def update(services: Services, request: Request, body: ThreadPatch) -> Response:
-    body.refuse_unbuilt()
-    thread = await services.threads.merge_metadata(request.principal, _id(request), body.metadata or {})
+    thread = await services.threads.update(request.principal, _id(request), body.metadata or {}, body.lifetime())
     return empty() if "return=minimal" in request.headers.get("prefer", "") else json_response(thread)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from robyn_server.core.bounded import JsonList, JsonObject, Listed, Name, StringMap
+from robyn_server.core.ttl import PruneStrategy, ThreadTtl, check_ttl
 from robyn_server.storage.threads import ThreadFilter
 
 from .fields import Body, CheckpointId, IfExists, Limit, Offset, Part, SortOrder, ThreadId, refuse
@@ -28,24 +29,46 @@ ThreadField = Literal[
 ]
 
 
+class Ttl(Part):
+    """A lifetime in minutes. A number alone is short for one with the strategy `delete`."""
+
+    ttl: Annotated[float, Field(strict=True)]
+    strategy: PruneStrategy = PruneStrategy.DELETE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_minutes(cls, value: Any) -> Any:
+        return {"ttl": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    def checked(self) -> ThreadTtl:
+        """Raises Invalid."""
+        lifetime = check_ttl(self.ttl)
+        assert lifetime is not None  # noqa: S101 - it is None only without minutes
+        return ThreadTtl(lifetime, self.strategy)
+
+
 class ThreadCreate(Body):
     thread_id: ThreadId | None = None
     metadata: JsonObject | None = None
     if_exists: IfExists | None = None
-    ttl: JsonObject | None = None
+    ttl: Ttl | None = None
     supersteps: Listed[JsonObject] | None = None
 
     def refuse_unbuilt(self) -> None:
-        refuse("ttl", self.ttl)
         refuse("supersteps", self.supersteps)
+
+    def lifetime(self) -> ThreadTtl | None:
+        """Raises Invalid."""
+        return None if self.ttl is None else self.ttl.checked()
 
 
 class ThreadPatch(Body):
     metadata: JsonObject | None = None
-    ttl: JsonObject | None = None
+    ttl: Ttl | None = None
 
-    def refuse_unbuilt(self) -> None:
-        refuse("ttl", self.ttl)
+    def lifetime(self) -> ThreadTtl | None:
+        """Raises Invalid."""
+        return None if self.ttl is None else self.ttl.checked()
 
 
 class ThreadSearch(Body):

@@ -1,0 +1,270 @@
+"""The ttl of threads: when it begins, and how a thread ends whose ttl is over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from databases import fresh_database
+from deadlines import DEADLINE
+from read_costs import FEW, MANY, CountingPool
+from run_storage import RunStorage, ended_run
+
+from robyn_server.core.ids import new_id
+from robyn_server.core.principal import LOCAL, Principal
+from robyn_server.core.ttl import PruneStrategy, ThreadTtl
+from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.thread_retention import FIRST, ThreadRetention
+from robyn_server.worker.thread_sweeper import MOST_FAILURES, ThreadSweeper
+
+HOUR = ThreadTtl(timedelta(hours=1))
+KEEP = ThreadTtl(timedelta(hours=1), PruneStrategy.KEEP_LATEST)
+WORKER = new_id()
+
+
+@pytest.fixture
+def retention(storage: RunStorage) -> ThreadRetention:
+    return ThreadRetention(storage.system)
+
+
+async def _create(storage: RunStorage, ttl: ThreadTtl | None, principal: Principal = LOCAL) -> UUID:
+    thread_id = new_id()
+    await storage.threads.create(principal, thread_id, {}, None, ttl)
+    return thread_id
+
+
+async def _left(storage: RunStorage, thread_id: UUID) -> timedelta | None:
+    """The time until the thread expires."""
+    row = await storage.get_thread(thread_id)
+    return None if row["expires_at"] is None else row["expires_at"] - datetime.now(UTC)
+
+
+async def _age(storage: RunStorage, *threads: UUID) -> None:
+    await storage.admin.execute(
+        "update agenthall.threads set expires_at = now() - interval '1 min' where thread_id = any ($1)", list(threads)
+    )
+
+
+async def _run(storage: RunStorage, thread_id: UUID) -> None:
+    await storage.enqueue(thread_id)
+    (run,) = await storage.claim(WORKER)
+    await storage.queue.flush(WORKER, [], [ended_run(run)])
+
+
+async def test_a_ttl_counts_from_when_it_was_set_and_anew_from_the_end_of_each_run(storage: RunStorage) -> None:
+    thread = await _create(storage, HOUR)
+    assert timedelta(minutes=59) < (await _left(storage, thread) or timedelta()) <= timedelta(hours=1)
+    await _age(storage, thread)
+    await storage.threads.update(LOCAL, thread, {"a": 1}, None)
+    assert (await _left(storage, thread) or timedelta()) < timedelta(), "metadata does not begin it anew"
+    await _run(storage, thread)
+    assert (await _left(storage, thread) or timedelta()) > timedelta(minutes=59)
+    await storage.threads.update(LOCAL, thread, {}, ThreadTtl(timedelta(minutes=5), PruneStrategy.KEEP_LATEST))
+    assert timedelta(minutes=4) < (await _left(storage, thread) or timedelta()) < timedelta(minutes=6)
+
+
+async def test_a_thread_shows_its_ttl_if_it_has_one(storage: RunStorage) -> None:
+    thread = await _create(storage, ThreadTtl(timedelta(seconds=90), PruneStrategy.KEEP_LATEST))
+    shown = json.loads(await storage.threads.find_with_ttl(LOCAL, thread) or "")
+    row = await storage.get_thread(thread)
+    assert shown["ttl"] == {
+        "strategy": "keep_latest",
+        "ttl_minutes": 1.5,
+        "expires_at": row["expires_at"].isoformat(timespec="microseconds"),
+    }
+    plain = await _create(storage, None)
+    assert await storage.threads.find_with_ttl(LOCAL, plain) == await storage.threads.find(LOCAL, plain)
+    assert await storage.threads.find_with_ttl(LOCAL, new_id()) is None
+
+
+async def test_a_thread_that_names_no_ttl_gets_the_one_of_the_session(storage: RunStorage) -> None:
+    old = await _create(storage, None)
+    session = {"agenthall.thread_ttl": "30 minutes", "agenthall.thread_ttl_strategy": "keep_latest"}
+    pool = await open_pool(storage.url, Role.APP, size=1, name="tests", session=session)
+    try:
+        with_default = RunStorage(storage.url, pool, storage.system, storage.admin)
+        created, named, implicit = await _create(with_default, None), await _create(with_default, HOUR), new_id()
+        await with_default.enqueue(implicit)
+        await with_default.enqueue(old)
+        stateless = new_id()
+        await with_default.enqueue(stateless, new_thread="ephemeral", keep_thread=False)
+    finally:
+        await pool.close()
+    default = (timedelta(minutes=30), "keep_latest")
+    wanted = {created: default, named: (timedelta(hours=1), "delete"), implicit: default, old: default}
+    for thread, ttl in (wanted | {stateless: (None, None)}).items():
+        row = await storage.get_thread(thread)
+        assert (row["ttl"], row["ttl_strategy"]) == ttl
+
+
+async def test_a_copy_has_the_ttl_from_its_beginning(storage: RunStorage) -> None:
+    thread, copy = await _create(storage, KEEP), new_id()
+    await _age(storage, thread)
+    await storage.threads.copy(LOCAL, thread, copy)
+    row = await storage.get_thread(copy)
+    assert (row["ttl"], row["ttl_strategy"]) == (KEEP.lifetime, "keep_latest")
+    assert (await _left(storage, copy) or timedelta()) > timedelta(minutes=59)
+
+
+async def test_only_threads_whose_ttl_is_over_are_ended(storage: RunStorage, retention: ThreadRetention) -> None:
+    young, endless = await _create(storage, HOUR), await _create(storage, None)
+    old = [await _create(storage, HOUR, Principal(f"somebody {number}")) for number in range(3)]
+    await _run(storage, old[0])
+    await _age(storage, *old)
+    assert await ThreadSweeper(retention).sweep() == 3
+    assert await ThreadSweeper(retention).sweep() == 0
+    rows = await storage.admin.fetch("select thread_id from agenthall.threads")
+    assert {row["thread_id"] for row in rows} == {young, endless}
+    assert await storage.fetch_value("select count(*) from agenthall.runs") == 0
+
+
+async def test_a_sweep_ends_at_most_its_limit(storage: RunStorage, retention: ThreadRetention) -> None:
+    await _age(storage, *[await _create(storage, HOUR) for _ in range(5)])
+    assert [await ThreadSweeper(retention, limit=2).sweep() for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_a_thread_with_a_run_is_left_alone_until_the_run_has_ended(
+    storage: RunStorage, retention: ThreadRetention
+) -> None:
+    thread = await _create(storage, HOUR)
+    await storage.enqueue(thread)
+    await _age(storage, thread)
+    assert await retention.list_expired(FIRST, 10) == []
+    assert await retention.expire(thread) is None, "it is pending"
+    (run,) = await storage.claim(WORKER)
+    assert await retention.expire(thread) is None, "it is running"
+    await storage.queue.flush(WORKER, [], [ended_run(run)])
+    assert await retention.expire(thread) is None, "its ttl began anew"
+    await _age(storage, thread)
+    assert await retention.expire(thread) is PruneStrategy.DELETE
+
+
+async def test_a_thread_that_somebody_has_locked_is_left_alone(storage: RunStorage, retention: ThreadRetention) -> None:
+    thread, other = await _create(storage, HOUR), await _create(storage, HOUR)
+    await _age(storage, thread, other)
+    async with storage.threads.lock(LOCAL, thread):
+        assert await ThreadSweeper(retention).sweep() == 1
+    assert await ThreadSweeper(retention).sweep() == 1
+
+
+async def test_several_sweepers_end_each_thread_once(storage: RunStorage, retention: ThreadRetention) -> None:
+    await _age(storage, *[await _create(storage, HOUR) for _ in range(150)])
+    async with asyncio.timeout(DEADLINE):
+        assert sum(await asyncio.gather(*(ThreadSweeper(retention).sweep() for _ in range(4)))) == 150
+
+
+async def test_a_run_that_is_enqueued_while_the_thread_ends_finds_it_or_does_not(
+    storage: RunStorage, retention: ThreadRetention
+) -> None:
+    """It never runs on a thread that is gone."""
+    for _ in range(20):
+        thread = await _create(storage, HOUR)
+        await _age(storage, thread)
+        ended, found = await asyncio.gather(retention.expire(thread), _outcome(storage, thread))
+        assert (ended is None) == (found == "enqueued")
+    await storage.check_invariants()
+
+
+async def _outcome(storage: RunStorage, thread: UUID) -> str:
+    try:
+        await storage.enqueue(thread, new_thread="reject")
+    except AssertionError:
+        return "thread_missing"
+    return "enqueued"
+
+
+async def test_keep_latest_leaves_the_thread_until_its_next_run(
+    storage: RunStorage, retention: ThreadRetention
+) -> None:
+    thread = await _create(storage, KEEP)
+    await _age(storage, thread)
+    assert await ThreadSweeper(retention).sweep() == 1
+    assert (await storage.get_thread(thread))["expires_at"] is None
+    shown = json.loads(await storage.threads.find_with_ttl(LOCAL, thread) or "")
+    assert shown["ttl"] == {"strategy": "keep_latest", "ttl_minutes": 60, "expires_at": None}
+    assert await ThreadSweeper(retention).sweep() == 0, "there is nothing new to prune"
+    await _run(storage, thread)
+    assert (await _left(storage, thread) or timedelta()) > timedelta(minutes=59)
+
+
+class _Failing(ThreadRetention):
+    """Fails for some threads."""
+
+    def __init__(self, pool: Any, failing: set[UUID]) -> None:
+        super().__init__(pool)
+        self._failing = failing
+        self.failures = 0
+
+    async def expire(self, thread_id: UUID) -> PruneStrategy | None:
+        if thread_id in self._failing:
+            self.failures += 1
+            raise LookupError("this one is broken")
+        return await super().expire(thread_id)
+
+
+async def test_a_thread_that_cannot_be_ended_does_not_keep_the_others(storage: RunStorage) -> None:
+    threads = [await _create(storage, HOUR) for _ in range(30)]
+    await _age(storage, *threads)
+    assert await ThreadSweeper(_Failing(storage.system, set(threads[:3]))).sweep() == 27
+    failing = _Failing(storage.system, set(threads[:3]) | {await _create(storage, HOUR) for _ in range(20)})
+    await _age(storage, *failing._failing)
+    with pytest.raises(LookupError):
+        await ThreadSweeper(failing).sweep()
+    assert failing.failures == MOST_FAILURES
+
+
+async def test_no_request_ends_the_threads_of_others(storage: RunStorage) -> None:
+    thread = await _create(storage, HOUR, Principal("anna"))
+    await _age(storage, thread)
+    for function in ("expire_thread($1)", "prune_checkpoints($1, 1)", "prune_own_checkpoints($1, 1)"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await storage.app.fetchval(f"select agenthall.{function}", thread)
+    assert not await storage.threads.prune(Principal("bert"), thread, PruneStrategy.DELETE)
+    assert await storage.get_thread(thread) is not None
+
+
+# costs
+
+_FILL = """
+insert into agenthall.threads (thread_id, owner_id, status, ttl, ttl_strategy)
+select lpad(to_hex(n), 32, '0')::uuid, 'somebody', case n % 3 when 0 then 'busy' else 'idle' end,
+       case when n % 2 = 0 then interval '1 day' end, case when n % 2 = 0 then 'delete' end
+  from generate_series(1, {rows}) n;
+update agenthall.threads set expires_at = now() - interval '1 min' where ttl is not null and status = 'busy';
+update agenthall.threads set expires_at = now() - interval '1 min' where thread_id in (
+  select thread_id from agenthall.threads where ttl is not null and status = 'idle' limit 200);
+analyze agenthall.threads;
+"""
+
+
+@pytest.fixture(scope="module")
+async def filled(postgres: str, template: str) -> AsyncIterator[list[asyncpg.Connection[Any]]]:
+    """Databases with a thousand threads and with many. 200 are due, and all busy ones would be."""
+    async with fresh_database(postgres, template) as few, fresh_database(postgres, template) as many:
+        connections = []
+        for url, rows in ((few, FEW), (many, MANY)):
+            connections.append(await asyncpg.connect(url))
+            await connections[-1].execute(_FILL.format(rows=rows), timeout=600)
+            await connections[-1].execute("set plan_cache_mode = force_generic_plan; set random_page_cost = 1.1")
+        yield connections
+        for connection in connections:
+            await connection.close()
+
+
+async def test_a_look_for_due_threads_reads_those_that_are_due(filled: list[Any]) -> None:
+    costs = []
+    for connection in filled:
+        pool = CountingPool(connection)
+        due = await ThreadRetention(pool).list_expired(FIRST, 100)  # type: ignore[arg-type]
+        assert len(due) == 100
+        rest = await ThreadRetention(pool).list_expired(due[-1], 1000)  # type: ignore[arg-type]
+        assert len(rest) == 100
+        costs.append(pool.buffers)
+    few, many = costs
+    assert many < few + 200, f"{costs}: each of the 200 rows may lie on a page of its own"
