@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
 from robyn_server.core.runs import ThreadStatus
 from robyn_server.core.server_keys import without_internal_keys
-from robyn_server.core.ttl import ThreadTtl
+from robyn_server.core.ttl import PruneStrategy, ThreadTtl
 from robyn_server.graphs.thread_states import ThreadStates
 from robyn_server.storage.threads import ThreadFilter, ThreadGraph, Threads
 
@@ -61,6 +61,14 @@ class ThreadService:
         """Delete the thread with its runs (a running one is stopped) and its checkpoints. Raises NotFound."""
         if not await self._threads.delete(principal, thread_id):
             raise _missing(thread_id)
+
+    async def prune(self, principal: Principal, thread_ids: Iterable[UUID], strategy: PruneStrategy) -> int:
+        """Delete threads, or all their states but the latest. Return how many.
+
+        Threads that are missing, and those with a pending or running run, are left out. Each thread is a transaction of its
+        own: a request that takes too long has pruned some, and can be repeated.
+        """
+        return sum([await self._threads.prune(principal, each, strategy) for each in sorted(set(thread_ids))])
 
     async def copy(self, principal: Principal, thread_id: UUID, metadata: Mapping[str, Any] | None = None) -> str:
         """Copy the thread with its state and history, and return the copy as JSON text. Raises NotFound.

@@ -92,6 +92,7 @@ BOUNDED_BY_ITSELF = {
     "POST /agents/sync": "at most 1,000 changes, without the agents' prompts",
     "POST /assistants/count": "a number",
     "POST /threads/count": "a number",
+    "POST /threads/prune": "a number",
     "GET /metrics": "the metrics are fixed",
     "GET /": "health",
     "GET /ok": "health",

@@ -35,6 +35,7 @@ _BODIES: dict[str, Any] = {
     "/runs/cancel": {"status": "pending"},
     "/store/items": {"namespace": ["a"], "key": "k", "value": {}},
     "/keys": {"organizations": [str(uuid4())]},
+    "/threads/prune": {"thread_ids": [str(uuid4())]},
     "/threads/{thread_id}/state/checkpoint": {"checkpoint": {"checkpoint_id": str(uuid4())}},
 }
 

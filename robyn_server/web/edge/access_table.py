@@ -79,6 +79,7 @@ TABLE: Mapping[str, tuple[Event, ...]] = {
         Event(resource="threads", action="search", fields=_SEARCH_THREADS | _PAGE | {"ids": "ids"}),
     ),
     "POST /threads/count": (Event(resource="threads", action="search", fields=_SEARCH_THREADS),),
+    "POST /threads/prune": (Event(resource="threads", action="delete", shown=("thread_ids", "strategy")),),
     "POST /threads/{thread_id}/copy": (
         *_READ_THREAD,
         CopyEvent(resource="threads", action="create", grant="new_threads"),

@@ -17,6 +17,7 @@ from robyn_server.web.schemas.threads import (
     ThreadCount,
     ThreadCreate,
     ThreadPatch,
+    ThreadPrune,
     ThreadSearch,
 )
 
@@ -52,6 +53,12 @@ async def search(services: Services, request: Request, body: ThreadSearch) -> Re
 @routes.post("/threads/count", body=ThreadCount, summary="Count threads")
 async def count(services: Services, request: Request, body: ThreadCount) -> Response:
     return json_response(await services.threads.count(request.principal, body.where()))
+
+
+@routes.post("/threads/prune", body=ThreadPrune, summary="Delete threads, or all their states but the latest")
+async def prune(services: Services, request: Request, body: ThreadPrune) -> Response:
+    count = await services.threads.prune(request.principal, body.thread_ids, body.strategy)
+    return json_response({"pruned_count": count})
 
 
 @routes.post("/threads/{thread_id}/copy", summary="Copy a thread")
@@ -158,7 +165,6 @@ def _refuse_select(request: Request) -> None:
         raise FieldNotOffered("select of a state is not offered by this server yet.", field="select")
 
 
-routes.not_offered("POST", "/threads/prune", "Prune threads")
 routes.not_offered("GET", "/threads/{thread_id}/stream", "Stream all runs of a thread")
 routes.not_offered("GET", "/threads/{thread_id}/storage", "Get a thread's storage use")
 routes.not_offered("POST", "/threads/{thread_id}/commands", "Send a protocol v2 command")

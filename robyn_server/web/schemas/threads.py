@@ -90,6 +90,11 @@ class ThreadSearch(Body):
         refuse("extract", self.extract)
 
 
+class ThreadPrune(Body):
+    thread_ids: Listed[ThreadId]
+    strategy: PruneStrategy = PruneStrategy.DELETE
+
+
 class ThreadCount(Body):
     metadata: JsonObject | None = None
     values: JsonObject | None = None
