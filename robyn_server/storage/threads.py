@@ -171,10 +171,18 @@ class Threads:
         sort_by: str = "updated_at",
         ascending: bool = False,
         select: list[str] | None = None,
+        extract: Mapping[str, Sequence[str]] | None = None,
     ) -> Page:
+        """`extract`: lists of a column and steps below it, by aliases. Threads get their values as `extracted`."""
         values = _filter_values(where)
         order = (f"by_{sort_by}", "ascending" if ascending else "descending")
-        page = {**acting(principal), "fields": select, "offset": offset, "last": offset + limit}
+        page = {
+            **acting(principal),
+            "fields": select,
+            "extract": to_json(extract or None),
+            "offset": offset,
+            "last": offset + limit,
+        }
         readable = _readable(principal)
         is_granted = readable is None
 

@@ -131,6 +131,72 @@ async def test_threads_are_sorted_paged_and_cut_to_the_fields_asked_for(http: ht
     assert (page.headers["x-pagination-next"], page.headers["x-pagination-total"]) == ("3", "4")
 
 
+FIELDS = [*NEW, "error", "interrupts"]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_each_field_can_be_selected_alone(http: httpx.AsyncClient, mark: str, field: str) -> None:
+    whole, cut = (
+        await found(http, mark, status="interrupted"),
+        await found(http, mark, status="interrupted", select=[field]),
+    )
+    assert cut == [{field: whole[0][field]}]
+
+
+async def test_parts_of_threads_are_extracted_by_their_paths(client: LangGraphClient, http: httpx.AsyncClient) -> None:
+    mark = uuid4().hex
+    thread = await client.threads.create(metadata={"mark": mark, "list": [{"a": 1}, {"a": [2, {"b.c": 3}]}]})
+    await client.threads.create(metadata={"mark": mark})
+    await client.runs.wait(thread["thread_id"], "counter", input={"until": 3})
+    extract = {
+        "last": "values.seen[-1]",
+        "first": "values.seen[0]",
+        "all": "values",
+        "graph": "metadata.graph_id",
+        "deep": "metadata.list[-1].a[0]",
+        "none": "values.nope[3].at",
+        "beyond": "values.seen[99]",
+        "interrupts": "interrupts",
+        "tags": "config.tags",
+    }
+    threads = await client.threads.search(metadata={"mark": mark}, select=["thread_id"], extract=extract)
+    assert [list(each) for each in threads] == [["thread_id", "extracted"]] * 2
+    wanted = {"last": 3, "first": 1, "all": {"until": 3, "count": 3, "seen": [1, 2, 3]}, "graph": "counter", "deep": 2}
+    assert threads[0]["extracted"] == dict.fromkeys(extract) | wanted | {"interrupts": {}}
+    assert threads[1]["extracted"] == dict.fromkeys(extract)
+    assert list(threads[0]["extracted"]) == list(extract)
+    whole = await found(http, mark, extract={"x": "values.count"})
+    assert [list(each)[-1] for each in whole] == ["extracted"] * 2
+    assert await found(http, mark, select=[], extract={"x": "values.count"}) == [
+        {"extracted": {"x": 3}},
+        {"extracted": {"x": None}},
+    ]
+    assert "extracted" not in (await found(http, mark, extract={}))[0]
+
+
+@pytest.mark.parametrize(
+    ("extract", "reason"),
+    [
+        ({"x": "bad.path"}, "Extract path 'bad.path' must start with one of: config, interrupts, metadata, values"),
+        ({"x": ""}, "must start with one of"),
+        ({"x": "valuesa.b"}, "must start with one of"),
+        ({"x": "values."}, "must have at most 64 steps of the form .name or [0]"),
+        ({"x": "values[a]"}, "must have at most 64 steps of the form .name or [0]"),
+        ({"x": "values[1"}, "must have at most 64 steps of the form .name or [0]"),
+        ({"x": "values" + ".a" * 65}, "must have at most 64 steps of the form .name or [0]"),
+        ({"x": 1}, "x: must be a string"),
+        ({str(number): "values" for number in range(11)}, "extract: at most 10 paths"),
+        (["values"], "extract"),
+    ],
+    ids=repr,
+)
+async def test_a_wrong_path_is_refused_by_its_name(http: httpx.AsyncClient, extract: Any, reason: str) -> None:
+    answer = await http.post("/threads/search", json={"extract": extract})
+    assert answer.status_code == 422, answer.text
+    assert reason in problem_detail(answer)
+    assert "extract" in answer.json()["field"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

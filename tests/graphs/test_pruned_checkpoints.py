@@ -199,7 +199,7 @@ async def _copy(system: Pool, thread_id: UUID) -> UUID:
 
 
 def _shown(snapshot: Any) -> Any:
-    """What a snapshot says, but for the checkpoint before it and the thread's id."""
+    """Return a snapshot without the checkpoint before it and the id of the thread."""
     tasks = [
         (task.id, task.name, task.error, task.interrupts, task.result, task.state and _shown_task(task.state))
         for task in snapshot.tasks

@@ -153,6 +153,7 @@ async def test_the_first_page_of_a_search_does_not_read_everything(large: RunSto
         "name": "name",
         "audiences": ["everyone", "private:somebody"],
         "fields": None,
+        "extract": None,
         "offset": 0,
         "last": 10,
         "most": 250,

@@ -102,6 +102,20 @@ delete from agenthall.threads t where t.thread_id = :thread_id returning t.threa
 -- name: prune
 select agenthall.prune_thread(:identity, :organizations, :is_admin, :grants, :thread_id, :strategy)
 
+-- fragment: extracted
+-- A JSON object of the parts of a thread that :extract names, or null. It has lists [root, step, …] by aliases.
+(case when :extract::json is not null then (
+  select json_object_agg(wanted.alias, (
+           case wanted.path ->> 0 when 'values' then t."values" when 'metadata' then t.metadata
+                                  when 'config' then t.config when 'interrupts' then t.interrupts end)
+           #> (array(select json_array_elements_text(wanted.path)))[2:])
+    from json_each(:extract) as wanted (alias, path)) end)
+
+-- fragment: with_extracted
+(case when page.extracted is null then page.body
+      else left(page.body, -1) || case page.body when '{}' then '' else ', ' end
+           || '"extracted" : ' || page.extracted::text || '}' end)
+
 -- fragment: page
 -- Ends a search, whose steps storage/search.py explains. `listed` holds the ids of the first :last + 1 threads, in
 -- order, with their positions. `is_cut`: a thread that was not looked at may belong before this position.
@@ -113,9 +127,11 @@ select (
                    order by l.position
                   offset 0) l
            cross join lateral (
-             select {selected_body}::text as body
-               from (select agenthall.thread_json(t) as body from agenthall.threads t
-                      where acting and t.thread_id = l.thread_id and {own}
+             select {with_extracted} as body
+               from (select {selected_body}::text as body, page.extracted
+                       from (select agenthall.thread_json(t) as body, {extracted} as extracted from agenthall.threads t
+                              where acting and t.thread_id = l.thread_id and {own}
+                             offset 0) page
                      offset 0) page
              offset 0) as found) page) as body,
   count(*) filter (where l.position > :offset) as rows, coalesce(bool_or(l.is_cut), false) as is_cut

@@ -37,7 +37,6 @@ async def create(services: Services, request: Request, body: ThreadCreate) -> Re
 
 @routes.post("/threads/search", body=ThreadSearch, summary="Search threads")
 async def search(services: Services, request: Request, body: ThreadSearch) -> Response:
-    body.refuse_unbuilt()
     page = await services.threads.search(
         request.principal,
         body.where(),
@@ -46,6 +45,7 @@ async def search(services: Services, request: Request, body: ThreadSearch) -> Re
         sort_by=body.sort_by or "updated_at",
         ascending=body.sort_order == "asc",
         select=body.select,
+        extract=body.extracts(),
     )
     return page_response(page)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from robyn_server.core.bounded import JsonList, JsonObject, Listed, Name, StringMap
+from robyn_server.core.extract_path import parse_extract
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl, check_ttl
 from robyn_server.storage.threads import ThreadFilter
 
@@ -81,13 +83,14 @@ class ThreadSearch(Body):
     sort_by: Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] | None = None
     sort_order: SortOrder | None = None
     select: Listed[ThreadField] | None = None
-    extract: JsonObject | None = None
+    extract: StringMap | None = None
 
     def where(self) -> ThreadFilter:
         return ThreadFilter(self.ids, self.metadata or None, self.values or None, self.status)
 
-    def refuse_unbuilt(self) -> None:
-        refuse("extract", self.extract)
+    def extracts(self) -> dict[str, Sequence[str]] | None:
+        """Raises Invalid."""
+        return None if self.extract is None else parse_extract(self.extract)
 
 
 class ThreadPrune(Body):
