@@ -23,6 +23,11 @@ def test_every_setting_has_a_variable_and_a_description() -> None:
         ("AGENTHALL_WORKER_SLOTS", "0"),
         ("AGENT_SYNC_CACHE_TTL", "-1"),
         ("AGENT_SYNC_TOOL_NAMES", "both"),
+        ("AGENTHALL_THREAD_TTL", "0"),
+        ("AGENTHALL_THREAD_TTL_STRATEGY", "archive"),
+        ("AGENTHALL_THREAD_MAX_IDLE", "-1"),
+        ("AGENTHALL_THREAD_SWEEP", "0"),
+        ("AGENTHALL_KEEP_CHECKPOINTS", "0"),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:

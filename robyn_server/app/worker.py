@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -83,7 +83,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     export_pool_metrics(system=system)
     announcement = Announcement(Workers(system), worker.id, graphs.ids)
     sweep = Periodic("expired items of the store", items.sweep, _STORE_SWEEP_SECONDS)
-    start_services(closing, announcement, worker, metrics_refresh(), sweep, _thread_sweep(settings, system))
+    start_services(closing, announcement, worker, metrics_refresh(), sweep, *_thread_sweeps(settings, system))
     preloading = asyncio.create_task(graphs.preload(), name="preload graphs")
     closing.callback(preloading.cancel)
     _log.info("worker claims runs", worker_id=str(worker.id), slots=options.slots, graphs=graphs.ids)
@@ -99,11 +99,18 @@ async def _open_lease_queue(dsn: str) -> AsyncIterator[RunQueue]:
         await close_pool(pool)
 
 
-def _thread_sweep(settings: Settings, system: Pool) -> Periodic:
+def _thread_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
     from robyn_server.worker.thread_sweeper import ThreadSweeper
 
-    sweeper = ThreadSweeper(ThreadRetention(system), limit=settings.thread_sweep_limit)
-    return Periodic("threads whose time is over", sweeper.sweep, 60 * settings.thread_sweep_minutes)
+    sweeper = ThreadSweeper(
+        ThreadRetention(system),
+        limit=settings.thread_sweep_limit,
+        max_idle=None if settings.thread_max_idle is None else timedelta(minutes=settings.thread_max_idle),
+        keep_checkpoints=settings.keep_checkpoints,
+    )
+    seconds = 60 * settings.thread_sweep_minutes
+    yield Periodic("threads whose time is over", sweeper.sweep, seconds)
+    yield Periodic("checkpoints to keep", sweeper.prune, seconds)
 
 
 def _options(settings: Settings) -> WorkerOptions:

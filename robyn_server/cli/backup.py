@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .byte_sizes import format_bytes
 from .database import database_setting, given_database
 from .options import DataDir
 from .process import run_process
@@ -84,9 +85,4 @@ def _exit_at_sigterm() -> None:
 
 def _size(path: Path) -> str:
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-    size = float(sum(each.stat().st_size for each in files))
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":  # noqa: PLR2004
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+    return format_bytes(sum(each.stat().st_size for each in files))

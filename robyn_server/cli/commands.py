@@ -14,6 +14,7 @@ from .backup import backup, restore
 from .catalogue_map import catalogue_map
 from .chat.command import chat
 from .database import database_setting, given_database, wrong_usage
+from .disk_usage import storage
 from .keys import keys
 from .options import Config, DataDir, Format, Host, LogFormat, Port
 from .process import run_process
@@ -165,6 +166,7 @@ commands.command()(new)
 commands.command()(dev)
 commands.command()(backup)
 commands.command()(restore)
+commands.command()(storage)
 commands.command()(chat)
 commands.add_typer(keys, name="keys")
 commands.add_typer(agents, name="agents")

@@ -85,8 +85,11 @@ RUN_SECONDS = Histogram("run_duration_seconds", "Time that a worker held a run w
 RUNS_REPEATED = Counter("run_repeats", "Second and later attempts of runs.")
 THREADS_SWEPT = Counter(
     "threads_swept",
-    "Threads whose time was over: deleted (delete), or left with their latest state (keep_latest).",
+    "Threads whose time was over, or that nobody used: deleted (delete), or left with their latest state (keep_latest).",
     strategy=LabelValues(PruneStrategy),
+)
+CHECKPOINTS_SWEPT = Counter(
+    "checkpoints_swept", "Checkpoints deleted because their thread had more than AGENTHALL_KEEP_CHECKPOINTS."
 )
 SLOTS = Gauge("worker_slots", "Runs that the workers can execute at the same time.", across="sum")
 SLOTS_BUSY = Gauge("worker_slots_busy", "Runs that the workers execute now.", across="sum")

@@ -48,6 +48,13 @@ class ThreadService:
             raise _missing(thread_id)
         return body
 
+    async def storage(self, principal: Principal, thread_id: UUID) -> str:
+        """Return the bytes that the states of a thread take, as JSON text. Raises NotFound."""
+        body = await self._threads.find_storage(principal, thread_id)
+        if body is None:
+            raise _missing(thread_id)
+        return body
+
     async def update(
         self, principal: Principal, thread_id: UUID, metadata: dict[str, Any], ttl: ThreadTtl | None
     ) -> str:

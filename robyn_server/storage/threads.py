@@ -99,6 +99,13 @@ class Threads:
             return None if row is None else row["body"]
         return f'{row["body"][:-1]}, "ttl" : {row["ttl"]}}}'
 
+    async def find_storage(self, principal: Principal, thread_id: UUID) -> str | None:
+        """The bytes that the states of a thread take, as JSON text; None where there is no such thread."""
+        async with translated():
+            query = _SQL["find_storage"].bind(**acting(principal), thread_id=thread_id)
+            body: str | None = await self._pool.fetchval(*query)
+        return body
+
     async def find_graph(self, principal: Principal, thread_id: UUID) -> ThreadGraph | None:
         async with translated():
             query = _SQL["find_graph"].bind(**acting(principal), thread_id=thread_id)

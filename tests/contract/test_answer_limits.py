@@ -66,6 +66,7 @@ ONE_RESOURCE = {
     "POST /threads/{thread_id}/copy",
     "PATCH /threads/{thread_id}",
     "GET /threads/{thread_id}/state",
+    "GET /threads/{thread_id}/storage",
     "GET /threads/{thread_id}/state/{checkpoint_id}",
     "POST /threads/{thread_id}/state",
     "POST /threads/{thread_id}/state/checkpoint",

@@ -145,6 +145,24 @@ async def test_a_team_shares_its_threads_and_others_do_not_see_them(
     assert (await ada.threads.get(thread_id))["values"] == {"text": "hello"}
 
 
+async def test_a_team_prunes_its_own_threads_and_sees_what_they_take(
+    server: LiveServer, ada: LangGraphClient, abe: LangGraphClient, bob: LangGraphClient
+) -> None:
+    thread_id = (await ada.threads.create(ttl=60))["thread_id"]
+    await ada.runs.wait(thread_id, "counter", input={"until": 3})
+    assert (await abe.threads.get(thread_id, include=["ttl"]))["ttl"]["ttl_minutes"] == 60  # type: ignore[typeddict-item]
+    for strategy in ("delete", "keep_latest"):
+        assert await bob.threads.prune([thread_id], strategy=strategy) == {"pruned_count": 0}  # type: ignore[arg-type]
+        with pytest.raises(PermissionDeniedError):
+            await abe.threads.prune([thread_id], strategy=strategy)  # type: ignore[arg-type]
+    for token, status in (("bob:blue:delete", 404), ("abe:red:reader", 200)):
+        async with server.http(authorization=f"Bearer {token}") as http:
+            assert (await http.get(f"/threads/{thread_id}/storage")).status_code == status
+    assert await ada.threads.prune([thread_id], strategy="keep_latest") == {"pruned_count": 1}
+    assert len(await abe.threads.get_history(thread_id)) == 1
+    assert await ada.threads.prune([thread_id]) == {"pruned_count": 1}
+
+
 async def test_a_search_and_a_count_find_only_granted_threads_behind_many_others(
     server: LiveServer, ada: LangGraphClient, bob: LangGraphClient
 ) -> None:

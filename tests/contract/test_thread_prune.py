@@ -1,4 +1,4 @@
-"""POST /threads/prune."""
+"""POST /threads/prune and GET /threads/{id}/storage."""
 
 from __future__ import annotations
 
@@ -139,3 +139,43 @@ async def test_what_is_wrong_is_refused_by_its_name(http: httpx.AsyncClient, bod
     answer = await http.post("/threads/prune", json=body)
     assert answer.status_code == 422, answer.text
     assert field in problem_detail(answer)
+
+
+# storage
+
+
+async def test_the_bytes_of_a_thread_are_shown_by_channel_and_shrink_with_a_prune(
+    client: LangGraphClient, http: httpx.AsyncClient, database: asyncpg.Connection[Any]
+) -> None:
+    thread = await _thread(client)
+    shown = (await http.get(f"/threads/{thread}/storage")).json()
+    assert list(shown) == ["thread_id", "total_bytes", "checkpoints", "channel_values", "pending_writes"]
+    assert shown["thread_id"] == thread
+    assert shown["checkpoints"]["count"] == len(await client.threads.get_history(thread, limit=100))
+    assert shown["channel_values"]["by_channel"]["seen"]["versions"] == 20
+    assert shown["channel_values"]["bytes"] == await _bytes(database, thread)
+    await client.threads.prune([thread], strategy="keep_latest")
+    left = (await http.get(f"/threads/{thread}/storage")).json()
+    assert left["channel_values"]["by_channel"]["seen"]["versions"] == 1
+    assert left["total_bytes"] * 5 < shown["total_bytes"]
+
+
+async def test_a_thread_that_never_ran_takes_nothing(http: httpx.AsyncClient, thread: str) -> None:
+    nothing = {"count": 0, "bytes": 0}
+    assert (await http.get(f"/threads/{thread}/storage")).json() == {
+        "thread_id": thread,
+        "total_bytes": 0,
+        "checkpoints": nothing,
+        "channel_values": nothing | {"by_channel": {}},
+        "pending_writes": nothing,
+    }
+
+
+async def test_the_bytes_of_a_missing_thread_or_of_one_of_others_are_404(person: UserClientFactory) -> None:
+    mine, other = person("storage-anna", HARBOUR), person("storage-bert", HARBOUR)
+    thread = await mine.thread()
+    for wanted in (thread, str(uuid4())):
+        answer = await other.http.get(f"/threads/{wanted}/storage")
+        assert (answer.status_code, problem_detail(answer)) == (404, f"Thread with ID {wanted} not found")
+    assert (await mine.http.get(f"/threads/{thread}/storage")).status_code == 200
+    assert (await mine.http.get("/threads/zzz/storage")).status_code == 422

@@ -164,3 +164,27 @@ async def test_threads_get_the_ttl_of_the_settings(postgres: str, template: str)
         }.items():
             ttl = await _ttl(client, thread)
             assert (ttl["ttl_minutes"], ttl["strategy"]) == wanted
+
+
+async def test_a_worker_deletes_idle_threads_and_keeps_the_latest_checkpoints(postgres: str, template: str) -> None:
+    settings = {
+        "AGENTHALL_THREAD_SWEEP": "0.003",
+        "AGENTHALL_THREAD_MAX_IDLE": "60",
+        "AGENTHALL_KEEP_CHECKPOINTS": "2",
+    }
+    async with fresh_database(postgres, template) as url, live_server(url, **settings) as server:
+        client, database = server.sdk(), await asyncpg.connect(url)
+        idle = (await client.threads.create())["thread_id"]
+        used = (await client.threads.create())["thread_id"]
+        done = await client.runs.wait(used, "counter", input={"until": 4})
+        age = "update agenthall.threads set {} = now() - interval '2 h' where thread_id = $1"
+        await database.execute(age.format("state_updated_at"), used)
+        await database.execute(age.format("updated_at"), idle)
+        await until(lambda: _is_gone(database, idle))
+        await until(lambda: _has_states(client, used, 2))
+        assert (await client.threads.get_state(used))["values"] == done
+        await database.close()
+
+
+async def _has_states(client: LangGraphClient, thread: str, count: int) -> bool:
+    return len(await client.threads.get_history(thread, limit=100)) == count

@@ -177,7 +177,7 @@ async def test_others_threads_are_neither_written_nor_deleted(storage: RunStorag
     await storage.enqueue(thread_id, TENANTS[0])
     assert await storage.runs.enqueue(TENANTS[1], new_run(thread_id)) == ("thread_missing", None)
     assert not await storage.threads.delete(TENANTS[1], thread_id)
-    assert await storage.threads.merge_metadata(TENANTS[1], thread_id, {"mine": True}) is None
+    assert await storage.threads.update(TENANTS[1], thread_id, {"mine": True}, None) is None
     assert await storage.threads.create(TENANTS[1], thread_id, {}, None) is None
     forged = "insert into agenthall.threads (thread_id, owner_id) values ($1, 'tenant-0')"
     async with acting_as(storage.app, TENANTS[1]) as connection:

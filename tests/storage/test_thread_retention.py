@@ -13,12 +13,14 @@ import asyncpg
 import pytest
 from databases import fresh_database
 from deadlines import DEADLINE
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, touched
 from run_storage import RunStorage, ended_run
 
 from robyn_server.core.ids import new_id
 from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl
+from robyn_server.metrics.definitions import CHECKPOINTS_SWEPT, THREADS_SWEPT
+from robyn_server.metrics.exposition import samples
 from robyn_server.storage.database import Role, open_pool
 from robyn_server.storage.thread_retention import FIRST, ThreadRetention
 from robyn_server.worker.thread_sweeper import MOST_FAILURES, ThreadSweeper
@@ -117,8 +119,10 @@ async def test_only_threads_whose_ttl_is_over_are_ended(storage: RunStorage, ret
     old = [await _create(storage, HOUR, Principal(f"somebody {number}")) for number in range(3)]
     await _run(storage, old[0])
     await _age(storage, *old)
-    assert await ThreadSweeper(retention).sweep() == 3
-    assert await ThreadSweeper(retention).sweep() == 0
+    counted = samples(THREADS_SWEPT).get(("delete",), 0)
+    assert await ThreadSweeper(retention).end_expired() == 3
+    assert await ThreadSweeper(retention).end_expired() == 0
+    assert samples(THREADS_SWEPT)["delete",] == counted + 3
     rows = await storage.admin.fetch("select thread_id from agenthall.threads")
     assert {row["thread_id"] for row in rows} == {young, endless}
     assert await storage.fetch_value("select count(*) from agenthall.runs") == 0
@@ -126,7 +130,7 @@ async def test_only_threads_whose_ttl_is_over_are_ended(storage: RunStorage, ret
 
 async def test_a_sweep_ends_at_most_its_limit(storage: RunStorage, retention: ThreadRetention) -> None:
     await _age(storage, *[await _create(storage, HOUR) for _ in range(5)])
-    assert [await ThreadSweeper(retention, limit=2).sweep() for _ in range(4)] == [2, 2, 1, 0]
+    assert [await ThreadSweeper(retention, limit=2).end_expired() for _ in range(4)] == [2, 2, 1, 0]
 
 
 async def test_a_thread_with_a_run_is_left_alone_until_the_run_has_ended(
@@ -149,14 +153,14 @@ async def test_a_thread_that_somebody_has_locked_is_left_alone(storage: RunStora
     thread, other = await _create(storage, HOUR), await _create(storage, HOUR)
     await _age(storage, thread, other)
     async with storage.threads.lock(LOCAL, thread):
-        assert await ThreadSweeper(retention).sweep() == 1
-    assert await ThreadSweeper(retention).sweep() == 1
+        assert await ThreadSweeper(retention).end_expired() == 1
+    assert await ThreadSweeper(retention).end_expired() == 1
 
 
 async def test_several_sweepers_end_each_thread_once(storage: RunStorage, retention: ThreadRetention) -> None:
     await _age(storage, *[await _create(storage, HOUR) for _ in range(150)])
     async with asyncio.timeout(DEADLINE):
-        assert sum(await asyncio.gather(*(ThreadSweeper(retention).sweep() for _ in range(4)))) == 150
+        assert sum(await asyncio.gather(*(ThreadSweeper(retention).end_expired() for _ in range(4)))) == 150
 
 
 async def test_a_run_that_is_enqueued_while_the_thread_ends_finds_it_or_does_not(
@@ -184,11 +188,11 @@ async def test_keep_latest_leaves_the_thread_until_its_next_run(
 ) -> None:
     thread = await _create(storage, KEEP)
     await _age(storage, thread)
-    assert await ThreadSweeper(retention).sweep() == 1
+    assert await ThreadSweeper(retention).end_expired() == 1
     assert (await storage.get_thread(thread))["expires_at"] is None
     shown = json.loads(await storage.threads.find_with_ttl(LOCAL, thread) or "")
     assert shown["ttl"] == {"strategy": "keep_latest", "ttl_minutes": 60, "expires_at": None}
-    assert await ThreadSweeper(retention).sweep() == 0, "there is nothing new to prune"
+    assert await ThreadSweeper(retention).end_expired() == 0, "there is nothing new to prune"
     await _run(storage, thread)
     assert (await _left(storage, thread) or timedelta()) > timedelta(minutes=59)
 
@@ -211,11 +215,11 @@ class _Failing(ThreadRetention):
 async def test_a_thread_that_cannot_be_ended_does_not_keep_the_others(storage: RunStorage) -> None:
     threads = [await _create(storage, HOUR) for _ in range(30)]
     await _age(storage, *threads)
-    assert await ThreadSweeper(_Failing(storage.system, set(threads[:3]))).sweep() == 27
+    assert await ThreadSweeper(_Failing(storage.system, set(threads[:3]))).end_expired() == 27
     failing = _Failing(storage.system, set(threads[:3]) | {await _create(storage, HOUR) for _ in range(20)})
     await _age(storage, *failing._failing)
     with pytest.raises(LookupError):
-        await ThreadSweeper(failing).sweep()
+        await ThreadSweeper(failing).end_expired()
     assert failing.failures == MOST_FAILURES
 
 
@@ -227,6 +231,116 @@ async def test_no_request_ends_the_threads_of_others(storage: RunStorage) -> Non
             await storage.app.fetchval(f"select agenthall.{function}", thread)
     assert not await storage.threads.prune(Principal("bert"), thread, PruneStrategy.DELETE)
     assert await storage.get_thread(thread) is not None
+
+
+# idle threads
+
+
+async def _make_idle(storage: RunStorage, *threads: UUID) -> None:
+    await storage.admin.execute(
+        "update agenthall.threads set updated_at = now() - interval '2 h', state_updated_at = now() - interval '2 h'"
+        " where thread_id = any ($1)",
+        list(threads),
+    )
+
+
+async def test_threads_that_nobody_used_are_deleted_and_others_are_not(
+    storage: RunStorage, retention: ThreadRetention
+) -> None:
+    idle, used, busy, locked = [await _create(storage, None) for _ in range(4)]
+    await storage.enqueue(busy)
+    await _make_idle(storage, idle, busy, locked)
+    sweeper = ThreadSweeper(retention, max_idle=timedelta(hours=1))
+    async with storage.threads.lock(LOCAL, locked):
+        await sweeper.sweep()
+    rows = await storage.admin.fetch("select thread_id from agenthall.threads")
+    assert {row["thread_id"] for row in rows} == {used, busy, locked}
+    await storage.threads.update(LOCAL, locked, {"a": 1}, None)
+    await sweeper.sweep()
+    assert await storage.get_thread(locked) is not None, "an update is a use"
+    await ThreadSweeper(retention).sweep()
+    assert await storage.get_thread(busy) is not None
+
+
+# checkpoints to keep
+
+_CHECKPOINTS = """
+insert into langgraph.checkpoints (thread_id, checkpoint_id, parent_checkpoint_id, checkpoint)
+select $1::uuid::text, lpad(n::text, 6, '0'), case when n > 1 then lpad((n - 1)::text, 6, '0') end,
+       jsonb_build_object('v', 4, 'channel_values', '{}'::jsonb, 'channel_versions', jsonb_build_object('messages', n::text))
+  from generate_series(1, $2::integer) n"""
+_BLOBS = """
+insert into langgraph.checkpoint_blobs (thread_id, channel, version, type, blob)
+select $1::uuid::text, 'messages', n::text, 'json', repeat('x', 5000)::bytea from generate_series(1, $2::integer) n"""
+
+
+async def _with_checkpoints(storage: RunStorage, count: int) -> UUID:
+    thread = await _create(storage, None)
+    await storage.admin.execute(_CHECKPOINTS, thread, count)
+    await storage.admin.execute(_BLOBS, thread, count)
+    await _make_idle(storage, thread)
+    return thread
+
+
+async def _checkpoints(storage: RunStorage, thread: UUID) -> list[str]:
+    rows = await storage.admin.fetch(
+        "select c.checkpoint_id from langgraph.checkpoints c join langgraph.checkpoint_blobs b using (thread_id)"
+        " where c.thread_id = $1 and b.version = c.checkpoint -> 'channel_versions' ->> 'messages' order by 1",
+        str(thread),
+    )
+    return [row["checkpoint_id"].lstrip("0") for row in rows]
+
+
+async def test_threads_keep_their_latest_checkpoints(storage: RunStorage, retention: ThreadRetention) -> None:
+    long, short = await _with_checkpoints(storage, 9), await _with_checkpoints(storage, 2)
+    await ThreadSweeper(retention).prune()
+    assert len(await _checkpoints(storage, long)) == 9, "off by default"
+    sweeper = ThreadSweeper(retention, keep_checkpoints=3)
+    counted = samples(CHECKPOINTS_SWEPT).get((), 0)
+    assert await sweeper.prune_changed(3) == 6
+    assert samples(CHECKPOINTS_SWEPT)[()] == counted + 6
+    assert await _checkpoints(storage, long) == ["7", "8", "9"]
+    assert await _checkpoints(storage, short) == ["1", "2"]
+    assert await storage.fetch_value("select count(*) from langgraph.checkpoint_blobs") == 5
+    await ThreadSweeper(retention, keep_checkpoints=1).prune()
+    assert await _checkpoints(storage, long) == ["9"], "a smaller number applies to threads that were looked at"
+    assert await _checkpoints(storage, short) == ["2"]
+
+
+async def test_a_thread_is_looked_at_again_when_its_state_has_changed(
+    storage: RunStorage, retention: ThreadRetention
+) -> None:
+    thread, other = await _with_checkpoints(storage, 4), await _with_checkpoints(storage, 4)
+    assert await ThreadSweeper(retention).prune_changed(2) == 4
+    assert await retention.prune_changed(2) == (0, 0)
+    for each in (thread, other):
+        await storage.admin.execute("delete from langgraph.checkpoints where thread_id = $1", str(each))
+        await storage.admin.execute(_CHECKPOINTS, each, 5)
+    await _run(storage, thread)
+    assert await retention.prune_changed(2) == (0, 0), "the change has not settled"
+    assert await retention.prune_changed(2, settled=timedelta(0)) == (1, 3)
+    assert await retention.prune_changed(2, settled=timedelta(0)) == (0, 0)
+
+
+async def test_a_thread_in_use_is_passed_by_and_pruned_after_its_run(
+    storage: RunStorage, retention: ThreadRetention
+) -> None:
+    thread = await _with_checkpoints(storage, 4)
+    await storage.enqueue(thread)
+    assert await retention.prune_changed(2) == (1, 0)
+    (run,) = await storage.claim(WORKER)
+    await storage.queue.flush(WORKER, [], [ended_run(run)])
+    assert await retention.prune_changed(2, settled=timedelta(0)) == (1, 2)
+
+
+async def test_several_workers_prune_each_thread_once(storage: RunStorage, retention: ThreadRetention) -> None:
+    for _ in range(20):
+        await _with_checkpoints(storage, 3)
+    sweepers = [ThreadSweeper(retention).prune_changed(1) for _ in range(4)]
+    async with asyncio.timeout(DEADLINE):
+        deleted = sum(await asyncio.gather(*sweepers))
+    deleted += await ThreadSweeper(retention).prune_changed(1)
+    assert deleted == 40
 
 
 # costs
@@ -268,3 +382,21 @@ async def test_a_look_for_due_threads_reads_those_that_are_due(filled: list[Any]
         costs.append(pool.buffers)
     few, many = costs
     assert many < few + 200, f"{costs}: each of the 200 rows may lie on a page of its own"
+
+
+async def test_a_look_for_idle_threads_and_for_changed_ones_reads_what_it_returns(filled: list[Any]) -> None:
+    costs = []
+    for connection in filled:
+        await connection.execute(
+            "update agenthall.threads set updated_at = now() - interval '1 day' where thread_id in"
+            " (select thread_id from agenthall.threads where status = 'idle' order by thread_id limit 50)"
+        )
+        pool = CountingPool(connection)
+        assert len(await ThreadRetention(pool).list_idle(timedelta(hours=2), FIRST, 100)) == 50  # type: ignore[arg-type]
+        looked = await connection.fetchval("select looked from agenthall.prune_changed_threads(2, '-1 day', 200)")
+        assert looked == 200
+        costs.append(
+            pool.buffers + await touched(connection, "select agenthall.prune_changed_threads(2, '-1 day', 200)")
+        )
+    few, many = costs
+    assert many < 2 * few + 500, costs

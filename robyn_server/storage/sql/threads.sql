@@ -99,6 +99,14 @@ select found.count
 -- name: delete
 delete from agenthall.threads t where t.thread_id = :thread_id returning t.thread_id
 
+-- name: find_storage
+select found.body
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
+ cross join lateral (
+   select agenthall.own_thread_storage(t.thread_id)::text as body from agenthall.threads t
+    where acting and t.thread_id = :thread_id and {own}
+   offset 0) as found
+
 -- name: prune
 select agenthall.prune_thread(:identity, :organizations, :is_admin, :grants, :thread_id, :strategy)
 

@@ -92,6 +92,7 @@ TABLE: Mapping[str, tuple[Event, ...]] = {
     "POST /threads/{thread_id}/state/checkpoint": _READ_THREAD,
     "POST /threads/{thread_id}/state": (_UPDATE_STATE,),
     "GET /threads/{thread_id}/history": _READ_THREAD,
+    "GET /threads/{thread_id}/storage": _READ_THREAD,
     "POST /threads/{thread_id}/history": _READ_THREAD,
     "POST /threads/{thread_id}/runs": _CREATE_RUN,
     "POST /runs": _CREATE_RUN,

@@ -152,6 +152,11 @@ async def post_history(services: Services, request: Request, body: HistoryQuery)
     return json_response(history)
 
 
+@routes.get("/threads/{thread_id}/storage", summary="Get the bytes that a thread's states take")
+async def get_storage(services: Services, request: Request) -> Response:
+    return json_response(await services.threads.storage(request.principal, _id(request)))
+
+
 def _id(request: Request) -> UUID:
     try:
         return parse_uuid(request.path_params["thread_id"], "thread ID")
@@ -166,6 +171,5 @@ def _refuse_select(request: Request) -> None:
 
 
 routes.not_offered("GET", "/threads/{thread_id}/stream", "Stream all runs of a thread")
-routes.not_offered("GET", "/threads/{thread_id}/storage", "Get a thread's storage use")
 routes.not_offered("POST", "/threads/{thread_id}/commands", "Send a protocol v2 command")
 routes.not_offered("POST", "/threads/{thread_id}/stream/events", "Stream protocol v2 events")

@@ -30,6 +30,7 @@ from robyn_server.web.routes import all_routes
         ("POST", "/threads/{thread_id}/state/checkpoint", Scope.THREADS_READ),
         ("POST", "/threads/{thread_id}/state", Scope.THREADS_WRITE),
         ("POST", "/threads/prune", Scope.THREADS_WRITE),
+        ("GET", "/threads/{thread_id}/storage", Scope.THREADS_READ),
         ("POST", "/threads", Scope.THREADS_WRITE),
         ("GET", "/threads/{thread_id}/runs/{run_id}/stream", Scope.RUNS),
         ("POST", "/threads/{thread_id}/runs", Scope.RUNS),
