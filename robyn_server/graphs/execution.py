@@ -17,12 +17,13 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langgraph.types import Command, Send
+from langgraph.types import Command
 
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
 from robyn_server.core.server_keys import without_server_keys
 from robyn_server.core.users import user_of
 
+from .commands import command_of
 from .debug_events import checkpoint_event, debug_event
 from .errors import StateTooLarge
 from .factories import run_runtime
@@ -182,7 +183,7 @@ class _Execution:
         if self._run.attempt > 1 and saver is not None and await self._has_checkpoint(saver):
             return None
         command = self._kwargs.get("command")
-        return _command(command) if command is not None else self._kwargs.get("input")
+        return command_of(command) if command is not None else self._kwargs.get("input")
 
     def _begins_anew(self, given: Any) -> bool:
         """Whether LangGraph drops the tasks that an earlier run left at the thread's latest checkpoint."""
@@ -263,13 +264,3 @@ def _count_tool_calls(values: Any) -> int:
             break
         count += kind == "tool"
     return count
-
-
-def _command(given: dict[str, Any]) -> Command[Any]:
-    goto = given.get("goto") or ()
-    targets = [goto] if isinstance(goto, str | dict) else list(goto)
-    return Command(
-        update=given.get("update"),
-        resume=given.get("resume"),
-        goto=[Send(each["node"], each.get("input")) if isinstance(each, dict) else each for each in targets],
-    )

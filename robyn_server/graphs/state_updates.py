@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -31,6 +32,38 @@ class StateUpdate:
     is_waiting: bool
 
 
+@dataclass(frozen=True, slots=True)
+class NodeUpdate:
+    """Values, or a command {update, goto}, that `as_node` would have returned."""
+
+    as_node: str
+    values: Any = None
+    command: Mapping[str, Any] | None = None
+
+
+async def apply_supersteps(
+    graph: Pregel[Any, Any, Any, Any],
+    thread_id: UUID,
+    supersteps: Sequence[Sequence[NodeUpdate]],
+    *,
+    metadata: Mapping[str, Any],
+) -> StateUpdate:
+    """Write a checkpoint for each superstep. Raises BadRequest for an update that the graph refuses, and StateTooLarge."""
+    from langgraph.types import StateUpdate as GraphUpdate
+
+    config = {**config_at(thread_id), "metadata": dict(metadata)}
+    steps = [[GraphUpdate(_values(each), each.as_node) for each in step] for step in supersteps]
+    with _refusals("supersteps"):
+        written = await graph.abulk_update_state(config, steps)  # type: ignore[arg-type]
+    return await _read(graph, thread_id, checkpoint_of(written) or {})
+
+
+def _values(update: NodeUpdate) -> Any:
+    from .commands import command_of
+
+    return update.values if update.command is None else command_of(update.command)
+
+
 async def update_state(
     graph: Pregel[Any, Any, Any, Any],
     thread_id: UUID,
@@ -42,13 +75,8 @@ async def update_state(
 ) -> StateUpdate:
     """Raises BadRequest for an update that the graph refuses, and StateTooLarge."""
     config = {**config_at(thread_id, checkpoint), "metadata": dict(metadata)}
-    try:
+    with _refusals("as_node" if as_node else "values"):
         written = await graph.aupdate_state(config, values, as_node=as_node)  # type: ignore[arg-type]
-    except AgenthallError:
-        raise
-    except Exception as error:
-        # the update runs reducers and conditional edges of the graph, which may raise anything
-        raise BadRequest(_reason(error), field="as_node" if as_node else "values") from error
     return await _read(graph, thread_id, checkpoint_of(written) or {})
 
 
@@ -63,6 +91,17 @@ async def _read(graph: Pregel[Any, Any, Any, Any], thread_id: UUID, checkpoint: 
     }
     text = await asyncio.to_thread(dumps, latest.values)
     return StateUpdate(checkpoint, text, interrupts, is_waiting=bool(latest.next))
+
+
+@contextmanager
+def _refusals(field: str) -> Iterator[None]:
+    """Turn errors of an update into BadRequest: it runs reducers and conditional edges of the graph, which may raise anything."""
+    try:
+        yield
+    except AgenthallError:
+        raise
+    except Exception as error:
+        raise BadRequest(_reason(error), field=field) from error
 
 
 def _reason(error: Exception) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from langgraph.types import PregelTask, StateSnapshot
 
     from .checkpoints import Checkpoints
-    from .state_updates import StateUpdate
+    from .state_updates import NodeUpdate, StateUpdate
 
 EMPTY_STATE = orjson.dumps(
     {
@@ -83,6 +83,20 @@ class ThreadStates:
 
         graph = await self._graph(graph_id, configurable)
         return await update_state(graph, thread_id, values, **options)
+
+    async def apply(
+        self,
+        graph_id: str,
+        thread_id: UUID,
+        supersteps: Sequence[Sequence[NodeUpdate]],
+        *,
+        metadata: Mapping[str, Any],
+    ) -> StateUpdate:
+        """Raises BadRequest for an update that the graph refuses, and StateTooLarge."""
+        from .state_updates import apply_supersteps
+
+        graph = await self._graph(graph_id, {})
+        return await apply_supersteps(graph, thread_id, supersteps, metadata=metadata)
 
     async def _graph(self, graph_id: str, configurable: Mapping[str, Any]) -> Pregel[Any, Any, Any, Any]:
         checkpoints = await self._open_checkpoints()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.errors import BadRequest, Conflict, NotFound
+from robyn_server.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
 from robyn_server.core.runs import ThreadStatus
 from robyn_server.core.server_keys import without_internal_keys
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl
+from robyn_server.graphs.state_updates import NodeUpdate, StateUpdate
 from robyn_server.graphs.thread_states import ThreadStates
-from robyn_server.storage.threads import ThreadFilter, ThreadGraph, Threads
+from robyn_server.storage.threads import LockedThread, ThreadFilter, ThreadGraph, Threads
+
+_CLEANUP_SECONDS = 5
 
 
 class ThreadService:
@@ -29,12 +34,20 @@ class ThreadService:
         metadata: dict[str, Any],
         if_exists: str,
         ttl: ThreadTtl | None = None,
+        supersteps: Sequence[Sequence[NodeUpdate]] = (),
     ) -> str:
-        """Return the thread as JSON text. Raises Conflict when the id is taken, unless `if_exists` is do_nothing and the principal owns it."""
+        """Return the thread as JSON text. Raises Conflict when the id is taken, unless `if_exists` is do_nothing and the principal owns it.
+
+        A new thread gets the states of `supersteps`. Raises BadRequest, and creates none, if its graph refuses them.
+        """
         wanted = thread_id or new_id()
+        graph_id = _graph_to_update(metadata) if supersteps else ""
         body = await self._threads.create(
             principal, wanted, without_internal_keys(metadata), principal.organization_for_new(), ttl
         )
+        if body is not None and supersteps:
+            await self._apply(principal, wanted, graph_id, supersteps)
+            return await self.get(principal, wanted)
         if body is None and if_exists == "do_nothing":
             body = await self._threads.find(principal, wanted)
         if body is None:
@@ -132,13 +145,27 @@ class ThreadService:
                 checkpoint=checkpoint,
                 metadata={"graph_id": graph_id, "user_id": principal.identity},
             )
-            status = ThreadStatus.INTERRUPTED if update.is_waiting else ThreadStatus.IDLE
-            await thread.set_state(update.values, status, update.interrupts)
+            await _set_state(thread, update)
         return {
             "checkpoint": update.checkpoint,
             "configurable": update.checkpoint,
             "checkpoint_id": update.checkpoint["checkpoint_id"],
         }
+
+    async def _apply(
+        self, principal: Principal, thread_id: UUID, graph_id: str, supersteps: Sequence[Sequence[NodeUpdate]]
+    ) -> None:
+        """Write the states of a new thread. If that fails, also because the request takes too long, delete the thread."""
+        try:
+            async with self._threads.lock(principal, thread_id) as thread:
+                metadata = {"graph_id": graph_id, "user_id": principal.identity}
+                created = _unused(thread, thread_id)
+                await _set_state(created, await self._states.apply(graph_id, thread_id, supersteps, metadata=metadata))
+        except BaseException:
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(_CLEANUP_SECONDS):
+                    await self._threads.delete(principal, thread_id)
+            raise
 
     async def history(self, principal: Principal, thread_id: UUID, **options: Any) -> bytes:
         found = await self._graph(principal, thread_id)
@@ -151,6 +178,27 @@ class ThreadService:
         if found is None:
             raise _missing(thread_id)
         return found
+
+
+async def _set_state(thread: LockedThread, update: StateUpdate) -> None:
+    status = ThreadStatus.INTERRUPTED if update.is_waiting else ThreadStatus.IDLE
+    await thread.set_state(update.values, status, update.interrupts)
+
+
+def _unused(thread: LockedThread | None, thread_id: UUID) -> LockedThread:
+    """Raises NotFound and Conflict if somebody deleted or used the thread before its states were written."""
+    if thread is None:
+        raise _missing(thread_id)
+    if thread.is_busy:
+        raise Conflict("The thread was used before its supersteps were written.", code="thread_busy", field="thread_id")
+    return thread
+
+
+def _graph_to_update(metadata: Mapping[str, Any]) -> str:
+    graph_id = metadata.get("graph_id")
+    if not isinstance(graph_id, str):
+        raise BadRequest("supersteps: name the graph as `graph_id` in the thread's metadata.", field="supersteps")
+    return graph_id
 
 
 def _without_graph(thread_id: UUID) -> BadRequest:

@@ -62,7 +62,6 @@ async def test_a_field_of_a_run_that_is_not_built_answers_422_and_is_named(
 @pytest.mark.parametrize(
     ("method", "path", "body", "field"),
     [
-        ("POST", "/threads", {"supersteps": [{"updates": []}]}, "supersteps"),
         ("GET", "/threads/{thread}/state?select=values", None, "select"),
         ("POST", "/threads/{thread}/runs/{run}/cancel?action=rollback", None, "action"),
     ],

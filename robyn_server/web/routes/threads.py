@@ -28,9 +28,13 @@ routes = RouteTable(tag="Threads")
 
 @routes.post("/threads", body=ThreadCreate, summary="Create a thread")
 async def create(services: Services, request: Request, body: ThreadCreate) -> Response:
-    body.refuse_unbuilt()
     thread = await services.threads.create(
-        request.principal, body.thread_id, body.metadata or {}, body.if_exists or "raise", body.lifetime()
+        request.principal,
+        body.thread_id,
+        body.metadata or {},
+        body.if_exists or "raise",
+        body.lifetime(),
+        body.steps(),
     )
     return json_response(thread)
 

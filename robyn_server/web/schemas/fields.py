@@ -9,7 +9,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from robyn_server.core import exact_json
-from robyn_server.core.bounded import JsonObject, Listed, Name
+from robyn_server.core.bounded import JsonList, JsonObject, Listed, Name
 from robyn_server.core.errors import FieldNotOffered, Invalid
 from robyn_server.core.ids import parse_uuid
 from robyn_server.core.nesting import is_deeper
@@ -72,6 +72,17 @@ def refuse(field: str, value: object) -> None:
     """Raises FieldNotOffered for a given field that is not built yet. An empty list counts as not given."""
     if value is not None and value is not False and value != []:
         raise FieldNotOffered(f"'{field}' is not offered by this server yet.", field=field)
+
+
+class SendBody(Part):
+    node: Name
+    input: Any = None
+
+
+class CommandBody(Part):
+    update: JsonObject | JsonList | None = None
+    resume: Any = None
+    goto: Name | SendBody | Listed[Name | SendBody] | None = None
 
 
 class ConfigBody(Part):

@@ -6,29 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel, field_validator
 
-from robyn_server.core.bounded import Identifier, JsonList, JsonObject, Listed, Name
+from robyn_server.core.bounded import Identifier, JsonObject, Listed, Name
 from robyn_server.core.errors import FieldNotOffered, Invalid
 from robyn_server.core.runs import UNSUPPORTED_STREAM_MODES
 from robyn_server.services.runs import RunRequest
 
-from .fields import Body, CheckpointId, ConfigBody, Part, RunId, ThreadId, refuse
+from .fields import Body, CheckpointId, CommandBody, ConfigBody, RunId, ThreadId, refuse
 from .threads import Checkpoint
 
 StreamMode = Literal[
     "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom"
 ]
 _LONGEST_DELAY = 366 * 86400
-
-
-class SendBody(Part):
-    node: Name
-    input: Any = None
-
-
-class CommandBody(Part):
-    update: JsonObject | JsonList | None = None
-    resume: Any = None
-    goto: Name | SendBody | Listed[Name | SendBody] | None = None
 
 
 class RunCreateStateless(Body):

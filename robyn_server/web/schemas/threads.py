@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from robyn_server.core.bounded import JsonList, JsonObject, Listed, Name, StringMap
+from robyn_server.core.bounded import MAX_ITEMS, JsonList, JsonObject, Listed, Name, StringMap
 from robyn_server.core.extract_path import parse_extract
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl, check_ttl
+from robyn_server.graphs.state_updates import NodeUpdate
 from robyn_server.storage.threads import ThreadFilter
 
-from .fields import Body, CheckpointId, IfExists, Limit, Offset, Part, SortOrder, ThreadId, refuse
+from .fields import Body, CheckpointId, CommandBody, IfExists, Limit, Offset, Part, SortOrder, ThreadId
 
 LARGEST_HISTORY = 100
 """States of one answer. Each may be as large as AGENTHALL_MAX_STATE_BYTES."""
@@ -49,15 +50,37 @@ class Ttl(Part):
         return ThreadTtl(lifetime, self.strategy)
 
 
+class SuperstepUpdate(Part):
+    as_node: Name
+    values: JsonObject | JsonList | None = None
+    command: CommandBody | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.command is not None and self.values is not None:
+            raise ValueError("values and command: name one of them")
+        if self.command is not None and self.command.resume is not None:
+            raise ValueError("command.resume: there is no interrupt to resume; use update and goto")
+        return self
+
+    def update(self) -> NodeUpdate:
+        command = None if self.command is None else self.command.model_dump(exclude_none=True)
+        return NodeUpdate(self.as_node, self.values, command)
+
+
+class Superstep(Part):
+    updates: Annotated[list[SuperstepUpdate], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)]
+
+
 class ThreadCreate(Body):
     thread_id: ThreadId | None = None
     metadata: JsonObject | None = None
     if_exists: IfExists | None = None
     ttl: Ttl | None = None
-    supersteps: Listed[JsonObject] | None = None
+    supersteps: Listed[Superstep] | None = None
 
-    def refuse_unbuilt(self) -> None:
-        refuse("supersteps", self.supersteps)
+    def steps(self) -> list[list[NodeUpdate]]:
+        return [[each.update() for each in step.updates] for step in self.supersteps or ()]
 
     def lifetime(self) -> ThreadTtl | None:
         """Raises Invalid."""
