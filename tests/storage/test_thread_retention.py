@@ -21,7 +21,8 @@ from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl
 from robyn_server.metrics.definitions import CHECKPOINTS_SWEPT, THREADS_SWEPT
 from robyn_server.metrics.exposition import samples
-from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.database import Role, acting_as, open_pool
+from robyn_server.storage.queries import load
 from robyn_server.storage.thread_retention import FIRST, ThreadRetention
 from robyn_server.worker.thread_sweeper import MOST_FAILURES, ThreadSweeper
 
@@ -155,6 +156,17 @@ async def test_a_thread_that_somebody_has_locked_is_left_alone(storage: RunStora
     async with storage.threads.lock(LOCAL, thread):
         assert await ThreadSweeper(retention).end_expired() == 1
     assert await ThreadSweeper(retention).end_expired() == 1
+
+
+async def test_a_thread_that_is_copied_is_not_pruned_meanwhile(storage: RunStorage, retention: ThreadRetention) -> None:
+    thread = await _create(storage, KEEP)
+    await _age(storage, thread)
+    async with acting_as(storage.app, LOCAL) as connection:
+        await connection.execute(
+            *load("threads")["copy"].bind(thread_id=thread, new_id=new_id(), identity=LOCAL.identity, metadata="{}")
+        )
+        assert await retention.expire(thread) is None
+    assert await retention.expire(thread) is PruneStrategy.KEEP_LATEST
 
 
 async def test_several_sweepers_end_each_thread_once(storage: RunStorage, retention: ThreadRetention) -> None:

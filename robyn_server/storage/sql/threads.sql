@@ -76,7 +76,8 @@ returning agenthall.thread_json(t)::text as body
 update agenthall.threads t set ttl = :ttl, ttl_strategy = :ttl_strategy where t.thread_id = :thread_id
 
 -- name: copy
--- A run of the copied thread is not copied, so the copy is busy with none. Its ttl begins now.
+-- A run of the copied thread is not copied, so the copy is busy with none. Its ttl begins now. The lock keeps checkpoints
+-- from being pruned until they are copied.
 insert into agenthall.threads as t
   (thread_id, owner_id, organization_id, status, metadata, config, "values", error, interrupts, ttl, ttl_strategy)
 select :new_id, :identity, o.organization_id, case o.status when 'busy' then 'idle' else o.status end,
@@ -84,6 +85,7 @@ select :new_id, :identity, o.organization_id, case o.status when 'busy' then 'id
        o."values", o.error, o.interrupts, o.ttl, o.ttl_strategy
   from agenthall.threads o
  where o.thread_id = :thread_id and not o.ephemeral
+   for key share of o
 returning agenthall.thread_json(t)::text as body
 
 -- name: copy_checkpoints
