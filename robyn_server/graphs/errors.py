@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robyn_server.core.errors import TooLarge
+from robyn_server.core.errors import NotFound, TooLarge
 
 
 class StateTooLarge(TooLarge):
@@ -10,3 +10,12 @@ class StateTooLarge(TooLarge):
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"The state of the thread is larger than {max_bytes} bytes (AGENTHALL_MAX_STATE_BYTES).")
+
+
+class CheckpointNotFound(NotFound):
+    """LangGraph would begin with an empty state, and make that the latest one."""
+
+    def __init__(self, checkpoint_id: str) -> None:
+        super().__init__(
+            f"The thread has no checkpoint {checkpoint_id}; it may have been pruned.", field="checkpoint_id"
+        )

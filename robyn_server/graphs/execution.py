@@ -23,6 +23,7 @@ from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
 from robyn_server.core.server_keys import without_server_keys
 from robyn_server.core.users import user_of
 
+from .checkpoint_config import ensure_checkpoint
 from .commands import command_of
 from .debug_events import checkpoint_event, debug_event
 from .errors import StateTooLarge
@@ -137,6 +138,7 @@ class _Execution:
         # the two resumes behind the step, and nobody ever gets the updates.
         eager = options["durability"] == "sync"
         graph = graph.copy({"checkpointer": saver, "store": store, "stream_eager": graph.stream_eager or eager})
+        await ensure_checkpoint(saver, self._run.thread_id, self._kwargs.get("checkpoint"))
         given = await self._input(saver)
         if saver is not None and self._begins_anew(given) and getattr(graph, "keeps_finished_tasks", False):
             await keep_finished_tasks(graph, saver, self._run.thread_id)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from robyn_server.core.errors import AgenthallError, BadRequest
 
-from .checkpoint_config import checkpoint_of, config_at
+from .checkpoint_config import checkpoint_of, config_at, ensure_checkpoint
 
 if TYPE_CHECKING:
     from langgraph.pregel import Pregel
@@ -73,7 +73,8 @@ async def update_state(
     checkpoint: Mapping[str, Any] | None,
     metadata: Mapping[str, Any],
 ) -> StateUpdate:
-    """Raises BadRequest for an update that the graph refuses, and StateTooLarge."""
+    """Raises BadRequest for an update that the graph refuses, CheckpointNotFound, and StateTooLarge."""
+    await ensure_checkpoint(graph.checkpointer, thread_id, checkpoint)
     config = {**config_at(thread_id, checkpoint), "metadata": dict(metadata)}
     with _refusals("as_node" if as_node else "values"):
         written = await graph.aupdate_state(config, values, as_node=as_node)  # type: ignore[arg-type]

@@ -292,11 +292,15 @@ async def test_a_run_forks_from_an_earlier_checkpoint(client: LangGraphClient, t
     assert len(await client.threads.get_history(thread)) > 5
 
 
-async def test_an_unknown_checkpoint_has_nothing_to_go_on_with(http: httpx.AsyncClient, thread: str) -> None:
+@pytest.mark.parametrize("given", [{}, {"input": {"text": 2}}])
+async def test_an_unknown_checkpoint_is_an_error_and_not_an_empty_state(
+    http: httpx.AsyncClient, thread: str, given: dict[str, Any]
+) -> None:
     await http.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "echo", "input": {"text": 1}})
-    body = {"assistant_id": "echo", "checkpoint_id": str(uuid4())}
+    body = {"assistant_id": "echo", "checkpoint_id": str(uuid4()), **given}
     answer = await http.post(f"/threads/{thread}/runs/wait", json=body)
-    assert answer.json()["__error__"]["error"] == "EmptyInputError"
+    assert answer.json()["__error__"]["error"] == "CheckpointNotFound"
+    assert (await http.get(f"/threads/{thread}/state")).json()["values"] == {"text": 1}
 
 
 @pytest.mark.parametrize(

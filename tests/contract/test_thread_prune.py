@@ -87,6 +87,20 @@ async def test_an_open_question_can_be_answered_after_a_prune(client: LangGraphC
     assert done["answer"] == "yes"
 
 
+async def test_a_pruned_checkpoint_is_not_taken_for_an_empty_one(client: LangGraphClient) -> None:
+    """LangGraph would begin with an empty state, and make it the latest one."""
+    thread = await _thread(client)
+    early = (await client.threads.get_history(thread, limit=100))[9]["checkpoint"]
+    await client.threads.prune([thread], strategy="keep_latest")
+    before = await client.threads.get_state(thread)
+    named: Any = early["checkpoint_id"]
+    with pytest.raises(NotFoundError, match=f"The thread has no checkpoint {named}; it may have been pruned"):
+        await client.threads.update_state(thread, {"count": 1}, as_node="step", checkpoint_id=named)
+    end: Any = await client.runs.wait(thread, "counter", input=None, checkpoint_id=named, raise_error=False)
+    assert end["__error__"]["error"] == "CheckpointNotFound"
+    assert await client.threads.get_state(thread) == before
+
+
 async def test_threads_are_deleted_and_missing_ones_are_skipped(
     client: LangGraphClient, database: asyncpg.Connection[Any]
 ) -> None:
