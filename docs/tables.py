@@ -247,7 +247,8 @@ def run_states() -> str:
     ended = [name for name in names if name not in ("pending", "running")]
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> pending", "    pending --> running: claimed by a worker"]
     lines += ["    running --> pending: lease lapsed, worker drained or replaced"]
-    lines += ["    pending --> interrupted: cancelled"]
+    lines += ["    pending --> interrupted: cancelled", "    pending --> [*]: rolled back"]
+    lines += ["    running --> [*]: rolled back"]
     lines += [f"    running --> {name}" for name in ended] + [f"    {name} --> [*]" for name in ended] + ["```"]
     return "\n".join(lines)
 

@@ -8,7 +8,9 @@ Rules
   4. For a task that failed or was cancelled, only the failure is stored, without its writes: LangGraph takes a task with writes
      for a finished one. If it was stopped before its conditional edge was evaluated, the resumed run would end there, successfully
      (github.com/langchain-ai/langgraph/issues/8834).
-  5. A checkpoint has a limited size. The state is read and written again with every step, and in every later run.
+  5. A run can be rolled back. Its checkpoints name it, whatever wrote them. Before it writes beside a checkpoint of an earlier
+     run, the database saves what stands there, in the same transaction.
+  6. A checkpoint has a limited size. The state is read and written again with every step, and in every later run.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -45,6 +48,7 @@ _LOCK = 0x6C616E6767726170  # "langgrap"
 _GRANT = "grant select, insert, update, delete on all tables in schema langgraph to agenthall_system"
 _SEARCH_PATH = "set search_path = langgraph"
 _ASSERT_LEASE = "select agenthall.assert_lease(%s, %s, %s)"
+_SAVE_UNDO = "select agenthall.save_undo(%s, %s, %s, %s, %s)"
 _LEASE_LOST = "AH001"
 _RETRY_INTERVAL = 0.2
 MAX_STATE_BYTES = 8 * 1024 * 1024
@@ -135,6 +139,23 @@ class LimitedSaver(RetryingSaver):
             raise StateTooLarge(self._max_bytes)
 
 
+_CheckpointKey: TypeAlias = tuple[str, str]
+"""Namespace and id of a checkpoint."""
+
+_undo: ContextVar[_CheckpointKey | None] = ContextVar("undo", default=None)
+"""The checkpoint of an earlier run beside which this task is about to write."""
+
+
+def _writers(metadata: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The run of a checkpoint: of one that a step has written, and of one that the run has written besides."""
+    return metadata.get("run_id"), metadata.get("written_by_run")
+
+
+def _key(config: RunnableConfig) -> _CheckpointKey:
+    configurable = config.get("configurable", {})
+    return configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"]
+
+
 class LeasedSaver(LimitedSaver):
     """Writes only while `lease` (worker, run, attempt) is held. Raises Conflict otherwise, and StateTooLarge."""
 
@@ -143,12 +164,45 @@ class LeasedSaver(LimitedSaver):
     def __init__(self, pool: AsyncConnectionPool[Any], lease: tuple[UUID, UUID, int], max_bytes: int) -> None:
         super().__init__(pool, max_bytes)
         self._lease = lease
+        self._run_id = str(lease[1])
+        self._earlier: set[_CheckpointKey] = set()
+        """Checkpoints of earlier runs that this one has read. It writes beside no others."""
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        found = await super().aget_tuple(config)
+        if found is not None and self._run_id not in _writers(found.metadata):
+            self._earlier.add(_key(found.config))
+        return found
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        if self._run_id not in _writers(config.get("metadata", {})):
+            # Not `run_id`: LangGraph would take a run that finds its own id there for one that goes on, and drop its input.
+            metadata = {**metadata, "written_by_run": self._run_id}  # type: ignore[typeddict-unknown-key]
+        return await super().aput(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        key = _key(config)
+        reset = _undo.set(key if key in self._earlier else None)
+        try:
+            await super().aput_writes(config, writes, task_id, task_path)
+        finally:
+            _undo.reset(reset)
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[psycopg.AsyncCursor[Any]]:
         # LangGraph uses a pipeline, which is one transaction, for writes only.
         try:
             async with super()._cursor(pipeline=pipeline) as cursor:
+                if pipeline and (key := _undo.get()) is not None:
+                    await cursor.execute(_SAVE_UNDO, (*self._lease, *key))
                 yield cursor
                 if pipeline:
                     await cursor.execute(_ASSERT_LEASE, self._lease)

@@ -57,6 +57,7 @@ class StopReason(StrEnum):
     """Why a task that executes a run is cancelled on purpose."""
 
     INTERRUPT = "interrupt"
+    ROLLBACK = "rollback"
     TIMEOUT = "timeout"
 
 
@@ -153,6 +154,9 @@ class _Execution:
         return self._end(RunStatus.ERROR, ThreadStatus.ERROR, values, error=body, traceback=own_traceback(error))
 
     async def stopped(self, reason: StopReason) -> RunEnd:
+        if reason is StopReason.ROLLBACK:  # the database deletes the run, whatever its end
+            body = {"error": "UserRollback", "message": reason.value}
+            return self._end(RunStatus.INTERRUPTED, ThreadStatus.IDLE, None, error=body)
         values = await self._last_values()
         if reason is StopReason.TIMEOUT:
             body = {"error": "RunTimeout", "message": "The run took longer than AGENTHALL_RUN_TIMEOUT allows."}

@@ -22,7 +22,7 @@ from robyn_server.core.server_keys import without_internal_keys, without_server_
 from robyn_server.run_events.reader import RunEventReader
 from robyn_server.storage.assistants import ResolvedAssistant
 from robyn_server.storage.notify import RUNS, Notifier
-from robyn_server.storage.runs import ONLY_END, FoundRun, NewRun, RunQueue, Runs
+from robyn_server.storage.runs import CANCELLED, ONLY_END, FoundRun, NewRun, RunQueue, Runs
 from robyn_server.storage.threads import Threads
 
 from .assistants import AssistantService
@@ -97,7 +97,7 @@ class RunService:
             raise Conflict(_BUSY, code="thread_busy")
         if body is None:
             raise NotFound("Thread or assistant not found.")
-        self._notifier.notify(RUNS)
+        self._notifier.notify(RUNS, ["", "cancel"] if request.multitask_strategy in _STOPPING else [""])
         return StartedRun(new.run_id, new.thread_id, body, new.resumable)
 
     async def start_batch(self, principal: Principal, requests: Sequence[RunRequest]) -> Sequence[str]:
@@ -215,13 +215,18 @@ class RunService:
             return await self.result(run.run_id)
         return await _off_loop(_last_answer, await self._threads.find(principal, run.thread_id) or "{}", run.status)
 
-    async def cancel(self, principal: Principal, thread_id: UUID, run_id: UUID, action: str) -> None:
-        """Cancel a run: at once when it is pending, else through its worker. Raises NotFound when there is nothing to cancel."""
-        found = await self._runs.cancel(principal, thread_id, run_id, action)
+    async def cancel(
+        self, principal: Principal, thread_id: UUID, run_id: UUID, action: str, reason: str = CANCELLED
+    ) -> None:
+        """Cancel a run: at once when it is pending, else through its worker. Raises NotFound when there is nothing to cancel.
+
+        `action`: interrupt keeps its checkpoints, rollback deletes the run with them.
+        """
+        found = await self._runs.cancel(principal, thread_id, run_id, action, reason)
         if found == "pending":
-            if await self._queue.cancel_pending(run_id):
+            if await self._queue.cancel_pending(run_id, action, reason):
                 return self._notifier.notify(RUNS)  # the thread's next run may have become claimable
-            found = await self._runs.cancel(principal, thread_id, run_id, action)  # a worker has claimed it meanwhile
+            found = await self._runs.cancel(principal, thread_id, run_id, action, reason)  # a worker has claimed it
         if found == "missing":
             raise NotFound("No runs found to cancel.")
         if found == "ended":
@@ -263,6 +268,8 @@ class RunService:
 
 
 _PAGE = 500
+_STOPPING = ("interrupt", "rollback")
+"""Multitask strategies that stop the thread's open runs."""
 _LARGE = 32_768
 _CONFIG_KEYS = ("tags", "metadata", "run_name", "max_concurrency", "recursion_limit")
 

@@ -32,9 +32,12 @@ FIELDS = (
     "created_at",
     "updated_at",
     "langsmith_session_name",
+    "cancel_reason",
 )
 LARGEST_READ = 1_000_000
 """Bytes of one run's events that are read at once, but for the last of them."""
+CANCELLED = "cancelled by a client"
+"""Why a run is cancelled, unless the caller knows it better."""
 ONLY_END = 2**31 - 1
 """A seq after every event. A follower that starts there gets only the run's end."""
 
@@ -158,10 +161,17 @@ class Runs:
         async with translated():
             return json_array(await self._pool.fetchval(*query))
 
-    async def cancel(self, principal: Principal, thread_id: UUID, run_id: UUID, action: str) -> str:
-        """Ask for cancellation. Return what the run was: `missing`, `pending`, `running` or `ended`."""
+    async def cancel(
+        self, principal: Principal, thread_id: UUID, run_id: UUID, action: str, reason: str = CANCELLED
+    ) -> str:
+        """Ask for cancellation. Return what the run was: `missing`, `pending`, `running` or `ended`.
+
+        `action`: interrupt or rollback. `reason`: the run shows it.
+        """
+        query = _SQL["cancel"].bind(
+            **acting(principal), thread_id=thread_id, run_id=run_id, action=action, reason=reason
+        )
         async with translated():
-            query = _SQL["cancel"].bind(**acting(principal), thread_id=thread_id, run_id=run_id, action=action)
             found: str = await self._pool.fetchval(*query)
         return found
 
@@ -282,9 +292,11 @@ class RunQueue:
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
         return row["rescued"], row["failed"]
 
-    async def cancel_pending(self, run_id: UUID) -> bool:
+    async def cancel_pending(self, run_id: UUID, action: str = "interrupt", reason: str = CANCELLED) -> bool:
+        """End a pending run, or delete it (rollback). Return False if it is not pending any more."""
+        query = _SQL["cancel_pending"].bind(run_id=run_id, action=action, reason=reason)
         async with translated():
-            return bool(await self._pool.fetchval(*_SQL["cancel_pending"].bind(run_id=run_id)))
+            return bool(await self._pool.fetchval(*query))
 
     async def read_events(
         self, after: Mapping[UUID, int], limit: int, max_bytes: int = LARGEST_READ

@@ -278,7 +278,7 @@ class Worker:
         self._release_lost(leases - ours.keys() - self._ending)
         for key, action in ours.items():
             if action is not None and (run := self._find(key)) is not None:
-                run.cancel(StopReason.INTERRUPT)
+                run.cancel(StopReason(action))
 
     def _schedule_lapse(self, renewed_at: float) -> None:
         """Abandon all runs when the leases renewed at `renewed_at` lapse, unless they are renewed before."""

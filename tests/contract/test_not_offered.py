@@ -41,8 +41,6 @@ RUN_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("feedback_keys", {"feedback_keys": ["thumbs"]}),
     ("langsmith_tracer", {"langsmith_tracer": {"project_name": "p"}}),
     ("strict_resume", {"strict_resume": True}),
-    ("multitask_strategy", {"multitask_strategy": "rollback"}),
-    ("multitask_strategy", {"multitask_strategy": "interrupt"}),
     ("stream_mode", {"stream_mode": "events"}),
     ("stream_mode", {"stream_mode": ["values", "events"]}),
 ]
@@ -63,7 +61,6 @@ async def test_a_field_of_a_run_that_is_not_built_answers_422_and_is_named(
     ("method", "path", "body", "field"),
     [
         ("GET", "/threads/{thread}/state?select=values", None, "select"),
-        ("POST", "/threads/{thread}/runs/{run}/cancel?action=rollback", None, "action"),
     ],
 )
 async def test_a_field_that_is_not_built_answers_422_and_is_named(

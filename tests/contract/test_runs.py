@@ -25,6 +25,7 @@ FIELDS = [
     "created_at",
     "updated_at",
     "langsmith_session_name",
+    "cancel_reason",
 ]
 SLOW = {"until": 1000, "delay": 0.02}
 ECHO = str(uuid5(UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8"), "echo"))

@@ -1,7 +1,7 @@
 """A hypothesis state machine that compares the run queue with a model of it in Python after each step.
 
 Each of two workers believes that it holds the runs that it claimed until an answer tells it otherwise, so either may
-be a zombie at any time. Leases expire by UPDATE, without waiting.
+be a zombie at any time. Leases expire by UPDATE, without waiting. Checkpoints are written by the savers of runs.
 """
 
 from __future__ import annotations
@@ -12,18 +12,29 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
+import orjson
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from langgraph._internal._constants import RESUME
+from langgraph.checkpoint.base import empty_checkpoint
 from run_storage import LEASE, RunStorage, custom_event, ended_run, new_run
 
+from robyn_server.core.errors import Conflict
 from robyn_server.core.ids import new_id
 from robyn_server.core.principal import LOCAL
 from robyn_server.core.runs import END, ClaimedRun
+from robyn_server.graphs.checkpoint_serializer import checkpoint_serializer
+from robyn_server.graphs.checkpoints import Checkpoints
 
 _T = TypeVar("_T")
+SERDE = checkpoint_serializer()
 _ATTEMPTS = 2
 WORKERS = st.integers(0, 1)
 THREADS = st.integers(0, 1)
+STRATEGIES = st.sampled_from(["enqueue", "reject", "interrupt", "rollback"])
+ACTIONS = st.sampled_from(["interrupt", "rollback"])
+CHANNELS = st.sampled_from(["a", RESUME])
+"""A write of the first is kept when it is repeated; one of the second is replaced."""
 
 
 @dataclass(slots=True)
@@ -38,7 +49,7 @@ class ModelRun:
     max_attempts: int = _ATTEMPTS
     worker: int | None = None
     is_expired: bool = False
-    cancelled: bool = False
+    cancelled: str | None = None
     events: list[str] = field(default_factory=list)
 
     @property
@@ -48,6 +59,24 @@ class ModelRun:
     @property
     def token(self) -> tuple[UUID, int]:
         return self.run_id, self.attempt
+
+
+@dataclass(slots=True)
+class ModelThread:
+    """`checkpoints`: the run and the channel versions of each, by id. `writes`: values, by checkpoint, task and channel."""
+
+    settled: str = "idle"
+    values: Any = None
+    checkpoints: dict[str, tuple[UUID, dict[str, str]]] = field(default_factory=dict)
+    writes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    undo: dict[UUID, dict[str, dict[tuple[str, str, str], int]]] = field(default_factory=dict)
+    """Of each open run: the writes beside checkpoints of earlier runs, as they were."""
+
+    def roll_back(self, run_id: UUID) -> None:
+        for checkpoint, before in self.undo.pop(run_id, {}).items():
+            self.writes = {key: value for key, value in self.writes.items() if key[0] != checkpoint} | before
+        self.checkpoints = {key: made for key, made in self.checkpoints.items() if made[0] != run_id}
+        self.writes = {key: value for key, value in self.writes.items() if key[0] in self.checkpoints}
 
 
 @dataclass(slots=True)
@@ -61,10 +90,13 @@ class Claim:
 class QueueStateMachine(RuleBasedStateMachine):
     """`wait` runs a coroutine."""
 
-    def __init__(self, storage: RunStorage, wait: Callable[[Awaitable[Any]], Any]) -> None:
+    def __init__(self, storage: RunStorage, checkpoints: Checkpoints, wait: Callable[[Awaitable[Any]], Any]) -> None:
         super().__init__()
         self.storage = storage
+        self.checkpoints = checkpoints
         self.wait = wait
+        self.models = [ModelThread(), ModelThread()]
+        self.written = 0
         self.workers = [new_id(), new_id()]
         self.threads = [new_id(), new_id()]
         self.runs: dict[UUID, ModelRun] = {}
@@ -74,35 +106,48 @@ class QueueStateMachine(RuleBasedStateMachine):
 
     @initialize()
     def empty(self) -> None:
-        self.wait(self.storage.admin.execute("truncate agenthall.threads, agenthall.runs, agenthall.run_events"))
+        tables = "agenthall.threads, agenthall.runs, agenthall.run_events, agenthall.run_undo, langgraph.checkpoints"
+        self.wait(
+            self.storage.admin.execute(f"truncate {tables}, langgraph.checkpoint_writes, langgraph.checkpoint_blobs")
+        )
 
     # Clients
 
-    @rule(thread=THREADS, reject=st.booleans(), late=st.booleans())
-    def enqueue(self, thread: int, reject: bool, late: bool) -> None:
+    @rule(thread=THREADS, strategy=STRATEGIES, late=st.booleans())
+    def enqueue(self, thread: int, strategy: str, late: bool) -> None:
         """`late`: with an id that is older than those of other runs, as from a slow web process."""
         run_id = self.spare.pop() if late and self.spare else new_id()
         if not late:
             self.spare.append(new_id())
-        strategy = "reject" if reject else "enqueue"
         new = new_run(self.threads[thread], run_id=run_id, max_attempts=_ATTEMPTS, multitask_strategy=strategy)
         outcome, _ = self.wait(self.storage.runs.enqueue(LOCAL, new))
+        if strategy in ("interrupt", "rollback"):
+            self._stop_open_runs(thread, strategy)
         busy = any(run.is_open for run in self._of(thread))
-        assert outcome == ("busy" if busy and reject else "enqueued")
+        assert outcome == ("busy" if busy and strategy == "reject" else "enqueued")
         if outcome == "enqueued":
             self.runs[run_id] = ModelRun(run_id, thread, len(self.runs) + len(self.deleted), ready=not busy)
 
+    def _stop_open_runs(self, thread: int, action: str) -> None:
+        open_runs = [run for run in self._of(thread) if run.is_open]
+        for run in sorted(open_runs, key=lambda run: run.ready):
+            self._cancel(run, action)
+
+    def _cancel(self, run: ModelRun, action: str) -> None:
+        run.cancelled = "rollback" if run.cancelled == "rollback" else action
+        if run.status == "pending":
+            self._end(run, "interrupted", "interrupted")
+
     @precondition(lambda self: self.runs)
-    @rule(choice=st.integers(0, 100))
-    def cancel(self, choice: int) -> None:
+    @rule(choice=st.integers(0, 100), action=ACTIONS)
+    def cancel(self, choice: int, action: str) -> None:
         run = self._pick(choice)
-        found = self.wait(self.storage.runs.cancel(LOCAL, self.threads[run.thread], run.run_id, "interrupt"))
+        found = self.wait(self.storage.runs.cancel(LOCAL, self.threads[run.thread], run.run_id, action))
         assert found == (run.status if run.is_open else "ended")
         if run.status == "pending":
-            assert self.wait(self.storage.queue.cancel_pending(run.run_id))
-            self._end(run, "interrupted")
-        elif run.status == "running":
-            run.cancelled = True
+            assert self.wait(self.storage.queue.cancel_pending(run.run_id, action))
+        if run.is_open:
+            self._cancel(run, action)
 
     @rule(thread=THREADS)
     def delete_thread(self, thread: int) -> None:
@@ -112,6 +157,7 @@ class QueueStateMachine(RuleBasedStateMachine):
             if run.is_open:
                 run.events.append(END)
             self.deleted[run.run_id] = self.runs.pop(run.run_id)
+        self.models[thread] = ModelThread()
 
     # Workers
 
@@ -147,7 +193,8 @@ class QueueStateMachine(RuleBasedStateMachine):
         for run, event in events:
             if self._holds(worker, _token(run)):
                 self.runs[run.run_id].events.append(event.event)
-        promoted = [self._end(self.runs[each.run.run_id], "success") for each in ends if _token(each.run) not in lost]
+        won = [self.runs[each.run.run_id] for each in ends if _token(each.run) not in lost]
+        promoted = [self._end(run, "success", "idle", {"text": "done"}) for run in won]
         assert promoted_any == any(promoted)
         for token in lost | {_token(each.run) for each in ends}:
             self.claims[worker].pop(token, None)
@@ -158,7 +205,7 @@ class QueueStateMachine(RuleBasedStateMachine):
         ours = self.wait(self.storage.queue.renew(self.workers[worker], [run_id for run_id, _ in believed], LEASE))
         held = {run.token: run for run in self.runs.values() if run.status == "running" and run.worker == worker}
         expected = {token: run for token, run in held.items() if run.run_id in {run_id for run_id, _ in believed}}
-        assert ours == {token: "interrupt" if run.cancelled else None for token, run in expected.items()}
+        assert ours == {token: run.cancelled for token, run in expected.items()}
         for token, run in expected.items():
             run.is_expired = False
             assert token in believed
@@ -168,22 +215,98 @@ class QueueStateMachine(RuleBasedStateMachine):
     def release(self, worker: int, drained: bool) -> None:
         held = [run for run in self.runs.values() if run.status == "running" and run.worker == worker]
         for run in held:
-            run.max_attempts += drained and not run.cancelled
+            run.max_attempts += drained and run.cancelled is None
         released = sum(map(self._requeue_or_end, held))
         outcome = self.wait(self.storage.queue.release(self.workers[worker], drained=drained))
         assert outcome == (released, len(held) - released)
 
     def _requeue_or_end(self, run: ModelRun) -> bool:
         """Take a run from a worker that is gone. Returns whether the run goes on."""
-        if run.cancelled:
-            self._end(run, "interrupted")
+        if run.cancelled is not None:
+            self._end(run, "interrupted", "interrupted")
         elif run.attempt >= run.max_attempts:
             run.events.append("error")
-            self._end(run, "error")
+            self._end(run, "error", "error")
         else:
             self._make_pending(run)
             return True
         return False
+
+    @precondition(lambda self: any(self.claims))
+    @rule(worker=WORKERS, choice=st.integers(0, 100))
+    def write_checkpoint(self, worker: int, choice: int) -> None:
+        """Write a checkpoint with a blob, as a step of a run does."""
+        claim = self._claim(worker, choice)
+        if claim is None:
+            return
+        thread = self.models[self.threads.index(claim.run.thread_id)]
+        latest = max(thread.checkpoints, default=None)
+        self.written += 1
+        versions = (thread.checkpoints[latest][1] if latest else {}) | {"a": f"{self.written:09}"}
+        checkpoint = empty_checkpoint()
+        checkpoint["channel_values"], checkpoint["channel_versions"] = {"a": [self.written]}, {**versions}
+        if self._writes(
+            worker, claim, lambda saver: saver.aput(_at(claim, latest), checkpoint, {}, {"a": versions["a"]})
+        ):
+            thread.checkpoints[checkpoint["id"]] = (claim.run.run_id, versions)
+
+    @precondition(lambda self: any(self.claims) and any(model.checkpoints for model in self.models))
+    @rule(worker=WORKERS, choice=st.integers(0, 100), task=st.sampled_from(["one", "two"]), channel=CHANNELS)
+    def write_beside_checkpoint(self, worker: int, choice: int, task: str, channel: str) -> None:
+        """Write the result of a task, or an answer, beside the latest checkpoint: of this run, or of an earlier one."""
+        claim = self._claim(worker, choice)
+        thread = self.models[self.threads.index(claim.run.thread_id)] if claim else ModelThread()
+        if claim is None or not thread.checkpoints:
+            return
+        latest = max(thread.checkpoints)
+        self.written += 1
+
+        async def write(saver: Any) -> None:
+            await saver.aget_tuple(_at(claim, None))
+            await saver.aput_writes(_at(claim, latest), [(channel, self.written)], task)
+
+        if not self._writes(worker, claim, write):
+            return
+        run_id = claim.run.run_id
+        if thread.checkpoints[latest][0] != run_id:
+            before = {key: value for key, value in thread.writes.items() if key[0] == latest}
+            thread.undo.setdefault(run_id, {}).setdefault(latest, before)
+        key = (latest, task, channel)
+        if channel == RESUME or key not in thread.writes:
+            thread.writes[key] = self.written
+
+    @precondition(lambda self: not any(run.is_open for run in self.runs.values()))
+    @rule(worker=WORKERS, thread=THREADS, channel=CHANNELS)
+    def leave_an_interrupt_and_resume(self, worker: int, thread: int, channel: str) -> None:
+        """Several of the other rules, which rarely come in this order: a run ends, and the next one writes beside its checkpoint."""
+        self.enqueue(thread, "enqueue", late=False)
+        self.claim(worker, 1)
+        last = len(self.claims[worker]) - 1
+        self.write_checkpoint(worker, last)
+        self.write_beside_checkpoint(worker, last, "one", channel)
+        self.flush(worker, [], [last])
+        self.enqueue(thread, "enqueue", late=False)
+        self.claim(worker, 1)
+        self.write_beside_checkpoint(worker, len(self.claims[worker]) - 1, "one", channel)
+
+    def _claim(self, worker: int, choice: int) -> Claim | None:
+        claims = list(self.claims[worker].values())
+        return claims[choice % len(claims)] if claims else None
+
+    def _writes(self, worker: int, claim: Claim, write: Callable[[Any], Awaitable[Any]]) -> bool:
+        """Write as a worker does. Returns whether it was written, which is so only while the worker holds the run."""
+        leased = self.checkpoints.with_lease(self.workers[worker], *_token(claim.run))
+
+        async def write_leased() -> None:
+            await write(leased.saver())
+
+        try:
+            self.wait(write_leased())
+        except Conflict:
+            assert not self._holds(worker, _token(claim.run))
+            return False
+        assert self._holds(worker, _token(claim.run))
+        return True
 
     # Time
 
@@ -221,7 +344,43 @@ class QueueStateMachine(RuleBasedStateMachine):
         assert stored_events == {run_id: run.events for run_id, run in every.items() if run.events}
         assert all(row["last"] == len(row["events"]) for row in events)
         assert all(run.attempt <= run.max_attempts for run in every.values())
+        await self._compare_threads()
         await self.storage.check_invariants()
+
+    async def _compare_threads(self) -> None:
+        for thread, model in enumerate(self.models):
+            row = await self.storage.get_thread(self.threads[thread])
+            if row is not None:
+                busy = any(run.is_open for run in self._of(thread))
+                assert (row["status"], orjson.loads(row["values"] or "null")) == (
+                    "busy" if busy else model.settled,
+                    model.values,
+                )
+            assert await self._stored(thread) == (
+                set(model.checkpoints),
+                {version for _, versions in model.checkpoints.values() for version in versions.values()},
+                model.writes,
+            )
+        open_runs = {run.run_id for run in self.runs.values() if run.is_open}
+        undo = await self.storage.admin.fetch("select distinct run_id from agenthall.run_undo")
+        assert {row["run_id"] for row in undo} == {key for model in self.models for key in model.undo} & open_runs
+
+    async def _stored(self, thread: int) -> tuple[set[str], set[str], dict[tuple[str, str, str], int]]:
+        """The thread's checkpoints, the versions of its blobs, and its writes."""
+        thread_id = str(self.threads[thread])
+        of_thread = "from langgraph.{} where thread_id = $1"
+        fetch = self.storage.admin.fetch
+        checkpoints = await fetch(f"select checkpoint_id {of_thread.format('checkpoints')}", thread_id)
+        blobs = await fetch(f"select version {of_thread.format('checkpoint_blobs')}", thread_id)
+        writes = await fetch(f"select * {of_thread.format('checkpoint_writes')}", thread_id)
+        return (
+            {row["checkpoint_id"] for row in checkpoints},
+            {row["version"] for row in blobs},
+            {
+                (row["checkpoint_id"], row["task_id"], row["channel"]): SERDE.loads_typed((row["type"], row["blob"]))
+                for row in writes
+            },
+        )
 
     # The model
 
@@ -243,10 +402,18 @@ class QueueStateMachine(RuleBasedStateMachine):
     def _make_pending(self, run: ModelRun) -> None:
         run.status, run.ready, run.worker, run.is_expired = "pending", True, None, False
 
-    def _end(self, run: ModelRun, status: str) -> bool:
+    def _end(self, run: ModelRun, status: str, thread_status: str, values: Any = None) -> bool:
         """End a run. Returns whether another run of the thread became claimable."""
+        thread = self.models[run.thread]
         run.status, run.ready, run.worker, run.is_expired = status, False, None, False
         run.events.append(END)
+        if run.cancelled == "rollback":
+            thread.roll_back(run.run_id)
+            self.deleted[run.run_id] = self.runs.pop(run.run_id)
+        else:
+            thread.undo.pop(run.run_id, None)
+            thread.settled = thread_status
+            thread.values = values or thread.values
         return self._promote_next(run.thread)
 
     def _promote_next(self, thread: int) -> bool:
@@ -255,6 +422,11 @@ class QueueStateMachine(RuleBasedStateMachine):
             return False
         pending[0][1].ready = True
         return True
+
+
+def _at(claim: Claim, checkpoint_id: str | None) -> Any:
+    configurable = {"thread_id": str(claim.run.thread_id), "checkpoint_ns": ""}
+    return {"configurable": configurable | ({"checkpoint_id": checkpoint_id} if checkpoint_id else {})}
 
 
 def _order(run: ModelRun) -> int:

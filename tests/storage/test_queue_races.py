@@ -65,7 +65,8 @@ class _Crowd:
         await self.random.choice(steps)()
 
     async def enqueue(self) -> None:
-        new = new_run(self.random.choice(self.threads), assistant_id=UUID(int=7))
+        strategy = self.random.choice(["enqueue"] * 8 + ["interrupt", "rollback"])
+        new = new_run(self.random.choice(self.threads), assistant_id=UUID(int=7), multitask_strategy=strategy)
         outcome, _ = await self.storage.runs.enqueue(LOCAL, new)
         assert outcome == "enqueued"
         self.asked.add(new.run_id)
@@ -88,8 +89,9 @@ class _Crowd:
         row = await self.storage.fetch_value(
             "select run_id from agenthall.runs where thread_id = $1 order by random() limit 1", thread
         )
-        if row is not None and await self.storage.runs.cancel(LOCAL, thread, row, "interrupt") == "pending":
-            await self.storage.queue.cancel_pending(row)
+        action = self.random.choice(["interrupt", "rollback"])
+        if row is not None and await self.storage.runs.cancel(LOCAL, thread, row, action) == "pending":
+            await self.storage.queue.cancel_pending(row, action)
 
     async def delete(self) -> None:
         await self.storage.threads.delete(LOCAL, self.random.choice(self.threads))

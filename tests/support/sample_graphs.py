@@ -101,6 +101,27 @@ approval = StateGraph(Decision).add_node("ask", _ask).add_edge(START, "ask").add
 """Interrupts with a question, and continues with a command that resumes it."""
 
 
+class Deliberation(Decision, total=False):
+    delay: float
+
+
+async def _dwell(state: Deliberation) -> Deliberation:
+    await asyncio.sleep(state.get("delay", 0))
+    return {"question": "answered"}
+
+
+deliberate = (
+    StateGraph(Deliberation)
+    .add_node("ask", _ask)
+    .add_node("dwell", _dwell)
+    .add_edge(START, "ask")
+    .add_edge("ask", "dwell")
+    .add_edge("dwell", END)
+    .compile()
+)
+"""Like `approval`, and then waits for `delay` seconds."""
+
+
 def _fail(_state: Text) -> Text:
     raise ValueError("this graph always fails")
 

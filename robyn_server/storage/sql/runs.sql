@@ -66,7 +66,7 @@ select found.body
 -- name: cancel
 select agenthall.cancel_run(
   p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_grants => :grants,
-  p_thread_id => :thread_id, p_run_id => :run_id, p_action => :action)
+  p_thread_id => :thread_id, p_run_id => :run_id, p_action => :action, p_reason => :reason)
 
 -- name: list_active
 select found.thread_id, found.run_id
@@ -85,7 +85,7 @@ select agenthall.delete_run(
   p_thread_id => :thread_id, p_run_id => :run_id)
 
 -- name: cancel_pending
-select agenthall.cancel_pending(:run_id)
+select agenthall.cancel_pending(p_run_id => :run_id, p_action => :action, p_reason => :reason)
 
 -- name: claim
 select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r.owner_id, r.organization_id, r.attempt,

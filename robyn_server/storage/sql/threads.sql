@@ -57,8 +57,9 @@ select t.metadata ->> 'graph_id' as graph_id,
 
 -- name: set_state
 update agenthall.threads t
-   set "values" = :values::jsonb, status = case when t.status = 'busy' then t.status else :status end, error = null,
-       interrupts = :interrupts::jsonb, updated_at = clock_timestamp(), state_updated_at = clock_timestamp()
+   set "values" = :values::jsonb, status = case when t.status = 'busy' then t.status else :status end,
+       settled_status = :status, error = null, interrupts = :interrupts::jsonb, updated_at = clock_timestamp(),
+       state_updated_at = clock_timestamp()
  where t.thread_id = :thread_id
 
 -- name: update_metadata

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from robyn_server.core.errors import BadRequest, FieldNotOffered, Invalid, NotFound
+from robyn_server.core.errors import BadRequest, Invalid, NotFound
 from robyn_server.core.ids import find_uuid, parse_uuid
 from robyn_server.core.runs import RunEvent, parse_event_id
 from robyn_server.services import Services
@@ -24,6 +24,7 @@ from robyn_server.web.schemas.runs import RunBatch, RunCreateStateful, RunCreate
 
 routes = RouteTable(tag="Runs")
 
+_DISCONNECTED = "the client disconnected"
 _EVENT_STREAM = "text/event-stream"
 _SSE_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 
@@ -161,9 +162,7 @@ async def delete(services: Services, request: Request) -> Response:
 
 def _action(request: Request) -> str:
     action = request.query.get("action") or "interrupt"
-    if action == "rollback":
-        raise FieldNotOffered("action=rollback is not offered by this server yet.", field="action")
-    if action != "interrupt":
+    if action not in ("interrupt", "rollback"):
         raise BadRequest("action must be interrupt or rollback", field="action")
     return action
 
@@ -284,7 +283,7 @@ def _canceller(services: Services, request: Request, thread_id: UUID, run_id: UU
 
     async def cancel_run() -> None:
         try:
-            await services.runs.cancel(request.principal, thread_id, run_id, "interrupt")
+            await services.runs.cancel(request.principal, thread_id, run_id, "interrupt", _DISCONNECTED)
         except NotFound:
             return  # it ended in the meantime
 

@@ -136,11 +136,3 @@ class RunCreateStateful(RunCreateStateless):
             multitask_strategy=self.multitask_strategy or "enqueue",
             new_thread=self.if_not_exists or "reject",
         )
-
-    def refuse_unbuilt(self) -> None:
-        super().refuse_unbuilt()
-        if self.multitask_strategy in ("rollback", "interrupt"):
-            raise FieldNotOffered(
-                f"multitask_strategy '{self.multitask_strategy}' is not offered by this server yet.",
-                field="multitask_strategy",
-            )
