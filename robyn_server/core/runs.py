@@ -35,10 +35,6 @@ class ThreadStatus(StrEnum):
     ERROR = "error"
 
 
-UNSUPPORTED_STREAM_MODES = ("events",)
-"""Modes of the API that are refused by name, with 422."""
-
-
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
     """A run that a worker has claimed. `attempt` is the fencing token: every write for the run names it."""

@@ -11,7 +11,8 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from .debug_events import checkpoint_event, debug_event
 from .errors import StateTooLarge
 from .factories import run_runtime
 from .finished_tasks import keep_finished_tasks
+from .graph_events import EVENTS, GraphEvent, graph_events
 from .messages import MessageStream
 from .serialization import ValuesSerializer, dumps
 from .tracebacks import own_traceback
@@ -143,9 +145,22 @@ class _Execution:
         given = await self._input(saver)
         if saver is not None and self._begins_anew(given) and getattr(graph, "keeps_finished_tasks", False):
             await keep_finished_tasks(graph, saver, self._run.thread_id)
-        async for item in graph.astream(given, self._config, **options):
-            await self._forward(item)
+        if EVENTS in self._stream_modes:
+            named: RunnableConfig = {"run_name": self._run.graph_id, **self._config}
+            await self._forward_events(graph_events(graph, given, named, self._run.run_id, options))
+        else:
+            async for item in graph.astream(given, self._config, **options):
+                await self._forward(item)
         return await self._ended(graph, saver)
+
+    async def _forward_events(self, events: AsyncIterator[GraphEvent]) -> None:
+        serializer = ValuesSerializer()
+        async with aclosing(events):  # type: ignore[type-var]
+            async for item, event in events:
+                if event is None:
+                    await self._forward(item)
+                else:
+                    await self._emit(EVENTS, await serializer.dumps(event))
 
     async def failed(self, error: Exception) -> RunEnd:
         body = {"error": type(error).__name__, "message": str(error)[:_LONGEST_MESSAGE]}
@@ -175,7 +190,7 @@ class _Execution:
         )
 
     def _options(self) -> dict[str, Any]:
-        modes = {_MODES.get(mode, mode) for mode in self._stream_modes} | {"values"}
+        modes = {_MODES.get(mode, mode) for mode in self._stream_modes if mode != EVENTS} | {"values"}
         return {
             "context": self._kwargs.get("context") or None,
             "stream_mode": sorted(modes),

@@ -41,8 +41,6 @@ RUN_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("feedback_keys", {"feedback_keys": ["thumbs"]}),
     ("langsmith_tracer", {"langsmith_tracer": {"project_name": "p"}}),
     ("strict_resume", {"strict_resume": True}),
-    ("stream_mode", {"stream_mode": "events"}),
-    ("stream_mode", {"stream_mode": ["values", "events"]}),
 ]
 
 

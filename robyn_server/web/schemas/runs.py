@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel, field_validator
 
 from robyn_server.core.bounded import Identifier, JsonObject, Listed, Name
-from robyn_server.core.errors import FieldNotOffered, Invalid
-from robyn_server.core.runs import UNSUPPORTED_STREAM_MODES
+from robyn_server.core.errors import Invalid
 from robyn_server.services.runs import RunRequest
 
 from .fields import Body, CheckpointId, CommandBody, ConfigBody, RunId, ThreadId, refuse
@@ -50,7 +49,7 @@ class RunCreateStateless(Body):
         return None if value == [] else value
 
     def request(self) -> RunRequest:
-        """Raises FieldNotOffered for a field or a stream mode that is not built yet, Invalid for a checkpoint of no thread."""
+        """Raises FieldNotOffered for a field that is not built yet, Invalid for a checkpoint of no thread."""
         self.refuse_unbuilt()
         if (named := self._checkpoint()) is not None:
             field = "checkpoint" if self.checkpoint is not None else "checkpoint_id"
@@ -62,9 +61,6 @@ class RunCreateStateless(Body):
         refuse("feedback_keys", self.feedback_keys)
         refuse("langsmith_tracer", self.langsmith_tracer)
         refuse("strict_resume", self.strict_resume)
-        for mode in self._modes():
-            if mode in UNSUPPORTED_STREAM_MODES:
-                raise FieldNotOffered(f"stream_mode '{mode}' is not offered by this server yet.", field="stream_mode")
 
     def _modes(self) -> tuple[str, ...]:
         modes = ["values"] if self.stream_mode is None else self.stream_mode
