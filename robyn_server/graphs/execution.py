@@ -18,6 +18,8 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from langgraph._internal._constants import CONFIG_KEY_STRICT_RESUME
+from langgraph.errors import UnknownInterruptError
 from langgraph.types import Command
 
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
@@ -97,9 +99,10 @@ def run_config(run: ClaimedRun) -> RunnableConfig:
         "langgraph_auth_user_id": run.owner_id,
     }
     checkpoint = {key: value for key, value in (run.kwargs.get("checkpoint") or {}).items() if key != "thread_id"}
+    strict = {CONFIG_KEY_STRICT_RESUME: True} if run.kwargs.get("strict_resume") else {}
     own = {"run_attempt": run.attempt, "langgraph_version": _LANGGRAPH_VERSION}
     metadata = without_server_keys(given.get("metadata") or {}) | without_server_keys(run.metadata) | names | own
-    configurable = (given.get("configurable") or {}) | checkpoint | names | _user_keys(run)
+    configurable = (given.get("configurable") or {}) | checkpoint | names | _user_keys(run) | strict
     return {**given, "configurable": configurable, "metadata": metadata}  # type: ignore[typeddict-item]
 
 
@@ -145,13 +148,27 @@ class _Execution:
         given = await self._input(saver)
         if saver is not None and self._begins_anew(given) and getattr(graph, "keeps_finished_tasks", False):
             await keep_finished_tasks(graph, saver, self._run.thread_id)
+        try:
+            await self._run_graph(graph, given, options)
+        except UnknownInterruptError as error:
+            return await self._refused(graph, error)
+        return await self._ended(graph, saver)
+
+    async def _run_graph(self, graph: Pregel[Any, Any, Any, Any], given: Any, options: dict[str, Any]) -> None:
         if EVENTS in self._stream_modes:
             named: RunnableConfig = {"run_name": self._run.graph_id, **self._config}
             await self._forward_events(graph_events(graph, given, named, self._run.run_id, options))
         else:
             async for item in graph.astream(given, self._config, **options):
                 await self._forward(item)
-        return await self._ended(graph, saver)
+
+    async def _refused(self, graph: Pregel[Any, Any, Any, Any], error: UnknownInterruptError) -> RunEnd:
+        """The end of a strict resume that answers no open interrupt. The thread's state stays as it was."""
+        body = {"error": type(error).__name__, "message": str(error)}
+        await self._emit("error", dumps(body))
+        interrupts = await self._interrupts(graph)
+        status = ThreadStatus.IDLE if interrupts is None else ThreadStatus.INTERRUPTED
+        return self._end(RunStatus.ERROR, status, None, error=body, interrupts=interrupts or {})
 
     async def _forward_events(self, events: AsyncIterator[GraphEvent]) -> None:
         serializer = ValuesSerializer()

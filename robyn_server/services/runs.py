@@ -54,6 +54,7 @@ class RunRequest:
     keep_thread: bool = True
     after_seconds: float = 0
     on_disconnect: str = "continue"
+    strict_resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class RunService:
             "checkpoint_during": request.durability != "exit",
             "durability": request.durability or "async",
             "checkpoint": request.checkpoint,
-        }
+        } | ({"strict_resume": True} if request.strict_resume else {})
         stateless = thread_id is None
         creates = stateless or request.new_thread == "create"
         return NewRun(

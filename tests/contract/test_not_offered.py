@@ -40,7 +40,6 @@ RUN_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("webhook", {"webhook": "https://example.org/hook"}),
     ("feedback_keys", {"feedback_keys": ["thumbs"]}),
     ("langsmith_tracer", {"langsmith_tracer": {"project_name": "p"}}),
-    ("strict_resume", {"strict_resume": True}),
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from live_server import LiveServer, until
 
-from .sse_client import Event, event_names, join_stream, open_stream, post_stream
+from .sse_client import Event, event_names, join_stream, open_stream, post_stream, problem_detail
 
 SLOW = {"until": 40, "delay": 0.03}
 
@@ -151,15 +151,15 @@ async def test_the_sdk_joins_and_resumes(
     assert [each async for each in client.runs.join_stream(thread, run)] == []
 
 
-async def test_a_missing_run_is_an_error_event_under_200(http: httpx.AsyncClient, thread: str) -> None:
+async def test_a_missing_run_is_404(http: httpx.AsyncClient, thread: str) -> None:
     missing = uuid4()
     for path in (
         f"/threads/{thread}/runs/{missing}/stream",
         f"/threads/{uuid4()}/runs/{missing}/stream",
         f"/runs/{missing}/stream",
     ):
-        [event] = await join_stream(http, path)
-        assert (event.name, event.data) == ("error", {"error": "HTTPException", "message": "404: Run not found"})
+        answer = await http.get(path)
+        assert (answer.status_code, problem_detail(answer)) == (404, "Run not found")
 
 
 async def test_a_run_is_not_found_under_another_thread(
@@ -167,7 +167,8 @@ async def test_a_run_is_not_found_under_another_thread(
 ) -> None:
     run = told[0].split("/")[4]
     other = (await client.threads.create())["thread_id"]
-    assert event_names(await join_stream(http, f"/threads/{other}/runs/{run}/stream", "-1")) == ["error"]
+    assert (await http.get(f"/threads/{other}/runs/{run}/stream")).status_code == 404
+    assert (await http.get(f"/threads/{other}/runs/{run}/join")).status_code == 404
     assert (await http.get(f"/threads/{other}/runs/{run}")).status_code == 404
     assert (await http.post(f"/threads/{other}/runs/{run}/cancel")).status_code == 404
 

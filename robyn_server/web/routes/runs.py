@@ -107,17 +107,10 @@ async def get(services: Services, request: Request) -> Response:
 
 
 @routes.get("/threads/{thread_id}/runs/{run_id}/join", summary="Wait for a run's result", streams=True)
-async def join(services: Services, request: Request) -> Response | Stream:
+async def join(services: Services, request: Request) -> Stream:
     thread_id, run_id = _thread_id(request), _run_id(request)
     location = f"/threads/{thread_id}/runs/{run_id}"
-    try:
-        run = await services.runs.find(request.principal, thread_id, run_id)
-    except NotFound:
-        # LangGraph's server has sent a 200 by then, and the SDK reads the error from the body.
-        headers = _waiting_headers(location)
-        return json_response(
-            {"__error__": {"error": "HTTPException", "message": "404: Run not found"}}, headers=headers
-        )
+    run = await services.runs.find(request.principal, thread_id, run_id)
     cancel = _canceller(services, request, run.thread_id, run_id, request.query.boolean("cancel_on_disconnect"))
     permits = _permits(services, run.thread_id, run_id)
     return _waiting(lambda: services.runs.join(request.principal, run), location, cancel, permits)
@@ -195,10 +188,7 @@ def _new_wait(services: Services, request: Request, run: StartedRun, wanted: Run
 async def _joined_stream(services: Services, request: Request, thread_id: UUID | None, run_id: UUID) -> Stream:
     modes = _modes(request.query.get_all("stream_mode"))
     location = f"/threads/{thread_id}/runs/{run_id}" if thread_id else f"/runs/{run_id}"
-    try:
-        run = await services.runs.find(request.principal, thread_id, run_id)
-    except NotFound:  # as in join
-        return _event_stream(_send_not_found, location, None, resumable=False)
+    run = await services.runs.find(request.principal, thread_id, run_id)
     after = await _start_seq(services, request.headers.get("last-event-id"), run.resumable, run_id)
 
     async def produce(sink: Sink) -> None:
@@ -322,18 +312,10 @@ def _waiting(result: Callable[[], Awaitable[bytes]], location: str, cancel: Canc
     return Stream(
         _guarded(produce, cancel),
         media_type="application/json",
-        headers=_waiting_headers(location),
+        headers=(("location", f"{location}/join"), ("content-location", location)),
         heartbeat=WAIT_HEARTBEAT,
         permits=permits,
     )
-
-
-def _waiting_headers(location: str) -> Headers:
-    return ("location", f"{location}/join"), ("content-location", location)
-
-
-async def _send_not_found(sink: Sink) -> None:
-    await sink.put(frame("error", {"error": "HTTPException", "message": "404: Run not found"}))
 
 
 def _location(run: StartedRun) -> str:

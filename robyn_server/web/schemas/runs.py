@@ -60,7 +60,6 @@ class RunCreateStateless(Body):
         refuse("webhook", self.webhook)
         refuse("feedback_keys", self.feedback_keys)
         refuse("langsmith_tracer", self.langsmith_tracer)
-        refuse("strict_resume", self.strict_resume)
 
     def _modes(self) -> tuple[str, ...]:
         modes = ["values"] if self.stream_mode is None else self.stream_mode
@@ -92,6 +91,7 @@ class RunCreateStateless(Body):
             "durability": self._durability(),
             "after_seconds": self.after_seconds or 0,
             "on_disconnect": self.on_disconnect or "continue",
+            "strict_resume": bool(self.strict_resume),
         }
 
 
@@ -125,7 +125,10 @@ class RunCreateStateful(RunCreateStateless):
     if_not_exists: Literal["create", "reject"] | None = None
 
     def request(self) -> RunRequest:
+        """Raises FieldNotOffered for a field that is not built yet, Invalid for a thread that should be deleted."""
         self.refuse_unbuilt()
+        if self.on_completion == "delete":
+            raise Invalid("on_completion: Only a run without a thread deletes its thread.", field="on_completion")
         return RunRequest(
             **self._common(),
             checkpoint=self._checkpoint(),
