@@ -113,6 +113,7 @@ async def get_state_at(services: Services, request: Request) -> Response:
     "/threads/{thread_id}/state/checkpoint", body=StateAtCheckpoint, summary="Get a thread's state at a checkpoint"
 )
 async def post_state_at(services: Services, request: Request, body: StateAtCheckpoint) -> Response:
+    body.refuse_unbuilt()
     state = await services.threads.state(
         request.principal,
         _id(request),
@@ -145,6 +146,7 @@ async def get_history(services: Services, request: Request) -> Response:
 
 @routes.post("/threads/{thread_id}/history", body=HistoryQuery, summary="Get a thread's past states")
 async def post_history(services: Services, request: Request, body: HistoryQuery) -> Response:
+    body.refuse_unbuilt()
     history = await services.threads.history(
         request.principal,
         _id(request),

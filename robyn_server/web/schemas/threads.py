@@ -140,6 +140,10 @@ class Checkpoint(Part):
 class StateAtCheckpoint(Body):
     checkpoint: Checkpoint
     subgraphs: bool = False
+    select: Listed[Name] | None = None
+
+    def refuse_unbuilt(self) -> None:
+        refuse("select", self.select)
 
 
 class StateUpdate(Body):
@@ -163,6 +167,10 @@ class HistoryQuery(Body):
     before: Checkpoint | None = None
     metadata: JsonObject | None = None
     checkpoint: Checkpoint | None = None
+    select: Listed[Name] | None = None
+
+    def refuse_unbuilt(self) -> None:
+        refuse("select", self.select)
 
     @field_validator("before", mode="before")
     @classmethod
