@@ -21,6 +21,7 @@ from robyn_server.registry import (
 )
 from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.run_events.reader import RunEventReader
+from robyn_server.run_events.thread_runs import ThreadRunFinder
 from robyn_server.services import Services
 from robyn_server.services.agent_sync import AgentSyncService
 from robyn_server.services.assistant_graphs import AssistantGraphService
@@ -30,6 +31,7 @@ from robyn_server.services.metrics import MetricsService
 from robyn_server.services.models import AllowedModels
 from robyn_server.services.runs import RunService
 from robyn_server.services.store import StoreService
+from robyn_server.services.thread_streams import ThreadStreamService
 from robyn_server.services.threads import ThreadService
 from robyn_server.settings import Settings
 from robyn_server.storage.api_keys import ApiKeys
@@ -61,6 +63,7 @@ class ServiceDependencies:
     topologies: Topologies
     queue: RunQueue
     feed: RunEventReader
+    finder: ThreadRunFinder
     notifier: Notifier
     sources: AgentSources
     operations: MultiSourceOperations
@@ -89,6 +92,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
             dependencies.notifier,
             max_attempts=settings.run_max_attempts,
         ),
+        thread_streams=ThreadStreamService(Runs(app), queue, threads, dependencies.feed, dependencies.finder),
         store=StoreService(StoreItems(app), _embedder(settings), settings.store_lifetimes),
         agent_sync=AgentSyncService(dependencies.operations),
         keys=ApiKeyService(ApiKeys(system)),

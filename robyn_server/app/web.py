@@ -28,6 +28,7 @@ from robyn_server.identity.authenticator import Authenticator
 from robyn_server.metrics import announce
 from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.run_events.reader import RunEventReader
+from robyn_server.run_events.thread_runs import ThreadRunFinder
 from robyn_server.services import Services
 from robyn_server.services.served_graphs import ServedGraphs
 from robyn_server.services.unserved_graphs import UnservedGraphs
@@ -35,7 +36,7 @@ from robyn_server.settings import Settings
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.api_keys import KEYS
 from robyn_server.storage.database import Pool
-from robyn_server.storage.notify import EVENTS, Listener, Notifier
+from robyn_server.storage.notify import EVENTS, THREADS, Listener, Notifier
 from robyn_server.storage.runs import RunQueue
 from robyn_server.storage.workers import Workers
 from robyn_server.supervisor.readiness import announce_ready
@@ -136,15 +137,25 @@ class WebApplication:
         lease_services = self._lease_services = await open_lease_services(settings, pools, system, "web")
         sources, operations = self._agent_sync(catalogue, system)
         queue = RunQueue(system)
-        feed, notifier = RunEventReader(queue), Notifier(settings.dsn, "agenthall web")
+        feed, finder = RunEventReader(queue), ThreadRunFinder(queue)
+        notifier = Notifier(settings.dsn, "agenthall web")
         export_pool_metrics(app=app, system=system, catalogue=catalogue)
-        listener = self._listener(feed, lease_services)
+        listener = self._listener(feed, finder, lease_services)
         unserved = UnservedGraphs(Workers(system))
         described = {graph_id: graph.description for graph_id, graph in self._settings.graphs.items()}
         served = ServedGraphs(Workers(system), PostgresSyncStore(system), new_id(), described)
         await served.check()
         start_services(
-            self._closing, served, lease_services, feed, notifier, listener, sources, unserved, metrics_refresh()
+            self._closing,
+            served,
+            lease_services,
+            feed,
+            finder,
+            notifier,
+            listener,
+            sources,
+            unserved,
+            metrics_refresh(),
         )
         topologies = Topologies(self._graphs, seconds=_BUILD_SHARE * settings.request_seconds)
         self._closing.push_async_callback(topologies.stop)
@@ -156,6 +167,7 @@ class WebApplication:
             topologies=topologies,
             queue=queue,
             feed=feed,
+            finder=finder,
             notifier=notifier,
             sources=sources,
             operations=operations,
@@ -216,13 +228,14 @@ class WebApplication:
         )
         return self._sources, operations_of(self._sources, at, system, graph_ids)
 
-    def _listener(self, feed: RunEventReader, lease_services: LeaseServices) -> Listener:
+    def _listener(self, feed: RunEventReader, finder: ThreadRunFinder, lease_services: LeaseServices) -> Listener:
         def connected() -> None:
             feed.wake_all()
+            finder.wake_all()
             lease_services.events.wake_all()
             self._identity.forget_keys()
 
-        channels = {EVENTS: feed.wake, KEYS: self._identity.forget_key, **lease_services.channels}
+        channels = {EVENTS: feed.wake, THREADS: finder.wake, KEYS: self._identity.forget_key, **lease_services.channels}
         return Listener(self._settings.direct_dsn, "agenthall web", channels, connected)
 
     def _states(self, topologies: Topologies) -> ThreadStates:

@@ -23,6 +23,7 @@ from .assistants import AssistantService
 from .metrics import MetricsService
 from .runs import RunService
 from .store import StoreService
+from .thread_streams import ThreadStreamService
 from .threads import ThreadService
 
 
@@ -35,6 +36,7 @@ class Services:
     assistant_graphs: AssistantGraphService
     threads: ThreadService
     runs: RunService
+    thread_streams: ThreadStreamService
     store: StoreService
     agent_sync: AgentSyncService
     keys: ApiKeyService

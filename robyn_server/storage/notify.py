@@ -28,6 +28,9 @@ RUNS = "agenthall_runs"
 EVENTS = "agenthall_events"
 """Channel. Payload: ids of runs with new events, separated by commas."""
 
+THREADS = "agenthall_threads"
+"""Channel. Payload: ids of threads of which a run begins, separated by commas."""
+
 _IDS_PER_PAYLOAD = 200  # 37 bytes each; a payload has less than 8,000 bytes
 _ANSWER_SECONDS = 3.0
 _ASK_SECONDS = 5.0

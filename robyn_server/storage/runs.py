@@ -85,6 +85,15 @@ class FoundRun:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunRun:
+    """A run of a thread that has begun, or is the next to begin. `is_active`: it has not ended."""
+
+    run_id: UUID
+    is_active: bool
+    is_ended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class QueueState:
     """Numbers of runs. Waits are seconds since a run was due; None when no run waits.
 
@@ -312,6 +321,28 @@ class RunQueue:
             event = RunEvent(row["seq"], row["attempt"], row["event"], row["data"])
             found.setdefault(row["run_id"], []).append(event)
         return found
+
+    async def list_following(self, after: Mapping[UUID, UUID], limit: int) -> dict[UUID, list[BegunRun] | None]:
+        """Of each thread, the begun runs that are newer than the run given for it, at most `limit`, and the active one.
+
+        None for a thread that does not exist.
+        """
+        query = _SQL["list_following"].bind(thread_ids=list(after), after=list(after.values()), limit=limit)
+        async with translated():
+            rows = await self._pool.fetch(*query)
+        found: dict[UUID, list[BegunRun] | None] = {}
+        for row in rows:
+            runs = found.setdefault(row["thread_id"], [] if row["is_there"] else None)
+            if runs is not None and row["run_id"] is not None:
+                runs.append(BegunRun(row["run_id"], row["is_active"], row["is_ended"]))
+        return found
+
+    async def thread_position(self, thread_id: UUID) -> tuple[UUID | None, UUID | None]:
+        """The newest run of the thread that has begun, and the running one."""
+        async with translated():
+            row = await self._pool.fetchrow(*_SQL["thread_position"].bind(thread_id=thread_id))
+        assert row is not None  # noqa: S101 - a row of two subqueries
+        return row["newest"], row["running"]
 
     async def last_seq(self, run_id: UUID) -> int:
         async with translated():

@@ -43,7 +43,7 @@ from robyn_server.metrics.definitions import (
     SLOTS_BUSY,
 )
 from robyn_server.run_events.writer import EventWriter, RunWriter
-from robyn_server.storage.notify import RUNS, Listener, Notifier
+from robyn_server.storage.notify import RUNS, THREADS, Listener, Notifier
 from robyn_server.storage.runs import RunLease, RunQueue
 
 from .lease_renewer import LeaseRenewer, OpenQueue
@@ -221,8 +221,10 @@ class Worker:
             await self._release_predecessor_runs()
         self._is_claiming = True
         try:
-            for run in await self._queue.claim(self.id, free, self._options.lease, self._graphs.ids):
+            runs = await self._queue.claim(self.id, free, self._options.lease, self._graphs.ids)
+            for run in runs:
                 self._start_run(run)
+            self._notifier.notify(THREADS, {str(run.thread_id) for run in runs if run.keep_thread})
         finally:
             self._is_claiming = False
 

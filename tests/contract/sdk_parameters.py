@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from langgraph_sdk.client import (
     AssistantsClient,
@@ -31,7 +31,7 @@ CLIENTS: Mapping[str, type] = {
 
 @dataclass(frozen=True)
 class Made:
-    """What the calls refer to: a thread on which the graph `road` has run."""
+    """The things that the calls name: a thread on which the graph `road` has run."""
 
     client: LangGraphClient
     assistant_id: str
@@ -135,6 +135,13 @@ async def _pending_list(made: Made) -> dict[str, Any]:
 
 async def _run(made: Made) -> dict[str, Any]:
     return {**await _road(made), "assistant_id": "road", "input": {"note": "b"}}
+
+
+async def _followed(made: Made) -> dict[str, Any]:
+    """A thread with a run that begins, and ends, when it is followed."""
+    thread = await _thread(made)
+    await made.client.runs.create(thread["thread_id"], "road", input={"note": "a"}, after_seconds=1)
+    return thread
 
 
 async def _cron(_made: Made) -> dict[str, Any]:
@@ -263,7 +270,14 @@ METHODS: Mapping[str, Method | NotOffered] = {
         {**COMMON, "checkpoint": CHECKPOINT, "checkpoint_id": CHECKPOINT_ID, "subgraphs": True},
         {"select": (["next"], "select")},
     ),
-    "threads.join_stream": NotOffered(given(thread_id=THREAD), ("last_event_id", "stream_mode", "headers", "params")),
+    "threads.join_stream": Method(
+        _followed,
+        {
+            **COMMON,
+            "stream_mode": ["run_modes", "lifecycle"],
+            "last_event_id": "01a1ff93-7ffe-76b1-bd8e-779f2cb0e5da:1-0",
+        },
+    ),
     "threads.prune": NotOffered(given(thread_ids=[]), ("strategy", "headers", "params")),
     "threads.search": Method(
         given(),
@@ -271,7 +285,7 @@ METHODS: Mapping[str, Method | NotOffered] = {
             **COMMON,
             "metadata": {"m": 1},
             "values": {"note": "a"},
-            "ids": [str(uuid4())],
+            "ids": [str(UUID(int=1))],
             "status": "idle",
             "limit": 1,
             "offset": 1,

@@ -52,6 +52,8 @@ async def call(made: Made, name: str, arguments: dict[str, Any]) -> Any:
     if name == "threads.stream":
         async with answer as thread:
             return await thread.run.start(input={"note": "a"})
+    if name == "threads.join_stream":
+        return await anext(aiter(answer))  # it has no end
     return [part async for part in answer] if hasattr(answer, "__aiter__") else answer
 
 

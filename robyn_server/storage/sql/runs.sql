@@ -138,6 +138,27 @@ select w.run_id, e.seq, e.attempt, e.event, e.data
      where last.seq <= w.after and last.event = '__end__')) e
  order by w.run_id, e.seq
 
+-- name: list_following
+-- Of each of :thread_ids, whether it exists, and the begun runs that are newer than the one in :after or active. A run
+-- that waits for others has not begun.
+select w.thread_id, t.thread_id is not null as is_there, r.run_id, r.ready as is_active,
+       r.status not in ('pending', 'running') as is_ended
+  from unnest(:thread_ids::uuid[], :after::uuid[]) as w (thread_id, after)
+  left join agenthall.threads t on t.thread_id = w.thread_id
+  left join lateral (
+    (select n.run_id, n.ready, n.status from agenthall.runs n
+      where n.thread_id = w.thread_id and n.run_id > w.after and (n.ready or n.status <> 'pending')
+      order by n.run_id limit :limit)
+     union
+    (select a.run_id, a.ready, a.status from agenthall.runs a where a.thread_id = w.thread_id and a.ready)) r on true
+ order by w.thread_id, r.run_id
+
+-- name: thread_position
+select (select r.run_id from agenthall.runs r
+         where r.thread_id = :thread_id and r.status <> 'pending' order by r.run_id desc limit 1) as newest,
+       (select r.run_id from agenthall.runs r
+         where r.thread_id = :thread_id and r.ready and r.status = 'running') as running
+
 -- name: last_seq
 select agenthall.last_seq(:run_id)
 

@@ -24,6 +24,7 @@ TABLE: dict[str, RequiredScopes] = {
     "/assistants": RequiredScopes(Scope.ASSISTANTS_READ, Scope.ASSISTANTS_WRITE),
     "/threads": RequiredScopes(Scope.THREADS_READ, Scope.THREADS_WRITE),
     "/threads/{thread_id}/runs": RequiredScopes(Scope.RUNS, Scope.RUNS),
+    "/threads/{thread_id}/stream": RequiredScopes(Scope.RUNS, Scope.RUNS),
     "/runs": RequiredScopes(Scope.RUNS, Scope.RUNS),
     "/store": RequiredScopes(Scope.STORE_READ, Scope.STORE_WRITE),
     "/agents": RequiredScopes(Scope.AGENTS_READ, Scope.AGENTS_WRITE),

@@ -19,6 +19,7 @@ def all_routes() -> list[Route]:
         not_offered,
         runs,
         store,
+        thread_streams,
         threads,
         tickets,
         watch,
@@ -27,6 +28,7 @@ def all_routes() -> list[Route]:
     return [
         *assistants.routes,
         *threads.routes,
+        *thread_streams.routes,
         *runs.routes,
         *store.routes,
         *agents.routes,

@@ -34,6 +34,7 @@ from robyn_server.web.routes import all_routes
         ("POST", "/threads", Scope.THREADS_WRITE),
         ("GET", "/threads/{thread_id}/runs/{run_id}/stream", Scope.RUNS),
         ("POST", "/threads/{thread_id}/runs", Scope.RUNS),
+        ("GET", "/threads/{thread_id}/stream", Scope.RUNS),
         ("POST", "/runs/wait", Scope.RUNS),
         ("GET", "/agents/sync", Scope.ADMIN),
         ("POST", "/agents/instances", Scope.AGENTS_REGISTER),

@@ -1,0 +1,88 @@
+"""Follow all runs of a thread, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from robyn_server.core.errors import NotFound
+from robyn_server.core.principal import Principal
+from robyn_server.core.runs import RunEvent
+from robyn_server.run_events.reader import RunEventReader
+from robyn_server.run_events.thread_runs import ThreadRunFinder
+from robyn_server.storage.runs import RunQueue, Runs
+from robyn_server.storage.threads import Threads
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadPosition:
+    """An event of a run: the run, and the event's number."""
+
+    run_id: UUID
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunPart:
+    """Events of one run in order, the last of them perhaps its end. `begins`: they are its first."""
+
+    run_id: UUID
+    events: Sequence[RunEvent]
+    begins: bool
+
+
+class ThreadStreamService:
+    def __init__(
+        self, runs: Runs, queue: RunQueue, threads: Threads, events: RunEventReader, finder: ThreadRunFinder
+    ) -> None:
+        self._runs = runs
+        self._queue = queue
+        self._threads = threads
+        self._events = events
+        self._finder = finder
+
+    async def check(self, principal: Principal, thread_id: UUID) -> None:
+        """Raises NotFound."""
+        if await self._threads.find(principal, thread_id) is None:
+            raise NotFound(f"Thread with ID {thread_id} not found")
+
+    async def follow(
+        self, principal: Principal, thread_id: UUID, position: ThreadPosition | None
+    ) -> AsyncGenerator[RunPart, None]:
+        """Yield the events after `position`; without one, those that are still to come. Ends when the thread is deleted.
+
+        The caller has checked access to the thread.
+        """
+        newest, running = await self._queue.thread_position(thread_id)
+        start = await self._named(principal, thread_id, position) if position else await self._tail(running)
+        after = position.run_id if position else newest or UUID(int=0)
+        known = [] if start is None else [start.run_id]
+        with self._finder.subscribe(thread_id, after, known) as subscription:
+            if start is not None:
+                async for part in self._parts(start, begins=False):
+                    yield part
+            while (run := await subscription.next_run()) is not None:
+                if run.is_ended and not await self._queue.last_seq(run.run_id):
+                    continue  # its events are not kept any more
+                async for part in self._parts(ThreadPosition(run.run_id, 0), begins=True):
+                    yield part
+
+    async def _tail(self, running: UUID | None) -> ThreadPosition | None:
+        """The newest event of the running run. None for one without events, which comes from its beginning."""
+        newest = 0 if running is None else await self._queue.last_seq_before_end(running)
+        return None if running is None or newest == 0 else ThreadPosition(running, newest)
+
+    async def _named(self, principal: Principal, thread_id: UUID, position: ThreadPosition) -> ThreadPosition | None:
+        """The position, if its run is of the thread and has more events."""
+        run = await self._runs.find_to_follow(principal, thread_id, position.run_id)
+        if run is None:
+            return None
+        is_open = run.status in ("pending", "running")
+        return position if is_open or await self._queue.last_seq(run.run_id) > position.seq else None
+
+    async def _parts(self, position: ThreadPosition, *, begins: bool) -> AsyncIterator[RunPart]:
+        with self._events.subscribe(position.run_id, position.seq) as subscription:
+            async for batch in subscription.batches():
+                yield RunPart(position.run_id, batch, begins)
+                begins = False
