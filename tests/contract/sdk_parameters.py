@@ -252,14 +252,18 @@ METHODS: Mapping[str, Method | NotOffered] = {
     "threads.count": Method(given(), {**COMMON, "metadata": {"m": 1}, "values": {"note": "a"}, "status": "idle"}),
     "threads.create": Method(
         given(),
-        {**COMMON, "metadata": {"m": 1}, "thread_id": FRESH, "if_exists": "do_nothing", "graph_id": "road"},
         {
-            "supersteps": ([{"updates": [{"values": {}, "as_node": "first"}]}], "supersteps"),
-            "ttl": (5, "ttl"),
+            **COMMON,
+            "metadata": {"m": 1},
+            "thread_id": FRESH,
+            "if_exists": "do_nothing",
+            "graph_id": "road",
+            "ttl": 5,
+            "supersteps": [{"updates": [{"values": {"note": "s"}, "as_node": "first"}]}],
         },
     ),
     "threads.delete": Method(_thread, COMMON),
-    "threads.get": Method(given(thread_id=THREAD), COMMON, {"include": (["ttl"], "include")}),
+    "threads.get": Method(given(thread_id=THREAD), {**COMMON, "include": ["ttl"]}),
     "threads.get_history": Method(
         given(thread_id=THREAD),
         {**COMMON, "limit": 1, "before": CHECKPOINT_ID, "metadata": {"source": "loop"}, "checkpoint": CHECKPOINT},
@@ -278,7 +282,7 @@ METHODS: Mapping[str, Method | NotOffered] = {
             "last_event_id": "01a1ff93-7ffe-76b1-bd8e-779f2cb0e5da:1-0",
         },
     ),
-    "threads.prune": NotOffered(given(thread_ids=[]), ("strategy", "headers", "params")),
+    "threads.prune": Method(given(thread_ids=[]), {**COMMON, "strategy": "keep_latest"}),
     "threads.search": Method(
         given(),
         {
@@ -292,15 +296,13 @@ METHODS: Mapping[str, Method | NotOffered] = {
             "sort_by": "status",
             "sort_order": "asc",
             "select": ["status"],
+            "extract": {"note": "values.note"},
         },
-        {"extract": ({"note": "values.note"}, "extract")},
     ),
     "threads.stream": NotOffered(
         given(thread_id=THREAD, assistant_id="road"), ("headers", "run_start_timeout", "transport")
     ),
-    "threads.update": Method(
-        given(thread_id=THREAD, metadata={"m": 1}), {**COMMON, "return_minimal": True}, {"ttl": (5, "ttl")}
-    ),
+    "threads.update": Method(given(thread_id=THREAD, metadata={"m": 1}), {**COMMON, "return_minimal": True, "ttl": 5}),
     "threads.update_state": Method(
         given(thread_id=THREAD, values={"note": "u"}),
         {**COMMON, "as_node": "first", "checkpoint": CHECKPOINT, "checkpoint_id": CHECKPOINT_ID},

@@ -93,6 +93,8 @@ def arguments_for(made: Made, name: str, parameter: str, value: Any) -> dict[str
     """The parameter, and what makes sense with it."""
     if parameter in {"checkpoint", "checkpoint_id"} and name.startswith("runs."):
         return {"thread_id": made.thread_id, "input": None, parameter: value}
+    if parameter == "supersteps":
+        return {"graph_id": "road", parameter: value}
     if (name, parameter) == ("runs.cancel_many", "status"):
         return {"thread_id": None, "run_ids": None, parameter: value}
     return {parameter: value}

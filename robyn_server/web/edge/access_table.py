@@ -106,6 +106,7 @@ TABLE: Mapping[str, tuple[Event, ...]] = {
     "GET /threads/{thread_id}/runs/{run_id}/join": _JOIN_RUN,
     "GET /threads/{thread_id}/runs/{run_id}/stream": _JOIN_RUN,
     "GET /runs/{run_id}/stream": _JOIN_RUN,
+    "GET /threads/{thread_id}/stream": _READ_THREAD,
     "POST /runs/cancel": (Event(resource="threads", action="update", shown=("thread_id", "run_ids", "status")),),
     "DELETE /threads/{thread_id}/runs/{run_id}": (Event(resource="threads", action="delete", path=_RUN),),
     "POST /threads/{thread_id}/runs/{run_id}/cancel": (_UPDATE_RUN,),

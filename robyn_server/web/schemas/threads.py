@@ -13,7 +13,7 @@ from robyn_server.core.ttl import PruneStrategy, ThreadTtl, check_ttl
 from robyn_server.graphs.state_updates import NodeUpdate
 from robyn_server.storage.threads import ThreadFilter
 
-from .fields import Body, CheckpointId, CommandBody, IfExists, Limit, Offset, Part, SortOrder, ThreadId
+from .fields import Body, CheckpointId, CommandBody, IfExists, Limit, Offset, Part, SortOrder, ThreadId, refuse
 
 LARGEST_HISTORY = 100
 """States of one answer. Each may be as large as AGENTHALL_MAX_STATE_BYTES."""
