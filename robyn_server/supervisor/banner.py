@@ -10,6 +10,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -70,8 +71,9 @@ class Banner:
 
     `expects_agents`: a catalogue is synced in the background, so agents may appear a moment later.
     `agent` and `question`: name of the agent of the first conversation, if it is served, and the first message.
-    `auth_mode`: unless it is none, the first conversation needs a key, or with HANDLERS other credentials. `data_dir`: of the embedded database; empty without one.
-    `project`: the langgraph.json that the graphs are from; empty without one.
+    `auth_mode`: unless it is none, the first conversation needs a key, or with HANDLERS other credentials.
+    `data_dir`: of the embedded database; empty without one.
+    `project`: the langgraph.json that the graphs are from, and `graphs` their ids; both empty without one.
     """
 
     url: str
@@ -85,6 +87,7 @@ class Banner:
     auth_mode: str = "none"
     data_dir: str = ""
     project: str = ""
+    graphs: Sequence[str] = ()
     as_json: bool = False
     colour: bool = False
 
@@ -180,10 +183,6 @@ def _agents_text(listed: AssistantList) -> str:
     return f"{count} from the catalogue{f' ({shown})' if names else ''}, {others} of graphs{hint}"
 
 
-def _graphs_text(listed: AssistantList) -> str:
-    return listed.reason or ", ".join(sorted({str(one.get("graph_id")) for one in listed.assistants}))
-
-
 def _rows(banner: Banner, listed: AssistantList) -> list[tuple[str, str]]:
     return [
         ("server", banner.url),
@@ -191,7 +190,7 @@ def _rows(banner: Banner, listed: AssistantList) -> list[tuple[str, str]]:
         *([("sockets", banner.sockets)] if banner.sockets else []),
         ("database", banner.database),
         ("processes", ", ".join(f"{name} {pid}" for name, pid in banner.processes)),
-        *([("project", banner.project), ("graphs", _graphs_text(listed))] if banner.project else []),
+        *([("project", banner.project), ("graphs", ", ".join(banner.graphs))] if banner.project else []),
         ("agents", _agents_text(listed)),
         ("ready in", f"{banner.seconds:.1f} s"),
     ]

@@ -6,6 +6,7 @@ prints the banner.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.hosts import local_url
 from robyn_server.ports import free_port, hold_port
-from robyn_server.projects import PROJECT
+from robyn_server.projects import GRAPHS, PROJECT
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 from robyn_server.terminal import has_colour
 
@@ -344,6 +345,7 @@ def _start_banner(
         auth_mode=_auth_mode(options.environment),
         data_dir="" if options.environment.get("DATABASE_URL") else str(options.data_dir.expanduser().absolute()),
         project=options.environment.get(PROJECT, ""),
+        graphs=sorted(json.loads(options.environment.get(GRAPHS, "{}"))) if PROJECT in options.environment else [],
         **first_conversation,
         as_json=options.log_format == "json",
         colour=has_colour(sys.stdout),

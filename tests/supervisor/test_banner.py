@@ -20,3 +20,16 @@ def test_the_first_conversation_of_a_project_with_handlers_has_credentials_for_t
     example = render_example(banner, AssistantList([], "credentials are required"))
     assert 'headers={"Authorization": os.environ["AUTHORIZATION"]}' in example
     assert "AGENTHALL_API_KEY" not in example
+
+
+def test_the_graphs_of_a_project_are_shown_although_nobody_is_logged_in() -> None:
+    banner = Banner(
+        url="http://127.0.0.1:2024",
+        database="embedded",
+        processes=[],
+        seconds=1.0,
+        auth_mode=HANDLERS,
+        project="/p/langgraph.json",
+        graphs=["chat", "writer"],
+    )
+    assert "graphs     chat, writer\n" in render_text(banner, AssistantList([], "credentials are required"))
