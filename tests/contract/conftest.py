@@ -19,7 +19,9 @@ from robyn_server.files import packaged
 from .catalogue_writer import CatalogueWriter
 from .demo_users import HARBOUR, MEADOW, SECRET, bearer
 
-EXTRA_GRAPHS = {name: f"{SAMPLES}:{name}" for name in ("road", "family", "odd", "odd_end", "memory", "deliberate")}
+EXTRA_GRAPHS = {
+    name: f"{SAMPLES}:{name}" for name in ("road", "family", "nested", "odd", "odd_end", "memory", "deliberate")
+}
 UNUSED_URL = "http://127.0.0.1:9/mcp"
 """URL of the catalogue's tools. Nothing listens there."""
 
