@@ -21,8 +21,14 @@ _INTERNAL = ("__", "agenthall_", "langgraph_")
 
 
 def without_server_keys(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that a client may set in the `configurable` and the metadata of a run or an assistant's config."""
+    """Return the keys that a client may set in the metadata of a run or an assistant's config."""
     return {key: value for key, value in given.items() if key not in SERVER_KEYS and not _is_internal(key)}
+
+
+def settable_configurable(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that a client may set in a `configurable`. A run of an authenticated caller replaces `user_id`."""
+    kept = without_server_keys(given)
+    return kept | {"user_id": given["user_id"]} if "user_id" in given else kept
 
 
 def without_internal_keys(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +22,7 @@ from langgraph._internal._constants import CONFIG_KEY_STRICT_RESUME
 from langgraph.errors import UnknownInterruptError
 from langgraph.types import Command
 
+from robyn_server.core.principal import LOCAL
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
 from robyn_server.core.server_keys import without_server_keys
 from robyn_server.core.users import user_of
@@ -102,7 +103,8 @@ def run_config(run: ClaimedRun) -> RunnableConfig:
     strict = {CONFIG_KEY_STRICT_RESUME: True} if run.kwargs.get("strict_resume") else {}
     own = {"run_attempt": run.attempt, "langgraph_version": _LANGGRAPH_VERSION}
     metadata = without_server_keys(given.get("metadata") or {}) | without_server_keys(run.metadata) | names | own
-    configurable = (given.get("configurable") or {}) | checkpoint | names | _user_keys(run) | strict
+    wanted: dict[str, Any] = given.get("configurable") or {}
+    configurable = wanted | checkpoint | names | _user_keys(run) | _label_of_user(run, wanted) | strict
     return {**given, "configurable": configurable, "metadata": metadata}  # type: ignore[typeddict-item]
 
 
@@ -110,6 +112,12 @@ def _user_keys(run: ClaimedRun) -> dict[str, Any]:
     """The user that a project's handler authenticated. Never in the metadata, which is stored with each checkpoint."""
     user = user_of(run.auth)
     return {} if user is None else {"langgraph_auth_user": user, "langgraph_auth_permissions": user.permissions}
+
+
+def _label_of_user(run: ClaimedRun, configurable: Mapping[str, Any]) -> dict[str, Any]:
+    """The `user_id` that the client gave, where nobody was authenticated whose identity it could pretend to be."""
+    is_local = run.auth is None and run.owner_id == LOCAL.identity
+    return {"user_id": configurable["user_id"]} if is_local and "user_id" in configurable else {}
 
 
 class _Execution:

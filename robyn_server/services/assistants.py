@@ -13,6 +13,7 @@ from robyn_server.core.errors import CatalogueUnavailable, Conflict, Forbidden, 
 from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid, user_assistant_id
 from robyn_server.core.page import Page
 from robyn_server.core.principal import Principal
+from robyn_server.core.server_keys import settable_configurable
 from robyn_server.graphs.loading import Graphs
 from robyn_server.metrics.definitions import LAZY_SYNCS
 from robyn_server.storage.assistants import (
@@ -305,7 +306,7 @@ def _with_context(locked: LockedAssistant, change: AssistantChange) -> Assistant
     """A context alone replaces `configurable`, which mirrors it, and no other member of the config."""
     if change.config is not None or change.context is None:
         return change
-    return replace(change, config={**locked.config, "configurable": change.context})
+    return replace(change, config={**locked.config, "configurable": settable_configurable(change.context)})
 
 
 def _without_catalogue_fields(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
@@ -322,8 +323,9 @@ def _without_catalogue_fields(locked: LockedAssistant, change: AssistantChange) 
         return change
     owned = locked.config.get("configurable", {})
     refuse_catalogue_keys(owned, change.context, "Assistant")
-    configurable = owned | (change.context or {})
-    return replace(change, config={**(change.config or {}), "configurable": configurable}, context=configurable)
+    context = owned | (change.context or {})
+    config = {**(change.config or {}), "configurable": settable_configurable(context)}
+    return replace(change, config=config, context=context)
 
 
 def _owned(name: str) -> Conflict:

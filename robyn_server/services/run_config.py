@@ -8,7 +8,7 @@ from typing import Any
 from robyn_server.core.catalogue import CATALOGUE_KEYS
 from robyn_server.core.errors import BadRequest, Conflict, Forbidden, Invalid
 from robyn_server.core.principal import Principal
-from robyn_server.core.server_keys import without_server_keys
+from robyn_server.core.server_keys import settable_configurable, without_server_keys
 from tools_agent.configuration import check_mcp_config
 from tools_agent.errors import ConfigurationInvalid
 
@@ -26,6 +26,8 @@ def validate(
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return config and context, each mirrored in the other; both None when neither is given.
 
+    A context is the graph's own and keeps all names. `configurable` has none of the server's.
+
     Raises BadRequest when both are given, Forbidden when the principal may not set a key.
     """
     given = None if config is None else _own_members(config)
@@ -35,8 +37,9 @@ def validate(
     chosen = context or configurable
     if chosen is None and context is None:
         return given, None if given is None else {}
-    allowed = _allowed(principal, chosen or {})
-    return {**(given or {}), "configurable": allowed}, dict(allowed)
+    _check_admin_keys(principal, chosen or {})
+    kept = settable_configurable(chosen or {})
+    return {**(given or {}), "configurable": kept}, dict(context or kept)
 
 
 def check_agent_configuration(configurable: Mapping[str, Any] | None) -> None:
@@ -63,9 +66,7 @@ def _own_members(config: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _allowed(principal: Principal, configurable: Mapping[str, Any]) -> dict[str, Any]:
-    kept = without_server_keys(configurable)
-    for key in ADMIN_KEYS & kept.keys():
+def _check_admin_keys(principal: Principal, configurable: Mapping[str, Any]) -> None:
+    for key in ADMIN_KEYS & configurable.keys():
         if not principal.is_admin:
             raise Forbidden(f"Only administrators may set configurable.{key}.", field=f"configurable.{key}")
-    return kept

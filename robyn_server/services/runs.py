@@ -118,7 +118,7 @@ class RunService:
         self._assistants.check_configuration(assistant.graph_id, context)
         if assistant.origin.is_synced:
             refuse_catalogue_keys(assistant.config.get("configurable", {}), context, "Run")
-        configurable = assistant.config.get("configurable", {}) | (context or {})
+        configurable = assistant.config.get("configurable", {}) | (config or {}).get("configurable", {})
         self._models.check(principal, configurable, assistant.config.get("configurable"))
         run_id = new_id()
         merged_context = assistant.context | (context or {})

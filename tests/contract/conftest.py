@@ -20,7 +20,8 @@ from .catalogue_writer import CatalogueWriter
 from .demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 EXTRA_GRAPHS = {
-    name: f"{SAMPLES}:{name}" for name in ("road", "family", "nested", "odd", "odd_end", "memory", "deliberate")
+    name: f"{SAMPLES}:{name}"
+    for name in ("road", "family", "nested", "odd", "odd_end", "memory", "deliberate", "person")
 }
 UNUSED_URL = "http://127.0.0.1:9/mcp"
 """URL of the catalogue's tools. Nothing listens there."""

@@ -114,6 +114,15 @@ async def test_the_servers_own_assistants_may_be_used_by_all_and_changed_by_admi
     assert (await root.http.patch(f"/assistants/{ECHO}", json={"name": "echo"})).status_code == 200
 
 
+@pytest.mark.parametrize("where", ["context", "configurable"])
+async def test_the_user_id_of_an_authenticated_callers_run_is_its_own(anna: UserClient, where: str) -> None:
+    forged = {"user_id": "somebody else"}
+    given: Any = {"context": forged} if where == "context" else {"config": {"configurable": forged}}
+    seen = await anna.sdk.runs.wait(None, "context", input={}, **given)
+    assert isinstance(seen, dict)
+    assert seen["seen"]["configurable"]["user_id"] == seen["seen"]["metadata"]["user_id"] != "somebody else"
+
+
 async def test_threads_and_runs_of_somebody_else_are_404_everywhere(
     anna: UserClient, person: UserClientFactory
 ) -> None:

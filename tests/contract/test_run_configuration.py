@@ -121,7 +121,7 @@ async def test_the_graph_that_ran_last_on_a_thread_is_named_by_the_server(client
 async def test_what_the_server_sets_cannot_be_set_by_a_client(
     client: LangGraphClient, http: httpx.AsyncClient, thread: str, assistant: str
 ) -> None:
-    names = ("thread_id", "run_id", "graph_id", "assistant_id", "user_id", "checkpoint_id", "checkpoint_ns")
+    names = ("thread_id", "run_id", "graph_id", "assistant_id", "checkpoint_id", "checkpoint_ns")
     evil: Any = dict.fromkeys([*names, "langgraph_auth_user_id", "__pregel_send", "langgraph_x"], "evil")
     for given in ({"config": {"configurable": evil}}, {"context": evil}):
         body = {"assistant_id": assistant, "input": {}, **given}
@@ -130,9 +130,29 @@ async def test_what_the_server_sets_cannot_be_set_by_a_client(
         assert "evil" not in configurable.values()
         assert (configurable["thread_id"], configurable["assistant_id"]) == (thread, assistant)
         assert configurable["run_id"] == answer.headers["content-location"].rpartition("/")[2]
-        assert (configurable["graph_id"], configurable["user_id"]) == ("context", "local")
-    stored = await client.assistants.create("context", context={**evil, "own": 1})
-    assert stored["context"] == {"own": 1}
+        assert configurable["graph_id"] == "context"
+    stored = await client.assistants.create("context", {"configurable": {**evil, "own": 1}})
+    assert stored["config"]["configurable"] == stored["context"] == {"own": 1}
+
+
+async def test_a_context_is_the_graphs_own_with_all_its_names(client: LangGraphClient, thread: str) -> None:
+    wanted = {"user_id": "ada", "thread_id": "of ours"}
+    assert await seen_by(client, thread, "person", context=wanted) == wanted
+    stored = await client.assistants.create("person", context=wanted)
+    assert (stored["context"], stored["config"]["configurable"]) == (wanted, {"user_id": "ada"})
+    assert await seen_by(client, thread, stored["assistant_id"]) == wanted
+    changed = await client.assistants.update(stored["assistant_id"], context=wanted | {"user_id": "bob"})
+    assert (changed["context"]["thread_id"], changed["config"]["configurable"]) == ("of ours", {"user_id": "bob"})
+
+
+@pytest.mark.parametrize("given", [{"context": {"user_id": "ada"}}, {"config": {"configurable": {"user_id": "ada"}}}])
+async def test_a_client_says_for_which_user_it_runs_where_nobody_is_authenticated(
+    client: LangGraphClient, thread: str, given: dict[str, Any]
+) -> None:
+    seen = await seen_by(client, thread, "context", **given)
+    assert seen["configurable"]["user_id"] == "ada"
+    assert (seen["metadata"]["user_id"], seen["configurable"]["langgraph_auth_user_id"]) == ("local", "local")
+    assert (await seen_by(client, thread, "context"))["configurable"]["user_id"] == "local"
 
 
 async def test_context_and_configurable_together_are_400(http: httpx.AsyncClient, thread: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import asdict, dataclass
 from operator import add
 from typing import Annotated, Any, TypedDict
 
@@ -155,6 +156,22 @@ def _look(_state: Seen, config: RunnableConfig) -> Seen:
 
 context = StateGraph(Seen).add_node("look", _look).add_edge(START, "look").add_edge("look", END)
 """A builder that is not compiled. It returns the config of its run."""
+
+
+@dataclass
+class Person:
+    """The context of `person`. Its names are also names of the server's."""
+
+    user_id: str
+    thread_id: str = ""
+
+
+def _look_at_person(_state: Seen, runtime: Runtime[Person]) -> Seen:
+    return {"seen": asdict(runtime.context)}
+
+
+person = StateGraph(Seen, context_schema=Person).add_node("look", _look_at_person).add_edge(START, "look").compile()
+"""Returns its context, which a run must give."""
 
 
 class Road(TypedDict, total=False):
