@@ -29,6 +29,7 @@ from robyn_server.core.users import user_of
 
 from .checkpoint_config import ensure_checkpoint
 from .commands import command_of
+from .contexts import context_for
 from .debug_events import checkpoint_event, debug_event
 from .errors import StateTooLarge
 from .factories import run_runtime
@@ -147,7 +148,7 @@ class _Execution:
         self, graph: Pregel[Any, Any, Any, Any], saver: BaseCheckpointSaver[Any] | None, store: BaseStore
     ) -> RunEnd:
         self._notices = list(getattr(graph, "notices", ()))
-        options = self._options()
+        options = self._options(graph)
         # Otherwise LangGraph yields a step's updates after it has committed the step's checkpoint. A run that is cancelled between
         # the two resumes behind the step, and nobody ever gets the updates.
         eager = options["durability"] == "sync"
@@ -214,10 +215,10 @@ class _Execution:
             **more,
         )
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any]:
         modes = {_MODES.get(mode, mode) for mode in self._stream_modes if mode != EVENTS} | {"values"}
         return {
-            "context": self._kwargs.get("context") or None,
+            "context": context_for(graph.context_schema, self._kwargs.get("context") or {}),
             "stream_mode": sorted(modes),
             "interrupt_before": self._kwargs.get("interrupt_before"),
             "interrupt_after": self._kwargs.get("interrupt_after"),

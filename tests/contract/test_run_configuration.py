@@ -145,6 +145,15 @@ async def test_a_context_is_the_graphs_own_with_all_its_names(client: LangGraphC
     assert (changed["context"]["thread_id"], changed["config"]["configurable"]) == ("of ours", {"user_id": "bob"})
 
 
+async def test_a_graph_with_a_context_schema_runs_without_a_context(client: LangGraphClient, thread: str) -> None:
+    assert await seen_by(client, thread, "person") == {"user_id": "nobody", "thread_id": ""}
+
+
+async def test_a_configurable_fills_a_context_as_far_as_its_schema_goes(client: LangGraphClient, thread: str) -> None:
+    config: Any = {"configurable": {"user_id": "ada", "other": 1}}
+    assert await seen_by(client, thread, "person", config=config) == {"user_id": "ada", "thread_id": ""}
+
+
 @pytest.mark.parametrize("given", [{"context": {"user_id": "ada"}}, {"config": {"configurable": {"user_id": "ada"}}}])
 async def test_a_client_says_for_which_user_it_runs_where_nobody_is_authenticated(
     client: LangGraphClient, thread: str, given: dict[str, Any]

@@ -162,7 +162,7 @@ context = StateGraph(Seen).add_node("look", _look).add_edge(START, "look").add_e
 class Person:
     """The context of `person`. Its names are also names of the server's."""
 
-    user_id: str
+    user_id: str = "nobody"
     thread_id: str = ""
 
 
@@ -171,7 +171,7 @@ def _look_at_person(_state: Seen, runtime: Runtime[Person]) -> Seen:
 
 
 person = StateGraph(Seen, context_schema=Person).add_node("look", _look_at_person).add_edge(START, "look").compile()
-"""Returns its context, which a run must give."""
+"""Returns its context."""
 
 
 class Road(TypedDict, total=False):
