@@ -80,8 +80,23 @@ async def test_a_pending_run_ends_at_once(http: httpx.AsyncClient, thread: str) 
     answer = await http.post(f"{path}/cancel", params={"wait": "1"})
     assert (answer.status_code, answer.json()) == (200, {})
     await until(lambda: has(http, path, "interrupted"))
-    body = (await http.get(f"/threads/{thread}")).json()
-    assert body["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("how", ["cancel", "delete"])
+@pytest.mark.parametrize("settled", ["idle", "interrupted"])
+async def test_a_run_that_never_began_leaves_its_thread_as_it_was(
+    client: LangGraphClient, thread: str, settled: str, how: str
+) -> None:
+    if settled == "interrupted":
+        await client.runs.wait(thread, "approval", input={"question": "now?"})
+    before = await client.threads.get(thread)
+    run = (await client.runs.create(thread, before["metadata"].get("graph_id", "echo"), after_seconds=60))["run_id"]
+    assert (await client.threads.get(thread))["status"] == "busy"
+    await (client.runs.cancel(thread, run) if how == "cancel" else client.runs.delete(thread, run))
+    after = await client.threads.get(thread)
+    kept = ("status", "values", "interrupts")
+    assert [after.get(name) for name in kept] == [before.get(name) for name in kept]
+    assert after["status"] == settled
 
 
 async def test_the_next_run_of_the_thread_goes_on_after_a_cancel(

@@ -412,7 +412,7 @@ class QueueStateMachine(RuleBasedStateMachine):
             self.deleted[run.run_id] = self.runs.pop(run.run_id)
         else:
             thread.undo.pop(run.run_id, None)
-            thread.settled = thread_status
+            thread.settled = thread_status if run.attempt else thread.settled
             thread.values = values or thread.values
         return self._promote_next(run.thread)
 
