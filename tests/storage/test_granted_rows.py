@@ -138,10 +138,10 @@ async def test_default_assistants_are_open_to_runs_and_not_to_changes(storage: R
 async def test_a_write_that_leaves_the_grant_is_refused(storage: RunStorage) -> None:
     threads, principal = Threads(storage.app), user({"team": "red"})
     with pytest.raises(Forbidden, match="filter does not match"):
-        await threads.merge_metadata(principal, RED, {"team": "blue"})
+        await threads.update(principal, RED, {"team": "blue"}, None)
     with pytest.raises(Forbidden, match="filter does not match"):
         await threads.create(principal, UUID(int=9), {"team": "blue"}, None)
-    assert await threads.merge_metadata(principal, BLUE, {"a": 1}) is None
+    assert await threads.update(principal, BLUE, {"a": 1}, None) is None
     assert not await threads.delete(principal, BLUE)
     assert await threads.create(principal, BLUE, {"team": "red"}, None) is None, "the id is taken"
 
