@@ -1,7 +1,7 @@
 -- Leave a thread as it was when one of its runs ends before it began.
 --
 -- Rules
---   1. A run that no worker ever claimed (attempt 0) ends by a cancellation, a deletion, or for a new run of its thread.
+--   1. A run that no worker ever claimed (attempt 0) ends by a cancellation, a deletion, or for a new run.
 --   2. Its thread keeps its status, error, interrupts and values. There is nothing in the thread that could go on.
 
 create or replace function agenthall.end_run(

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from databases import fresh_database
 from langgraph_sdk.errors import NotFoundError, PermissionDeniedError
-from live_server import GRAPHS, SAMPLES, LiveServer, live_server
+from live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
 
 PROJECTS = SAMPLES.parent / "auth_projects"
 SERVED = json.dumps(GRAPHS | {"whoami": f"{SAMPLES}:whoami"})
@@ -112,7 +112,7 @@ async def test_a_filter_for_the_store_is_refused_rather_than_ignored(stamping: L
     async with stamping.http(**{"x-name": "ada"}) as http:
         answer = await http.put("/store/items", json={"namespace": ["x"], "key": "k", "value": {}})
     assert (answer.status_code, answer.json()["code"]) == (500, "auth_handler_failed")
-    assert "value['namespace']" in stamping.webs[0].read_log()
+    await until(lambda: "value['namespace']" in stamping.webs[0].read_log())
 
 
 async def test_a_change_that_cannot_be_executed_is_refused(stamping: LiveServer) -> None:
