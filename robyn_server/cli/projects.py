@@ -47,9 +47,9 @@ def dev(
         )
     if os.environ.get(GRAPHS):
         raise Misconfigured(f"{GRAPHS} is set, and {file} names graphs, too; unset it", field=GRAPHS)
-    given = {"AGENTHALL_DRAIN_SECONDS": _DRAIN_SECONDS, **os.environ}
+    default, given = {"AGENTHALL_DRAIN_SECONDS": _DRAIN_SECONDS}, dict(os.environ)
     reloading = Reloading(
-        environment=lambda: given | project_environment(load_project(file), given),
+        environment=lambda: default | given | project_environment(load_project(file), given),
         watched=lambda: watched_paths(load_project(file)),
     )
     run_serve(

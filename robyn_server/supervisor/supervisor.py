@@ -79,7 +79,6 @@ class Supervisor:
         after_web: frozenset[Stage] = frozenset({Stage.DEMO}),
         restarts: Callable[[], RestartPolicy] = RestartPolicy,
         on_child_exit: Callable[[str], object] = lambda _: None,
-        on_reload: Callable[[], frozenset[Stage]] | None = None,
     ) -> None:
         self._log = log
         self._grace = grace
@@ -87,7 +86,7 @@ class Supervisor:
         self._after_web = after_web
         self._restarts = restarts
         self._on_child_exit = on_child_exit
-        self.on_reload = on_reload
+        self.on_reload: Callable[[], frozenset[Stage]] | None = None
         self._managed: list[ManagedChild] = []
         self._stopping = self.force_stop = self._interruptible = False
         self._exit_code = 0

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from robyn_server.core.errors import Misconfigured
+from robyn_server.graphs.imports import import_object
 
 _SETTING = "AGENTHALL_AUTH"
 _ANY = "*"
@@ -99,21 +96,10 @@ def _import(path: str) -> Any:
     if not where or not name:
         raise _wrong(path, "write `module:name`, or `/path/to/file.py:name`")
     try:
-        module = _module_from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-        return getattr(module, name)
+        return import_object(path, "agenthall_project_auth")
     except (Exception, SystemExit) as error:  # importing executes the project's code
         reason = str(error) if isinstance(error, ImportError | OSError) else f"{type(error).__name__}: {error}"
         raise _wrong(path, reason) from error
-
-
-def _module_from_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("agenthall_project_auth", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ImportError(f"no such file: {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _wrong(path: str, reason: str) -> Misconfigured:
