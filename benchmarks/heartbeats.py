@@ -18,12 +18,12 @@ from uuid import UUID
 
 import asyncpg
 
-from robyn_server.core.instances import Heartbeat, Outcome
+from robyn_server.core.registry.instances import Heartbeat, Outcome
 from robyn_server.files import packaged
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
-from robyn_server.storage.database import Role, open_pool
-from robyn_server.storage.leases import Leases
-from robyn_server.storage.migrations import migrate
+from robyn_server.storage.postgres.migrations import migrate
+from robyn_server.storage.postgres.pools import Role, open_pool
+from robyn_server.storage.registry.leases import Leases
 
 TENANT = UUID(int=1)
 _FILL = """

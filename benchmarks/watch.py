@@ -27,14 +27,14 @@ import asyncpg
 import httpx
 import orjson
 
-from robyn_server.core.instances import InstanceFilter, RegistrationRequest
+from robyn_server.core.registry.instances import InstanceFilter, RegistrationRequest
 from robyn_server.files import packaged
 from robyn_server.registry.leases.event_broker import AGENT_EVENTS, InstanceEventBroker, Subscription
-from robyn_server.storage.database import Role, open_pool
-from robyn_server.storage.instances import Instances
-from robyn_server.storage.leases import Leases
-from robyn_server.storage.migrations import migrate
-from robyn_server.storage.notify import Listener
+from robyn_server.storage.postgres.migrations import migrate
+from robyn_server.storage.postgres.notify import Listener
+from robyn_server.storage.postgres.pools import Role, open_pool
+from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.leases import Leases
 
 TENANTS = [UUID(int=100 + number) for number in range(20)]
 _INTERVAL = 0.02

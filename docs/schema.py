@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 
 from robyn_server.files import packaged
-from robyn_server.storage.migrations import migrate
+from robyn_server.storage.postgres.migrations import migrate
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 
 PAGE = Path(__file__).resolve().parent / "reference" / "schema.md"

@@ -14,8 +14,8 @@ from robyn_server.agent_sync.catalogue_db.contract import OPTIONAL, REQUIRED
 from robyn_server.agent_sync.catalogue_db.fields import CLOCK, CLOCK_OF_VIEW, FIELDS, OF_VIEW, CatalogueField
 from robyn_server.cli.commands import commands
 from robyn_server.core import errors
+from robyn_server.core.access.scopes import MEANINGS, Scope
 from robyn_server.core.http_status import STATUSES
-from robyn_server.core.scopes import MEANINGS, Scope
 from robyn_server.metrics import every_metric
 from robyn_server.metrics.instruments import Metric
 from robyn_server.settings import Settings

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.hosts import LOOPBACK, local_host
-from robyn_server.core.store_options import StoreIndex, StoreLifetimes
+from robyn_server.core.store.options import StoreIndex, StoreLifetimes
 from robyn_server.core.ttl import LONGEST_TTL, PruneStrategy
 
 MEBIBYTE = 1024 * 1024

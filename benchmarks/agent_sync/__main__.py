@@ -31,7 +31,7 @@ from databases import fresh_database, postgres_server
 
 from benchmarks import ROOT
 from robyn_server.files import packaged
-from robyn_server.storage.migrations import migrate
+from robyn_server.storage.postgres.migrations import migrate
 
 from .catalogue import clear_sync, fill_catalogue
 from .naive import naive_pooled_seconds, naive_seconds

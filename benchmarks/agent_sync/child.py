@@ -22,7 +22,7 @@ from robyn_server.agent_sync.catalogue_db.reader import page_of_agents
 from robyn_server.agent_sync.catalogue_db.source import STANDARD
 from robyn_server.app.process import tune_garbage_collection
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
-from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.postgres.pools import Role, open_pool
 
 ALL = AgentSyncScope("all")
 PAGE = 500

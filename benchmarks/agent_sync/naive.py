@@ -14,7 +14,7 @@ import asyncpg
 from robyn_server.agent_sync import AgentSyncData, AgentSyncScope, sync_single_agent
 from robyn_server.agent_sync.catalogue_db.reader import agent_pages
 from robyn_server.storage.agent_sync.assistants import SyncedAssistants
-from robyn_server.storage.database import Role
+from robyn_server.storage.postgres.pools import Role
 
 
 class ConnectionPerStatement:

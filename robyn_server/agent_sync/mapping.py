@@ -1,4 +1,4 @@
-"""Map an agent of the catalogue to an assistant. The keys are listed in `core/catalogue.py`."""
+"""Map an agent of the catalogue to an assistant. The keys are listed in `core/catalogue/fields.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from robyn_server.agent_sync.catalogue_db.fields import FIELDS
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.catalogue.fields import AgentSource
 
 from .errors import AgentRejected
 from .model import AgentSyncData, AgentSyncMcpTool

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from robyn_server.core.catalogue import SyncAction, SyncOutcome
+from robyn_server.core.catalogue.fields import SyncAction, SyncOutcome
 
 _NULL_IS_OBJECT = BeforeValidator(lambda value: {} if value is None else value)
 _NULL_IS_LIST = BeforeValidator(lambda value: [] if value is None else value)

@@ -24,7 +24,7 @@ from robyn_server.agent_sync.catalogue_db.source import (
     parse_agent_sources,
     parse_catalogue_source,
 )
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.core.errors import Misconfigured
 
 from .scope import AgentSyncScope, parse_agent_sync_scope

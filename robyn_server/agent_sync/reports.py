@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from robyn_server.core.agent_change import AgentChange
+from robyn_server.core.catalogue.agent_change import AgentChange
 
 
 @dataclass(frozen=True, slots=True)

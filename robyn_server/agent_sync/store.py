@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeGuard
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from robyn_server.core.catalogue import AppliedAgent, SyncAction, SyncOutcome
+from robyn_server.core.catalogue.fields import AppliedAgent, SyncAction, SyncOutcome
 
 
 class AssistantsProtocol(Protocol):
@@ -24,7 +24,7 @@ class AssistantsProtocol(Protocol):
 
     get: the assistant as a mapping or an object, or None (or core NotFound). Every owner finds the rows of `system`.
     create: raises core Conflict when the id is taken.
-    update: replaces what the catalogue owns (core/catalogue.py) and keeps what others set. Raises core Conflict when another
+    update: replaces the keys of the catalogue (`CATALOGUE_KEYS`) and keeps what others set. Raises core Conflict when another
     replica has just written the same content.
     create and update may raise core StaleRead: a later version of the agent (`metadata.synced_at`) was applied.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from robyn_server.agent_sync import AgentSyncOptions, CatalogueSource
 from robyn_server.agent_sync.options import configured_catalogue, configured_sources
 from robyn_server.agent_sync.options import configured_scope as parse_scope
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.settings import Settings
 
 __all__ = ["check_settings", "parse_scope", "parse_source", "parse_sources", "sync_options"]

@@ -6,9 +6,9 @@ from robyn_server.core.errors import Misconfigured
 from robyn_server.doctor.database import check_database
 from robyn_server.files import packaged
 from robyn_server.settings import Settings
-from robyn_server.storage.database import open_connection
-from robyn_server.storage.migrations import Migration, migrate
-from robyn_server.storage.store_vectors import use_pgvector
+from robyn_server.storage.postgres.migrations import Migration, migrate
+from robyn_server.storage.postgres.pools import open_connection
+from robyn_server.storage.store.vectors import use_pgvector
 
 
 async def prepare_database(settings: Settings) -> list[Migration]:

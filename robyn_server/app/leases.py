@@ -7,7 +7,7 @@ from datetime import timedelta
 from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.registry.leases.sweeper import Retention
 from robyn_server.settings import Settings
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 from .pools import Pools
 

@@ -12,7 +12,7 @@ import asyncpg
 from robyn_server.metrics.definitions import CONNECTIONS, CONNECTIONS_BUSY
 from robyn_server.registry.leases.lease_services import open_keeper_pool
 from robyn_server.settings import Settings
-from robyn_server.storage.database import Pool, Role, open_pool
+from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 
 SYSTEM_CONNECTIONS = 4
 _CLOSE_SECONDS = 3.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from robyn_server.agent_sync.live.sources import AgentSources, MultiSourceOperations
 from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.introspection import GraphIntrospection
-from robyn_server.graphs.loading import Graphs
+from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.graphs.thread_states import ThreadStates
 from robyn_server.graphs.topologies import Topologies
 from robyn_server.identity.api_keys import ApiKeyService
@@ -37,17 +37,17 @@ from robyn_server.settings import Settings
 from robyn_server.storage.api_keys import ApiKeys
 from robyn_server.storage.assistant_versions import AssistantVersions
 from robyn_server.storage.assistants import Assistants
-from robyn_server.storage.brakes import Brakes
-from robyn_server.storage.configurations import Configurations
-from robyn_server.storage.database import Pool
-from robyn_server.storage.errors import translated
-from robyn_server.storage.instances import Instances
-from robyn_server.storage.manifests import Manifests
-from robyn_server.storage.notify import Notifier
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.notify import Notifier
+from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.registry.brakes import Brakes
+from robyn_server.storage.registry.configurations import Configurations
+from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.manifests import Manifests
+from robyn_server.storage.registry.tickets import SocketTickets
 from robyn_server.storage.runs import RunQueue, Runs
-from robyn_server.storage.store_items import StoreItems
+from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.threads import Threads
-from robyn_server.storage.tickets import SocketTickets
 
 _CHECK_SECONDS = 5
 

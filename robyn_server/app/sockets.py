@@ -20,15 +20,15 @@ from robyn_server.settings import AuthMode, Settings
 from robyn_server.sockets.authentication import DevelopmentCredentials, SocketAuthenticator
 from robyn_server.sockets.dependencies import SocketDependencies
 from robyn_server.sockets.handshake import Origins
-from robyn_server.sockets.hub import SessionHub
 from robyn_server.sockets.limits import Limits
 from robyn_server.sockets.monitor import CHECK_SECONDS, LivenessMonitor
 from robyn_server.sockets.resume_tokens import ResumeTokens
 from robyn_server.sockets.server import SocketServer
+from robyn_server.sockets.sessions.hub import SessionHub
 from robyn_server.storage.api_keys import KEYS
-from robyn_server.storage.instances import Instances
-from robyn_server.storage.notify import Listener
-from robyn_server.storage.tickets import SocketTickets
+from robyn_server.storage.postgres.notify import Listener
+from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.tickets import SocketTickets
 
 from .agent_sync import check_settings
 from .database import prepare_database

@@ -18,10 +18,10 @@ from robyn_server.agent_sync.live.sources import (
     operations_of,
     source_connections,
 )
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.ids import new_id
-from robyn_server.graphs.loading import Graphs
+from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.graphs.thread_states import ThreadStates
 from robyn_server.graphs.topologies import Topologies
 from robyn_server.identity.authenticator import Authenticator
@@ -35,8 +35,8 @@ from robyn_server.services.unserved_graphs import UnservedGraphs
 from robyn_server.settings import Settings
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.api_keys import KEYS
-from robyn_server.storage.database import Pool
-from robyn_server.storage.notify import EVENTS, THREADS, Listener, Notifier
+from robyn_server.storage.postgres.notify import EVENTS, THREADS, Listener, Notifier
+from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.runs import RunQueue
 from robyn_server.storage.workers import Workers
 from robyn_server.supervisor.readiness import announce_ready

@@ -16,12 +16,12 @@ from robyn_server import logs
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.errors import Misconfigured
 from robyn_server.graphs.embeddings import ItemEmbedder
-from robyn_server.graphs.loading import Graphs
+from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.metrics import announce, answer_scrapes
 from robyn_server.settings import Settings
-from robyn_server.storage.database import Pool, Role, open_pool
+from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.storage.runs import RunQueue
-from robyn_server.storage.store_items import StoreItems
+from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.thread_retention import ThreadRetention
 from robyn_server.storage.workers import Workers
 
@@ -55,7 +55,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     await prepare_database(settings)
     system = await Pools(settings, closing).system("agenthall worker")
     # Imported here: LangGraph takes a second to import, and errors of the database are reported before.
-    from robyn_server.graphs.checkpoints import Checkpoints
+    from robyn_server.graphs.checkpoints.saver import Checkpoints
     from robyn_server.worker.announcement import Announcement
     from robyn_server.worker.run_store import RunStores
     from robyn_server.worker.worker import Worker

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from robyn_server.core.errors import Conflict, Misconfigured
-from robyn_server.storage.migrations import Migration
+from robyn_server.storage.postgres.migrations import Migration
 
 from . import SCHEMAS
 from .programs import ClientPrograms

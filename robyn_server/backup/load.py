@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from robyn_server.core.errors import Unavailable
-from robyn_server.storage.backups import quoted
-from robyn_server.storage.migrations import LOCK
+from robyn_server.storage.operations.backups import quoted
+from robyn_server.storage.postgres.migrations import LOCK
 
 from .archive import Archive, Entry
 from .processes import Messages, Progress, running

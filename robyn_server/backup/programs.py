@@ -14,7 +14,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.storage.backups import DatabaseFacts
+from robyn_server.storage.operations.backups import DatabaseFacts
 from robyn_server.supervisor.postgres.binaries import system_folders, wheel_folder
 
 _PROGRAMS = ("pg_dump", "pg_restore", "psql")

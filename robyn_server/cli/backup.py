@@ -31,7 +31,7 @@ def backup(
     from robyn_server.core.errors import Misconfigured
     from robyn_server.supervisor.postgres.data_directory import DataDirectory
 
-    from .sync import progress_bar
+    from .catalogue.sync import progress_bar
 
     _exit_at_sigterm()
     target = Target.parse(path, may_overwrite=overwrite)
@@ -40,7 +40,7 @@ def backup(
         raise Misconfigured(f"there is no database in {data_dir}; set --data-dir, or DATABASE_URL")
     target.check()
     with database_setting(data_dir) as given, progress_bar("tables") as bar:
-        report = run_process("backup", target, is_embedded, bar, **given)
+        report = run_process("operator.backup", target, is_embedded, bar, **given)
     if report.is_newer:
         typer.echo(
             "agenthall: warning: the database is newer than this build, which could not restore the backup", err=True
@@ -60,14 +60,14 @@ def restore(
     """Restore a backup into an empty database, completely or not at all, and migrate it to this version."""
     from robyn_server.core.errors import Misconfigured
 
-    from .sync import progress_bar
+    from .catalogue.sync import progress_bar
 
     _exit_at_sigterm()
     if not path.expanduser().exists():  # before a database is created for it
         raise Misconfigured(f"there is no {path}")
     is_embedded = given_database() is None
     with database_setting(data_dir) as given, progress_bar("objects") as bar:
-        report = run_process("restore", path.expanduser().absolute(), is_embedded, replace, bar, **given)
+        report = run_process("operator.restore", path.expanduser().absolute(), is_embedded, replace, bar, **given)
     counted = ", ".join(f"{number} {name}" for name, number in report.rows.items())
     typer.echo(f"restored {counted}; migration {report.migration}")
     for name in report.applied:

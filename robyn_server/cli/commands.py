@@ -9,9 +9,9 @@ import typer
 
 from robyn_server.terminal import has_colour
 
-from .agents import agents
+from .agents.commands import agents
 from .backup import backup, restore
-from .catalogue_map import catalogue_map
+from .catalogue.mapping import catalogue_map
 from .chat.command import chat
 from .database import database_setting, given_database, wrong_usage
 from .disk_usage import storage
@@ -108,7 +108,7 @@ def sweep(
 ) -> None:
     """Mark registered instances whose lease has lapsed. Web and sockets processes do it, too."""
     with database_setting(data_dir) as given:
-        swept = run_process("sweep", once, log_format=log_format.value, **given)
+        swept = run_process("operator.sweep", once, log_format=log_format.value, **given)
     if swept is not None:
         typer.echo(
             f"stale {swept.stale}, inactive {swept.inactive}, deleted {swept.deleted}; "
@@ -120,7 +120,7 @@ def sweep(
 def migrate(data_dir: DataDir = Path(".agenthall")) -> None:
     """Migrate the database's schema."""
     with database_setting(data_dir) as given:
-        applied: list[str] = run_process("migrate", **given)
+        applied: list[str] = run_process("operator.migrate", **given)
     typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
 
 
@@ -137,12 +137,12 @@ def sync(
     from robyn_server.agent_sync.reports import SyncRequest
     from robyn_server.core.errors import Misconfigured
 
-    from .sync import progress_bar, show
+    from .catalogue.sync import progress_bar, show
 
     if scope is not None and agent is not None:
         raise Misconfigured("--scope and --agent: name one of them")
     with wrong_usage(), database_setting(data_dir) as given, progress_bar() as bar:
-        report = run_process("sync", SyncRequest(scope, agent, dry_run), bar, **given)
+        report = run_process("operator.sync", SyncRequest(scope, agent, dry_run), bar, **given)
     show(report)
     raise typer.Exit(1 if report.counters["failed"] else 0)
 
@@ -196,7 +196,7 @@ def catalogue_install(
     """
     from robyn_server.core.errors import Misconfigured
 
-    from .catalogue import feed_sql, grants_sql, view_sql
+    from .catalogue.contract import feed_sql, grants_sql, view_sql
 
     if not show:
         raise Misconfigured("the catalogue is yours: use --print, read the SQL, and apply it with psql")

@@ -22,8 +22,8 @@ def database_setting(data_dir: Path) -> Iterator[dict[str, str]]:
     if given_database():
         yield {}
         return
+    from robyn_server.supervisor.output.progress_line import progress_line
     from robyn_server.supervisor.postgres.server import EmbeddedPostgres, find_running
-    from robyn_server.supervisor.progress_line import progress_line
 
     if running := find_running(data_dir):
         yield {"database_url": running}

@@ -16,7 +16,7 @@ from .process import run_process
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from robyn_server.storage.disk_usage import LargestThreads, TableUsage
+    from robyn_server.storage.operations.disk_usage import LargestThreads, TableUsage
 
 
 def storage(
@@ -29,7 +29,7 @@ def storage(
     It reads a bounded number of pages. The largest threads are found in a sample, if there are more.
     """
     with database_setting(data_dir) as given:
-        tables, largest = run_process("disk_usage", threads, **given)
+        tables, largest = run_process("operator.disk_usage", threads, **given)
     typer.echo(_as_json(tables, largest) if output is Output.JSON else _as_tables(tables, largest), nl=False)
 
 

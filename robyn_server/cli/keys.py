@@ -18,7 +18,7 @@ from .options import DataDir, Output
 from .process import run_process
 
 if TYPE_CHECKING:
-    from robyn_server.core.principal import Principal
+    from robyn_server.core.access.principal import Principal
     from robyn_server.identity.api_keys import ApiKeyService, IssuedKey, KeyRequest
     from robyn_server.storage.api_keys import ApiKey
 
@@ -107,7 +107,7 @@ def revoke(
 
 def _operator() -> Principal:
     """Return the principal of the operator, who may do everything. The name becomes `created_by`."""
-    from robyn_server.core.principal import ADMIN, Principal
+    from robyn_server.core.access.principal import ADMIN, Principal
 
     try:
         name = getpass.getuser()
@@ -119,7 +119,7 @@ def _operator() -> Principal:
 def _run(data_dir: Path, work: Any) -> Any:
     """Run `work` on the database. Raises Misconfigured, NotFound."""
     with wrong_usage(), database_setting(data_dir) as given:
-        return run_process("keys", work, **given)
+        return run_process("operator.keys", work, **given)
 
 
 def _lifetime(text: str | None) -> timedelta | None:

@@ -53,7 +53,7 @@ class Output(StrEnum):
 
 Out = Annotated[Output, typer.Option("--output", "-o", help="Output format.")]
 
-# Which server a command asks, and as whom. `server_address.py` finds the address.
+# Which server a command asks, and as whom. `http/address.py` finds the address.
 Url = Annotated[
     str | None,
     typer.Option(

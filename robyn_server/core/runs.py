@@ -58,7 +58,7 @@ class ClaimedRun:
 
     assistant_name: str = ""
     auth: dict[str, Any] | None = field(default=None, repr=False)
-    """The user that a project's handler authenticated. See `core/users.py`."""
+    """The user that a project's handler authenticated. See `core/access/users.py`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from robyn_server.agent_sync import (
 )
 from robyn_server.agent_sync.catalogue_db.source import TABLES, WRITTEN_BACK
 from robyn_server.agent_sync.options import configured_catalogue, configured_scope, configured_sources
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.core.errors import CatalogueUnavailable, Misconfigured
 from robyn_server.settings import Settings
 from robyn_server.storage.agent_sync.passes import AgentSyncPasses, describe_pass

@@ -15,8 +15,8 @@ import asyncpg
 from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import Misconfigured, Unavailable
 from robyn_server.files import packaged
-from robyn_server.storage.migrations import GUIDE, read_migrations
-from robyn_server.storage.pooler import detect_pooler
+from robyn_server.storage.postgres.migrations import GUIDE, read_migrations
+from robyn_server.storage.postgres.pooler import detect_pooler
 from robyn_server.supervisor.postgres.binaries import MINIMUM_VERSION
 
 CONNECT_SECONDS = 10.0

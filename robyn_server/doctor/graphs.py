@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.core.store_options import StoreIndex
+from robyn_server.core.store.options import StoreIndex
 from robyn_server.graphs.embeddings import ItemEmbedder
-from robyn_server.graphs.loading import Graphs
+from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.settings import load_settings
 
 from .checks import Check, check, check_async

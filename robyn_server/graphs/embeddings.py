@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from robyn_server.core.errors import Invalid, Unavailable
-from robyn_server.core.store_options import StoreIndex
+from robyn_server.core.store.options import StoreIndex
 
-from .imports import import_object
+from .loading.imports import import_object
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings

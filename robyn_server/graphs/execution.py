@@ -22,21 +22,21 @@ from langgraph._internal._constants import CONFIG_KEY_STRICT_RESUME
 from langgraph.errors import UnknownInterruptError
 from langgraph.types import Command
 
-from robyn_server.core.principal import LOCAL
+from robyn_server.core.access.principal import LOCAL
+from robyn_server.core.access.server_keys import without_server_keys
+from robyn_server.core.access.users import user_of
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
-from robyn_server.core.server_keys import without_server_keys
-from robyn_server.core.users import user_of
 
-from .checkpoint_config import ensure_checkpoint
+from .checkpoints.config import ensure_checkpoint
+from .checkpoints.serialization import ValuesSerializer, dumps
 from .commands import command_of
-from .contexts import context_for
-from .debug_events import checkpoint_event, debug_event
 from .errors import StateTooLarge
-from .factories import run_runtime
 from .finished_tasks import keep_finished_tasks
-from .graph_events import EVENTS, GraphEvent, graph_events
-from .messages import MessageStream
-from .serialization import ValuesSerializer, dumps
+from .loading.contexts import context_for
+from .loading.factories import run_runtime
+from .streams.debug_events import checkpoint_event, debug_event
+from .streams.graph_events import EVENTS, GraphEvent, graph_events
+from .streams.messages import MessageStream
 from .tracebacks import own_traceback
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from langgraph.pregel import Pregel
     from langgraph.store.base import BaseStore
 
-    from .checkpoints import Checkpoints
-    from .loading import Graphs
+    from .checkpoints.saver import Checkpoints
+    from .loading.served_graphs import Graphs
 
 Emit: TypeAlias = Callable[[str, bytes], Awaitable[None]]
 """Takes an event's name and its data, JSON text."""

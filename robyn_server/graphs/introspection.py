@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from robyn_server.concurrency.ttl_cache import TtlCache
-from robyn_server.core import exact_json
+from robyn_server.core.json import exact_json
 
 from .topologies import Topologies
 
@@ -79,7 +79,7 @@ class GraphIntrospection:
 
 
 def _drawing(_graph_id: str, xray: bool | int, graph: Graph) -> bytes:
-    from .serialization import dumps
+    from .checkpoints.serialization import dumps
 
     drawn: dict[str, Any] = graph.get_graph(xray=xray).to_json()
     for node in drawn["nodes"]:
@@ -89,13 +89,13 @@ def _drawing(_graph_id: str, xray: bool | int, graph: Graph) -> bytes:
 
 
 def _schemas(graph_id: str, graph: Graph) -> bytes:
-    from .serialization import dumps
+    from .checkpoints.serialization import dumps
 
     return dumps({"graph_id": graph_id} | _schemas_of(graph.copy({"name": graph_id})))
 
 
 def _subgraphs(_graph_id: str, graph: Graph) -> dict[str, bytes]:
-    from .serialization import dumps
+    from .checkpoints.serialization import dumps
 
     return {path: dumps(_schemas_of(cast("Graph", each))) for path, each in graph.get_subgraphs(recurse=True)}
 

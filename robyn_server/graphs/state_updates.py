@@ -11,7 +11,7 @@ from uuid import UUID
 
 from robyn_server.core.errors import AgenthallError, BadRequest
 
-from .checkpoint_config import checkpoint_of, config_at, ensure_checkpoint
+from .checkpoints.config import checkpoint_of, config_at, ensure_checkpoint
 
 if TYPE_CHECKING:
     from langgraph.pregel import Pregel
@@ -82,7 +82,7 @@ async def update_state(
 
 
 async def _read(graph: Pregel[Any, Any, Any, Any], thread_id: UUID, checkpoint: dict[str, Any]) -> StateUpdate:
-    from .serialization import dumps
+    from .checkpoints.serialization import dumps
 
     latest = await graph.aget_state(config_at(thread_id))
     interrupts = {

@@ -14,14 +14,14 @@ import orjson
 
 from robyn_server.core.errors import AgenthallError, TooLarge
 
-from .checkpoint_config import checkpoint_of, config_at
+from .checkpoints.config import checkpoint_of, config_at
 from .topologies import Topologies
 
 if TYPE_CHECKING:
     from langgraph.pregel import Pregel
     from langgraph.types import PregelTask, StateSnapshot
 
-    from .checkpoints import Checkpoints
+    from .checkpoints.saver import Checkpoints
     from .state_updates import NodeUpdate, StateUpdate
 
 EMPTY_STATE = orjson.dumps(
@@ -117,8 +117,8 @@ class ThreadStates:
 
 def _import_checkpoints() -> Any:
     """Import what reading needs. Called off the event loop: the import takes half a second."""
-    from . import serialization  # noqa: F401
-    from .checkpoints import Checkpoints
+    from .checkpoints import serialization  # noqa: F401
+    from .checkpoints.saver import Checkpoints
 
     return Checkpoints
 
@@ -195,7 +195,7 @@ async def history_json(
 
 
 def _texts(states: Sequence[dict[str, Any]]) -> list[bytes]:
-    from .serialization import dumps
+    from .checkpoints.serialization import dumps
 
     return [dumps(state) for state in states]
 

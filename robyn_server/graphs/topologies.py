@@ -19,7 +19,7 @@ import structlog
 from robyn_server.concurrency.thread_loop import ThreadLoop
 from robyn_server.core.errors import AgenthallError, Misconfigured, Unavailable, Unservable
 
-from .loading import Graphs
+from .loading.served_graphs import Graphs
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig

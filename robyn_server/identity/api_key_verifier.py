@@ -10,9 +10,9 @@ import asyncio
 import structlog
 
 from robyn_server.concurrency.ttl_cache import TtlCache
-from robyn_server.core.api_key import ApiKeyText, find_api_key
+from robyn_server.core.access.api_key import ApiKeyText, find_api_key
+from robyn_server.core.access.principal import Kind, Principal
 from robyn_server.core.errors import AgenthallError, Unauthenticated
-from robyn_server.core.principal import Kind, Principal
 from robyn_server.storage.api_keys import ApiKeys, KnownKey
 
 SECONDS = 3.0

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from robyn_server.core.api_key import KEY_IDENTITY, ApiKeyText, find_prefix, mint
+from robyn_server.core.access.api_key import KEY_IDENTITY, ApiKeyText, find_prefix, mint
+from robyn_server.core.access.principal import Kind, Principal
+from robyn_server.core.access.scopes import PRIVILEGED, Scope, parse_scopes
 from robyn_server.core.errors import Invalid, NotFound
-from robyn_server.core.principal import Kind, Principal
-from robyn_server.core.scopes import PRIVILEGED, Scope, parse_scopes
 from robyn_server.storage.api_keys import ApiKey, ApiKeys, NewApiKey
 
 from .tokens import MAX_SUBJECT_LENGTH, is_reserved

@@ -17,14 +17,14 @@ from uuid import UUID
 import structlog
 
 from robyn_server.concurrency.ttl_cache import TtlCache
-from robyn_server.core.api_key import KEY_MARK
+from robyn_server.core.access.api_key import KEY_MARK
+from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.errors import BadRequest, Invalid, Misconfigured, Unauthenticated, Unavailable
 from robyn_server.core.ids import find_uuid
-from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.settings import AuthMode, Settings
 from robyn_server.storage.api_keys import ApiKeys
-from robyn_server.storage.database import Pool
 from robyn_server.storage.memberships import read_organizations
+from robyn_server.storage.postgres.pools import Pool
 
 from .api_key_verifier import ApiKeyVerifier
 from .jwks import Jwks

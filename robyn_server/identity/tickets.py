@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from robyn_server.core.errors import Unauthenticated
-from robyn_server.storage.tickets import SocketTickets
+from robyn_server.storage.registry.tickets import SocketTickets
 
 LIFETIME = timedelta(seconds=30)
 TICKET_PREFIX = "aht_"

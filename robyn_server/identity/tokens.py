@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.api_key import KEY_IDENTITY
+from robyn_server.core.access.api_key import KEY_IDENTITY
+from robyn_server.core.access.principal import LOCAL, SYSTEM_OWNER, Principal
 from robyn_server.core.errors import Misconfigured, Unauthenticated
 from robyn_server.core.ids import find_uuid
-from robyn_server.core.principal import LOCAL, SYSTEM_OWNER, Principal
 from robyn_server.settings import Settings
 
 from .jwks import ALGORITHMS, Jwks

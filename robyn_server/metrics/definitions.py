@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from robyn_server import __version__
-from robyn_server.core.agent_change import RETIRED
-from robyn_server.core.catalogue import SyncAction
+from robyn_server.core.catalogue.agent_change import RETIRED
+from robyn_server.core.catalogue.fields import SyncAction
 from robyn_server.core.runs import RunStatus
 from robyn_server.core.ttl import PruneStrategy
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import orjson
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import NotFound
-from robyn_server.core.principal import Principal
-from robyn_server.storage.brakes import Brakes
+from robyn_server.storage.registry.brakes import Brakes
 
 from .organizations import ensure_member
 

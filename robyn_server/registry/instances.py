@@ -15,8 +15,9 @@ from uuid import UUID
 import orjson
 import structlog
 
-from robyn_server.core import exact_json
-from robyn_server.core.instances import (
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.json import exact_json
+from robyn_server.core.registry.instances import (
     HealthStatus,
     Heartbeat,
     HeartbeatResult,
@@ -27,9 +28,8 @@ from robyn_server.core.instances import (
     RegistrationRequest,
     RegistrationStatus,
 )
-from robyn_server.core.principal import Principal
-from robyn_server.core.version_range import VersionRange, parse_version_range
-from robyn_server.storage.instances import InstancePage, Instances
+from robyn_server.core.registry.version_range import VersionRange, parse_version_range
+from robyn_server.storage.registry.instances import InstancePage, Instances
 
 from .leases.heartbeats import HeartbeatBatcher
 from .organizations import ensure_member

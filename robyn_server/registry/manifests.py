@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.scopes import Scope
 from robyn_server.core.errors import NotFound
-from robyn_server.core.principal import Principal
-from robyn_server.core.scopes import Scope
-from robyn_server.storage.manifests import Manifests
+from robyn_server.storage.registry.manifests import Manifests
 
 from .organizations import OrganizationSelector
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import BadRequest, Forbidden
-from robyn_server.core.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robyn_server.core.errors import Conflict, Gone, NotFound
-from robyn_server.core.instances import Outcome
+from robyn_server.core.registry.instances import Outcome
 
 MESSAGES = {
     Outcome.SUPERSEDED: "The instance has registered again: this epoch is over.",

@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from robyn_server.core.ids import parse_uuid
-from robyn_server.core.instances import Registration
+from robyn_server.core.registry.instances import Registration
 from robyn_server.metrics.definitions import is_announced
 from robyn_server.settings import load_settings
-from robyn_server.storage.database import Connection, Pool, Role, open_connection
-from robyn_server.storage.instances import Instances
+from robyn_server.storage.postgres.pools import Connection, Pool, Role, open_connection
+from robyn_server.storage.registry.instances import Instances
 
 from .registration_metrics import count_failures, count_registration
 from .validation import validate

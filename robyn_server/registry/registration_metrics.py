@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from robyn_server.core.errors import AgenthallError, Misconfigured, Unavailable
-from robyn_server.core.instances import Registration
+from robyn_server.core.registry.instances import Registration
 from robyn_server.metrics.definitions import RECONNECTIONS, REGISTRATIONS
 
 # RFC 9110, sections 15.5 and 15.6

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from robyn_server.core.bounded import JsonObject
 from robyn_server.core.errors import Invalid
-from robyn_server.core.instances import (
+from robyn_server.core.json.bounded import JsonObject
+from robyn_server.core.registry.instances import (
     MAX_EPOCH,
     MAX_REASON_LENGTH,
     HealthStatus,

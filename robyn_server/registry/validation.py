@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from robyn_server.core.errors import Invalid
-from robyn_server.core.instances import REPORTABLE_HEALTHS, HealthStatus, RegistrationRequest
+from robyn_server.core.registry.instances import REPORTABLE_HEALTHS, HealthStatus, RegistrationRequest
 
 _REQUIRED_STRINGS = ("agent_id", "instance_id")
 _OPTIONAL_STRINGS = ("name", "version", "agent_type", "zone", "idempotency_key")

@@ -23,7 +23,7 @@ import structlog
 from robyn_server.concurrency.periodic import backoff
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
-from robyn_server.storage.notify import EVENTS, RUNS, Notifier
+from robyn_server.storage.postgres.notify import EVENTS, RUNS, Notifier
 from robyn_server.storage.runs import EndedRun, RunLease, RunQueue
 
 _LARGEST_FLUSH = 1_000

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
-from robyn_server.core.principal import Principal
+from robyn_server.core.access.principal import Principal
 
 
 class AgentLookup(Protocol):

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from robyn_server.agent_sync.reports import SyncReport, SyncRequest
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Forbidden, Invalid
-from robyn_server.core.principal import Principal
 
 
 class AgentSyncOperations(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robyn_server.core.principal import Principal
+from robyn_server.core.access.principal import Principal
 from robyn_server.graphs.introspection import GraphIntrospection
 from robyn_server.storage.assistants import ResolvedAssistant
 

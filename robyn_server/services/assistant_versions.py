@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.catalogue import Origin
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.catalogue.fields import Origin
 from robyn_server.core.errors import Conflict, NotFound
-from robyn_server.core.principal import Principal
 from robyn_server.storage.assistant_versions import AssistantVersion, AssistantVersions
 from robyn_server.storage.assistants import Assistants, LockedAssistant
 

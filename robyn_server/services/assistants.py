@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from robyn_server.core.catalogue import CATALOGUE_METADATA_KEYS, Origin
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.server_keys import settable_configurable
+from robyn_server.core.catalogue.fields import CATALOGUE_METADATA_KEYS, Origin
 from robyn_server.core.errors import CatalogueUnavailable, Conflict, Forbidden, Invalid, NotFound, Unservable
 from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid, user_assistant_id
 from robyn_server.core.page import Page
-from robyn_server.core.principal import Principal
-from robyn_server.core.server_keys import settable_configurable
-from robyn_server.graphs.loading import Graphs
+from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.metrics.definitions import LAZY_SYNCS
 from robyn_server.storage.assistants import (
     AssistantChange,

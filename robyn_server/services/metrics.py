@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import structlog
 
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.scopes import Scope
 from robyn_server.core.errors import Unavailable
-from robyn_server.core.principal import Principal
-from robyn_server.core.scopes import Scope
 from robyn_server.metrics import refresh
 from robyn_server.metrics.definitions import (
     BRAKES,
@@ -28,7 +28,7 @@ from robyn_server.metrics.definitions import (
     SLOTS_BUSY,
 )
 from robyn_server.metrics.exposition import Readings, Text, as_text, samples
-from robyn_server.storage.leases import Leases
+from robyn_server.storage.registry.leases import Leases
 from robyn_server.storage.runs import QueueState, RunQueue
 
 _QUERY_TIMEOUT = 2.0

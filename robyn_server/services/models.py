@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Forbidden, Invalid
-from robyn_server.core.principal import Principal
 
 _FIELD = "config.configurable.model_name"
 _SHOWN = 100

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from robyn_server.core.catalogue import CATALOGUE_KEYS
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.server_keys import settable_configurable, without_server_keys
+from robyn_server.core.catalogue.fields import CATALOGUE_KEYS
 from robyn_server.core.errors import BadRequest, Conflict, Forbidden, Invalid
-from robyn_server.core.principal import Principal
-from robyn_server.core.server_keys import settable_configurable, without_server_keys
 from tools_agent.configuration import check_mcp_config
 from tools_agent.errors import ConfigurationInvalid
 

@@ -13,15 +13,15 @@ from uuid import UUID
 
 import orjson
 
-from robyn_server.core import exact_json
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.server_keys import without_internal_keys, without_server_keys
 from robyn_server.core.errors import Conflict, NotFound
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import Principal
+from robyn_server.core.json import exact_json
 from robyn_server.core.runs import END, RunEvent
-from robyn_server.core.server_keys import without_internal_keys, without_server_keys
 from robyn_server.run_events.reader import RunEventReader
 from robyn_server.storage.assistants import ResolvedAssistant
-from robyn_server.storage.notify import RUNS, Notifier
+from robyn_server.storage.postgres.notify import RUNS, Notifier
 from robyn_server.storage.runs import CANCELLED, ONLY_END, FoundRun, NewRun, RunQueue, Runs
 from robyn_server.storage.threads import Threads
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import FieldNotOffered
-from robyn_server.core.principal import Principal
-from robyn_server.core.store import NamespacePattern, check_filter, check_name, check_namespace
-from robyn_server.core.store_options import StoreLifetimes
+from robyn_server.core.store.items import NamespacePattern, check_filter, check_name, check_namespace
+from robyn_server.core.store.options import StoreLifetimes
 from robyn_server.core.ttl import check_ttl
 from robyn_server.graphs.embeddings import ItemEmbedder, Paths
-from robyn_server.storage.store_items import StoreItems
+from robyn_server.storage.store.items import StoreItems
 
 
 class StoreService:
-    """Answers are JSON text. Every method raises Invalid for a name, filter or lifetime that breaks a rule of core/store.py.
+    """Answers are JSON text. Every method raises Invalid for a name, filter or lifetime that breaks a rule of core/store/items.py.
 
     Without an embedder there is no index by meaning. With one, `put` and a search with `query` raise the errors of ItemEmbedder.
     """

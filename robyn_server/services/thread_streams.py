@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import NotFound
-from robyn_server.core.principal import Principal
 from robyn_server.core.runs import RunEvent
 from robyn_server.run_events.reader import RunEventReader
 from robyn_server.run_events.thread_runs import ThreadRunFinder

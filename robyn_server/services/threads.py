@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.server_keys import without_internal_keys
 from robyn_server.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.page import Page
-from robyn_server.core.principal import Principal
 from robyn_server.core.runs import ThreadStatus
-from robyn_server.core.server_keys import without_internal_keys
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl
 from robyn_server.graphs.state_updates import NodeUpdate, StateUpdate
 from robyn_server.graphs.thread_states import ThreadStates

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import BadRequest, Forbidden, Unauthenticated
-from robyn_server.core.principal import Principal
 from robyn_server.identity.authenticator import Authenticator, extract_credential, named_organization
 from robyn_server.identity.loopback import refuse_forwarded, refuse_name
 from robyn_server.identity.tickets import TicketService

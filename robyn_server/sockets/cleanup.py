@@ -6,13 +6,13 @@ import asyncio
 
 import structlog
 
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.errors import AgenthallError
-from robyn_server.core.principal import LOCAL
 from robyn_server.sockets.protocol.errors import CloseCode
 
-from .hub import SessionHub
-from .registrations import HeldRegistration
-from .session import Session
+from .sessions.hub import SessionHub
+from .sessions.registrations import HeldRegistration
+from .sessions.session import Session
 
 _log = structlog.get_logger(__name__)
 

@@ -12,8 +12,8 @@ from robyn_server.metrics.definitions import SLOW_CONSUMERS
 from robyn_server.sockets.protocol.errors import CloseCode, to_protocol_error
 
 from .authentication import PresentedCredentials
-from .hub import SessionHub
-from .session import Session
+from .sessions.hub import SessionHub
+from .sessions.session import Session
 
 CHECK_SECONDS = 0.5
 """One shard is checked at a time, so each session is checked every 2.5 s."""

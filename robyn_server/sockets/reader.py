@@ -12,17 +12,17 @@ from robyn_server.core.errors import AgenthallError, Invalid
 from robyn_server.sockets.protocol.envelope import Batch, Message, Type
 from robyn_server.sockets.protocol.errors import CloseCode, ErrorCode, ProtocolError, internal_error, to_protocol_error
 from robyn_server.sockets.protocol.params import AuthParams, parse
-from robyn_server.storage.json import dump_json
+from robyn_server.storage.postgres.json import dump_json
 
 from . import replies
 from .authentication import PresentedCredentials
 from .cleanup import release_session
-from .hub import SessionHub
 from .limits import TokenBucket
 from .methods import table
 from .protocol import envelope
 from .replies import Closing
-from .session import Session
+from .sessions.hub import SessionHub
+from .sessions.session import Session
 
 LARGE_FRAME = 4096
 """Bytes of a frame that count as one message."""

@@ -15,10 +15,10 @@ from robyn_server.core.errors import Misconfigured
 from . import handshake
 from .authentication import SocketAuthenticator
 from .connection import WRITE_LIMIT, Socket
-from .hub import SessionHub
 from .monitor import LivenessMonitor
 from .reader import SessionReader
-from .session import Session
+from .sessions.hub import SessionHub
+from .sessions.session import Session
 
 READ_AHEAD = 4
 """Messages of one socket that are read before they are answered; then its TCP window closes."""

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import asyncpg
 
-from robyn_server.core.api_key import ApiKeyText
+from robyn_server.core.access.api_key import ApiKeyText
 
-from .database import Pool
-from .errors import translated
-from .queries import Query, load, load_templates
-from .search import Kind, steps, whole_walk
+from .postgres.errors import translated
+from .postgres.pools import Pool
+from .postgres.queries import Query, load, load_templates
+from .postgres.search import Kind, steps, whole_walk
 
 KEYS = "agenthall_keys"
 """Channel. Payload: the prefix of a key that was just revoked."""

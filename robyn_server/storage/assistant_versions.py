@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.principal import Principal
+from robyn_server.core.access.principal import Principal
 
-from .database import Pool, acting
-from .errors import translated
-from .json import from_json, to_json
-from .queries import load
+from .postgres.errors import translated
+from .postgres.json import from_json, to_json
+from .postgres.pools import Pool, acting
+from .postgres.queries import load
 
 _SQL = load("assistant_versions")
 

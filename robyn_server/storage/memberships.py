@@ -11,8 +11,8 @@ import asyncpg
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.ids import find_uuid
 
-from .database import Connection, Pool
-from .errors import translated
+from .postgres.errors import translated
+from .postgres.pools import Connection, Pool
 
 FIELD = "AUTH_MEMBERSHIP_QUERY"
 MOST_ORGANIZATIONS = 1000

@@ -11,15 +11,15 @@ from uuid import UUID
 
 import orjson
 
-from robyn_server.core.nul import without_nul
-from robyn_server.core.principal import Principal
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.json.nul import without_nul
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunEvent
 
-from .database import Pool, acting, transaction
-from .errors import translated
-from .json import dump_json, from_json, json_array, to_json
-from .queries import Bound, Query, load, load_templates
-from .search import depth
+from .postgres.errors import translated
+from .postgres.json import dump_json, from_json, json_array, to_json
+from .postgres.pools import Pool, acting, transaction
+from .postgres.queries import Bound, Query, load, load_templates
+from .postgres.search import depth
 
 FIELDS = (
     "run_id",

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from robyn_server.core.ttl import PruneStrategy
 
-from .database import Pool
-from .errors import translated
-from .queries import load
+from .postgres.errors import translated
+from .postgres.pools import Pool
+from .postgres.queries import load
 
 _SQL = load("thread_retention")
 _LARGE_THREAD_SECONDS = 600

@@ -9,16 +9,16 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.grants import Condition
+from robyn_server.core.access.grants import Condition
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.page import Page
-from robyn_server.core.principal import Principal
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl
 
-from .database import Connection, Pool, acting, acting_as
-from .errors import translated
-from .json import from_json, to_json
-from .queries import Bound, Query, load, load_templates
-from .search import Kind, Step, search_page, steps, whole_walk
+from .postgres.errors import translated
+from .postgres.json import from_json, to_json
+from .postgres.pools import Connection, Pool, acting, acting_as
+from .postgres.queries import Bound, Query, load, load_templates
+from .postgres.search import Kind, Step, search_page, steps, whole_walk
 
 SORTABLE = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
 FILTERS = ("metadata", "values", "status")

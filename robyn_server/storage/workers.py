@@ -8,9 +8,9 @@ from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from .database import Pool
-from .errors import translated
-from .queries import load
+from .postgres.errors import translated
+from .postgres.pools import Pool
+from .postgres.queries import load
 
 _SQL = load("workers")
 

@@ -13,7 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
 
-from .log import open_log
+from .output.log import open_log
 from .parent_death import Watchdog, death_signal, watchdog
 from .readiness import READY_FD
 

@@ -22,7 +22,7 @@ from robyn_server.ports import free_port, is_free
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 
 from .child import Program, Stage
-from .log import SupervisorLog
+from .output.log import SupervisorLog
 
 HOST = "127.0.0.1"
 _OFFSETS = {"legal": 2, "documents": 3}

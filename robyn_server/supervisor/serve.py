@@ -30,13 +30,13 @@ from robyn_server.terminal import has_colour
 
 from . import demo as demo_module
 from .address_file import RunningServer, published_address
-from .banner import HANDLERS, Banner
 from .child import Program, ProgramChild, Stage
 from .demo import Demo, load_demo
-from .log import SupervisorLog
 from .metrics_dir import MetricsDirectory
+from .output.banner import HANDLERS, Banner
+from .output.log import SupervisorLog
+from .output.progress_line import progress_line
 from .parent_death import death_signal
-from .progress_line import progress_line
 from .supervisor import KILLED, Supervisor
 
 _EXTRA_GRACE_SECONDS = 5.0
@@ -351,7 +351,7 @@ def _start_banner(
         colour=has_colour(sys.stdout),
     )
     process = subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", f"{__package__}.banner"],
+        [sys.executable, "-m", f"{__package__}.output.banner"],
         stdin=subprocess.PIPE,
         text=True,
         start_new_session=True,

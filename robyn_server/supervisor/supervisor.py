@@ -28,7 +28,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from .child import Child, Stage
-from .log import SupervisorLog
+from .output.log import SupervisorLog
 from .restart_policy import RestartPolicy
 
 MISCONFIGURED = 2

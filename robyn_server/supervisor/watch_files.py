@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.polling import PollingObserverVFS
 
-from .log import SupervisorLog
+from .output.log import SupervisorLog
 from .readiness import announce_ready
 
 POLL_SECONDS = 1

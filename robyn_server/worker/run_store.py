@@ -20,14 +20,14 @@ from langgraph.store.base import (
 )
 from langgraph.store.base.batch import AsyncBatchedBaseStore
 
-from robyn_server.core import exact_json
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Invalid
-from robyn_server.core.principal import Principal
-from robyn_server.core.store import NamespacePattern, check_filter, check_name, check_namespace
-from robyn_server.core.store_options import StoreLifetimes
+from robyn_server.core.json import exact_json
+from robyn_server.core.store.items import NamespacePattern, check_filter, check_name, check_namespace
+from robyn_server.core.store.options import StoreLifetimes
 from robyn_server.core.ttl import check_ttl
 from robyn_server.graphs.embeddings import ItemEmbedder, Vectors
-from robyn_server.storage.store_items import StoreItems, StoreSession
+from robyn_server.storage.store.items import StoreItems, StoreSession
 
 _NO_INDEX = "This server's store has no index by meaning: search with `filter`, or set AGENTHALL_STORE_INDEX."
 

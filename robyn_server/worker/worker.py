@@ -29,10 +29,10 @@ import structlog
 
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.concurrency.thread_loop import ThreadLoop
+from robyn_server.core.access.users import store_owner
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
-from robyn_server.core.users import store_owner
 from robyn_server.graphs.execution import Stop, StopReason, execute
 from robyn_server.metrics.definitions import (
     RUN_SECONDS,
@@ -43,7 +43,7 @@ from robyn_server.metrics.definitions import (
     SLOTS_BUSY,
 )
 from robyn_server.run_events.writer import EventWriter, RunWriter
-from robyn_server.storage.notify import RUNS, THREADS, Listener, Notifier
+from robyn_server.storage.postgres.notify import RUNS, THREADS, Listener, Notifier
 from robyn_server.storage.runs import RunLease, RunQueue
 
 from .lease_renewer import LeaseRenewer, OpenQueue
@@ -52,8 +52,8 @@ from .run_store import RunStores
 from .run_tasks import create_run_task, task_factory
 
 if TYPE_CHECKING:
-    from robyn_server.graphs.checkpoints import Checkpoints
-    from robyn_server.graphs.loading import Graphs
+    from robyn_server.graphs.checkpoints.saver import Checkpoints
+    from robyn_server.graphs.loading.served_graphs import Graphs
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 15.0

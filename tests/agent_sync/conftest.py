@@ -12,8 +12,8 @@ from robyn_server.agent_sync import catalogue_view_sql
 from robyn_server.files import packaged
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.agent_sync.view import AgentSyncView
-from robyn_server.storage.database import Role, open_pool
-from robyn_server.storage.migrations import migrate
+from robyn_server.storage.postgres.migrations import migrate
+from robyn_server.storage.postgres.pools import Role, open_pool
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from robyn_server.core.grants import Condition, Grants, parse_filter
-from robyn_server.core.principal import LOCAL, Principal
+from robyn_server.core.access.grants import Condition, Grants, parse_filter
+from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.services.agent_lookup import sync_for
 
 AGENT, ORGANIZATION = UUID(int=1), UUID(int=2)

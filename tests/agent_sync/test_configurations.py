@@ -25,7 +25,7 @@ from robyn_server.agent_sync import (
     sync_changed_agents,
     sync_named_agent,
 )
-from robyn_server.core.catalogue import AgentSource, SyncAction
+from robyn_server.core.catalogue.fields import AgentSource, SyncAction
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.agent_sync.view import AgentSyncView
 

@@ -12,7 +12,7 @@ from sync_storage import RecordingPool, count_writes, get_assistant, run_full_pa
 
 from robyn_server.agent_sync import AgentRejected, lazy_sync_agent
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
-from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.postgres.pools import Role, open_pool
 
 
 async def lazy(pool, storage, agent_id, **options):

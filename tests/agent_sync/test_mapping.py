@@ -20,7 +20,7 @@ from robyn_server.agent_sync import (
     _build_assistant_configurable,
 )
 from robyn_server.agent_sync.mapping import _Sampling
-from robyn_server.core.catalogue import (
+from robyn_server.core.catalogue.fields import (
     CATALOGUE_KEYS,
     SAMPLING_KEYS,
     catalogue_hash,

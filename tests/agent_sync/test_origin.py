@@ -21,7 +21,7 @@ from robyn_server.agent_sync import (
     sync_changed_agents,
     sync_named_agent,
 )
-from robyn_server.core.catalogue import AgentSource, Origin, SyncAction
+from robyn_server.core.catalogue.fields import AgentSource, Origin, SyncAction
 from robyn_server.core.errors import Conflict
 from robyn_server.core.ids import default_assistant_id
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore

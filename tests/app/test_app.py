@@ -10,9 +10,12 @@ import pytest
 from deadlines import DEADLINE
 
 
-@pytest.mark.parametrize("name", ["keys", "migrate", "preflight", "sockets", "sweep", "sync", "web", "worker"])
+@pytest.mark.parametrize(
+    "name",
+    ["preflight", "sockets", "web", "worker", "operator.keys", "operator.migrate", "operator.sweep", "operator.sync"],
+)
 def test_every_command_has_a_module_with_its_function(name: str) -> None:
-    assert callable(getattr(import_module(f"robyn_server.app.{name}"), f"run_{name}"))
+    assert callable(getattr(import_module(f"robyn_server.app.{name}"), f"run_{name.rpartition('.')[2]}"))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,7 @@ def test_every_command_has_a_module_with_its_function(name: str) -> None:
             "sockets",
             {"robyn_server.app.web", "robyn_server.app.worker", "robyn_server.web", "robyn_server.worker.worker"},
         ),
-        ("migrate", {"robyn_server.agent_sync", "robyn_server.registry", "robyn_server.services"}),
+        ("operator.migrate", {"robyn_server.agent_sync", "robyn_server.registry", "robyn_server.services"}),
     ],
 )
 def test_a_process_imports_its_own_body_and_no_other(name: str, others: set[str]) -> None:

@@ -13,14 +13,14 @@ from databases import PG15, private_postgres
 from live_server import free_port
 from operator_commands import agenthall
 
-from robyn_server.app.backup import run_backup
-from robyn_server.app.restore import run_restore
+from robyn_server.app.operator.backup import run_backup
+from robyn_server.app.operator.restore import run_restore
 from robyn_server.backup.dump import Target
 from robyn_server.backup.programs import connection_environment, find_client_programs
 from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
 from robyn_server.settings import load_settings
-from robyn_server.storage.backups import DatabaseFacts
+from robyn_server.storage.operations.backups import DatabaseFacts
 from robyn_server.supervisor.postgres.binaries import wheel_folder
 
 

@@ -11,7 +11,7 @@ from live_server import live_server
 from operator_commands import agenthall
 
 from robyn_server.files import packaged
-from robyn_server.storage.migrations import read_migrations
+from robyn_server.storage.postgres.migrations import read_migrations
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "back-up-and-restore.md"
 NEXT = len(read_migrations(packaged("migrations"))) + 1
@@ -87,8 +87,8 @@ async def test_a_backup_of_an_older_build_is_migrated(postgres: str, tmp_path: P
     old.mkdir()
     for each in known[:-1]:
         (old / f"{each}.sql").write_text(each.sql, encoding="utf-8")
-    from robyn_server.graphs.checkpoints import set_up
-    from robyn_server.storage.migrations import migrate
+    from robyn_server.graphs.checkpoints.saver import set_up
+    from robyn_server.storage.postgres.migrations import migrate
 
     async with fresh_database(postgres) as source, fresh_database(postgres) as target:
         await migrate(source, old)

@@ -20,13 +20,13 @@ from issued_api_keys import issue_api_key
 from live_server import live_server, until
 from pseudo_terminal import pseudo_terminal
 
-from robyn_server.cli.api_http import ApiClient
 from robyn_server.cli.chat.conversation import Conversation, Outcome
 from robyn_server.cli.chat.display import Display
 from robyn_server.cli.chat.parts import Failure, PartReader, Repeated, Text, ToolCall, ToolResult, text_of
 from robyn_server.cli.chat.questions import questions, resume
 from robyn_server.cli.chat.session import Session
-from robyn_server.cli.server_address import ServerAddress
+from robyn_server.cli.http.address import ServerAddress
+from robyn_server.cli.http.api import ApiClient
 
 _UNKNOWN = "0b000000-0000-4000-8000-000000000002"
 TENANT = "0a000000-0000-4000-8000-0000000000d1"

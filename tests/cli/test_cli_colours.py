@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import agenthall
 from pseudo_terminal import PseudoTerminal, pseudo_terminal
-from test_cli import agenthall
 
-from robyn_server.cli.agents_format import event_head, event_line
+from robyn_server.cli.agents.format import event_head, event_line
 
 pytestmark = pytest.mark.server
 

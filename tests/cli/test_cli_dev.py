@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import agenthall
 from langgraph_sdk import get_client
 from live_server import until
 from served_project import serving
-from test_cli import agenthall
 
 QUESTION = {"messages": [{"role": "user", "content": "Use the tool current_time"}]}
 

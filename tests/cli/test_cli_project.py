@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from command_line import agenthall
 from deadlines import DEADLINE
 from langgraph_sdk import get_client
 from live_server import free_port
 from served_project import serving
-from test_cli import agenthall
 
 GRAPH = """
 import contextlib

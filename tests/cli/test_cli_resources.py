@@ -10,17 +10,17 @@ from uuid import UUID
 import httpx
 import orjson
 import pytest
+from command_line import agenthall
 from databases import fresh_database
 from deadlines import DEADLINE
 from issued_api_keys import issue_api_key
 from live_server import live_server, until
 from pseudo_terminal import pseudo_terminal
-from test_cli import agenthall
 
-from robyn_server.cli.api_http import ApiClient
+from robyn_server.cli.http.address import ServerAddress
+from robyn_server.cli.http.api import ApiClient
 from robyn_server.cli.resources.tables import Column, resource_table
 from robyn_server.cli.resources.transcript import transcript
-from robyn_server.cli.server_address import ServerAddress
 
 TENANT = "0a000000-0000-4000-8000-0000000000d1"
 _UNKNOWN = "0b000000-0000-4000-8000-000000000002"
@@ -152,7 +152,7 @@ def test_what_goes_wrong_is_one_line_and_an_exit_code(
 async def test_pages_are_read_to_the_end_or_the_limit(
     address: dict[str, str], http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("robyn_server.cli.api_http.PAGE", 2)
+    monkeypatch.setattr("robyn_server.cli.http.api.PAGE", 2)
     for number in range(5):
         await http.post("/threads", json={"metadata": {"page": number // 5}})
     thread = (await http.post("/threads", json={})).json()["thread_id"]

@@ -6,7 +6,7 @@ import json
 from uuid import UUID
 
 import asyncpg
-from test_cli import agenthall
+from command_line import agenthall
 
 from robyn_server.cli.byte_sizes import format_bytes
 

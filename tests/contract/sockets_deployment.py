@@ -11,7 +11,7 @@ from live_server import LiveServer
 from sockets_process import SocketsProcess
 from websocket_client import dial
 
-from robyn_server.core.principal import LOCAL
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.identity.api_keys import ApiKeyService, KeyRequest
 
 

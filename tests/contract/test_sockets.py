@@ -18,10 +18,10 @@ from sockets_process import SocketsProcess
 from websocket_client import dial, expect_refused
 from websockets.exceptions import InvalidStatus
 
-from robyn_server.core.principal import LOCAL
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.identity.api_keys import ApiKeyService
 from robyn_server.storage.api_keys import ApiKeys
-from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.postgres.pools import Role, open_pool
 
 from .demo_users import HARBOUR, MEADOW
 from .documented_conversations import conversations, fill_placeholders, matches, next_message

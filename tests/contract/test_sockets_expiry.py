@@ -15,10 +15,10 @@ from live_server import LiveServer, live_server
 from sockets_process import SocketsProcess
 from websocket_client import Refused, WebSocketClient, dial
 
-from robyn_server.core.principal import LOCAL
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.identity.api_keys import ApiKeyService, KeyRequest
 from robyn_server.storage.api_keys import ApiKeys
-from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.postgres.pools import Role, open_pool
 
 from .demo_users import HARBOUR, SECRET, bearer, token
 

@@ -9,7 +9,7 @@ from doc_pages import DOCS, blocks
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.files import packaged
-from robyn_server.storage.migrations import migrate
+from robyn_server.storage.postgres.migrations import migrate
 
 EXAMPLE, _ = blocks(DOCS / "how-to" / "register-in-sql.md", "sql")
 

@@ -12,7 +12,7 @@ from live_server import SAMPLES
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun
 from robyn_server.graphs.execution import Stop, execute
-from robyn_server.graphs.loading import Graphs
+from robyn_server.graphs.loading.served_graphs import Graphs
 
 
 class _ObservingSaver(InMemorySaver):

@@ -14,7 +14,7 @@ from live_server import SAMPLES
 
 from robyn_server.core.errors import Unservable
 from robyn_server.graphs.introspection import GraphIntrospection
-from robyn_server.graphs.loading import Graphs
+from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.graphs.topologies import Topologies
 
 

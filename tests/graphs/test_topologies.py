@@ -14,7 +14,7 @@ from deadlines import DEADLINE
 from langgraph.graph import START, StateGraph
 
 from robyn_server.core.errors import NotFound, Unavailable, Unservable
-from robyn_server.graphs.loading import Graphs
+from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.graphs.topologies import Topologies
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.errors import Forbidden
-from robyn_server.core.principal import LOCAL
 from robyn_server.identity.authenticator import Authenticator
 from robyn_server.settings import Settings
 

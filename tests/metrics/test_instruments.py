@@ -17,9 +17,9 @@ from deadlines import DEADLINE
 from prometheus_client.parser import text_string_to_metric_families
 
 import robyn_server
+from robyn_server.core.access.principal import LOCAL, Principal
+from robyn_server.core.access.scopes import Scope
 from robyn_server.core.errors import Forbidden, Unavailable
-from robyn_server.core.principal import LOCAL, Principal
-from robyn_server.core.scopes import Scope
 from robyn_server.metrics import LabelValues, Reading, definitions, every_metric, refresh
 from robyn_server.metrics.definitions import CONNECTIONS, HTTP_REQUESTS, LIVING
 from robyn_server.metrics.exposition import samples

@@ -11,12 +11,12 @@ import sys
 from uuid import UUID
 
 from robyn_server.core.errors import Unavailable
-from robyn_server.core.instances import Heartbeat, HeartbeatResult, Outcome, RegistrationRequest
+from robyn_server.core.registry.instances import Heartbeat, HeartbeatResult, Outcome, RegistrationRequest
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
 from robyn_server.registry.leases.lease_services import LeaseServices, open_keeper_pool
 from robyn_server.registry.leases.sweeper import Retention
-from robyn_server.storage.database import Role, open_pool
-from robyn_server.storage.instances import Instances
+from robyn_server.storage.postgres.pools import Role, open_pool
+from robyn_server.storage.registry.instances import Instances
 
 TENANT = UUID(int=1)
 AGENT = "fleet-agent"

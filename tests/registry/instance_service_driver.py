@@ -8,11 +8,11 @@ from uuid import UUID
 import orjson
 from registry_database import ORG_1, ORG_2, RegistryDatabase
 
-from robyn_server.core.instances import Heartbeat, InstanceFilter, Outcome, Registration, RegistrationRequest
-from robyn_server.core.principal import Principal
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.registry.instances import Heartbeat, InstanceFilter, Outcome, Registration, RegistrationRequest
 from robyn_server.registry import InstanceService
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
-from robyn_server.storage.instances import Instances
+from robyn_server.storage.registry.instances import Instances
 
 ADA = Principal("ada", organizations=frozenset({ORG_1}))
 MIA = Principal("mia", organizations=frozenset({ORG_2}))

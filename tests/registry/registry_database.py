@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 from databases import fresh_database
 
-from robyn_server.storage.database import Pool, Role, open_pool
+from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 
 ORG_1, ORG_2 = UUID(int=1), UUID(int=2)
 Row: TypeAlias = "asyncpg.Record"

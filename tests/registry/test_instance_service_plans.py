@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from registry_database import ORG_1, RegistryDatabase, filled_registry
 from semver import Version
 
-from robyn_server.core.instances import InstanceFilter
-from robyn_server.core.version_range import VersionRange, find_version, parse_version_range
-from robyn_server.storage import instances
+from robyn_server.core.registry.instances import InstanceFilter
+from robyn_server.core.registry.version_range import VersionRange, find_version, parse_version_range
+from robyn_server.storage.registry import instances
 
 ROWS = 12_000
 _FILL = f"""

@@ -9,7 +9,7 @@ from instance_service_driver import ADA, InstanceServiceDriver
 from registry_database import ORG_1
 
 from robyn_server.core.errors import Invalid
-from robyn_server.core.instances import HealthStatus, InstanceFilter, Registration, RegistrationStatus
+from robyn_server.core.registry.instances import HealthStatus, InstanceFilter, Registration, RegistrationStatus
 
 
 async def _fleet(driver: InstanceServiceDriver) -> dict[str, Registration]:

@@ -6,8 +6,9 @@ import pytest
 from instance_service_driver import ADA, BOTH, MIA, InstanceServiceDriver
 from registry_database import ORG_1, ORG_2
 
+from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.errors import BadRequest, Forbidden, NotFound
-from robyn_server.core.instances import (
+from robyn_server.core.registry.instances import (
     HealthStatus,
     Heartbeat,
     InstanceChange,
@@ -15,7 +16,6 @@ from robyn_server.core.instances import (
     Outcome,
     RegistrationStatus,
 )
-from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.registry import OrganizationSelector
 
 

@@ -12,8 +12,8 @@ from databases import fresh_database
 from read_costs import FEW, MANY, CountingPool
 from registry_database import ORG_1, ORG_2, RegistryDatabase, open_registry
 
-from robyn_server.storage.configurations import Configurations
-from robyn_server.storage.manifests import Manifests
+from robyn_server.storage.registry.configurations import Configurations
+from robyn_server.storage.registry.manifests import Manifests
 
 NEWCOMER = UUID(int=3)
 SLACK = 150

@@ -17,7 +17,7 @@ from registry_database import ORG_1, ORG_2, SEED_QUERY, open_registry
 from robyn_server.core.errors import Misconfigured
 from robyn_server.doctor.database import check_schema
 from robyn_server.files import packaged
-from robyn_server.storage.migrations import migrate
+from robyn_server.storage.postgres.migrations import migrate
 
 OURS = packaged("migrations")
 SEED = (

@@ -13,11 +13,11 @@ import pytest
 from registry_database import ORG_1, ORG_2, RegistryDatabase, acting_for
 
 from robyn_server.core.errors import Conflict, TooMany
-from robyn_server.core.instances import RegistrationRequest
-from robyn_server.storage.configurations import Configurations
-from robyn_server.storage.database import Pool, Role, open_pool
-from robyn_server.storage.instances import Instances
-from robyn_server.storage.manifests import Manifests
+from robyn_server.core.registry.instances import RegistrationRequest
+from robyn_server.storage.postgres.pools import Pool, Role, open_pool
+from robyn_server.storage.registry.configurations import Configurations
+from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.manifests import Manifests
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ from databases import fresh_database
 from live_server import until
 from registry_database import ORG_1, RegistryDatabase, open_registry
 
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 ROWS = 3000
 _MORE = f"""

@@ -8,10 +8,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from registry_database import ORG_1, ORG_2, RegistryDatabase, filled_registry
 
-from robyn_server.core.principal import LOCAL
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.metrics.definitions import INSTANCES, MOST_AGENTS
 from robyn_server.services.metrics import MetricsService
-from robyn_server.storage.leases import Leases
+from robyn_server.storage.registry.leases import Leases
 from robyn_server.storage.runs import RunQueue
 
 TYPES = 130

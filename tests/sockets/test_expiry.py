@@ -12,7 +12,7 @@ from local_socket_server import LocalSocketServer
 from websocket_client import DEADLINE
 
 from robyn_server.core.errors import Unauthenticated
-from robyn_server.sockets.expiry import CredentialExpiry, track_expiry
+from robyn_server.sockets.sessions.expiry import CredentialExpiry, track_expiry
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 

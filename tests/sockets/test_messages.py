@@ -10,7 +10,7 @@ from local_socket_server import ALPHA, LocalSocketServer, local_socket_server
 from websocket_client import expect_refused
 
 from robyn_server.core.errors import Unavailable
-from robyn_server.core.instances import EventKind
+from robyn_server.core.registry.instances import EventKind
 from robyn_server.sockets.methods.table import METHODS
 
 

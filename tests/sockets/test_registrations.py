@@ -10,7 +10,7 @@ from live_server import until
 from local_socket_server import ALPHA, BETA, LocalSocketServer
 from websocket_client import expect_refused
 
-from robyn_server.core.instances import EventKind
+from robyn_server.core.registry.instances import EventKind
 
 
 async def test_a_message_may_leave_out_the_only_registration(server: LocalSocketServer) -> None:

@@ -19,10 +19,10 @@ from local_socket_server import ALPHA, LocalSocketServer, local_socket_server
 from websocket_client import Refused
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from robyn_server.core.instances import EventKind
+from robyn_server.core.registry.instances import EventKind
 from robyn_server.registry.leases.event_broker import SlowReader
 from robyn_server.sockets.connection import Socket
-from robyn_server.sockets.session import Session
+from robyn_server.sockets.sessions.session import Session
 
 pytestmark = pytest.mark.server
 

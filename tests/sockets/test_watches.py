@@ -9,7 +9,7 @@ from live_server import until
 from local_socket_server import ALPHA, BETA, LocalSocketServer
 from websocket_client import expect_refused
 
-from robyn_server.core.instances import EventKind
+from robyn_server.core.registry.instances import EventKind
 
 
 async def test_a_watch_tells_events_after_its_answer(server: LocalSocketServer) -> None:

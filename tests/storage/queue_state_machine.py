@@ -19,12 +19,12 @@ from langgraph._internal._constants import RESUME
 from langgraph.checkpoint.base import empty_checkpoint
 from run_storage import LEASE, RunStorage, custom_event, ended_run, new_run
 
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.errors import Conflict
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import LOCAL
 from robyn_server.core.runs import END, ClaimedRun
-from robyn_server.graphs.checkpoint_serializer import checkpoint_serializer
-from robyn_server.graphs.checkpoints import Checkpoints
+from robyn_server.graphs.checkpoints.saver import Checkpoints
+from robyn_server.graphs.checkpoints.serializer import checkpoint_serializer
 
 _T = TypeVar("_T")
 SERDE = checkpoint_serializer()

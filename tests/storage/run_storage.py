@@ -12,11 +12,11 @@ from uuid import UUID
 import asyncpg
 from databases import open_pools
 
+from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.core.runs import END, ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.storage.assistants import Assistants
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.runs import EndedRun, NewRun, RunQueue, Runs
 from robyn_server.storage.threads import Threads
 

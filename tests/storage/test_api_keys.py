@@ -13,13 +13,13 @@ from deadlines import DEADLINE
 from live_server import until
 from run_storage import RunStorage
 
-from robyn_server.core.api_key import _checksum, mint
+from robyn_server.core.access.api_key import _checksum, mint
+from robyn_server.core.access.principal import LOCAL, Kind, Principal
 from robyn_server.core.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from robyn_server.core.principal import LOCAL, Kind, Principal
 from robyn_server.identity.api_key_verifier import ApiKeyVerifier
 from robyn_server.identity.api_keys import ApiKeyService, IssuedKey, KeyRequest
 from robyn_server.storage.api_keys import ApiKeys, KnownKey
-from robyn_server.storage.queries import load
+from robyn_server.storage.postgres.queries import load
 
 HARBOUR, MEADOW = UUID(int=1), UUID(int=2)
 

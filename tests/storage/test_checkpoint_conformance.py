@@ -9,7 +9,7 @@ from langgraph.checkpoint.conformance import checkpointer_test, validate
 from run_storage import RunStorage
 
 from robyn_server.core.ids import new_id
-from robyn_server.graphs.checkpoints import Checkpoints
+from robyn_server.graphs.checkpoints.saver import Checkpoints
 
 WORKER = new_id()
 PASSED = {"put": 17, "put_writes": 10, "get_tuple": 10, "list": 16, "delete_thread": 5, "prune": 8}

@@ -11,10 +11,10 @@ import pytest
 from databases import fresh_database
 from run_storage import RunStorage, open_run_storage
 
+from robyn_server.core.access.grants import Condition, Grants, parse_filter
+from robyn_server.core.access.principal import ADMIN, Principal
 from robyn_server.core.errors import Forbidden
-from robyn_server.core.grants import Condition, Grants, parse_filter
-from robyn_server.core.principal import ADMIN, Principal
-from robyn_server.storage.database import acting_as
+from robyn_server.storage.postgres.pools import acting_as
 from robyn_server.storage.runs import Runs
 from robyn_server.storage.threads import ThreadFilter, Threads
 

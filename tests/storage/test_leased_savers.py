@@ -14,11 +14,11 @@ from langgraph.checkpoint.base import empty_checkpoint
 from live_server import until
 from run_storage import RunStorage, ended_run
 
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.errors import Conflict
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import LOCAL
 from robyn_server.core.runs import ClaimedRun
-from robyn_server.graphs.checkpoints import Checkpoints
+from robyn_server.graphs.checkpoints.saver import Checkpoints
 
 WORKER = new_id()
 

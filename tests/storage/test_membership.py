@@ -12,8 +12,8 @@ import pytest
 from live_server import until
 from run_storage import RunStorage
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Misconfigured, Unavailable
-from robyn_server.core.principal import Principal
 from robyn_server.identity.authenticator import Authenticator
 from robyn_server.settings import load_settings
 from robyn_server.storage.memberships import MOST_ORGANIZATIONS, check_membership_query, read_organizations

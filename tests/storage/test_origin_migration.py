@@ -12,7 +12,7 @@ from databases import fresh_database
 from robyn_server.core.ids import default_assistant_id
 from robyn_server.files import packaged
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
-from robyn_server.storage.migrations import migrate
+from robyn_server.storage.postgres.migrations import migrate
 
 BEFORE = 15
 INSERT = """

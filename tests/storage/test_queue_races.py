@@ -9,8 +9,8 @@ from uuid import UUID
 
 from run_storage import RunStorage, custom_event, deadlocks, ended_run, new_run
 
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import LOCAL
 from robyn_server.core.runs import ClaimedRun
 
 

@@ -9,8 +9,8 @@ import orjson
 import pytest
 from run_storage import GRAPH, LEASE, RunStorage, custom_event, ended_run, new_run
 
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import LOCAL
 from robyn_server.core.runs import END, RunEnd, RunStatus, ThreadStatus
 from robyn_server.storage.runs import ONLY_END
 

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from run_storage import LEASE, RunStorage, ended_run, new_run, open_run_storage
 
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import LOCAL
-from robyn_server.storage.queries import load
+from robyn_server.storage.postgres.queries import load
 from robyn_server.storage.runs import QueueState
 
 _ENDED = """

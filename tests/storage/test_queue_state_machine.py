@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from queue_state_machine import QueueStateMachine, wait_in
 from run_storage import open_run_storage
 
-from robyn_server.graphs.checkpoints import Checkpoints
+from robyn_server.graphs.checkpoints.saver import Checkpoints
 
 
 def test_the_queue_does_as_its_model(database: str) -> None:

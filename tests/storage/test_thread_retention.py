@@ -16,13 +16,13 @@ from deadlines import DEADLINE
 from read_costs import FEW, MANY, CountingPool, touched
 from run_storage import RunStorage, ended_run
 
+from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl
 from robyn_server.metrics.definitions import CHECKPOINTS_SWEPT, THREADS_SWEPT
 from robyn_server.metrics.exposition import samples
-from robyn_server.storage.database import Role, acting_as, open_pool
-from robyn_server.storage.queries import load
+from robyn_server.storage.postgres.pools import Role, acting_as, open_pool
+from robyn_server.storage.postgres.queries import load
 from robyn_server.storage.thread_retention import FIRST, ThreadRetention
 from robyn_server.worker.thread_sweeper import MOST_FAILURES, ThreadSweeper
 

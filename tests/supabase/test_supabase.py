@@ -15,8 +15,8 @@ from cluster import Supabase, bearer, execute, rows, sql_of_page
 from live_server import LiveServer, until
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.storage.database import Role, open_listening_connection, open_pool
-from robyn_server.storage.pooler import PoolerMode, detect_pooler
+from robyn_server.storage.postgres.pooler import PoolerMode, detect_pooler
+from robyn_server.storage.postgres.pools import Role, open_listening_connection, open_pool
 
 MEMBER = "00000000-0000-4000-8000-00000000000a"
 STRANGER = "00000000-0000-4000-8000-00000000000b"

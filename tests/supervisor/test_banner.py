@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robyn_server.supervisor.banner import HANDLERS, AssistantList, Banner, render_example, render_text
+from robyn_server.supervisor.output.banner import HANDLERS, AssistantList, Banner, render_example, render_text
 
 
 @pytest.mark.parametrize(("port", "says"), [(3000, True), (2024, False)])

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from robyn_server.supervisor.banner_layout import chat_row, render_head
+from robyn_server.supervisor.output.banner_layout import chat_row, render_head
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _AGENTS = "5 from the catalogue (Copy Editor, Document Finder, Legal Researcher, Managing Editor, Slow Thinker)"

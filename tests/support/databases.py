@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from robyn_server.files import packaged
-from robyn_server.graphs.checkpoints import set_up
-from robyn_server.storage.database import Pool, Role, open_pool
-from robyn_server.storage.migrations import migrate
+from robyn_server.graphs.checkpoints.saver import set_up
+from robyn_server.storage.postgres.migrations import migrate
+from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 
 DATABASE_VARIABLE = "AGENTHALL_TEST_DATABASE_URL"

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import NotFound
-from robyn_server.core.instances import (
+from robyn_server.core.registry.instances import (
     EventKind,
     Heartbeat,
     HeartbeatResult,
@@ -21,7 +22,6 @@ from robyn_server.core.instances import (
     Registration,
     RegistrationRequest,
 )
-from robyn_server.core.principal import Principal
 
 _PUBLIC: Mapping[str, Any] = {
     "manifest_id": UUID(int=7),

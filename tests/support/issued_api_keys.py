@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from robyn_server.core.principal import ADMIN, Principal
+from robyn_server.core.access.principal import ADMIN, Principal
 from robyn_server.identity.api_keys import ApiKeyService, KeyRequest
 from robyn_server.storage.api_keys import ApiKeys
-from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.postgres.pools import Role, open_pool
 
 _OPERATOR = Principal("cli:tests", organizations=None, permissions=frozenset({ADMIN}))
 

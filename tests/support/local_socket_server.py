@@ -12,16 +12,16 @@ from uuid import UUID
 from fake_registry import FakeRegistry, FakeWatch
 from websocket_client import dial
 
+from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.errors import BadRequest, Unauthenticated
-from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.sockets.authentication import DevelopmentCredentials, SocketAuthenticator
 from robyn_server.sockets.dependencies import SocketDependencies
 from robyn_server.sockets.handshake import Origins
-from robyn_server.sockets.hub import SessionHub
 from robyn_server.sockets.limits import Limits
 from robyn_server.sockets.monitor import CHECK_SECONDS, LivenessMonitor
 from robyn_server.sockets.resume_tokens import ResumeTokens
 from robyn_server.sockets.server import SocketServer
+from robyn_server.sockets.sessions.hub import SessionHub
 
 ALPHA, BETA = UUID(int=0xA), UUID(int=0xB)
 DEVELOPMENT = UUID("00000000-0000-0000-0000-000000000001")

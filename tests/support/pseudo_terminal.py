@@ -102,3 +102,10 @@ def pseudo_terminal(
         yield terminal
     finally:
         terminal.close()
+
+
+def until_closed(terminal: int) -> Iterator[bytes]:
+    """Read our end of a terminal until its program has closed the other."""
+    with contextlib.suppress(OSError), open(terminal, "rb", buffering=0) as reading:
+        while chunk := reading.read(65536):
+            yield chunk

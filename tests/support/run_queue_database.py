@@ -11,10 +11,10 @@ from uuid import UUID
 
 from databases import open_pools
 
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import LOCAL
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.runs import NewRun, RunQueue, Runs
 
 MINUTE = timedelta(minutes=1)

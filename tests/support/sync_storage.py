@@ -11,8 +11,8 @@ from uuid import UUID
 from catalogue_tables import ALL
 
 from robyn_server.agent_sync import CatalogueSource, plan_agent_sync, startup_agent_sync
-from robyn_server.core.agent_change import AgentChange
-from robyn_server.core.catalogue import CATALOGUE_KEYS
+from robyn_server.core.catalogue.agent_change import AgentChange
+from robyn_server.core.catalogue.fields import CATALOGUE_KEYS
 from robyn_server.core.errors import Conflict
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 

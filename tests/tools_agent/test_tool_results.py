@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from model_api import ModelApi, ToolCall
 from raw_mcp import JSON, Raw, text, tool
 
-from robyn_server.graphs.checkpoint_serializer import checkpoint_serializer
+from robyn_server.graphs.checkpoints.serializer import checkpoint_serializer
 from tools_agent.agent import graph
 
 Provider = tuple[str, ModelApi]

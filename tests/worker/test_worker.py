@@ -17,14 +17,14 @@ from live_server import GRAPHS, SAMPLES, until
 from run_queue_database import RunQueueDatabase, open_run_queue_database
 from structlog.testing import capture_logs
 
+from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import LOCAL
 from robyn_server.core.runs import END
-from robyn_server.graphs.checkpoints import Checkpoints
-from robyn_server.graphs.loading import Graphs
-from robyn_server.storage.database import Pool, Role, open_pool
+from robyn_server.graphs.checkpoints.saver import Checkpoints
+from robyn_server.graphs.loading.served_graphs import Graphs
+from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.storage.runs import RunQueue
-from robyn_server.storage.store_items import StoreItems
+from robyn_server.storage.store.items import StoreItems
 from robyn_server.worker.run_store import RunStores
 from robyn_server.worker.worker import Worker, WorkerOptions
 

@@ -17,7 +17,7 @@ from uuid import UUID
 from robyn_server.agent_sync.errors import ContractBroken
 from robyn_server.agent_sync.options import AgentSyncOptions
 from robyn_server.agent_sync.scope import AgentSyncScope
-from robyn_server.core.canonical import content_hash
+from robyn_server.core.json.canonical import content_hash
 
 from .contract import CatalogueContract, last_found, probe_catalogue
 from .fields import FIELDS

@@ -13,8 +13,8 @@ from typing import Any
 
 from robyn_server.agent_sync.scope import AgentSyncScope
 from robyn_server.agent_sync.sharing import contracted, sharing_conditions
-from robyn_server.core.catalogue import AgentSource
-from robyn_server.storage.queries import Bound, Query
+from robyn_server.core.catalogue.fields import AgentSource
+from robyn_server.storage.postgres.queries import Bound, Query
 
 from .contract import CatalogueContract
 from .fields import COLUMNS, OF_VIEW

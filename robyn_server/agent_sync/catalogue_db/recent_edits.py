@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from robyn_server.agent_sync.errors import ContractBroken
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.catalogue.fields import AgentSource
 
 from .contract import REQUIRED, CatalogueContract, probe_catalogue, reading_catalogue
 from .queries import bound, edits_query

@@ -22,7 +22,7 @@ from robyn_server.agent_sync.errors import AgentRejected
 from robyn_server.agent_sync.model import AgentSyncData
 from robyn_server.agent_sync.scope import AgentSyncScope
 from robyn_server.concurrency.prefetch import prefetch
-from robyn_server.core.catalogue import AppliedAgent, SyncAction, SyncOutcome
+from robyn_server.core.catalogue.fields import AppliedAgent, SyncAction, SyncOutcome
 from robyn_server.core.errors import Unavailable
 
 from .pages import MappedAgent, MappedPage, map_rows

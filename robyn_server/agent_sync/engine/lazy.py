@@ -16,9 +16,9 @@ from robyn_server.agent_sync.options import DEFAULT_OPTIONS, AgentSyncOptions
 from robyn_server.agent_sync.sharing import is_template
 from robyn_server.agent_sync.store import AssistantStorageProtocol, SyncStore, sync_store
 from robyn_server.concurrency.single_flight import SingleFlight
-from robyn_server.core.catalogue import StaleRead, SyncAction, SyncOutcome, mapping_field
+from robyn_server.core.access.principal import SYSTEM_OWNER
+from robyn_server.core.catalogue.fields import StaleRead, SyncAction, SyncOutcome, mapping_field
 from robyn_server.core.ids import find_uuid, user_assistant_id
-from robyn_server.core.principal import SYSTEM_OWNER
 from robyn_server.metrics.definitions import LAZY_SYNCS
 
 from .negative_cache import NegativeCache

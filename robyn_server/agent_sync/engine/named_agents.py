@@ -14,7 +14,7 @@ from robyn_server.agent_sync.model import AgentSyncData
 from robyn_server.agent_sync.options import DEFAULT_OPTIONS, AgentSyncOptions
 from robyn_server.agent_sync.sharing import is_template, shared_in
 from robyn_server.agent_sync.store import AssistantStorageProtocol, PlainStore
-from robyn_server.core.catalogue import SyncAction, SyncOutcome
+from robyn_server.core.catalogue.fields import SyncAction, SyncOutcome
 from robyn_server.core.errors import CatalogueUnavailable, Unavailable
 
 from .bulk import PageWriter, fingerprinted

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from robyn_server.agent_sync.catalogue_db.reader import parse_agent
-from robyn_server.core.catalogue import SyncOutcome
+from robyn_server.core.catalogue.fields import SyncOutcome
 
 from .single import SyncContext, failed
 

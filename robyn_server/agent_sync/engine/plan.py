@@ -18,10 +18,10 @@ from robyn_server.agent_sync.errors import AgentRejected
 from robyn_server.agent_sync.options import DEFAULT_OPTIONS, AgentSyncOptions
 from robyn_server.agent_sync.scope import AgentSyncScope
 from robyn_server.agent_sync.store import InertStore
-from robyn_server.core.agent_change import RETIRED, AgentChange
-from robyn_server.core.catalogue import AgentSource, AppliedAgent, SyncAction, SyncOutcome
+from robyn_server.core.access.principal import SYSTEM_OWNER
+from robyn_server.core.catalogue.agent_change import RETIRED, AgentChange
+from robyn_server.core.catalogue.fields import AgentSource, AppliedAgent, SyncAction, SyncOutcome
 from robyn_server.core.errors import Conflict
-from robyn_server.core.principal import SYSTEM_OWNER
 from robyn_server.storage.agent_sync.view import AgentSyncView
 
 from .full_pass import sync_scope

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from robyn_server.agent_sync.store import SyncStore
-from robyn_server.core.catalogue import SyncAction, SyncOutcome
+from robyn_server.core.catalogue.fields import SyncAction, SyncOutcome
 
 from .sync_log import SyncLog
 

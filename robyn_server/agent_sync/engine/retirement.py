@@ -15,7 +15,7 @@ from robyn_server.agent_sync.options import DEFAULT_OPTIONS, AgentSyncOptions
 from robyn_server.agent_sync.scope import AgentSyncScope
 from robyn_server.agent_sync.sharing import shared_in, templates_in
 from robyn_server.agent_sync.store import AssistantStorageProtocol, SyncStore, sync_store
-from robyn_server.core.catalogue import SyncAction, SyncOutcome
+from robyn_server.core.catalogue.fields import SyncAction, SyncOutcome
 
 _IDS_PER_PAGE = 5_000
 

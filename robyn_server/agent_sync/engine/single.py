@@ -14,7 +14,8 @@ from robyn_server.agent_sync.mapping import map_agent
 from robyn_server.agent_sync.model import AgentSyncData, AgentSyncResult
 from robyn_server.agent_sync.options import DEFAULT_OPTIONS, AgentSyncOptions
 from robyn_server.agent_sync.store import AssistantsProtocol, AssistantStorageProtocol, SyncStore, sync_store
-from robyn_server.core.catalogue import (
+from robyn_server.core.access.principal import SYSTEM_OWNER
+from robyn_server.core.catalogue.fields import (
     AgentSource,
     Origin,
     StaleRead,
@@ -27,7 +28,6 @@ from robyn_server.core.catalogue import (
     mapping_field,
 )
 from robyn_server.core.errors import AgenthallError, Conflict, NotFound
-from robyn_server.core.principal import SYSTEM_OWNER
 
 from .sync_log import SyncLog
 from .write_back import count_failure, may_write_back, write_back

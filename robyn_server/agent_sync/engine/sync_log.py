@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from robyn_server.core.catalogue import SyncAction, SyncOutcome
+from robyn_server.core.catalogue.fields import SyncAction, SyncOutcome
 
 LINES = 20
 """Changes of single agents, and failures, in the log of one sync. The counters have all changes, the ledger all failures."""

@@ -22,10 +22,10 @@ from robyn_server.agent_sync.model import AgentSyncData, AgentSyncResult
 from robyn_server.agent_sync.scope import AgentSyncScope
 from robyn_server.agent_sync.sharing import is_template, templates_in
 from robyn_server.agent_sync.store import AssistantsProtocol, SyncStore
-from robyn_server.core.catalogue import SyncAction, SyncOutcome, mapping_field
+from robyn_server.core.access.principal import SYSTEM_OWNER
+from robyn_server.core.catalogue.fields import SyncAction, SyncOutcome, mapping_field
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.ids import find_uuid, user_assistant_id
-from robyn_server.core.principal import SYSTEM_OWNER
 
 from .pages import map_rows
 from .recorder import SyncRecorder

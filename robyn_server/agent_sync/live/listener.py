@@ -20,7 +20,7 @@ import structlog
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.ids import find_uuid
 from robyn_server.metrics.definitions import FEED_LAG
-from robyn_server.storage.notify import Listener
+from robyn_server.storage.postgres.notify import Listener
 
 CHANNEL = "agenthall_catalogue"
 """Payload: ids of agents, comma separated, or `*`."""

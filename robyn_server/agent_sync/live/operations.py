@@ -29,13 +29,13 @@ from robyn_server.agent_sync import (
     sync_named_agent,
 )
 from robyn_server.agent_sync.reports import CHANGES, SyncReport, SyncRequest
-from robyn_server.core.agent_change import RETIRED, AgentChange
-from robyn_server.core.catalogue import AgentSource, SyncAction
+from robyn_server.core.catalogue.agent_change import RETIRED, AgentChange
+from robyn_server.core.catalogue.fields import AgentSource, SyncAction
 from robyn_server.core.errors import CatalogueUnavailable, Conflict, Invalid, NotFound
 from robyn_server.storage.agent_sync.passes import PassRecord
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.agent_sync.view import AgentSyncView
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 from .passes import SyncPasses, parse_scope_key
 

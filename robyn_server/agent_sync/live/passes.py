@@ -19,14 +19,14 @@ from robyn_server.agent_sync import (
     retire_absent_agents,
     startup_agent_sync,
 )
-from robyn_server.core.agent_change import RETIRED
-from robyn_server.core.catalogue import AgentSource, SyncAction
+from robyn_server.core.access.principal import SYSTEM_OWNER
+from robyn_server.core.catalogue.agent_change import RETIRED
+from robyn_server.core.catalogue.fields import AgentSource, SyncAction
 from robyn_server.core.errors import AgenthallError
-from robyn_server.core.principal import SYSTEM_OWNER
 from robyn_server.metrics.definitions import SYNC_ACTIONS, SYNC_AGENTS, SYNC_LAST, SYNC_PASSES, SYNC_SECONDS
 from robyn_server.storage.agent_sync.passes import PassRecord
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 REPLICA = f"{socket.gethostname()}:{os.getpid()}"
 _CONFIGURED = f"{name_of_source(AgentSource.CONFIGURATION)}:"

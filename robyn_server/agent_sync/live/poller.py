@@ -15,7 +15,7 @@ from typing import Any
 from robyn_server.agent_sync import AgentSyncOptions, EditPoller, is_feed_installed
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.errors import AgenthallError, CatalogueUnavailable
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 from .listener import CatalogueFeed
 

@@ -10,10 +10,10 @@ from typing import Protocol
 from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, count_active_agents, count_copied_templates
 from robyn_server.agent_sync.reports import SyncReport, SyncRequest
 from robyn_server.agent_sync.sharing import shared_in
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.agent_sync.view import AgentSyncView
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 from .operations import Operations
 from .sources import MultiSourceOperations, SourceConnection, source_connections

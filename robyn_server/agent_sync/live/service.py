@@ -27,11 +27,11 @@ from robyn_server.agent_sync import (
     sync_changed_agents,
 )
 from robyn_server.concurrency.periodic import Periodic
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.access.principal import SYSTEM_OWNER
+from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.core.errors import AgenthallError
-from robyn_server.core.principal import SYSTEM_OWNER
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 from .listener import CHANNEL, CatalogueFeed
 from .passes import SyncPasses, count_edits

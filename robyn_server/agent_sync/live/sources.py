@@ -17,12 +17,12 @@ from uuid import UUID
 
 from robyn_server.agent_sync import CONFIGURATIONS_CHANNEL, AgentSyncOptions, name_of_source, options_of_configurations
 from robyn_server.agent_sync.reports import CHANGES, SyncReport, SyncRequest
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.core.errors import CatalogueUnavailable, NotFound
 from robyn_server.metrics.definitions import FEED_CONNECTED
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.agent_sync.view import AgentSyncView
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 from .listener import CHANNEL
 from .operations import Operations

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from robyn_server.agent_sync import AgentSyncOptions, SyncStore, may_write_back, retry_page
 from robyn_server.concurrency.periodic import Periodic
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 RETRY_SECONDS = 5.0
 LONGEST_SECONDS = 300.0

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from robyn_server.agent_sync.catalogue_db import fields
 from robyn_server.agent_sync.catalogue_db.install import READER, VIEW
-from robyn_server.core.catalogue import SAMPLING_KEYS
+from robyn_server.core.catalogue.fields import SAMPLING_KEYS
 from robyn_server.core.errors import Misconfigured
 
 from . import guesses

@@ -44,8 +44,8 @@ def chat(
 
     Exit code 3: the agent asks a question. The next message to the thread is the answer.
     """
-    from robyn_server.cli.api_http import ApiClient
-    from robyn_server.cli.server_address import server_address
+    from robyn_server.cli.http.address import server_address
+    from robyn_server.cli.http.api import ApiClient
 
     from .conversation import Conversation, Outcome
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import httpx
 
-from robyn_server.cli.api_http import ApiClient, Assistant
-from robyn_server.cli.sse import COMMENT, split_lines, sse_events
+from robyn_server.cli.http.api import ApiClient, Assistant
+from robyn_server.cli.http.sse import COMMENT, split_lines, sse_events
 from robyn_server.core.errors import NotFound, Unavailable
 
 from .parts import Part, PartReader, Queued, error_text

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from robyn_server.cli.api_http import ApiClient
+    from robyn_server.cli.http.api import ApiClient
 
 Limit = Annotated[int, typer.Option(min=1, help="Largest number of rows.")]
 
 
 def connect(url: str | None, api_key: str | None, tenant: str | None, data_dir: Path) -> ApiClient:
-    from robyn_server.cli.api_http import ApiClient
-    from robyn_server.cli.server_address import server_address
+    from robyn_server.cli.http.address import server_address
+    from robyn_server.cli.http.api import ApiClient
 
     return ApiClient(server_address(url, data_dir), api_key, tenant)
 

@@ -16,7 +16,7 @@ from robyn_server.cli.options import DATA_DIR, ApiKey, Out, Output, Tenant, Url,
 from .connection import Limit, agent_names, connect, note
 
 if TYPE_CHECKING:
-    from robyn_server.cli.api_http import ApiClient, Run
+    from robyn_server.cli.http.api import ApiClient, Run
 
 runs = typer.Typer(help="Runs: executions of an agent.", no_args_is_help=True)
 
@@ -143,7 +143,7 @@ def _threads(api: ApiClient, thread: str | None) -> list[str]:
 
 def _find(api: ApiClient, which: str, thread: str | None) -> Run:
     """Return the run. Raises NotFound, and Conflict if the beginning of an id fits several."""
-    from robyn_server.cli.api_http import is_uuid
+    from robyn_server.cli.http.api import is_uuid
     from robyn_server.core.errors import Conflict, NotFound
 
     if thread is not None and is_uuid(which):

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from robyn_server.core import exact_json
+from robyn_server.core.access.principal import SYSTEM_OWNER
+from robyn_server.core.access.users import SHARED_STORE, User
 from robyn_server.core.errors import Unauthenticated
-from robyn_server.core.principal import SYSTEM_OWNER
-from robyn_server.core.users import SHARED_STORE, User
+from robyn_server.core.json import exact_json
 
 from .calls import HandlerCalls, failed
 from .loading import Handlers

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from robyn_server.core.access.grants import Condition, Conditions, parse_filter
+from robyn_server.core.access.users import User
 from robyn_server.core.errors import Forbidden
-from robyn_server.core.grants import Condition, Conditions, parse_filter
-from robyn_server.core.users import User
 
 from .calls import HandlerCalls, failed
 from .loading import ACTIONS, Handlers

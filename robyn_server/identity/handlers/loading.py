@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.graphs.imports import import_object
+from robyn_server.graphs.loading.imports import import_object
 
 _SETTING = "AGENTHALL_AUTH"
 _ANY = "*"

@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 
 from robyn_server.core.errors import Invalid
-from robyn_server.core.instances import MAX_EPOCH, REPORTABLE_HEALTHS, Heartbeat
-from robyn_server.core.nul import has_nul
-from robyn_server.storage.json import dump_json
+from robyn_server.core.json.nul import has_nul
+from robyn_server.core.registry.instances import MAX_EPOCH, REPORTABLE_HEALTHS, Heartbeat
+from robyn_server.storage.postgres.json import dump_json
 
 MAX_JSON_BYTES = 8192
 """Size of load, and of metrics, as PostgreSQL writes jsonb: with a space after each comma and colon, numbers in full."""

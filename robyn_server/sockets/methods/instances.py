@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from robyn_server.core.access.scopes import Scope
 from robyn_server.core.errors import Invalid
-from robyn_server.core.instances import (
+from robyn_server.core.registry.instances import (
     HealthStatus,
     InstanceFilter,
     Outcome,
@@ -15,9 +16,7 @@ from robyn_server.core.instances import (
     RegistrationRequest,
     RegistrationStatus,
 )
-from robyn_server.core.scopes import Scope
 from robyn_server.registry.outcomes import MESSAGES, missing_registration
-from robyn_server.sockets.hub import SessionHub
 from robyn_server.sockets.protocol.errors import CloseCode, ErrorCode, ProtocolError
 from robyn_server.sockets.protocol.params import (
     DiscoverParams,
@@ -29,8 +28,9 @@ from robyn_server.sockets.protocol.params import (
     StatusParams,
     UpdateParams,
 )
-from robyn_server.sockets.registrations import HeldRegistration, resolve_registration
-from robyn_server.sockets.session import Session
+from robyn_server.sockets.sessions.hub import SessionHub
+from robyn_server.sockets.sessions.registrations import HeldRegistration, resolve_registration
+from robyn_server.sockets.sessions.session import Session
 
 from .organization import resolve_organization
 

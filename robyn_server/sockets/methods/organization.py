@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from robyn_server.sockets.hub import SessionHub
-from robyn_server.sockets.session import Session
+from robyn_server.sockets.sessions.hub import SessionHub
+from robyn_server.sockets.sessions.session import Session
 
 
 def resolve_organization(hub: SessionHub, session: Session, named: UUID | None) -> UUID:

@@ -7,9 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from robyn_server.core.scopes import Scope
+from robyn_server.core.access.scopes import Scope
 from robyn_server.registry.registration_metrics import count_failures
-from robyn_server.sockets.hub import SessionHub
 from robyn_server.sockets.protocol.errors import ErrorCode, ProtocolError
 from robyn_server.sockets.protocol.params import (
     DiscoverParams,
@@ -24,7 +23,8 @@ from robyn_server.sockets.protocol.params import (
     WatchParams,
     parse,
 )
-from robyn_server.sockets.session import Session
+from robyn_server.sockets.sessions.hub import SessionHub
+from robyn_server.sockets.sessions.session import Session
 
 from . import instances, watch
 from .organization import resolve_organization

@@ -14,10 +14,10 @@ from uuid import UUID
 
 from robyn_server.core.errors import NotFound, Unavailable
 from robyn_server.registry.leases.event_broker import Compacted, SlowReader
-from robyn_server.sockets.hub import SessionHub
 from robyn_server.sockets.protocol.errors import CloseCode, ErrorCode, ProtocolError
 from robyn_server.sockets.protocol.params import UnwatchParams, WatchParams
-from robyn_server.sockets.session import ActiveWatch, Session
+from robyn_server.sockets.sessions.hub import SessionHub
+from robyn_server.sockets.sessions.session import ActiveWatch, Session
 
 from .organization import resolve_organization
 

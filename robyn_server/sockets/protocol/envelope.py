@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, TypeAlias
 
-from robyn_server.core import exact_json
-from robyn_server.core.duplicate_keys import find_duplicate_key
-from robyn_server.core.nesting import is_deeper
-from robyn_server.core.nul import path_to_nul
+from robyn_server.core.json import exact_json
+from robyn_server.core.json.duplicate_keys import find_duplicate_key
+from robyn_server.core.json.nesting import is_deeper
+from robyn_server.core.json.nul import path_to_nul
 
 from .errors import ErrorCode, ProtocolError, invalid_message
 

@@ -9,8 +9,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import find_uuid
-from robyn_server.core.instances import MAX_EPOCH, HealthStatus, InstanceFilter, RegistrationStatus, ReportableHealth
-from robyn_server.core.json_terms import json_message
+from robyn_server.core.json.json_terms import json_message
+from robyn_server.core.registry.instances import (
+    MAX_EPOCH,
+    HealthStatus,
+    InstanceFilter,
+    RegistrationStatus,
+    ReportableHealth,
+)
 from robyn_server.registry.schemas import (
     Epoch,
     HeartbeatFields,

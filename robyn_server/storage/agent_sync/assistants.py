@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.catalogue import CATALOGUE_KEYS, StaleRead
+from robyn_server.core.catalogue.fields import CATALOGUE_KEYS, StaleRead
 from robyn_server.core.errors import Conflict
 from robyn_server.core.ids import parse_uuid, user_assistant_id
-from robyn_server.storage.errors import translated
-from robyn_server.storage.json import from_json
-from robyn_server.storage.queries import load
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.json import from_json
+from robyn_server.storage.postgres.queries import load
 
 from .rows import AssistantRow, agent_of, visibility_of
 from .source_storage import SourceStorage

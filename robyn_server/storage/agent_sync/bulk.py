@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.catalogue import CATALOGUE_KEYS, AppliedAgent, SyncAction
+from robyn_server.core.catalogue.fields import CATALOGUE_KEYS, AppliedAgent, SyncAction
 from robyn_server.core.ids import parse_uuid
-from robyn_server.storage.queries import load
+from robyn_server.storage.postgres.queries import load
 
 from .rows import page_json, visibility_of
 from .source_storage import SourceStorage

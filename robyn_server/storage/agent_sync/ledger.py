@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from robyn_server.core.catalogue import SyncOutcome
-from robyn_server.storage.errors import translated
-from robyn_server.storage.queries import load
+from robyn_server.core.catalogue.fields import SyncOutcome
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.queries import load
 
 from .source_storage import SourceStorage
 

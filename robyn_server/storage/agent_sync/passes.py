@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from robyn_server.storage.database import Connection, Pool
-from robyn_server.storage.errors import translated
-from robyn_server.storage.queries import load
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.pools import Connection, Pool
+from robyn_server.storage.postgres.queries import load
 
 _SQL = load("agent_sync/passes")
 KEPT_PASSES = 20

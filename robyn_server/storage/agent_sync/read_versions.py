@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from robyn_server.storage.errors import translated
-from robyn_server.storage.queries import load
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.queries import load
 
 from .rows import agent_of
 from .source_storage import SourceStorage

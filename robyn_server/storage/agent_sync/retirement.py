@@ -9,8 +9,8 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from robyn_server.storage.errors import translated
-from robyn_server.storage.queries import Bound, load
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.queries import Bound, load
 
 from .source_storage import SourceStorage
 

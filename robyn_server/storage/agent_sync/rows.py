@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from robyn_server.core.catalogue import catalogue_hash
+from robyn_server.core.access.principal import SYSTEM_OWNER
+from robyn_server.core.catalogue.fields import catalogue_hash
 from robyn_server.core.ids import parse_uuid
-from robyn_server.core.principal import SYSTEM_OWNER
-from robyn_server.storage.json import dump_json
+from robyn_server.storage.postgres.json import dump_json
 
 
 class AssistantRow(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from robyn_server.core.catalogue import AgentSource
-from robyn_server.storage.database import Pool, transaction
-from robyn_server.storage.queries import Bound
+from robyn_server.core.catalogue.fields import AgentSource
+from robyn_server.storage.postgres.pools import Pool, transaction
+from robyn_server.storage.postgres.queries import Bound
 
 
 class SourceStorage:

@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 import structlog
 
-from robyn_server.core.catalogue import AgentSource
+from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.core.ids import default_assistant_id
-from robyn_server.storage.database import Pool
-from robyn_server.storage.errors import translated
-from robyn_server.storage.queries import load
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.queries import load
 
 from .assistants import SyncedAssistants
 from .bulk import BulkWrites

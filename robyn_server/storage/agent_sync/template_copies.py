@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.catalogue import CATALOGUE_KEYS, SyncAction
-from robyn_server.storage.errors import translated
-from robyn_server.storage.queries import load
+from robyn_server.core.catalogue.fields import CATALOGUE_KEYS, SyncAction
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.queries import load
 
 from .rows import page_json
 from .source_storage import SourceStorage

@@ -9,13 +9,13 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.agent_change import AgentChange
-from robyn_server.core.catalogue import AgentSource
-from robyn_server.storage.database import Pool
-from robyn_server.storage.errors import translated
-from robyn_server.storage.json import from_json
-from robyn_server.storage.queries import Bound, Query, load, load_templates
-from robyn_server.storage.search import depth
+from robyn_server.core.catalogue.agent_change import AgentChange
+from robyn_server.core.catalogue.fields import AgentSource
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.json import from_json
+from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.queries import Bound, Query, load, load_templates
+from robyn_server.storage.postgres.search import depth
 
 from .template_copies import TemplateCopies
 

@@ -36,7 +36,7 @@ k.created_at desc, k.prefix
 k.organizations @> array[:organization_id::uuid]
 
 -- template: search_in_order
--- storage/search.py explains the steps of a search. The last row may belong to the next page. `is_cut`: a key that was
+-- storage/postgres/search.py explains the steps of a search. The last row may belong to the next page. `is_cut`: a key that was
 -- not looked at may belong before this row.
 select {columns}, k.is_cut, {bounded}
   from (select k.*, row_number() over () as position

@@ -1,4 +1,4 @@
--- Assistants as a principal sees and changes them. Runs as agenthall_app; database.py explains act_as and LATERAL.
+-- Assistants as a principal sees and changes them. Runs as agenthall_app; pools.py explains act_as and LATERAL.
 -- `lock`, `update` and `delete` run in a transaction that acts as the principal, so row-level security decides.
 
 -- include: fragments
@@ -58,7 +58,7 @@ select found.name, found.retired_at, found.unserved_graph
    offset 0) as found
 
 -- fragment: page
--- Ends a search, whose steps storage/search.py explains. `listed` holds the ids of the first :last + 1 assistants, in
+-- Ends a search, whose steps storage/postgres/search.py explains. `listed` holds the ids of the first :last + 1 assistants, in
 -- order, with their positions. `is_cut`: an assistant that was not looked at may belong before this position.
 select (
   select {joined}

@@ -1,4 +1,4 @@
--- Runs. Queries that take :identity belong to a principal and run as agenthall_app; database.py explains act_as and
+-- Runs. Queries that take :identity belong to a principal and run as agenthall_app; pools.py explains act_as and
 -- LATERAL. The others belong to the queue and run as agenthall_system.
 
 -- include: fragments

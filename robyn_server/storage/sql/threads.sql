@@ -1,4 +1,4 @@
--- Threads as a principal sees and changes them. Runs as agenthall_app; database.py explains act_as and LATERAL.
+-- Threads as a principal sees and changes them. Runs as agenthall_app; pools.py explains act_as and LATERAL.
 -- `update_metadata` and `delete` run in a transaction that acts as the principal, so row-level security decides.
 
 -- include: fragments
@@ -128,7 +128,7 @@ select agenthall.prune_thread(:identity, :organizations, :is_admin, :grants, :th
            || '"extracted" : ' || page.extracted::text || '}' end)
 
 -- fragment: page
--- Ends a search, whose steps storage/search.py explains. `listed` holds the ids of the first :last + 1 threads, in
+-- Ends a search, whose steps storage/postgres/search.py explains. `listed` holds the ids of the first :last + 1 threads, in
 -- order, with their positions. `is_cut`: a thread that was not looked at may belong before this position.
 select (
   select {joined}

@@ -25,9 +25,9 @@ from typing import TypeVar
 
 from robyn_server.core.errors import Misconfigured, Unavailable
 from robyn_server.supervisor.child import Stage
-from robyn_server.supervisor.log import open_log
+from robyn_server.supervisor.output.log import open_log
+from robyn_server.supervisor.output.progress_line import OnProgress, no_progress
 from robyn_server.supervisor.parent_death import Watchdog, death_signal, watchdog
-from robyn_server.supervisor.progress_line import OnProgress, no_progress
 
 from .binaries import Binaries, copy_binaries, find_binaries, with_version
 from .data_directory import SOCKET_NAME, DataDirectory, OwnerLock, private_folder

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from robyn_server.core.grants import Conditions
+from robyn_server.core.access.grants import Conditions
 from robyn_server.core.ids import parse_uuid
-from robyn_server.core.store import check_namespace
+from robyn_server.core.store.items import check_namespace
 from robyn_server.web.http.messages import Request
 from robyn_server.web.routes.store import item_name
 from robyn_server.web.schemas.runs import RunBatch

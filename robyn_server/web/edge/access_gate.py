@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from robyn_server.core.access.grants import Conditions, Grants
+from robyn_server.core.access.principal import ADMIN, Principal
+from robyn_server.core.access.users import SHARED_STORE, User, run_auth
 from robyn_server.core.errors import Forbidden, Unauthenticated
-from robyn_server.core.grants import Conditions, Grants
-from robyn_server.core.principal import ADMIN, Principal
-from robyn_server.core.users import SHARED_STORE, User, run_auth
 from robyn_server.identity.handlers.authentication import UserAuthentication
 from robyn_server.identity.handlers.authorization import UserAuthorization
 from robyn_server.identity.handlers.calls import HandlerCalls, failed

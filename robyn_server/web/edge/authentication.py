@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from robyn_server.core.principal import Principal
+from robyn_server.core.access.principal import Principal
 from robyn_server.identity.authenticator import Authenticator, named_organization
 
 Authenticate = Callable[[Mapping[str, str]], Principal | Awaitable[Principal]]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.scopes import AGENT_SCOPES, Scope
 from robyn_server.core.errors import Forbidden
-from robyn_server.core.principal import Principal
-from robyn_server.core.scopes import AGENT_SCOPES, Scope
 from robyn_server.web.http.routing import Route, segments
 
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import structlog
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import AgenthallError, BadRequest, NotFound, NotOffered, TooLarge, Unavailable
 from robyn_server.core.ids import new_id
-from robyn_server.core.principal import Principal
 from robyn_server.identity.authenticator import Authenticator
 from robyn_server.metrics.definitions import HTTP_REQUESTS, HTTP_SECONDS, METHODS, ROUTES, UNROUTED
 from robyn_server.settings import Settings

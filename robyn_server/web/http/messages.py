@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
-from robyn_server.core import exact_json
-from robyn_server.core.duplicate_keys import find_duplicate_key
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import BadRequest, Invalid
-from robyn_server.core.principal import Principal
+from robyn_server.core.json import exact_json
+from robyn_server.core.json.duplicate_keys import find_duplicate_key
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robyn_server.core import exact_json
+from robyn_server.core.json import exact_json
 
 HEARTBEAT = b": heartbeat\r\n\r\n"
 WAIT_HEARTBEAT = b"\n"

@@ -2,7 +2,7 @@
 
 Rules
   1. The cost of a refusal does not grow with the body. A body with too many values is refused before it is parsed, and the lists of
-     a model end at their first bad element (`core/bounded.py`).
+     a model end at their first bad element (`core/json/bounded.py`).
   2. A large body is parsed and validated in a thread. There is one, so that several large bodies do not hold memory at once.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from robyn_server.core.errors import Invalid, TooLarge
-from robyn_server.core.json_terms import json_message
+from robyn_server.core.json.json_terms import json_message
 from tools_agent.json_size import has_more_values
 
 from .messages import parse_json

@@ -7,23 +7,8 @@ from robyn_server.web.http.routing import Route
 
 def all_routes() -> list[Route]:
     """The routes of all resources, with those that answer 405. The edge adds the system routes."""
-    from . import (
-        agents,
-        assistants,
-        brakes,
-        configurations,
-        instances,
-        keys,
-        manifests,
-        metrics,
-        not_offered,
-        runs,
-        store,
-        thread_streams,
-        threads,
-        tickets,
-        watch,
-    )
+    from . import agents, assistants, keys, metrics, not_offered, runs, store, thread_streams, threads
+    from .registry import brakes, configurations, instances, manifests, tickets, watch
 
     return [
         *assistants.routes,

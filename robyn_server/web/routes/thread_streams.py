@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from uuid import UUID
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import FieldNotOffered, Invalid
 from robyn_server.core.ids import parse_uuid
-from robyn_server.core.principal import Principal
 from robyn_server.core.runs import END, RunEvent
 from robyn_server.services import Services
 from robyn_server.services.thread_streams import RunPart, ThreadPosition

@@ -8,9 +8,9 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, StrictBool
 
 from robyn_server.agent_sync.reports import SyncReport, SyncRequest
-from robyn_server.core.agent_change import AgentChange
-from robyn_server.core.bounded import Text
+from robyn_server.core.catalogue.agent_change import AgentChange
 from robyn_server.core.ids import parse_uuid
+from robyn_server.core.json.bounded import Text
 
 from .fields import Body
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StrictBool
 
-from robyn_server.core.bounded import JsonObject
+from robyn_server.core.json.bounded import JsonObject
 from robyn_server.registry.schemas import Name, ShortString, ShortStrings
 
 from .instances import StrictBody

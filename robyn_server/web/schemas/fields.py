@@ -8,12 +8,12 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from robyn_server.core import exact_json
-from robyn_server.core.bounded import JsonList, JsonObject, Listed, Name
 from robyn_server.core.errors import FieldNotOffered, Invalid
 from robyn_server.core.ids import parse_uuid
-from robyn_server.core.nesting import is_deeper
-from robyn_server.core.nul import has_nul, path_to_nul
+from robyn_server.core.json import exact_json
+from robyn_server.core.json.bounded import JsonList, JsonObject, Listed, Name
+from robyn_server.core.json.nesting import is_deeper
+from robyn_server.core.json.nul import has_nul, path_to_nul
 
 Limit = Annotated[int, Field(ge=1, le=1000, strict=True)]
 Offset = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from robyn_server.core.errors import BadRequest
-from robyn_server.core.instances import (
+from robyn_server.core.registry.instances import (
     HealthStatus,
     Heartbeat,
     HeartbeatResult,

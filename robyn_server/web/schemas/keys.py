@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from robyn_server.core.bounded import Listed, Name
 from robyn_server.core.ids import parse_uuid
+from robyn_server.core.json.bounded import Listed, Name
 from robyn_server.identity.api_keys import KeyRequest
 from robyn_server.storage.api_keys import ApiKey
 

@@ -7,7 +7,13 @@ from uuid import UUID
 
 from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import find_uuid
-from robyn_server.core.instances import MAX_EPOCH, MAX_REASON_LENGTH, HealthStatus, InstanceFilter, RegistrationStatus
+from robyn_server.core.registry.instances import (
+    MAX_EPOCH,
+    MAX_REASON_LENGTH,
+    HealthStatus,
+    InstanceFilter,
+    RegistrationStatus,
+)
 from robyn_server.registry.schemas import MAX_NAME_LENGTH, MAX_SHORT_LENGTH, MAX_STRINGS
 from robyn_server.web.http.messages import Query
 from robyn_server.web.http.parameters import Parameter

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel, field_validator
 
-from robyn_server.core.bounded import Identifier, JsonObject, Listed, Name
 from robyn_server.core.errors import Invalid
+from robyn_server.core.json.bounded import Identifier, JsonObject, Listed, Name
 from robyn_server.services.runs import RunRequest
 
 from .fields import Body, CheckpointId, CommandBody, ConfigBody, RunId, ThreadId, refuse

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from robyn_server.core.bounded import JsonObject, Listed, Name, Text
-from robyn_server.core.store import NamespacePattern
+from robyn_server.core.json.bounded import JsonObject, Listed, Name, Text
+from robyn_server.core.store.items import NamespacePattern
 from robyn_server.graphs.embeddings import Paths
 
 from .fields import Body, Limit, Offset

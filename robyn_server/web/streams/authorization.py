@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from robyn_server.core.principal import Principal
+from robyn_server.core.access.principal import Principal
 from robyn_server.web.http.messages import Permits
 
 

@@ -6,8 +6,8 @@ process. But its buffered frames still use memory, which stays within the share 
 
 from __future__ import annotations
 
+from robyn_server.core.access.quota import ConcurrencyQuota
 from robyn_server.core.errors import TooMany
-from robyn_server.core.quota import ConcurrencyQuota
 from robyn_server.settings import AuthMode, Settings
 
 DEFAULT_SHARE = 4

@@ -18,7 +18,7 @@ from robyn_server.agent_sync.catalogue_db.fields import COLUMNS, FIELDS, OF_VIEW
 from robyn_server.agent_sync.catalogue_db.fingerprints import COVERED
 from robyn_server.agent_sync.catalogue_db.queries import agents_query
 from robyn_server.agent_sync.catalogue_db.reader import parse_agent
-from robyn_server.core.catalogue import CATALOGUE_KEYS
+from robyn_server.core.catalogue.fields import CATALOGUE_KEYS
 from robyn_server.files import packaged
 
 JUDGED = {"engine_id", "engine_type", "engine_found"}

@@ -22,7 +22,7 @@ from robyn_server.agent_sync.catalogue_db.queries import agents_query
 from robyn_server.agent_sync.catalogue_db.reader import parse_agent
 from robyn_server.agent_sync.catalogue_db.source import STANDARD
 from robyn_server.concurrency.prefetch import prefetch
-from robyn_server.core.canonical import content_hash
+from robyn_server.core.json.canonical import content_hash
 
 ALL = AgentSyncScope("all")
 MAPPED = {1: "0850e4f219e3c19e4b6ca602bb2d0419"}

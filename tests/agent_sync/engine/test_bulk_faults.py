@@ -13,7 +13,7 @@ from sync_storage import RecordingPool, run_full_pass
 from robyn_server.agent_sync import AgentSyncOptions
 from robyn_server.core.errors import CatalogueUnavailable, Unavailable
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
-from robyn_server.storage.database import Role, open_pool
+from robyn_server.storage.postgres.pools import Role, open_pool
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from sync_storage import MemoryStorage
 
 from robyn_server.agent_sync.store import PlainStore, sync_store
-from robyn_server.core.catalogue import SyncAction, SyncOutcome
+from robyn_server.core.catalogue.fields import SyncAction, SyncOutcome
 from robyn_server.core.errors import Unavailable
 from robyn_server.storage.agent_sync.ledger import Ledger
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore

@@ -20,7 +20,7 @@ from robyn_server.agent_sync import (
 )
 from robyn_server.agent_sync.catalogue_db.fingerprints import FingerprintedCatalogue, mapping_fingerprint
 from robyn_server.agent_sync.mapping import _assistant_payload_for_agent
-from robyn_server.core.catalogue import StaleRead, SyncAction
+from robyn_server.core.catalogue.fields import StaleRead, SyncAction
 from robyn_server.core.ids import user_assistant_id
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 

@@ -15,7 +15,7 @@ from robyn_server.agent_sync import (
     sync_changed_agents,
     sync_named_agent,
 )
-from robyn_server.core.catalogue import SyncAction
+from robyn_server.core.catalogue.fields import SyncAction
 
 
 async def test_an_edit_reaches_every_copy_by_the_feed_and_each_keeps_what_its_user_set(

@@ -23,7 +23,7 @@ from robyn_server.files import CATALOGUE_FEED, packaged
 from robyn_server.storage.agent_sync.passes import KEPT_PASSES, KEPT_SCOPES, AgentSyncPasses
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.agent_sync.view import AgentSyncView
-from robyn_server.storage.database import Pool, Role, open_pool
+from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 
 TABLES = (packaged("demo") / "catalogue.sql").read_text().partition("insert into public.mcp_tools")[0]
 ADD = "insert into public.agents (id, organization_id, name, system_prompt) values ($1, $2, 'an agent', 'first')"

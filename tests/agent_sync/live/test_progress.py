@@ -8,7 +8,7 @@ from template_agents import OFF, ON, USERS, sync_for_user
 
 from robyn_server.agent_sync.live.progress import sync_with_progress
 from robyn_server.agent_sync.reports import SyncRequest
-from robyn_server.cli.sync import progress_bar
+from robyn_server.cli.catalogue.sync import progress_bar
 
 
 @dataclass

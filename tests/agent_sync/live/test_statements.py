@@ -14,14 +14,14 @@ from catalogue_tables import CatalogueEditor
 from robyn_server.agent_sync import AgentSyncOptions
 from robyn_server.agent_sync.live.service import SyncRunner
 from robyn_server.agent_sync.live.sources import AgentSources
-from robyn_server.core.catalogue import AgentSource
-from robyn_server.core.principal import LOCAL
-from robyn_server.graphs.loading import Graphs
+from robyn_server.core.access.principal import LOCAL
+from robyn_server.core.catalogue.fields import AgentSource
+from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.services.assistants import AssistantService
 from robyn_server.services.models import AllowedModels
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.assistants import Assistants
-from robyn_server.storage.database import Pool, Role, open_pool
+from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 
 OF_THE_POOL = (
     "SELECT current_setting('jit')",

@@ -13,7 +13,7 @@ from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, startup_ag
 from robyn_server.agent_sync.live import write_backs
 from robyn_server.agent_sync.live.write_backs import WriteBackRetry, WriteBacksPending
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
-from robyn_server.storage.database import Pool
+from robyn_server.storage.postgres.pools import Pool
 
 ALL = AgentSyncScope("all")
 MEAN = """

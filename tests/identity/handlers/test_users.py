@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from robyn_server.core.access.grants import Condition
+from robyn_server.core.access.users import User, run_auth, store_owner, user_of
 from robyn_server.core.errors import Forbidden, Misconfigured, Refused, Unavailable
-from robyn_server.core.grants import Condition
-from robyn_server.core.users import User, run_auth, store_owner, user_of
 from robyn_server.identity.handlers.authentication import UserAuthentication
 from robyn_server.identity.handlers.authorization import UserAuthorization
 from robyn_server.identity.handlers.calls import HandlerCalls

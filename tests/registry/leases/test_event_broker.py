@@ -15,7 +15,7 @@ from lease_database import ORG_1, ORG_2, LeaseDatabase
 from live_server import until
 
 from robyn_server.core.errors import Invalid, Unavailable
-from robyn_server.core.instances import EventKind, HealthStatus, InstanceEvent, InstanceFilter
+from robyn_server.core.registry.instances import EventKind, HealthStatus, InstanceEvent, InstanceFilter
 from robyn_server.registry.leases.event_broker import (
     AGENT_EVENTS,
     Compacted,
@@ -23,7 +23,7 @@ from robyn_server.registry.leases.event_broker import (
     SlowReader,
     Subscription,
 )
-from robyn_server.storage.notify import Listener
+from robyn_server.storage.postgres.notify import Listener
 
 ALL = InstanceFilter()
 
@@ -120,7 +120,7 @@ async def test_watching_by_agent_capability_tag_and_zone(lease_db: LeaseDatabase
 async def test_a_watcher_by_capability_learns_that_an_instance_lost_it(
     lease_db: LeaseDatabase, broker: InstanceEventBroker
 ) -> None:
-    from robyn_server.core.instances import InstanceChange
+    from robyn_server.core.registry.instances import InstanceChange
 
     async with broker.subscribe(ORG_1, InstanceFilter(capabilities=("a",))) as subscription:
         registered = await lease_db.register("1", capabilities=("a",))

@@ -9,7 +9,7 @@ import pytest
 from lease_database import LeaseDatabase
 
 from robyn_server.core.errors import Invalid
-from robyn_server.core.instances import HealthStatus, Heartbeat
+from robyn_server.core.registry.instances import HealthStatus, Heartbeat
 from robyn_server.registry.leases.heartbeat_rules import (
     MAX_JSON_BYTES,
     jsonb_size,
@@ -17,7 +17,7 @@ from robyn_server.registry.leases.heartbeat_rules import (
     validate_heartbeat,
 )
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
-from robyn_server.storage.json import to_json
+from robyn_server.storage.postgres.json import to_json
 
 MANY_COMMAS = {"x": [1] * 3000}
 """6,007 bytes as sent, and 9,006 as PostgreSQL writes them."""

@@ -19,10 +19,10 @@ from live_server import until
 
 from robyn_server.core.errors import Invalid, Unavailable
 from robyn_server.core.ids import new_id
-from robyn_server.core.instances import HealthStatus, Heartbeat, Outcome
+from robyn_server.core.registry.instances import HealthStatus, Heartbeat, Outcome
 from robyn_server.registry.leases.heartbeats import MAX_REFUSALS, HeartbeatBatcher
-from robyn_server.storage.database import Pool, Role, open_pool
-from robyn_server.storage.leases import BatchResult, Leases
+from robyn_server.storage.postgres.pools import Pool, Role, open_pool
+from robyn_server.storage.registry.leases import BatchResult, Leases
 
 MINUTE = timedelta(minutes=1)
 
@@ -349,8 +349,8 @@ async def test_stopping_while_nothing_can_be_written_fails_all_callers(
 _PROGRAM = """
 import asyncio, sys
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
-from robyn_server.storage.database import Role, open_pool
-from robyn_server.storage.leases import Leases
+from robyn_server.storage.postgres.pools import Role, open_pool
+from robyn_server.storage.registry.leases import Leases
 
 async def main():
     keeper = HeartbeatBatcher(Leases(await open_pool(sys.argv[1], Role.SYSTEM, size=2, name="paused")), "tests")

@@ -15,12 +15,12 @@ from lease_database import ORG_1, LeaseDatabase, heartbeat_of
 from live_server import until
 from structlog.testing import capture_logs
 
-from robyn_server.core.instances import Outcome
+from robyn_server.core.registry.instances import Outcome
 from robyn_server.metrics.definitions import BRAKES_ENGAGED, DETECTION_SECONDS, LEASES_EXPIRED, LEASES_SWEPT
 from robyn_server.metrics.exposition import samples
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
 from robyn_server.registry.leases.sweeper import Retention, Sweeper, SweepTurn
-from robyn_server.storage.leases import Leases
+from robyn_server.storage.registry.leases import Leases
 
 SECOND = timedelta(seconds=1)
 

@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from jwks_server import AUDIENCE, JwksServer, SigningPair, jwks_server
 
-from robyn_server.core.api_key import mint
+from robyn_server.core.access.api_key import mint
+from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.errors import (
     AgenthallError,
     BadRequest,
@@ -23,7 +24,6 @@ from robyn_server.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.identity.authenticator import Authenticator, extract_credential
 from robyn_server.settings import load_settings
 from robyn_server.web.edge.authentication import authenticate

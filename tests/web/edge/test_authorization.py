@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from robyn_server.core.access.principal import LOCAL, Principal
+from robyn_server.core.access.scopes import AGENT_SCOPES, Scope
 from robyn_server.core.errors import Forbidden
-from robyn_server.core.principal import LOCAL, Principal
-from robyn_server.core.scopes import AGENT_SCOPES, Scope
 from robyn_server.web.edge.authorization import TABLE, authorize, scope_of
 from robyn_server.web.http.messages import Response
 from robyn_server.web.http.routing import Route

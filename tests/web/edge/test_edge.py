@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
+from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.errors import Unauthenticated
-from robyn_server.core.principal import LOCAL, Principal
 from robyn_server.settings import load_settings
 from robyn_server.web.edge.access_log import Entry
 from robyn_server.web.edge.application import WebApplication

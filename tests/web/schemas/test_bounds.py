@@ -9,8 +9,8 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
-from robyn_server.core.bounded import MAX_ITEMS
 from robyn_server.core.errors import Invalid, TooLarge
+from robyn_server.core.json.bounded import MAX_ITEMS
 from robyn_server.web.http.validation import MAX_PROBLEMS, MAX_VALUES, parse_body
 from robyn_server.web.routes import all_routes
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robyn_server.core.errors import Invalid
-from robyn_server.core.nul import path_to_nul
+from robyn_server.core.json.nul import path_to_nul
 from robyn_server.web.http.validation import parse_body
 from robyn_server.web.schemas.fields import Body
 

@@ -11,8 +11,8 @@ import orjson
 import pytest
 from web_process import until
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Forbidden, NotFound, Unauthenticated, Unavailable
-from robyn_server.core.principal import Principal
 from robyn_server.settings import load_settings
 from robyn_server.web.edge.edge import Edge, RawRequest, Streaming
 from robyn_server.web.http.messages import JSON, End, Request, Sink, Stream

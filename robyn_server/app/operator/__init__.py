@@ -1,0 +1,1 @@
+"""Composition roots of commands that an operator runs: keys, sync, sweep, migrate, backup, restore, storage."""

@@ -1,0 +1,1 @@
+"""Commands of `agenthall agents`: instances, manifests, configurations, brakes."""

@@ -1,0 +1,208 @@
+"""`agenthall agents`: instances that are registered with a running server, over its HTTP API.
+
+terminal 1: agenthall agents watch
+terminal 2: agenthall agents register my-bot --capability summarise
+terminal 3: agenthall agents drain <registration or instance id>
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from robyn_server.cli.options import DATA_DIR, ApiKey, Out, Output, Tenant, Url, Where
+
+from .brakes import brakes
+from .configurations import configurations
+from .manifests import manifests
+from .options import open_registry
+
+agents = typer.Typer(help="Registered agents: instances that run elsewhere.", no_args_is_help=True)
+agents.add_typer(manifests, name="manifests")
+agents.add_typer(configurations, name="configurations")
+agents.add_typer(brakes, name="brakes")
+
+
+class Status(StrEnum):
+    """As in `core`, which is not imported here."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    INACTIVE = "inactive"
+
+
+Which = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="A registration's id, a unique beginning of it, or an instance's id."),
+]
+Capabilities = Annotated[list[str] | None, typer.Option("--capability", help="All of them; may be repeated.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="All of them; may be repeated.")]
+Zone = Annotated[str | None, typer.Option(help="Zone of the instance.")]
+Agent = Annotated[str | None, typer.Option("--agent", metavar="AGENT_ID", help="Instances of this type of agent.")]
+
+
+@agents.command("list")
+def list_instances(
+    agent: Agent = None,
+    capability: Capabilities = None,
+    tag: Tags = None,
+    zone: Zone = None,
+    health: Annotated[str | None, typer.Option(help="Health: starting, healthy, degraded, unhealthy or stale.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Status. Unset: instances that can be given work.")] = None,
+    version: Annotated[str | None, typer.Option(metavar="RANGE", help="Version range, such as '>=1.2,<2'.")] = None,
+    free_slots: Annotated[int | None, typer.Option(min=0, help="Smallest number of free slots.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Shorten nothing, whatever the width of the terminal.")] = False,
+    output: Out = Output.TABLE,
+    url: Url = None,
+    api_key: ApiKey = None,
+    tenant: Tenant = None,
+    data_dir: Where = DATA_DIR,
+) -> None:
+    """List matching instances: living ones that take work, unless --status or --health says otherwise."""
+    from .format import as_json, instances_table
+
+    filters = {
+        "agent_id": agent,
+        "capabilities": capability or None,
+        "tags": tag or None,
+        "zone": zone,
+        "health": health,
+    }
+    more = {"status": status and status.value, "version": version, "free_slots": free_slots}
+    with open_registry(url, api_key, tenant, data_dir) as registry:
+        found = list(registry.search({**filters, **more}))
+    typer.echo(as_json(found) if output is Output.JSON else instances_table(found, wide=wide), nl=output is Output.JSON)
+
+
+@agents.command("describe")
+def describe(
+    which: Which,
+    output: Out = Output.TABLE,
+    url: Url = None,
+    api_key: ApiKey = None,
+    tenant: Tenant = None,
+    data_dir: Where = DATA_DIR,
+) -> None:
+    """Show everything about one instance."""
+    from .format import as_json, one_table
+
+    with open_registry(url, api_key, tenant, data_dir) as registry:
+        found = registry.find(which)
+    typer.echo(as_json(found) if output is Output.JSON else one_table(found), nl=output is Output.JSON)
+
+
+@agents.command("drain")
+def drain(
+    which: Which,
+    reason: Annotated[str, typer.Option(help="Reason, shown with the instance.")] = "drained by an operator",
+    output: Out = Output.TABLE,
+    url: Url = None,
+    api_key: ApiKey = None,
+    tenant: Tenant = None,
+    data_dir: Where = DATA_DIR,
+) -> None:
+    """Drain an instance: it finishes its work and gets no new work. A later registration takes work again."""
+    from .format import as_json
+
+    with open_registry(url, api_key, tenant, data_dir) as registry:
+        drained = registry.drain(registry.find(which), reason)
+    fields = f"{drained['agent_id']} {drained['instance_id']} is {drained['registration_status']}"
+    typer.echo(as_json(drained) if output is Output.JSON else fields)
+
+
+@agents.command("deregister")
+def deregister(
+    which: Which,
+    reason: Annotated[str, typer.Option(help="Reason, shown with the instance.")] = "deregistered by an operator",
+    url: Url = None,
+    api_key: ApiKey = None,
+    tenant: Tenant = None,
+    data_dir: Where = DATA_DIR,
+) -> None:
+    """End the registration of an instance. Its process may register again."""
+    with open_registry(url, api_key, tenant, data_dir) as registry:
+        found = registry.find(which)
+        registry.deregister(found["registration_id"], found["epoch"], reason)
+    typer.echo(f"{found['agent_id']} {found['instance_id']} is inactive")
+
+
+@agents.command("watch")
+def watch(
+    agent: Agent = None,
+    capability: Capabilities = None,
+    tag: Tags = None,
+    zone: Zone = None,
+    output: Out = Output.TABLE,
+    url: Url = None,
+    api_key: ApiKey = None,
+    tenant: Tenant = None,
+    data_dir: Where = DATA_DIR,
+) -> None:
+    """List instances, then show each change, until Ctrl-C. JSON: one object per line."""
+    from .format import as_line, event_head, event_line
+    from .watch import follow
+
+    show = as_line if output is Output.JSON else event_line
+    filters = {"agent_id": agent, "capabilities": capability or None, "tags": tag or None, "zone": zone}
+
+    def on_connected() -> None:
+        if output is Output.TABLE:
+            typer.echo(event_head())
+
+    with open_registry(url, api_key, tenant, data_dir) as registry, _until_interrupted():
+        for event in follow(registry, filters, _warn, on_connected):
+            typer.echo(show(event))
+
+
+@agents.command("register")
+def register(
+    agent_id: Annotated[str, typer.Argument(metavar="AGENT_ID", help="The type of agent, such as ide-agent.")],
+    instance_id: Annotated[str | None, typer.Option(help="Name of the process. Unset: host and process id.")] = None,
+    name: Annotated[str | None, typer.Option(help="Display name.")] = None,
+    capability: Capabilities = None,
+    tag: Tags = None,
+    zone: Zone = None,
+    version: Annotated[str | None, typer.Option(help="Version of the instance.")] = None,
+    output: Out = Output.TABLE,
+    url: Url = None,
+    api_key: ApiKey = None,
+    tenant: Tenant = None,
+    data_dir: Where = DATA_DIR,
+) -> None:
+    """Register an instance, and send its heartbeats until Ctrl-C or until it is drained."""
+    from .format import as_line, instance_line
+    from .register import RegisteredInstance, default_instance_id
+
+    fields = {"agent_id": agent_id, "instance_id": instance_id or default_instance_id(), "name": name, "zone": zone}
+    more = {"capabilities": capability or None, "tags": tag or None, "version": version}
+    show = as_line if output is Output.JSON else instance_line
+    with open_registry(url, api_key, tenant, data_dir) as registry:
+        instance = RegisteredInstance(registry, {**fields, **more}, lambda instance: typer.echo(show(instance)), _warn)
+        with _until_interrupted(), instance.registration():
+            instance.keep_alive()
+
+
+def _warn(text: str) -> None:
+    """Write to standard error. Standard output is for programs."""
+    typer.echo(f"agenthall: {text}", err=True)
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[None]:
+    """End without an error after Ctrl-C, SIGTERM or when the reader of the output is gone (`| head`)."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the buffer has no reader
+    finally:
+        signal.signal(signal.SIGTERM, before)

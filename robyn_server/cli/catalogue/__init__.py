@@ -1,0 +1,1 @@
+"""Commands of `agenthall catalogue`, and the output of `agenthall sync`."""

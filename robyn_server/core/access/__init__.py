@@ -1,0 +1,1 @@
+"""Access: principals, API keys, scopes, grants, quotas."""

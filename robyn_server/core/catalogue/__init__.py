@@ -1,0 +1,1 @@
+"""Values of agent sync that the storage shares."""

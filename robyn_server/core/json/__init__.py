@@ -1,0 +1,1 @@
+"""JSON values: reading, writing, hashing and bounding them."""

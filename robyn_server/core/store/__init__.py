@@ -1,0 +1,1 @@
+"""The store of long-term memory: its names, filters and options."""

@@ -1,0 +1,1 @@
+"""Checkpoints: the saver, its serializer, and their form in the API."""

@@ -1,0 +1,1 @@
+"""Stream modes that are more than what LangGraph yields."""

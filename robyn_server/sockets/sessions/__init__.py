@@ -1,0 +1,1 @@
+"""The state of each socket: its registrations, its expiry, the notifications to its client."""

@@ -1,0 +1,1 @@
+"""Queries of operators: disk usage, facts for backups."""

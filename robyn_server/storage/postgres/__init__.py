@@ -1,0 +1,1 @@
+"""PostgreSQL itself: pools, named queries, migrations, errors, notifications."""

@@ -1,0 +1,1 @@
+"""Rows of the agent registry, in schema `mcp`."""

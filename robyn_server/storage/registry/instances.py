@@ -1,0 +1,236 @@
+"""Instances of agents that run elsewhere, of one organization, through the functions of schema mcp.
+
+Works as agenthall_app. Each call is one round trip and one transaction, and its statement selects the organization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from robyn_server.core.registry.instances import (
+    ROUTABLE_HEALTHS,
+    HealthStatus,
+    InstanceChange,
+    InstanceFilter,
+    Outcome,
+    Registration,
+    RegistrationRequest,
+    RegistrationStatus,
+)
+from robyn_server.core.registry.version_range import VersionRange
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.json import from_json, to_json
+from robyn_server.storage.postgres.pools import Connection, Pool
+from robyn_server.storage.postgres.queries import Bound, Query, load
+
+_SQL = load("registry/instances")
+_FIRST = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class InstancePage:
+    """`bodies`: JSON texts in the order of ids. `after`: the last id, when there are more instances."""
+
+    bodies: list[str]
+    after: UUID | None
+
+
+class Instances:
+    """Raises Invalid naming the field, Forbidden (code configuration_disabled), Unavailable."""
+
+    def __init__(self, pool: Pool | Connection) -> None:
+        self._pool = pool
+
+    async def register(
+        self, organization_id: UUID, request: RegistrationRequest, *, registered_by: str, keeper_id: UUID | None
+    ) -> Registration:
+        async with translated():
+            row = await self._pool.fetchrow(
+                *_SQL["register"].bind(
+                    organization_id=organization_id,
+                    agent_id=request.agent_id,
+                    instance_id=request.instance_id,
+                    name=request.name,
+                    connection_details=to_json(request.connection_details),
+                    runtime_config=to_json(request.runtime_config),
+                    connection_defaults=to_json(request.connection_defaults),
+                    capabilities=request.capabilities,
+                    version=request.version,
+                    agent_type=request.agent_type,
+                    zone=request.zone,
+                    tags=request.tags,
+                    idempotency_key=request.idempotency_key,
+                    registered_by=registered_by,
+                    keeper_id=keeper_id,
+                    health=request.health,
+                )
+            )
+        assert row is not None  # noqa: S101 - one row, or an error
+        return Registration(
+            row["registration_id"],
+            row["manifest_id"],
+            row["config_id"],
+            request.instance_id,
+            row["is_new"],
+            row["message"],
+            row["epoch"],
+            row["lease_ttl_seconds"],
+            row["heartbeat_interval_seconds"],
+        )
+
+    async def drain(self, organization_id: UUID, registration_id: UUID, epoch: int, reason: str | None) -> Outcome:
+        return await self._outcome(
+            _SQL["drain"].bind(
+                organization_id=organization_id, registration_id=registration_id, epoch=epoch, reason=reason
+            )
+        )
+
+    async def deregister(self, organization_id: UUID, registration_id: UUID, epoch: int, reason: str | None) -> Outcome:
+        return await self._outcome(
+            _SQL["deregister"].bind(
+                organization_id=organization_id, registration_id=registration_id, epoch=epoch, reason=reason
+            )
+        )
+
+    async def disconnect(
+        self, organization_id: UUID, registration_id: UUID, epoch: int, grace_seconds: float
+    ) -> Outcome:
+        return await self._outcome(
+            _SQL["disconnect"].bind(
+                organization_id=organization_id,
+                registration_id=registration_id,
+                epoch=epoch,
+                grace_seconds=grace_seconds,
+            )
+        )
+
+    async def update(self, organization_id: UUID, registration_id: UUID, epoch: int, change: InstanceChange) -> Outcome:
+        return await self._outcome(
+            _SQL["update"].bind(
+                organization_id=organization_id,
+                registration_id=registration_id,
+                epoch=epoch,
+                name=change.name,
+                capabilities=change.capabilities,
+                version=change.version,
+                zone=change.zone,
+                tags=change.tags,
+                connection_details=to_json(change.connection_details),
+                runtime_config=to_json(change.runtime_config),
+            )
+        )
+
+    async def _outcome(self, bound: Bound) -> Outcome:
+        async with translated():
+            return Outcome(await self._pool.fetchval(*bound))
+
+    async def find_status(self, organization_id: UUID, registration_id: UUID) -> RegistrationStatus | None:
+        """The stored status, which ignores the lease; None when the organization has no such registration."""
+        async with translated():
+            query = _SQL["find_status"].bind(organization_id=organization_id, registration_id=registration_id)
+            status = await self._pool.fetchval(*query)
+        return None if status is None else RegistrationStatus(status)
+
+    async def find(self, organization_id: UUID, registration_id: UUID) -> str | None:
+        """As JSON text, without secrets."""
+        async with translated():
+            query = _SQL["find"].bind(organization_id=organization_id, registration_id=registration_id)
+            body: str | None = await self._pool.fetchval(*query)
+        return body
+
+    async def find_last_request(self, organization_id: UUID, registration_id: UUID) -> RegistrationRequest | None:
+        async with translated():
+            query = _SQL["find_last_request"].bind(organization_id=organization_id, registration_id=registration_id)
+            row = await self._pool.fetchrow(*query)
+        return None if row is None else _request(row)
+
+    async def search(
+        self,
+        organization_id: UUID,
+        instance_filter: InstanceFilter,
+        versions: VersionRange,
+        *,
+        after: UUID | None,
+        limit: int,
+    ) -> InstancePage:
+        query, filters = _search(instance_filter, versions)
+        async with translated():
+            rows = await self._pool.fetch(
+                *query.bind(organization_id=organization_id, after=after or _FIRST, limit=limit + 1, **filters)
+            )
+        more = len(rows) > limit
+        return InstancePage([row["body"] for row in rows[:limit]], rows[limit - 1]["registration_id"] if more else None)
+
+
+def _search(instance_filter: InstanceFilter, versions: VersionRange) -> tuple[Query, dict[str, Any]]:
+    """Choose the query, and the values that it filters by."""
+    if instance_filter.status is RegistrationStatus.INACTIVE:
+        return _SQL["search_inactive"], _lapsed(instance_filter, versions)
+    if instance_filter.health is HealthStatus.STALE:
+        return _SQL["search_stale"], _lapsed(instance_filter, versions)
+    filters = {
+        "status": instance_filter.status or RegistrationStatus.ACTIVE,
+        "healths": _healths(instance_filter),
+        "free_slots": instance_filter.free_slots,
+        **_range(versions),
+    }
+    terms = _terms(instance_filter)
+    return (_SQL["search_by_terms"], {"terms": terms, **filters}) if terms else (_SQL["search_current"], filters)
+
+
+def _lapsed(instance_filter: InstanceFilter, versions: VersionRange) -> dict[str, Any]:
+    return {
+        "agent_id": instance_filter.agent_id,
+        "capabilities": instance_filter.capabilities,
+        "tags": instance_filter.tags,
+        "zone": instance_filter.zone,
+        **_range(versions),
+    }
+
+
+def _healths(instance_filter: InstanceFilter) -> Sequence[HealthStatus] | None:
+    """None: any health."""
+    if instance_filter.health is not None:
+        return [instance_filter.health]
+    return ROUTABLE_HEALTHS if instance_filter.status is None else None
+
+
+def _terms(instance_filter: InstanceFilter) -> list[str]:
+    """The terms as in mcp.agent_search_terms, each once."""
+    named = [f"agent:{instance_filter.agent_id}"] if instance_filter.agent_id is not None else []
+    named += [f"zone:{instance_filter.zone}"] if instance_filter.zone is not None else []
+    words = [f"capability:{word}" for word in instance_filter.capabilities] + [
+        f"tag:{word}" for word in instance_filter.tags
+    ]
+    return list(dict.fromkeys(named + words))
+
+
+def _range(versions: VersionRange) -> dict[str, Any]:
+    low, high = versions.low, versions.high
+    return {
+        "low": None if low is None else low.text,
+        "low_inclusive": low is not None and low.inclusive,
+        "high": None if high is None else high.text,
+        "high_inclusive": high is not None and high.inclusive,
+    }
+
+
+def _request(row: asyncpg.Record) -> RegistrationRequest:
+    return RegistrationRequest(
+        agent_id=row["agent_id"],
+        instance_id=row["instance_id"],
+        name=row["name"],
+        connection_details=from_json(row["connection_details"]),
+        runtime_config=from_json(row["runtime_config"]),
+        capabilities=tuple(row["capabilities"]),
+        version=row["version"],
+        agent_type=row["agent_type"],
+        zone=row["zone"],
+        tags=tuple(row["tags"]),
+        health=HealthStatus.HEALTHY,
+    )

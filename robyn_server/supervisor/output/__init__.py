@@ -1,0 +1,1 @@
+"""The output of `agenthall serve`: the banner, progress, log lines."""

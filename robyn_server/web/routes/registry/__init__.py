@@ -1,0 +1,1 @@
+"""Routes of the agent registry: instances, manifests, configurations, brakes, watches, tickets."""
