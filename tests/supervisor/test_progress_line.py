@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 import pty
 
 import pytest
+from pseudo_terminal import until_closed
 
-from robyn_server.supervisor.progress_line import progress_line
+from robyn_server.supervisor.output.progress_line import progress_line
 
 
 def _drawn(*steps: float) -> str:
@@ -16,8 +16,7 @@ def _drawn(*steps: float) -> str:
     with open(theirs, "w", encoding="utf-8") as terminal, progress_line(terminal) as on_progress:  # noqa: PTH123
         for share in steps:
             on_progress("making it", share)
-    with open(ours, "rb", buffering=0) as reading:  # noqa: PTH123
-        return os.read(reading.fileno(), 65536).decode()
+    return b"".join(until_closed(ours)).decode()
 
 
 @pytest.fixture(autouse=True)
