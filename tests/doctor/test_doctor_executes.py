@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -64,28 +65,30 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("./good.py:graph", "a compiled graph"),
-        ("good:graph", "a compiled graph"),
-        ("./good.py:builder", "a builder, which compiles"),
-        ("./good.py:factory", "a factory"),
-        ("./good.py:graf", "has no attribute 'graf'"),
-        ("./good.py:word", "is of type str"),
-        ("./good.py:unfinished", "Graph must have an entrypoint"),
-        ("./absent.py:graph", "no such file"),
-        ("absent:graph", "No module named 'absent'"),
-        ("./broken.py:graph", "SyntaxError"),
-        ("./raising.py:graph", "KeyError: 'MY_SECRET_NAME'"),
-    ],
-)
-async def test_each_graph_is_loaded(postgres: str, project: Path, path: str, expected: str) -> None:
+EXPECTED = {
+    "./good.py:graph": "a compiled graph",
+    "good:graph": "a compiled graph",
+    "./good.py:builder": "a builder, which compiles",
+    "./good.py:factory": "a factory",
+    "./good.py:graf": "has no attribute 'graf'",
+    "./good.py:word": "is of type str",
+    "./good.py:unfinished": "Graph must have an entrypoint",
+    "./absent.py:graph": "no such file",
+    "absent:graph": "No module named 'absent'",
+    "./broken.py:graph": "SyntaxError",
+    "./raising.py:graph": "KeyError: 'MY_SECRET_NAME'",
+}
+"""The line of each graph, by the path that names it."""
+
+
+async def test_each_graph_is_loaded(postgres: str, project: Path) -> None:
+    names = {f"graph-{number}": path for number, path in enumerate(EXPECTED)}
     async with fresh_database(postgres) as url:
-        found = await doctor(url, project, AGENTHALL_GRAPHS=f'{{"mine": "{path}"}}')
-    passed, text = found["graph mine"]
-    assert expected in text
-    assert passed == expected.startswith("a ")
+        found = await doctor(url, project, AGENTHALL_GRAPHS=json.dumps(names))
+    for name, path in names.items():
+        passed, text = found[f"graph {name}"]
+        assert EXPECTED[path] in text
+        assert passed == EXPECTED[path].startswith("a ")
 
 
 @contextlib.asynccontextmanager

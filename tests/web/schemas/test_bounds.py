@@ -76,7 +76,7 @@ ELEMENTS: dict[str, Any] = {"numbers": 5, "strings": "x", "objects": {}, "lists"
 @pytest.mark.parametrize("what", ELEMENTS)
 def test_a_list_in_any_field_makes_few_errors(body: type[BaseModel], what: str) -> None:
     """Unions try each of their types, so one element may be refused in several ways."""
-    for count in (MAX_ITEMS + 1, 20_000):
+    for count in {MAX_ITEMS + 1, 20_000 if len(str(ELEMENTS[what])) < 100 else 2_000}:
         for field in _fields(body):
             given = orjson.dumps({field: [ELEMENTS[what]] * count})
             refusal = _refusal(body, given)
