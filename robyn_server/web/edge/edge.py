@@ -190,7 +190,7 @@ class Edge:
             return self._expect_response(await route.handler(self._services, request, *given))
         with self.streams.reserve(request.principal.identity) as slot:
             answer = await route.handler(self._services, request, *given)
-            return self._open_stream(raw, answer, slot, self._stream_authorization(gate, route, request))
+            return await self._open_stream(raw, answer, slot, self._stream_authorization(gate, route, request))
 
     def _stream_authorization(
         self, gate: AccessGate | None, route: Route, request: Request
@@ -254,16 +254,17 @@ class Edge:
         limit = self._max_body_bytes
         return TooLarge(f"The request body is larger than {limit} bytes (AGENTHALL_MAX_BODY_BYTES).")
 
-    def _open_stream(
+    async def _open_stream(
         self, raw: RawRequest, answer: Response | Stream, slot: StreamSlot, authorization: StreamAuthorization | None
     ) -> Reply:
         if isinstance(answer, Response):
             return answer
         if raw.method == "HEAD":
             return Response(answer.status, b"", answer.headers, answer.media_type)
-        return Streaming(
-            answer.status, answer.headers, answer.media_type, self.streams.start(answer, slot, authorization)
-        )
+        body = await self.streams.answer(answer, slot, authorization)
+        if isinstance(body, bytes):
+            return Response(answer.status, body, answer.headers, answer.media_type)
+        return Streaming(answer.status, answer.headers, answer.media_type, body)
 
     def _with_common_headers(self, reply: Reply, raw: RawRequest, request_id: str) -> Reply:
         """`reply` with the headers that every reply carries."""

@@ -205,6 +205,9 @@ class Stream:
     """Called while the stream is open, when its principal's organizations or permissions have changed."""
     endless: bool = False
     """True: it has no end of its own, like a watch, and ends when its token expires."""
+    whole_within: float = 0.0
+    """Seconds to wait for the whole body before it is sent as a stream. A whole body occupies no thread, and an error still
+    decides the status. A disconnect in this time is noticed after it."""
 
 
 def json_response(value: Any, status: int = 200, headers: Headers = ()) -> Response:

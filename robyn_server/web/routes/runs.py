@@ -26,6 +26,8 @@ routes = RouteTable(tag="Runs")
 
 _DISCONNECTED = "the client disconnected"
 _EVENT_STREAM = "text/event-stream"
+_WHOLE_WITHIN = 0.5
+"""Seconds in which a result is awaited as one response: most runs of tests and of plain code end in less."""
 _SSE_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 
 
@@ -315,6 +317,7 @@ def _waiting(result: Callable[[], Awaitable[bytes]], location: str, cancel: Canc
         headers=(("location", f"{location}/join"), ("content-location", location)),
         heartbeat=WAIT_HEARTBEAT,
         permits=permits,
+        whole_within=_WHOLE_WITHIN,
     )
 
 

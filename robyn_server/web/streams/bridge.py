@@ -54,6 +54,10 @@ class ThreadQueue:
     def finish(self) -> None:
         self.items.put(None)
 
+    def read_all(self) -> bytes:
+        """The body of a producer that has returned, for a response without an iterator."""
+        return b"".join(iter(self.items.get_nowait, None))
+
     def record_read(self, count: int) -> None:
         """Called on the reader's thread."""
         self.read_bytes += count

@@ -36,6 +36,9 @@ class OpenStream:
         self.authorization = authorization
         self.task: asyncio.Task[None] | None = None
         self.is_truncated = False
+        self.has_begun = False
+        """The status line is sent: all that a failure leaves is to end the body."""
+        self.failure: Exception | None = None
 
     def stop(self, reason: End) -> None:
         """Cancel the producer; its `finally` runs on the loop."""
@@ -110,10 +113,31 @@ class OpenStreams:
         self.refused += 1
         raise Unavailable("Too many open streams; try again later.", code="too_many_streams")
 
-    def start(
+    async def answer(
         self, stream: Stream, slot: StreamSlot | None = None, authorization: StreamAuthorization | None = None
-    ) -> ResponseIterator:
-        """Begin to produce `stream`, for which room was promised. Without `standing` nobody's right to it is asked for again."""
+    ) -> bytes | ResponseIterator:
+        """Begin to produce `stream`, for which room was promised. Return its body if it is whole in `stream.whole_within`.
+
+        Without `authorization` nobody's right to it is asked for again. Raises what the producer raised in that time.
+        """
+        opened, task = self._begin(stream, slot, authorization)
+        if not stream.whole_within:
+            return self._iterator(opened)
+        try:
+            await asyncio.wait({task}, timeout=stream.whole_within)
+        except asyncio.CancelledError:
+            self._on_close(opened)
+            raise
+        if not task.done() or opened.is_truncated:
+            return self._iterator(opened)
+        self._on_close(opened)
+        if opened.failure is not None:
+            raise opened.failure
+        return opened.queue.read_all()
+
+    def _begin(
+        self, stream: Stream, slot: StreamSlot | None, authorization: StreamAuthorization | None
+    ) -> tuple[OpenStream, asyncio.Task[None]]:
         loop = asyncio.get_running_loop()
         thread_queue = ThreadQueue(loop)
         writer = StreamWriter(thread_queue, self._buffer_bytes, self._stall_seconds)
@@ -123,17 +147,23 @@ class OpenStreams:
         opened.writer.on_stall = lambda: self._on_stall(opened)
         self._open.add(opened)
         self._producing.add(opened)
-        opened.task = loop.create_task(self._produce(opened))
-        return ResponseIterator(thread_queue, stream.heartbeat, self._heartbeat_seconds, lambda: self._on_close(opened))
+        task = opened.task = loop.create_task(self._produce(opened))
+        return opened, task
+
+    def _iterator(self, opened: OpenStream) -> ResponseIterator:
+        opened.has_begun = True
+        heartbeat = opened.stream.heartbeat
+        return ResponseIterator(opened.queue, heartbeat, self._heartbeat_seconds, lambda: self._on_close(opened))
 
     async def _produce(self, opened: OpenStream) -> None:
         try:
             await opened.stream.produce(opened.writer)
         except asyncio.CancelledError:
             log.debug("stream.cancelled", reason=opened.writer.end)
-        except Exception:
-            # The status line is sent: all that is left is to end the body.
-            log.exception("stream.failed")
+        except Exception as error:
+            opened.failure = error
+            if opened.has_begun:
+                log.exception("stream.failed")
         finally:
             self._producing.discard(opened)
             if not opened.is_truncated:
