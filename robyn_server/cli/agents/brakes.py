@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from robyn_server.cli.options import DATA_DIR, ApiKey, Out, Output, Tenant, Url, Where
+from robyn_server.cli.options import Out, Output
+from robyn_server.cli.server_command import server_command
 
 from .options import AgentId, open_registry
+
+if TYPE_CHECKING:
+    from .registry_http import RegistryClient
 
 brakes = typer.Typer(help="Brakes: they keep stale instances after many lapsed at once.", no_args_is_help=True)
 
 
-@brakes.command("list")
+@server_command(brakes, "list", open_registry)
 def list_brakes(
+    registry: RegistryClient,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """List the organization's brakes."""
-    from .format import as_json, rows_table
+    from .format import print_rows
 
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = list(registry.brakes())
-    shown = as_json(found) if output is Output.JSON else rows_table(found, ("agent_id", "stale", "total", "since"))
-    typer.echo(shown, nl=output is Output.JSON)
+    found = list(registry.brakes())
+    print_rows(found, ("agent_id", "stale", "total", "since"), output)
 
 
-@brakes.command("release")
+@server_command(brakes, "release", open_registry)
 def release(
+    registry: RegistryClient,
     agent_id: AgentId,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Release a brake. Its stale instances are ended; do it if you know that they are gone for good."""
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        registry.release_brake(agent_id)
+    registry.release_brake(agent_id)
     typer.echo(f"the brake on {agent_id} is released")

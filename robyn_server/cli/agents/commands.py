@@ -13,16 +13,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robyn_server.cli.options import DATA_DIR, ApiKey, Out, Output, Tenant, Url, Where
+from robyn_server.cli.options import Out, Output
+from robyn_server.cli.server_command import server_command
 
 from .brakes import brakes
 from .configurations import configurations
 from .manifests import manifests
 from .options import open_registry
+
+if TYPE_CHECKING:
+    from .registry_http import RegistryClient
 
 agents = typer.Typer(help="Registered agents: instances that run elsewhere.", no_args_is_help=True)
 agents.add_typer(manifests, name="manifests")
@@ -48,8 +52,9 @@ Zone = Annotated[str | None, typer.Option(help="Zone of the instance.")]
 Agent = Annotated[str | None, typer.Option("--agent", metavar="AGENT_ID", help="Instances of this type of agent.")]
 
 
-@agents.command("list")
+@server_command(agents, "list", open_registry)
 def list_instances(
+    registry: RegistryClient,
     agent: Agent = None,
     capability: Capabilities = None,
     tag: Tags = None,
@@ -60,13 +65,9 @@ def list_instances(
     free_slots: Annotated[int | None, typer.Option(min=0, help="Smallest number of free slots.")] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Shorten nothing, whatever the width of the terminal.")] = False,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """List matching instances: living ones that take work, unless --status or --health says otherwise."""
-    from .format import as_json, instances_table
+    from .format import as_json, instances_table, print_shown
 
     filters = {
         "agent_id": agent,
@@ -76,74 +77,58 @@ def list_instances(
         "health": health,
     }
     more = {"status": status and status.value, "version": version, "free_slots": free_slots}
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = list(registry.search({**filters, **more}))
-    typer.echo(as_json(found) if output is Output.JSON else instances_table(found, wide=wide), nl=output is Output.JSON)
+    found = list(registry.search({**filters, **more}))
+    print_shown(as_json(found) if output is Output.JSON else instances_table(found, wide=wide), output)
 
 
-@agents.command("describe")
+@server_command(agents, "describe", open_registry)
 def describe(
+    registry: RegistryClient,
     which: Which,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Show everything about one instance."""
-    from .format import as_json, one_table
+    from .format import print_one
 
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = registry.find(which)
-    typer.echo(as_json(found) if output is Output.JSON else one_table(found), nl=output is Output.JSON)
+    found = registry.find(which)
+    print_one(found, output)
 
 
-@agents.command("drain")
+@server_command(agents, "drain", open_registry)
 def drain(
+    registry: RegistryClient,
     which: Which,
     reason: Annotated[str, typer.Option(help="Reason, shown with the instance.")] = "drained by an operator",
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Drain an instance: it finishes its work and gets no new work. A later registration takes work again."""
     from .format import as_json
 
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        drained = registry.drain(registry.find(which), reason)
+    drained = registry.drain(registry.find(which), reason)
     fields = f"{drained['agent_id']} {drained['instance_id']} is {drained['registration_status']}"
     typer.echo(as_json(drained) if output is Output.JSON else fields)
 
 
-@agents.command("deregister")
+@server_command(agents, "deregister", open_registry)
 def deregister(
+    registry: RegistryClient,
     which: Which,
     reason: Annotated[str, typer.Option(help="Reason, shown with the instance.")] = "deregistered by an operator",
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """End the registration of an instance. Its process may register again."""
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = registry.find(which)
-        registry.deregister(found["registration_id"], found["epoch"], reason)
+    found = registry.find(which)
+    registry.deregister(found["registration_id"], found["epoch"], reason)
     typer.echo(f"{found['agent_id']} {found['instance_id']} is inactive")
 
 
-@agents.command("watch")
+@server_command(agents, "watch", open_registry)
 def watch(
+    registry: RegistryClient,
     agent: Agent = None,
     capability: Capabilities = None,
     tag: Tags = None,
     zone: Zone = None,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """List instances, then show each change, until Ctrl-C. JSON: one object per line."""
     from .format import as_line, event_head, event_line
@@ -156,13 +141,14 @@ def watch(
         if output is Output.TABLE:
             typer.echo(event_head())
 
-    with open_registry(url, api_key, tenant, data_dir) as registry, _until_interrupted():
+    with _until_interrupted():
         for event in follow(registry, filters, _warn, on_connected):
             typer.echo(show(event))
 
 
-@agents.command("register")
+@server_command(agents, "register", open_registry)
 def register(
+    registry: RegistryClient,
     agent_id: Annotated[str, typer.Argument(metavar="AGENT_ID", help="The type of agent, such as ide-agent.")],
     instance_id: Annotated[str | None, typer.Option(help="Name of the process. Unset: host and process id.")] = None,
     name: Annotated[str | None, typer.Option(help="Display name.")] = None,
@@ -171,10 +157,6 @@ def register(
     zone: Zone = None,
     version: Annotated[str | None, typer.Option(help="Version of the instance.")] = None,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Register an instance, and send its heartbeats until Ctrl-C or until it is drained."""
     from .format import as_line, instance_line
@@ -183,10 +165,9 @@ def register(
     fields = {"agent_id": agent_id, "instance_id": instance_id or default_instance_id(), "name": name, "zone": zone}
     more = {"capabilities": capability or None, "tags": tag or None, "version": version}
     show = as_line if output is Output.JSON else instance_line
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        instance = RegisteredInstance(registry, {**fields, **more}, lambda instance: typer.echo(show(instance)), _warn)
-        with _until_interrupted(), instance.registration():
-            instance.keep_alive()
+    instance = RegisteredInstance(registry, {**fields, **more}, lambda instance: typer.echo(show(instance)), _warn)
+    with _until_interrupted(), instance.registration():
+        instance.keep_alive()
 
 
 def _warn(text: str) -> None:

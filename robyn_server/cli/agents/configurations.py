@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robyn_server.cli.options import DATA_DIR, ApiKey, Out, Output, Tenant, Url, Where
+from robyn_server.cli.options import Out, Output
+from robyn_server.cli.server_command import server_command
 
 from .options import AgentId, open_registry
+
+if TYPE_CHECKING:
+    from .registry_http import RegistryClient
 
 configurations = typer.Typer(help="Configurations: settings for types of agents.", no_args_is_help=True)
 
@@ -16,41 +20,34 @@ _PATH = "/agents/configurations"
 _COLUMNS = ("agent_id", "name", "enabled", "model_id", "max_workload")
 
 
-@configurations.command("list")
+@server_command(configurations, "list", open_registry)
 def list_configurations(
+    registry: RegistryClient,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """List the organization's configurations."""
-    from .format import as_json, rows_table
+    from .format import print_rows
 
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = list(registry.pages(_PATH, "configurations"))
-    typer.echo(as_json(found) if output is Output.JSON else rows_table(found, _COLUMNS), nl=output is Output.JSON)
+    found = list(registry.pages(_PATH, "configurations"))
+    print_rows(found, _COLUMNS, output)
 
 
-@configurations.command("show")
+@server_command(configurations, "show", open_registry)
 def show(
+    registry: RegistryClient,
     agent_id: AgentId,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Show one configuration."""
-    from .format import as_json, one_table
+    from .format import print_one
 
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = registry.get_one(_PATH, agent_id)
-    typer.echo(as_json(found) if output is Output.JSON else one_table(found), nl=output is Output.JSON)
+    found = registry.get_one(_PATH, agent_id)
+    print_one(found, output)
 
 
-@configurations.command("set")
+@server_command(configurations, "set", open_registry)
 def set_fields(
+    registry: RegistryClient,
     agent_id: AgentId,
     name: Annotated[str | None, typer.Option(help="Display name.")] = None,
     agent_type: Annotated[str | None, typer.Option(help="Kind of agent, for people.")] = None,
@@ -63,33 +60,24 @@ def set_fields(
     configuration: Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object of your own.")] = None,
     enabled: Annotated[bool | None, typer.Option(help="Whether instances may register.")] = None,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Change the given fields of a configuration, or create it. `--no-enabled` refuses further registrations."""
-    from .format import as_json, one_table
+    from .format import print_one
 
     text = {"name": name, "agent_type": agent_type, "model_id": model_id, "system_prompt": system_prompt}
     numbers = {"temperature": temperature, "max_tokens": max_tokens, "max_workload": max_workload}
     more = {"capabilities": capability or None, "configuration": _object(configuration), "enabled": enabled}
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = registry.set_fields(_PATH, agent_id, {**text, **numbers, **more})
-    typer.echo(as_json(found) if output is Output.JSON else one_table(found), nl=output is Output.JSON)
+    found = registry.set_fields(_PATH, agent_id, {**text, **numbers, **more})
+    print_one(found, output)
 
 
-@configurations.command("delete")
+@server_command(configurations, "delete", open_registry)
 def delete(
+    registry: RegistryClient,
     agent_id: AgentId,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Delete a configuration and its instances."""
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        registry.delete(_PATH, agent_id)
+    registry.delete(_PATH, agent_id)
     typer.echo(f"the configuration of {agent_id} is deleted")
 
 

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from robyn_server.cli.options import Output
 from robyn_server.terminal import styled
 
 from .instances_table import Instance
@@ -48,6 +50,19 @@ _EVENT_COLOURS = {
 }
 _EVENT = ("<8", "<12", "<20", "<28", "<9", "<9", ">5", "")
 """Alignment and width of each column."""
+
+
+def print_one(found: Instance, output: Output) -> None:
+    print_shown(as_json(found) if output is Output.JSON else one_table(found), output)
+
+
+def print_rows(found: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Output) -> None:
+    print_shown(as_json(found) if output is Output.JSON else rows_table(found, columns), output)
+
+
+def print_shown(text: str, output: Output) -> None:
+    """Print JSON, or a table that ends its last line itself."""
+    typer.echo(text, nl=output is Output.JSON)
 
 
 def as_json(value: Any) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robyn_server.cli.options import DATA_DIR, ApiKey, Out, Output, Tenant, Url, Where
+from robyn_server.cli.options import Out, Output
+from robyn_server.cli.server_command import server_command
 
 from .options import AgentId, open_registry
+
+if TYPE_CHECKING:
+    from .registry_http import RegistryClient
 
 manifests = typer.Typer(help="Manifests: types of agents.", no_args_is_help=True)
 
@@ -16,41 +20,34 @@ _PATH = "/agents/manifests"
 _COLUMNS = ("agent_id", "name", "version", "published", "capabilities")
 
 
-@manifests.command("list")
+@server_command(manifests, "list", open_registry)
 def list_manifests(
+    registry: RegistryClient,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """List the manifests that you may see."""
-    from .format import as_json, rows_table
+    from .format import print_rows
 
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = list(registry.pages(_PATH, "manifests"))
-    typer.echo(as_json(found) if output is Output.JSON else rows_table(found, _COLUMNS), nl=output is Output.JSON)
+    found = list(registry.pages(_PATH, "manifests"))
+    print_rows(found, _COLUMNS, output)
 
 
-@manifests.command("show")
+@server_command(manifests, "show", open_registry)
 def show(
+    registry: RegistryClient,
     agent_id: AgentId,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Show one manifest."""
-    from .format import as_json, one_table
+    from .format import print_one
 
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = registry.get_one(_PATH, agent_id)
-    typer.echo(as_json(found) if output is Output.JSON else one_table(found), nl=output is Output.JSON)
+    found = registry.get_one(_PATH, agent_id)
+    print_one(found, output)
 
 
-@manifests.command("set")
+@server_command(manifests, "set", open_registry)
 def set_fields(
+    registry: RegistryClient,
     agent_id: AgentId,
     name: Annotated[str | None, typer.Option(help="Display name.")] = None,
     agent_type: Annotated[str | None, typer.Option(help="Kind of agent, for people.")] = None,
@@ -59,30 +56,21 @@ def set_fields(
     capability: Annotated[list[str] | None, typer.Option(help="Replaces all; may be repeated.")] = None,
     published: Annotated[bool | None, typer.Option(help="Whether every organization sees it.")] = None,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Change the given fields of a manifest, or create it. For administrators."""
-    from .format import as_json, one_table
+    from .format import print_one
 
     text = {"name": name, "agent_type": agent_type, "description": description, "version": version}
     fields = {**text, "capabilities": capability or None, "published": published}
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        found = registry.set_fields(_PATH, agent_id, fields)
-    typer.echo(as_json(found) if output is Output.JSON else one_table(found), nl=output is Output.JSON)
+    found = registry.set_fields(_PATH, agent_id, fields)
+    print_one(found, output)
 
 
-@manifests.command("delete")
+@server_command(manifests, "delete", open_registry)
 def delete(
+    registry: RegistryClient,
     agent_id: AgentId,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Delete a manifest that no organization has configured. For administrators."""
-    with open_registry(url, api_key, tenant, data_dir) as registry:
-        registry.delete(_PATH, agent_id)
+    registry.delete(_PATH, agent_id)
     typer.echo(f"the manifest {agent_id} is deleted")

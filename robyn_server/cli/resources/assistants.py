@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from robyn_server.cli.options import DATA_DIR, ApiKey, Out, Output, Tenant, Url, Where
+from robyn_server.cli.options import Out, Output
+from robyn_server.cli.server_command import server_command
 
 from .connection import Limit, connect, note
+
+if TYPE_CHECKING:
+    from robyn_server.cli.http.api import ApiClient
 
 assistants = typer.Typer(help="Assistants: agents and graphs that answer.", no_args_is_help=True)
 
 
-@assistants.command("list")
+@server_command(assistants, "list", connect)
 def list_assistants(
+    api: ApiClient,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="Assistants whose name contains this.")] = None,
     graph: Annotated[str | None, typer.Option(metavar="GRAPH", help="Assistants of this graph.")] = None,
     limit: Limit = 100,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """List assistants by name."""
     from .tables import Column, ago, as_json, resource_table
 
     where = {"name": name, "graph_id": graph, "sort_by": "name", "sort_order": "asc"}
-    with connect(url, api_key, tenant, data_dir) as api:
-        found = list(api.search("assistants", where, limit + 1))
+    found = list(api.search("assistants", where, limit + 1))
     shown = found[:limit]
     if output is Output.JSON:
         typer.echo(as_json(shown))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from robyn_server.cli.options import DATA_DIR, ApiKey, Out, Output, Tenant, Url, Where
+from robyn_server.cli.options import Out, Output
+from robyn_server.cli.server_command import server_command
 
 from .connection import Limit, agent_names, connect, note
 
@@ -45,61 +46,53 @@ Thread = Annotated[
 Which = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or a unique beginning of it.")]
 
 
-@runs.command("list")
+@server_command(runs, "list", connect)
 def list_runs(
+    api: ApiClient,
     thread: Thread = None,
     status: Annotated[RunStatus | None, typer.Option(help="Runs with this status.")] = None,
     limit: Limit = 20,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """List runs, newest first."""
     from .tables import Column, ago, as_json, resource_table
 
-    with connect(url, api_key, tenant, data_dir) as api:
-        wanted = status and status.value
-        threads = _threads(api, thread)
-        found = [run for each in threads[:_THREADS] for run in api.runs(each, wanted, limit)]
-        shown = sorted(found, key=lambda run: str(run["created_at"]), reverse=True)[:limit]
-        if output is Output.JSON:
-            typer.echo(as_json(shown))
-        else:
-            names = agent_names(api, [run["assistant_id"] for run in shown])
-            columns = (
-                Column("run", lambda run: run["run_id"]),
-                Column("status", lambda run: run["status"]),
-                Column("agent", lambda run: names[run["assistant_id"]], is_cut=True),
-                Column("created", lambda run: ago(run["created_at"]), 70),
-                Column("took", _took, 80),
-                Column("thread", lambda run: run["thread_id"], 125),
-            )
-            typer.echo(resource_table(columns, shown, "no runs"), nl=False)
+    wanted = status and status.value
+    threads = _threads(api, thread)
+    found = [run for each in threads[:_THREADS] for run in api.runs(each, wanted, limit)]
+    shown = sorted(found, key=lambda run: str(run["created_at"]), reverse=True)[:limit]
+    if output is Output.JSON:
+        typer.echo(as_json(shown))
+    else:
+        names = agent_names(api, [run["assistant_id"] for run in shown])
+        columns = (
+            Column("run", lambda run: run["run_id"]),
+            Column("status", lambda run: run["status"]),
+            Column("agent", lambda run: names[run["assistant_id"]], is_cut=True),
+            Column("created", lambda run: ago(run["created_at"]), 70),
+            Column("took", _took, 80),
+            Column("thread", lambda run: run["thread_id"], 125),
+        )
+        typer.echo(resource_table(columns, shown, "no runs"), nl=False)
     if len(threads) > _THREADS:
         note(f"these are runs of the {_THREADS} threads that changed last; --thread ID lists those of another")
 
 
-@runs.command("show")
+@server_command(runs, "show", connect)
 def show_run(
+    api: ApiClient,
     run_id: Which,
     thread: Thread = None,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Show a run."""
     from .tables import as_json, fields_table
 
-    with connect(url, api_key, tenant, data_dir) as api:
-        run = _find(api, run_id, thread)
-        if output is Output.JSON:
-            typer.echo(as_json(run))
-            return
-        name = agent_names(api, [run["assistant_id"]])[run["assistant_id"]]
+    run = _find(api, run_id, thread)
+    if output is Output.JSON:
+        typer.echo(as_json(run))
+        return
+    name = agent_names(api, [run["assistant_id"]])[run["assistant_id"]]
     kwargs = run.get("kwargs") or {}
     fields = (
         *((field, run[field]) for field in ("run_id", "thread_id", "status")),
@@ -113,23 +106,19 @@ def show_run(
     typer.echo(fields_table(fields), nl=False)
 
 
-@runs.command("cancel")
+@server_command(runs, "cancel", connect)
 def cancel_run(
+    api: ApiClient,
     run_id: Which,
     thread: Thread = None,
     output: Out = Output.TABLE,
-    url: Url = None,
-    api_key: ApiKey = None,
-    tenant: Tenant = None,
-    data_dir: Where = DATA_DIR,
 ) -> None:
     """Cancel a run, and wait until it has ended. Its thread keeps the conversation."""
     from .tables import as_json
 
-    with connect(url, api_key, tenant, data_dir) as api:
-        found = _find(api, run_id, thread)
-        api.cancel_run(found["thread_id"], found["run_id"])
-        run = api.run(found["thread_id"], found["run_id"])
+    found = _find(api, run_id, thread)
+    api.cancel_run(found["thread_id"], found["run_id"])
+    run = api.run(found["thread_id"], found["run_id"])
     typer.echo(as_json(run) if output is Output.JSON else f"run {run['run_id']} is {run['status']}")
 
 
