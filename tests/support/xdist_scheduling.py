@@ -24,6 +24,8 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 RECOVERY = "tests/recovery/"
 SLOW_FILES = (
     RECOVERY,
+    "tests/storage/postgres/test_search_costs",
+    "tests/backup/",
     "tests/supervisor/",
     "tests/registry/leases/",
     "tests/agent_sync/live/",
