@@ -107,7 +107,9 @@ class Api:
         }
 
     def _new_assistant(self) -> bytes:
-        return _post("/assistants", {"graph_id": self._graph, "metadata": {"n": str(uuid.uuid4())}})
+        # some servers refuse a second assistant of the same graph and config
+        config = {"configurable": {"n": str(uuid.uuid4())}}
+        return _post("/assistants", {"graph_id": self._graph, "config": config})
 
     async def _rate(self, name: str, request: Callable[[int], bytes]) -> Row:
         timings = await closed_loop(self.target.connections(CLIENTS), request, self._seconds)
