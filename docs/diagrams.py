@@ -30,6 +30,7 @@ PACKAGES = {
     "logs": "The format of log lines.",
     "log_writer": "Writes log lines from a thread, in their order.",
     "metrics": "Definitions of all metrics, and how they are exposed.",
+    "redis_streams": "Redis or Valkey: connects, and keeps the events of runs in streams..",
     "registry": "Agents that run elsewhere: instances, manifests, configurations, leases.",
     "backup": "Saves and restores the database with pg_dump and pg_restore.",
     "run_events": "The event stream of a run: the worker writes it, the web process reads it.",

@@ -19,6 +19,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.hosts import LOOPBACK, local_host
+from robyn_server.core.redis_url import check_redis_url
+from robyn_server.core.runs import EventTransport
 from robyn_server.core.store.options import StoreIndex, StoreLifetimes
 from robyn_server.core.ttl import LONGEST_TTL, PruneStrategy
 
@@ -217,6 +219,36 @@ class Settings(BaseSettings):
         8 * MEBIBYTE,
         "Largest state of a thread. A run that makes it larger ends with an error.",
         ge=65536,
+    )
+
+    # Redis
+    redis_url: SecretStr | None = _env(
+        "REDIS_URL",
+        None,
+        "A Redis 6.2 or Valkey server for the events of runs: `redis://`, `rediss://` (TLS) or `unix://`. Unset: PostgreSQL has them.",
+    )
+    event_transport: EventTransport | None = _env(
+        "AGENTHALL_EVENT_TRANSPORT",
+        None,
+        "Where new runs have their events: `postgres` or `redis`. Unset: `redis` with REDIS_URL. Earlier runs keep theirs.",
+    )
+    redis_prefix: str = _env(
+        "AGENTHALL_REDIS_PREFIX",
+        "agenthall:",
+        "Beginning of every key and channel in Redis, the same for all processes of one database.",
+        pattern=r"^[A-Za-z0-9_.:/-]{1,64}$",
+    )
+    redis_seconds: float = _env(
+        "AGENTHALL_REDIS_TIMEOUT", 2.0, "Seconds for a connection to Redis, and for an answer of it.", gt=0, le=60
+    )
+    redis_connections: int = _env(
+        "AGENTHALL_REDIS_CONNECTIONS", 8, "Connections of one process to Redis.", ge=3, le=200
+    )
+    redis_max_events: int = _env(
+        "AGENTHALL_REDIS_MAX_EVENTS",
+        100_000,
+        "Events of one run that Redis keeps; of more, the oldest are deleted. 0: any number.",
+        ge=0,
     )
 
     # threads
@@ -429,6 +461,12 @@ class Settings(BaseSettings):
             raise ValueError(f"AUTH_MODE=none serves loopback only, not {self.host}; set AUTH_MODE=keys or jwt")
         return self
 
+    @model_validator(mode="after")
+    def _has_redis(self) -> Settings:
+        if self.event_transport is EventTransport.REDIS and self.redis_url is None:
+            raise ValueError("AGENTHALL_EVENT_TRANSPORT=redis needs REDIS_URL")
+        return self
+
     def _check_tokens(self) -> None:
         secret = None if self.jwt_secret is None else self.jwt_secret.get_secret_value()
         if secret is None and self.jwks_url is None:
@@ -477,6 +515,15 @@ class Settings(BaseSettings):
         if self.catalogue_direct_url is not None:
             return normalise_dsn(self.catalogue_direct_url.get_secret_value())
         return self.direct_dsn if self.catalogue_database_url is None else self.catalogue_dsn
+
+    @property
+    def checked_redis_url(self) -> str | None:
+        """Raises Misconfigured for a URL that cannot be used."""
+        return None if self.redis_url is None else check_redis_url(self.redis_url.get_secret_value())
+
+    @property
+    def uses_redis_for_new_runs(self) -> bool:
+        return self.redis_url is not None and self.event_transport is not EventTransport.POSTGRES
 
     @property
     def sockets_address(self) -> str | None:

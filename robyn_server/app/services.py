@@ -20,7 +20,7 @@ from robyn_server.registry import (
     OrganizationSelector,
 )
 from robyn_server.registry.leases.lease_services import LeaseServices
-from robyn_server.run_events.reader import RunEventReader
+from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.run_events.thread_runs import ThreadRunFinder
 from robyn_server.services import Services
 from robyn_server.services.agent_sync import AgentSyncService
@@ -62,7 +62,7 @@ class ServiceDependencies:
     states: ThreadStates
     topologies: Topologies
     queue: RunQueue
-    feed: RunEventReader
+    feed: RunEventFeeds
     finder: ThreadRunFinder
     notifier: Notifier
     sources: AgentSources

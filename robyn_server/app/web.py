@@ -27,6 +27,7 @@ from robyn_server.graphs.topologies import Topologies
 from robyn_server.identity.authenticator import Authenticator
 from robyn_server.metrics import announce
 from robyn_server.registry.leases.lease_services import LeaseServices
+from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.run_events.reader import RunEventReader
 from robyn_server.run_events.thread_runs import ThreadRunFinder
 from robyn_server.services import Services
@@ -46,9 +47,11 @@ from .database import prepare_database
 from .leases import open_lease_services
 from .pools import SYSTEM_CONNECTIONS, Pools, answer_limit, export_pool_metrics
 from .process import metrics_refresh, start_services, tune_garbage_collection
+from .redis import open_redis
 from .services import ServiceDependencies, make_services
 
 if TYPE_CHECKING:
+    from robyn_server.run_events.redis_feed import RedisFeed
     from robyn_server.web.edge.access_gate import AccessGate
     from robyn_server.web.http.routing import Route
 
@@ -107,6 +110,7 @@ class WebApplication:
         self._lease_services: LeaseServices | None = None
         self._ready_task: asyncio.Task[None] | None = None
         self._unserved_agents = 0
+        self._redis: RedisFeed | None = None
 
     @property
     def routes(self) -> list[Route]:
@@ -137,7 +141,7 @@ class WebApplication:
         lease_services = self._lease_services = await open_lease_services(settings, pools, system, "web")
         sources, operations = self._agent_sync(catalogue, system)
         queue = RunQueue(system)
-        feed, finder = RunEventReader(queue), ThreadRunFinder(queue)
+        feed, finder = await self._feeds(queue), ThreadRunFinder(queue)
         notifier = Notifier(settings.dsn, "agenthall web")
         export_pool_metrics(app=app, system=system, catalogue=catalogue)
         listener = self._listener(feed, finder, lease_services)
@@ -191,6 +195,8 @@ class WebApplication:
             "agent_sync": sources.report() | unserved,
             "registry": lease_services.sweeper.report(),
         }
+        if self._redis is not None:  # without it the server goes on
+            parts["redis"] = {"ok": self._redis.is_up}
         return sources.are_attempted and is_up, parts
 
     async def _announce_ready(self, sources: AgentSources, catalogue: Pool) -> None:
@@ -228,7 +234,17 @@ class WebApplication:
         )
         return self._sources, operations_of(self._sources, at, system, graph_ids)
 
-    def _listener(self, feed: RunEventReader, finder: ThreadRunFinder, lease_services: LeaseServices) -> Listener:
+    async def _feeds(self, queue: RunQueue) -> RunEventFeeds:
+        postgres = RunEventReader(queue)
+        connection = await open_redis(self._settings, self._closing, "agenthall web")
+        if connection is None:
+            return RunEventFeeds(postgres)
+        from robyn_server.run_events.redis_feed import RedisFeed
+
+        self._redis = RedisFeed(connection, queue, is_for_new=self._settings.uses_redis_for_new_runs)
+        return RunEventFeeds(postgres, self._redis)
+
+    def _listener(self, feed: RunEventFeeds, finder: ThreadRunFinder, lease_services: LeaseServices) -> Listener:
         def connected() -> None:
             feed.wake_all()
             finder.wake_all()

@@ -29,6 +29,7 @@ from .agent_sync import check_settings
 from .database import prepare_database
 from .pools import Pools, close_pool, export_pool_metrics
 from .process import metrics_refresh, run_until_signal, start_services
+from .redis import open_redis
 
 if TYPE_CHECKING:
     from robyn_server.worker.worker import WorkerOptions
@@ -79,6 +80,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         options,
         open_lease_queue,
         settings.keeper_id,
+        await open_redis(settings, closing, "agenthall worker"),
     )
     export_pool_metrics(system=system)
     announcement = Announcement(Workers(system), worker.id, graphs.ids)

@@ -14,6 +14,22 @@ _EVENT_ID = re.compile(r"[0-9]{1,9}-(?P<seq>[0-9]{1,9})")
 END = "__end__"
 """The event that closes a run in the events table. It is never sent: the stream closes instead."""
 
+LAST = "__last__"
+"""Follows the last event that a worker wrote for a run with its events in Redis. It is in the events table, and is never sent."""
+
+MISSING = "__missing__"
+"""A note of a reader, in the place of events that are lost. It is in no table; streams send it as `metadata`."""
+
+ATTEMPT_SEQS = 10_000_000
+"""How many numbers the events of an attempt have for themselves when they are in Redis. The database has it in attempt_seq()."""
+
+
+class EventTransport(StrEnum):
+    """Where the events of a run are."""
+
+    POSTGRES = "postgres"
+    REDIS = "redis"
+
 
 class RunStatus(StrEnum):
     PENDING = "pending"
@@ -56,6 +72,7 @@ class ClaimedRun:
     waited: float = 0.0
     """Seconds between its due time and its claim, on the database's clock."""
 
+    event_transport: EventTransport = EventTransport.POSTGRES
     assistant_name: str = ""
     auth: dict[str, Any] | None = field(default=None, repr=False)
     """The user that a project's handler authenticated. See `core/access/users.py`."""

@@ -24,6 +24,7 @@ from .graphs import graph_checks
 from .identity import identity_checks
 from .models import model_checks
 from .port import check_port
+from .redis import redis_checks
 from .running_server import describe_settings
 
 
@@ -54,6 +55,7 @@ def _checks(host: str, port: int, data_dir: Path, server: RunningServer | None) 
     yield from graph_checks()
     keys = () if server is None else server.keys
     yield check("port", lambda: check_port(host, port, data_dir))
+    yield from redis_checks(host, port)
     if url := os.environ.get("DATABASE_URL"):
         yield from _given_database(url, keys)
     else:

@@ -7,7 +7,7 @@ import time
 from robyn_server import __version__
 from robyn_server.core.catalogue.agent_change import RETIRED
 from robyn_server.core.catalogue.fields import SyncAction
-from robyn_server.core.runs import RunStatus
+from robyn_server.core.runs import EventTransport, RunStatus
 from robyn_server.core.ttl import PruneStrategy
 
 from .instruments import Counter, Gauge, Histogram, LabelValues, OpenLabelValues, Reading, every_metric
@@ -93,6 +93,23 @@ CHECKPOINTS_SWEPT = Counter(
 )
 SLOTS = Gauge("worker_slots", "Runs that the workers can execute at the same time.", across="sum")
 SLOTS_BUSY = Gauge("worker_slots_busy", "Runs that the workers execute now.", across="sum")
+
+# events of runs
+
+TRANSPORTS = LabelValues(EventTransport)
+EVENTS_WRITTEN = Counter("run_events_written", "Events of runs that workers wrote.", transport=TRANSPORTS)
+EVENT_WRITE_SECONDS = Histogram(
+    "run_events_write_seconds", "Time of one write of events, of one or many runs.", buckets=_FAST, transport=TRANSPORTS
+)
+EVENTS_WAITING = Gauge(
+    "run_events_waiting", "Events of runs that wait to be written.", across="sum", transport=TRANSPORTS
+)
+EVENT_FALLBACKS = Counter(
+    "run_events_fallbacks", "Runs that went on with their events in PostgreSQL because Redis did not take them."
+)
+EVENTS_MISSING = Counter("run_events_missing", "Notes to readers in the place of events that were lost.")
+REDIS_UP = Gauge("redis_up", "1 if Redis answered every process that uses it, else 0.", across="min")
+REDIS_ERRORS = Counter("redis_errors", "Calls of Redis that failed, and pings.")
 
 # database
 

@@ -1,6 +1,6 @@
-"""Reads run events for web processes: from the events table, woken by NOTIFY, and once a second without it.
+"""Reads run events for web processes: from one source, woken by notifications, and once a second without them.
 
-One query reads the events of all subscribed runs of this process, however many clients wait.
+One read is for all subscribed runs of this process, however many clients wait.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.runs import END, RunEvent
-from robyn_server.storage.runs import LARGEST_READ, ONLY_END, RunQueue
+from robyn_server.storage.runs import LARGEST_READ, ONLY_END
+
+from .transport import EventSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,8 +76,17 @@ class RunSubscription:
 
 
 class RunEventReader:
-    def __init__(self, queue: RunQueue) -> None:
-        self._queue = queue
+    """`on_poll`: called before a read of all runs that no notification caused. `on_subscribe`: called with the run."""
+
+    def __init__(
+        self,
+        source: EventSource,
+        on_poll: Callable[[], object] = lambda: None,
+        on_subscribe: Callable[[UUID], object] = lambda _: None,
+    ) -> None:
+        self.source = source
+        self._on_poll = on_poll
+        self._on_subscribe = on_subscribe
         self._subscriptions: dict[UUID, set[RunSubscription]] = {}
         self._woken: set[UUID] = set()
         self._polled_at = 0.0
@@ -102,6 +113,7 @@ class RunEventReader:
         """Subscribe to the events of a run with a seq greater than `after`, until the block ends. `ONLY_END`: only to its end."""
         subscription = RunSubscription(run_id, after, self._wake_run)
         self._subscriptions.setdefault(run_id, set()).add(subscription)
+        self._on_subscribe(run_id)
         self._wake_run(run_id)
         try:
             yield subscription
@@ -120,7 +132,7 @@ class RunEventReader:
         wanted = {run_id: after for run_id, after in positions.items() if after is not None}
         if not wanted:
             return
-        found = await self._queue.read_events(wanted, _BATCH)
+        found = await self.source.read_events(wanted, _BATCH)
         for run_id, events in found.items():
             for subscription in self._subscriptions.get(run_id, set()):
                 subscription.add(events, wanted[run_id])
@@ -134,6 +146,7 @@ class RunEventReader:
         if now - self._polled_at < _POLL_SECONDS * 0.8:  # the loop may run a little early
             return woken
         self._polled_at = now
+        self._on_poll()
         return set(self._subscriptions)
 
     def _position(self, run_id: UUID) -> int | None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from uuid import UUID
@@ -22,7 +23,8 @@ import structlog
 
 from robyn_server.concurrency.periodic import backoff
 from robyn_server.core.errors import Unavailable
-from robyn_server.core.runs import ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
+from robyn_server.core.runs import LAST, ClaimedRun, EventTransport, RunEnd, RunEvent, RunStatus, ThreadStatus
+from robyn_server.metrics.definitions import EVENT_WRITE_SECONDS, EVENTS_WAITING, EVENTS_WRITTEN
 from robyn_server.storage.postgres.notify import EVENTS, RUNS, Notifier
 from robyn_server.storage.runs import EndedRun, RunLease, RunQueue
 
@@ -85,24 +87,9 @@ class _Buffer:
         return not (self.events or self.endings)
 
 
-class RunWriter:
-    """Numbers the events of one run."""
-
-    def __init__(self, writer: EventWriter, run: ClaimedRun) -> None:
-        self._writer = writer
-        self._run = run
-        self._seq = run.last_seq
-
-    async def emit(self, event: str, data: bytes) -> None:
-        self._seq += 1
-        await self._writer.add(self._run, RunEvent(self._seq, self._run.attempt, event, data.decode()))
-
-    async def end(self, end: RunEnd) -> None:
-        """Return when the end is committed, or when the lease is known to be lost."""
-        await self._writer.end(self._run, end)
-
-
 class EventWriter:
+    """The sink of PostgreSQL."""
+
     def __init__(
         self, queue: RunQueue, notifier: Notifier, worker_id: UUID, on_lost: Callable[[set[RunLease]], None]
     ) -> None:
@@ -119,6 +106,7 @@ class EventWriter:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        EVENTS_WAITING.set_function(lambda: len(self._buffer.events), EventTransport.POSTGRES)
         self._task = asyncio.create_task(self._loop(), name="event writer")
 
     async def stop(self) -> None:
@@ -134,14 +122,27 @@ class EventWriter:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
 
+    async def begin(self, run: ClaimedRun) -> int:
+        return run.last_seq  # claiming the run has ended the attempts before
+
     async def add(self, run: ClaimedRun, event: RunEvent) -> None:
-        self._buffer.add(run, event)
-        self._wake()
+        self.put(run, [event])
         if self._buffer.is_full:
             self._room.clear()
             await self._room.wait()
 
-    async def end(self, run: ClaimedRun, end: RunEnd) -> None:
+    def put(self, run: ClaimedRun, events: Iterable[RunEvent]) -> None:
+        """Add events without waiting for room."""
+        for event in events:
+            self._buffer.add(run, event)
+        self._wake()
+
+    def close(self, run: ClaimedRun) -> None:
+        """Nothing is kept for a run."""
+
+    async def end(self, run: ClaimedRun, end: RunEnd, last_seq: int) -> None:
+        if run.event_transport is EventTransport.REDIS:
+            self._buffer.add(run, RunEvent(last_seq + 1, run.attempt, LAST, ""))
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._buffer.endings.append((EndedRun(run, end, _result(end)), committed))
         self._wake()
@@ -161,7 +162,10 @@ class EventWriter:
             self._idle.set()
 
     async def _flush(self, batch: _Buffer) -> None:
+        began = time.monotonic()
         lost, woke = await self._write(batch)
+        EVENT_WRITE_SECONDS.observe(time.monotonic() - began, EventTransport.POSTGRES)
+        EVENTS_WRITTEN.inc(EventTransport.POSTGRES, by=len(batch.events))
         for _, future in batch.endings:
             if not future.done():
                 future.set_result(None)

@@ -18,11 +18,11 @@ from robyn_server.core.access.server_keys import without_internal_keys, without_
 from robyn_server.core.errors import Conflict, NotFound
 from robyn_server.core.ids import new_id
 from robyn_server.core.json import exact_json
-from robyn_server.core.runs import END, RunEvent
-from robyn_server.run_events.reader import RunEventReader
+from robyn_server.core.runs import END, EventTransport, RunEvent
+from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.storage.assistants import ResolvedAssistant
 from robyn_server.storage.postgres.notify import RUNS, Notifier
-from robyn_server.storage.runs import CANCELLED, ONLY_END, FoundRun, NewRun, RunQueue, Runs
+from robyn_server.storage.runs import CANCELLED, FoundRun, NewRun, RunQueue, Runs
 from robyn_server.storage.threads import Threads
 
 from .assistants import AssistantService
@@ -65,6 +65,7 @@ class StartedRun:
     thread_id: UUID
     body: str
     resumable: bool
+    event_transport: EventTransport
 
 
 class RunService:
@@ -75,7 +76,7 @@ class RunService:
         threads: Threads,
         assistants: AssistantService,
         models: AllowedModels,
-        events: RunEventReader,
+        events: RunEventFeeds,
         notifier: Notifier,
         *,
         max_attempts: int,
@@ -99,7 +100,7 @@ class RunService:
         if body is None:
             raise NotFound("Thread or assistant not found.")
         self._notifier.notify(RUNS, ["", "cancel"] if request.multitask_strategy in _STOPPING else [""])
-        return StartedRun(new.run_id, new.thread_id, body, new.resumable)
+        return StartedRun(new.run_id, new.thread_id, body, new.resumable, new.event_transport)
 
     async def start_batch(self, principal: Principal, requests: Sequence[RunRequest]) -> Sequence[str]:
         """Enqueue runs without a thread, all or none, and return them as JSON text. Raises as `start` does."""
@@ -159,6 +160,7 @@ class RunService:
             after=timedelta(seconds=request.after_seconds),
             max_attempts=self._max_attempts,
             # as LangGraph's server does, so that a handler's filter finds the thread
+            event_transport=self._events.transport_for_new,
             new_metadata=without_internal_keys(request.metadata) if creates and principal.grants is not None else {},
         )
 
@@ -184,12 +186,16 @@ class RunService:
             raise NotFound("Run not found")
         return found
 
-    async def events(self, run_id: UUID, after: int) -> AsyncIterator[Sequence[RunEvent]]:
+    def check_readable(self, run: FoundRun) -> None:
+        """Raises Unavailable where this process cannot read the run's events."""
+        self._events.check_readable(run.event_transport)
+
+    async def events(self, run: StartedRun | FoundRun, after: int) -> AsyncIterator[Sequence[RunEvent]]:
         """Yield the events of the run after that seq. Ends when the end of the run is committed, without `__end__` itself.
 
-        The caller has checked access to the run.
+        The caller has checked access to the run. Raises Unavailable where its events cannot be read.
         """
-        with self._events.subscribe(run_id, after) as subscription:
+        with self._events.subscribe(run.run_id, after, run.event_transport) as subscription:
             async for batch in subscription.batches():
                 yield [event for event in batch if event.event != END]
 
@@ -197,13 +203,13 @@ class RunService:
         """The seq of the newest event; 0 without events, or after they were swept."""
         return await self._queue.last_seq(run_id)
 
-    async def last_seq_before_end(self, run_id: UUID) -> int:
-        """The seq from which a reader gets only new events; before the end, when the run has ended."""
-        return await self._queue.last_seq_before_end(run_id)
+    async def last_seq_before_end(self, run: FoundRun) -> int:
+        """The seq from which a reader gets only new events; before the end, when the run has ended. Raises Unavailable."""
+        return await self._events.last_seq_before_end(run.run_id, run.event_transport)
 
     async def result(self, run_id: UUID) -> bytes:
         """Wait for the end of the run. Return its last values as JSON text, or `{"__error__": …}` when it failed."""
-        with self._events.subscribe(run_id, ONLY_END) as subscription:
+        with self._events.subscribe_to_end(run_id) as subscription:
             async for batch in subscription.batches():
                 for event in batch:
                     if event.event == END:

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import NotFound
-from robyn_server.core.runs import RunEvent
-from robyn_server.run_events.reader import RunEventReader
+from robyn_server.core.runs import EventTransport, RunEvent
+from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.run_events.thread_runs import ThreadRunFinder
 from robyn_server.storage.runs import RunQueue, Runs
 from robyn_server.storage.threads import Threads
@@ -24,6 +24,15 @@ class ThreadPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a reader begins in a run."""
+
+    run_id: UUID
+    seq: int
+    event_transport: EventTransport
+
+
+@dataclass(frozen=True, slots=True)
 class RunPart:
     """Events of one run in order, the last of them perhaps its end. `begins`: they are its first."""
 
@@ -34,7 +43,7 @@ class RunPart:
 
 class ThreadStreamService:
     def __init__(
-        self, runs: Runs, queue: RunQueue, threads: Threads, events: RunEventReader, finder: ThreadRunFinder
+        self, runs: Runs, queue: RunQueue, threads: Threads, events: RunEventFeeds, finder: ThreadRunFinder
     ) -> None:
         self._runs = runs
         self._queue = queue
@@ -65,24 +74,25 @@ class ThreadStreamService:
             while (run := await subscription.next_run()) is not None:
                 if run.is_ended and not await self._queue.last_seq(run.run_id):
                     continue  # its events are not kept any more
-                async for part in self._parts(ThreadPosition(run.run_id, 0), begins=True):
+                async for part in self._parts(_Start(run.run_id, 0, run.event_transport), begins=True):
                     yield part
 
-    async def _tail(self, running: UUID | None) -> ThreadPosition | None:
+    async def _tail(self, running: tuple[UUID, EventTransport] | None) -> _Start | None:
         """The newest event of the running run. None for one without events, which comes from its beginning."""
-        newest = 0 if running is None else await self._queue.last_seq_before_end(running)
-        return None if running is None or newest == 0 else ThreadPosition(running, newest)
+        newest = 0 if running is None else await self._events.last_seq_before_end(*running)
+        return None if running is None or newest == 0 else _Start(running[0], newest, running[1])
 
-    async def _named(self, principal: Principal, thread_id: UUID, position: ThreadPosition) -> ThreadPosition | None:
+    async def _named(self, principal: Principal, thread_id: UUID, position: ThreadPosition) -> _Start | None:
         """The position, if its run is of the thread and has more events."""
         run = await self._runs.find_to_follow(principal, thread_id, position.run_id)
         if run is None:
             return None
+        start = _Start(run.run_id, position.seq, run.event_transport)
         is_open = run.status in ("pending", "running")
-        return position if is_open or await self._queue.last_seq(run.run_id) > position.seq else None
+        return start if is_open or await self._queue.last_seq(run.run_id) > position.seq else None
 
-    async def _parts(self, position: ThreadPosition, *, begins: bool) -> AsyncIterator[RunPart]:
-        with self._events.subscribe(position.run_id, position.seq) as subscription:
+    async def _parts(self, start: _Start, *, begins: bool) -> AsyncIterator[RunPart]:
+        with self._events.subscribe(start.run_id, start.seq, start.event_transport) as subscription:
             async for batch in subscription.batches():
-                yield RunPart(position.run_id, batch, begins)
+                yield RunPart(start.run_id, batch, begins)
                 begins = False

@@ -13,7 +13,7 @@ import orjson
 
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.json.nul import without_nul
-from robyn_server.core.runs import ClaimedRun, RunEnd, RunEvent
+from robyn_server.core.runs import ClaimedRun, EventTransport, RunEnd, RunEvent
 
 from .postgres.errors import translated
 from .postgres.json import dump_json, from_json, json_array, to_json
@@ -74,6 +74,7 @@ class NewRun:
     after: timedelta
     max_attempts: int
     new_metadata: dict[str, Any] = field(default_factory=dict)
+    event_transport: EventTransport = EventTransport.POSTGRES
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class FoundRun:
     thread_id: UUID
     status: str
     resumable: bool
+    event_transport: EventTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class BegunRun:
     run_id: UUID
     is_active: bool
     is_ended: bool
+    event_transport: EventTransport = EventTransport.POSTGRES
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ class Runs:
         async with translated():
             query = _SQL["find_to_follow"].bind(**acting(principal), thread_id=thread_id, run_id=run_id)
             row = await self._pool.fetchrow(*query)
-        return None if row is None else FoundRun(row["run_id"], row["thread_id"], row["status"], row["resumable"])
+        return None if row is None else _found(row)
 
     async def list(
         self,
@@ -221,6 +224,7 @@ def _enqueue(principal: Principal, new: NewRun) -> Bound:
         resumable=new.resumable,
         after=new.after,
         max_attempts=new.max_attempts,
+        event_transport=new.event_transport,
     )
 
 
@@ -334,26 +338,33 @@ class RunQueue:
         for row in rows:
             runs = found.setdefault(row["thread_id"], [] if row["is_there"] else None)
             if runs is not None and row["run_id"] is not None:
-                runs.append(BegunRun(row["run_id"], row["is_active"], row["is_ended"]))
+                transport = EventTransport(row["event_transport"])
+                runs.append(BegunRun(row["run_id"], row["is_active"], row["is_ended"], transport))
         return found
 
-    async def thread_position(self, thread_id: UUID) -> tuple[UUID | None, UUID | None]:
-        """The newest run of the thread that has begun, and the running one."""
+    async def thread_position(self, thread_id: UUID) -> tuple[UUID | None, tuple[UUID, EventTransport] | None]:
+        """The newest run of the thread that has begun, and the running one with its transport."""
         async with translated():
             row = await self._pool.fetchrow(*_SQL["thread_position"].bind(thread_id=thread_id))
-        assert row is not None  # noqa: S101 - a row of two subqueries
-        return row["newest"], row["running"]
+        assert row is not None  # noqa: S101 - `always` is a row
+        running = None if row["running"] is None else (row["running"], EventTransport(row["event_transport"]))
+        return row["newest"], running
 
     async def last_seq(self, run_id: UUID) -> int:
+        """The seq of the newest event in the database, the run's end included; 0 when there is none."""
         async with translated():
             seq: int = await self._pool.fetchval(*_SQL["last_seq"].bind(run_id=run_id))
         return seq
 
     async def last_seq_before_end(self, run_id: UUID) -> int:
-        """The seq of the newest event before the run's end."""
+        """The seq of the newest event in the database before the run's end."""
         async with translated():
             seq: int = await self._pool.fetchval(*_SQL["last_seq_before_end"].bind(run_id=run_id))
         return seq
+
+    async def has_event(self, run_id: UUID, seq: int) -> bool:
+        async with translated():
+            return bool(await self._pool.fetchval(*_SQL["has_event"].bind(run_id=run_id, seq=seq)))
 
     async def state(self) -> QueueState:
         async with translated():
@@ -361,11 +372,11 @@ class RunQueue:
         assert row is not None  # noqa: S101 - it aggregates: always one row
         return QueueState(**row)
 
-    async def sweep_events(self, older_than: timedelta, limit: int = 1000) -> int:
-        """Delete the events of up to `limit` runs that ended so long ago. Return the number of rows."""
+    async def sweep_events(self, older_than: timedelta, limit: int = 1000) -> dict[UUID, int]:
+        """Delete the events of up to `limit` runs that ended so long ago. Return how many each of them had here."""
         async with translated():
-            status = await self._pool.execute(*_SQL["sweep_events"].bind(older_than=older_than, limit=limit))
-        return int(status.rpartition(" ")[2])
+            rows = await self._pool.fetch(*_SQL["sweep_events"].bind(older_than=older_than, limit=limit))
+        return {row["run_id"]: row["events"] for row in rows}
 
 
 @cache
@@ -374,8 +385,14 @@ def _list(has_status: bool, depth: str) -> Query:
     return _TEMPLATES["list"].compose(of=of, index=f"index_{of}", depth=depth)
 
 
+def _found(row: Any) -> FoundRun:
+    transport = EventTransport(row["event_transport"])
+    return FoundRun(row["run_id"], row["thread_id"], row["status"], row["resumable"], transport)
+
+
 def _claimed(row: Any) -> ClaimedRun:
     given = dict(row)
+    given["event_transport"] = EventTransport(given["event_transport"])
     return ClaimedRun(**given | {name: from_json(given[name]) for name in ("metadata", "kwargs", "auth")})
 
 

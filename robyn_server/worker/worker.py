@@ -42,7 +42,8 @@ from robyn_server.metrics.definitions import (
     SLOTS,
     SLOTS_BUSY,
 )
-from robyn_server.run_events.writer import EventWriter, RunWriter
+from robyn_server.run_events.run_writer import RunWriter
+from robyn_server.run_events.writer import EventWriter
 from robyn_server.storage.postgres.notify import RUNS, THREADS, Listener, Notifier
 from robyn_server.storage.runs import RunLease, RunQueue
 
@@ -54,6 +55,8 @@ from .run_tasks import create_run_task, task_factory
 if TYPE_CHECKING:
     from robyn_server.graphs.checkpoints.saver import Checkpoints
     from robyn_server.graphs.loading.served_graphs import Graphs
+    from robyn_server.redis_streams.connection import RedisConnection
+    from robyn_server.run_events.redis_sink import RedisEventWriter
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 15.0
@@ -110,7 +113,7 @@ class WorkerOptions:
 class Worker:
     """`worker_id`: that of the predecessor, if there was one. Two live workers must not share an id.
 
-    `open_lease_queue`: opens the queue on the loop of the thread that renews leases.
+    `open_lease_queue`: opens the queue on the loop of the thread that renews leases. `redis`: for the events of runs that are there.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class Worker:
         options: WorkerOptions,
         open_lease_queue: OpenQueue,
         worker_id: UUID | None = None,
+        redis: RedisConnection | None = None,
     ) -> None:
         self.id = worker_id or new_id()
         self._has_predecessor = worker_id is not None
@@ -136,7 +140,8 @@ class Worker:
         self._draining = False
         self._is_claiming = False
         self._notifier = Notifier(dsn, "agenthall worker")
-        self._writer = EventWriter(queue, self._notifier, self.id, self._release_lost)
+        self._redis = redis
+        self._writer = self._event_writer()
         third = options.lease.total_seconds() / 3
         self._claims = Periodic("claims", self._claim, _POLL_SECONDS, longest=_LONGEST_BACKOFF)
         self._thread = ThreadLoop("agenthall leases")
@@ -151,6 +156,14 @@ class Worker:
     @property
     def _services(self) -> tuple[Periodic, ...]:
         return (self._claims, self._rescues, self._sweeps)
+
+    def _event_writer(self) -> EventWriter | RedisEventWriter:
+        postgres = EventWriter(self._queue, self._notifier, self.id, self._release_lost)
+        if self._redis is None:
+            return postgres
+        from robyn_server.run_events.redis_sink import RedisEventWriter
+
+        return RedisEventWriter(postgres, self._redis, self._has_leases, self._release_lost)
 
     def start(self) -> None:
         SLOTS.set_function(lambda: self._options.slots)
@@ -254,6 +267,7 @@ class Worker:
         store = self._stores.open(store_owner(run.auth, run.owner_id))
         timer = asyncio.get_running_loop().call_later(self._options.run_timeout, active.cancel, StopReason.TIMEOUT)
         try:
+            await writer.begin()
             if run.attempt > 1:
                 await writer.emit("metadata", b'{"run_id":"%s","attempt":%d}' % (str(run.run_id).encode(), run.attempt))
             checkpoints = self._checkpoints.with_lease(self.id, run.run_id, run.attempt)
@@ -267,6 +281,7 @@ class Worker:
         finally:
             timer.cancel()
             store.close()
+            writer.close()
 
     def _held_leases(self) -> set[RunLease] | None:
         """The leases to renew. Called from the thread.
@@ -289,8 +304,12 @@ class Worker:
         left = self._options.lease.total_seconds() - (time.monotonic() - renewed_at)
         self._lapse = asyncio.get_running_loop().call_later(left, self._abandon_all)
 
+    def _has_leases(self) -> bool:
+        """Whether the leases were renewed in time, so that no other worker has any of them."""
+        return time.monotonic() < self._leases.renewed_at + self._options.lease.total_seconds()
+
     def _abandon_all(self) -> None:
-        if time.monotonic() < self._leases.renewed_at + self._options.lease.total_seconds():
+        if self._has_leases():
             return self._schedule_lapse(self._leases.renewed_at)  # the loop was blocked when they were renewed
         return self._release_lost({each.key for each in self._active.values()} - self._ending)
 
@@ -332,7 +351,9 @@ class Worker:
             self._notifier.notify(RUNS)
 
     async def _sweep(self) -> None:
-        await self._queue.sweep_events(self._options.event_ttl)
+        swept = await self._queue.sweep_events(self._options.event_ttl)
+        if self._redis is not None and swept:
+            await self._redis.delete_swept(list(swept))
 
 
 def _count_claim(run: ClaimedRun) -> None:

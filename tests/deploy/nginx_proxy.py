@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import random
 import re
@@ -16,16 +15,12 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import write_certificate
 from langgraph_sdk.client import LangGraphClient
 from live_server import DEADLINE, accepts, until
 
@@ -133,7 +128,7 @@ async def nginx_proxy(
     """Run nginx in front of these two ports. `changed`: values of single directives, by name."""
     with tempfile.TemporaryDirectory(prefix="agenthall-nginx-") as name:
         proxy = NginxProxy(port or unused_port(), unused_port(), Path(name))
-        _write_certificate(proxy.folder)
+        write_certificate(proxy.folder)
         (proxy.folder / "nginx.conf").write_text(_configuration(proxy, web, sockets, changed or {}))
         with _run_nginx(proxy.folder) as nginx:
 
@@ -193,24 +188,6 @@ def _with_directives(text: str, changed: Mapping[str, str]) -> str:
         for at in places:
             lines[at] = f"{name} {value};"
     return "\n".join(lines) + "\n"
-
-
-def _write_certificate(folder: Path) -> None:
-    """Write a self-signed certificate for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "agents.example.com")])
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    (folder / "fullchain.pem").write_bytes(certificate.public_bytes(pem))
-    (folder / "privkey.pem").write_bytes(key.private_bytes(pem, private, serialization.NoEncryption()))
 
 
 class EchoServer:

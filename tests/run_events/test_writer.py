@@ -13,7 +13,8 @@ from run_queue_database import SUCCESS, RunQueueDatabase, open_run_queue_databas
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import END, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.run_events import writer as event_writer
-from robyn_server.run_events.writer import EventWriter, RunWriter, _Buffer
+from robyn_server.run_events.run_writer import RunWriter
+from robyn_server.run_events.writer import EventWriter, _Buffer
 from robyn_server.storage.postgres.notify import Notifier
 from robyn_server.storage.runs import EndedRun, RunLease
 

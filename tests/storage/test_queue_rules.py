@@ -259,9 +259,9 @@ async def test_the_end_is_read_by_whoever_asks_past_it(storage: RunStorage) -> N
 async def test_events_are_swept_only_after_their_run_ended_long_ago(storage: RunStorage) -> None:
     going, gone = await storage.claim_new_run(ONE), await storage.claim_new_run(ONE)
     await storage.queue.flush(ONE, [custom_event(going, 1), custom_event(gone, 1)], [ended_run(gone)])
-    assert await storage.queue.sweep_events(timedelta(hours=1)) == 0
+    assert await storage.queue.sweep_events(timedelta(hours=1)) == {}
     await storage.admin.execute("update agenthall.run_events set created_at = now() - interval '2 hours'")
-    assert await storage.queue.sweep_events(timedelta(hours=1)) == 2
+    assert await storage.queue.sweep_events(timedelta(hours=1)) == {gone.run_id: 2}
     assert await storage.get_events(going.run_id) == [(1, "custom")]
     assert await storage.queue.last_seq(gone.run_id) == 0
 

@@ -177,7 +177,7 @@ def accepts(port: int) -> bool:
 async def live_server(url: str, *, webs: int = 1, workers: int = 1, **settings: str) -> AsyncIterator[LiveServer]:
     """Run a server on the database `url`. `settings`: environment variables. Killed at the end if it does not stop."""
     port = free_port()
-    ours = ("AGENTHALL_", "AGENT_SYNC_", "AUTH_", "DATABASE_", "CATALOGUE_", "LANGSMITH_", "LANGGRAPH_")
+    ours = ("AGENTHALL_", "AGENT_SYNC_", "AUTH_", "DATABASE_", "CATALOGUE_", "LANGSMITH_", "LANGGRAPH_", "REDIS_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
         "DATABASE_URL": url,
         "AGENTHALL_PORT": str(port),

@@ -7,15 +7,17 @@
 (:is_admin or :grants::text is not null or r.owner_id = :identity)
 
 -- name: enqueue
-select outcome, run::text as body
-  from agenthall.enqueue_run(
-    p_identity => :identity, p_organizations => :organizations, p_admin => :is_admin, p_grants => :grants,
+-- The transport of the run is a parameter of the transaction. `given.chosen` makes the function wait for it.
+select enqueued.outcome, enqueued.run::text as body
+  from (select set_config('agenthall.event_transport', :event_transport, true) is not null as chosen offset 0) as given
+ cross join lateral agenthall.enqueue_run(
+    p_identity => case when given.chosen then :identity end, p_organizations => :organizations, p_admin => :is_admin, p_grants => :grants,
     p_auth => :auth, p_new_metadata => :new_metadata, p_run_id => :run_id, p_thread_id => :thread_id,
     p_new_thread => :new_thread, p_keep_thread => :keep_thread,
     p_organization_id => :organization_id, p_assistant_id => :assistant_id, p_assistant_version => :assistant_version,
     p_graph_id => :graph_id, p_assistant_metadata => :assistant_metadata, p_metadata => :metadata, p_kwargs => :kwargs,
     p_thread_config => :thread_config, p_strategy => :multitask_strategy, p_resumable => :resumable, p_after => :after,
-    p_max_attempts => :max_attempts)
+    p_max_attempts => :max_attempts) as enqueued
 
 -- name: find
 select found.body
@@ -30,7 +32,7 @@ select found.body
 select found.*
   from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
-   select r.run_id, r.thread_id, r.status, r.resumable, r.attempt
+   select r.run_id, r.thread_id, r.status, r.resumable, r.attempt, r.event_transport
      from agenthall.runs r
     where acting and r.run_id = :run_id and r.thread_id = coalesce(:thread_id, r.thread_id) and {own}
    offset 0) as found
@@ -90,8 +92,8 @@ select agenthall.cancel_pending(p_run_id => :run_id, p_action => :action, p_reas
 -- name: claim
 select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r.owner_id, r.organization_id, r.attempt,
        r.metadata::text as metadata, r.kwargs::text as kwargs, r.auth::text as auth, r.keep_thread,
-       r.resumable, r.cancel_action,
-       agenthall.last_seq(r.run_id) as last_seq,
+       r.resumable, r.cancel_action, r.event_transport,
+       agenthall.claimed_seq(r) as last_seq,
        extract(epoch from clock_timestamp() - r.run_at)::float8 as waited,
        coalesce((select a.name from agenthall.assistants a where a.assistant_id = r.assistant_id), '') as assistant_name
   from agenthall.claim_runs(p_worker => :worker_id, p_slots => :slots, p_lease => :lease, p_graphs => :graphs) r
@@ -142,34 +144,41 @@ select w.run_id, e.seq, e.attempt, e.event, e.data
 -- Of each of :thread_ids, whether it exists, and the begun runs that are newer than the one in :after or active. A run
 -- that waits for others has not begun.
 select w.thread_id, t.thread_id is not null as is_there, r.run_id, r.ready as is_active,
-       r.status not in ('pending', 'running') as is_ended
+       r.status not in ('pending', 'running') as is_ended, r.event_transport
   from unnest(:thread_ids::uuid[], :after::uuid[]) as w (thread_id, after)
   left join agenthall.threads t on t.thread_id = w.thread_id
   left join lateral (
-    (select n.run_id, n.ready, n.status from agenthall.runs n
+    (select n.run_id, n.ready, n.status, n.event_transport from agenthall.runs n
       where n.thread_id = w.thread_id and n.run_id > w.after and (n.ready or n.status <> 'pending')
       order by n.run_id limit :limit)
      union
-    (select a.run_id, a.ready, a.status from agenthall.runs a where a.thread_id = w.thread_id and a.ready)) r on true
+    (select a.run_id, a.ready, a.status, a.event_transport from agenthall.runs a
+      where a.thread_id = w.thread_id and a.ready)) r on true
  order by w.thread_id, r.run_id
 
 -- name: thread_position
 select (select r.run_id from agenthall.runs r
          where r.thread_id = :thread_id and r.status <> 'pending' order by r.run_id desc limit 1) as newest,
-       (select r.run_id from agenthall.runs r
-         where r.thread_id = :thread_id and r.ready and r.status = 'running') as running
+       running.run_id as running, running.event_transport
+  from (values (true)) as always
+  left join (select r.run_id, r.event_transport from agenthall.runs r
+              where r.thread_id = :thread_id and r.ready and r.status = 'running') as running on true
 
 -- name: last_seq
-select agenthall.last_seq(:run_id)
+select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = :run_id
 
 -- name: last_seq_before_end
 select coalesce(max(e.seq), 0) from agenthall.run_events e where e.run_id = :run_id and e.event <> '__end__'
 
+-- name: has_event
+select exists (select from agenthall.run_events e where e.run_id = :run_id and e.seq = :seq)
+
 -- name: sweep_events
 with ended as (
   select e.run_id from agenthall.run_events e
-   where e.event = '__end__' and e.created_at < now() - :older_than::interval limit :limit)
-delete from agenthall.run_events e using ended where e.run_id = ended.run_id
+   where e.event = '__end__' and e.created_at < now() - :older_than::interval limit :limit
+), deleted as (delete from agenthall.run_events e using ended where e.run_id = ended.run_id returning e.run_id)
+select d.run_id, count(*) as events from deleted d group by d.run_id
 
 -- name: state
 -- Indexes find the pending and running runs that are first in their thread. The younger runs of the same thread wait

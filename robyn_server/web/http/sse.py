@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from robyn_server.core.json import exact_json
+from robyn_server.core.runs import RunEvent
 
 HEARTBEAT = b": heartbeat\r\n\r\n"
 WAIT_HEARTBEAT = b"\n"
@@ -18,6 +20,11 @@ def frame(event: str, data: Any, event_id: str | None = None) -> bytes:
     if event_id is not None:
         lines.append(b"id: " + _one_line(event_id))
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def missing_events(note: RunEvent, run_id: UUID) -> dict[str, Any]:
+    """The data of a `metadata` event in the place of events that are lost: between which numbers they were."""
+    return {"run_id": str(run_id), **exact_json.loads(note.data)}
 
 
 def _data_lines(text: bytes) -> list[bytes]:

@@ -11,15 +11,15 @@ from uuid import UUID
 
 import orjson
 
-from robyn_server.core.errors import BadRequest, Invalid, NotFound
+from robyn_server.core.errors import BadRequest, Invalid, NotFound, Unavailable
 from robyn_server.core.ids import find_uuid, parse_uuid
-from robyn_server.core.runs import RunEvent, parse_event_id
+from robyn_server.core.runs import MISSING, RunEvent, parse_event_id
 from robyn_server.services import Services
 from robyn_server.services.runs import RunRequest, StartedRun
-from robyn_server.storage.runs import FIELDS
+from robyn_server.storage.runs import FIELDS, FoundRun
 from robyn_server.web.http.messages import End, Headers, Permits, Request, Response, Sink, Stream, empty, json_response
 from robyn_server.web.http.routing import RouteTable
-from robyn_server.web.http.sse import WAIT_HEARTBEAT, frame
+from robyn_server.web.http.sse import WAIT_HEARTBEAT, frame, missing_events
 from robyn_server.web.schemas.runs import RunBatch, RunCreateStateful, RunCreateStateless, RunsCancel
 
 routes = RouteTable(tag="Runs")
@@ -175,7 +175,7 @@ async def cancel(services: Services, request: Request) -> Response | Stream:
 def _new_stream(services: Services, request: Request, run: StartedRun, wanted: RunRequest, location: str) -> Stream:
     async def produce(sink: Sink) -> None:
         await sink.put(_metadata_frame(run.run_id, run.resumable))
-        await _send_events(services, sink, run.run_id, 0, None, run.resumable)
+        await _send_events(services, sink, run, 0, None)
 
     cancel = _canceller(services, request, run.thread_id, run.run_id, wanted.on_disconnect == "cancel")
     return _event_stream(produce, location, cancel, run.resumable, _permits(services, run.thread_id, run.run_id))
@@ -191,42 +191,50 @@ async def _joined_stream(services: Services, request: Request, thread_id: UUID |
     modes = _modes(request.query.get_all("stream_mode"))
     location = f"/threads/{thread_id}/runs/{run_id}" if thread_id else f"/runs/{run_id}"
     run = await services.runs.find(request.principal, thread_id, run_id)
-    after = await _start_seq(services, request.headers.get("last-event-id"), run.resumable, run_id)
+    services.runs.check_readable(run)
+    after = await _start_seq(services, request.headers.get("last-event-id"), run)
 
     async def produce(sink: Sink) -> None:
         if after < 0:
             await sink.put(_metadata_frame(run_id, run.resumable))
         if run.status in ("pending", "running") or await services.runs.last_seq(run_id):
-            await _send_events(services, sink, run_id, max(after, 0), modes, run.resumable)
+            await _send_events(services, sink, run, max(after, 0), modes)
 
     cancel = _canceller(services, request, run.thread_id, run_id, request.query.boolean("cancel_on_disconnect"))
     return _event_stream(produce, location, cancel, run.resumable, _permits(services, run.thread_id, run_id))
 
 
-async def _start_seq(services: Services, last_event_id: str | None, resumable: bool, run_id: UUID) -> int:
-    """The seq to continue after: the newest, unless the client names one. Negative: from the start. Raises Invalid."""
-    newest = await services.runs.last_seq_before_end(run_id)
-    if not (last_event_id and resumable):
-        return newest
+async def _start_seq(services: Services, last_event_id: str | None, run: FoundRun) -> int:
+    """The seq to continue after: the newest, unless the client names one. Negative: from the start. Raises Invalid, Unavailable."""
+    if not (last_event_id and run.resumable):
+        return await services.runs.last_seq_before_end(run)
     named = parse_event_id(last_event_id)
     if named is None:
         raise Invalid(
             "Last-Event-ID: must be the id of an event of this stream, or -1 for all events", field="Last-Event-ID"
         )
-    return min(named, newest)  # beyond the newest, the stream would never end
+    if named <= 0:
+        return named
+    try:  # beyond the newest, the stream would pass over events
+        return min(named, await services.runs.last_seq_before_end(run))
+    except Unavailable:
+        return named
 
 
 async def _send_events(
-    services: Services, sink: Sink, run_id: UUID, after: int, modes: Collection[str] | None, resumable: bool
+    services: Services, sink: Sink, run: StartedRun | FoundRun, after: int, modes: Collection[str] | None
 ) -> None:
-    async for batch in services.runs.events(run_id, after):
+    async for batch in services.runs.events(run, after):
         chosen = [event for event in batch if modes is None or _belongs(event.event, modes)]
         if chosen:
-            await sink.put(b"".join(_frame(event, resumable) for event in chosen))
+            await sink.put(b"".join(_frame(event, run) for event in chosen))
 
 
-def _frame(event: RunEvent, resumable: bool) -> bytes:
-    return frame(event.event, event.data.encode(), event.event_id if resumable else None)
+def _frame(event: RunEvent, run: StartedRun | FoundRun) -> bytes:
+    event_id = event.event_id if run.resumable else None
+    if event.event == MISSING:
+        return frame("metadata", missing_events(event, run.run_id), event_id)
+    return frame(event.event, event.data.encode(), event_id)
 
 
 def _metadata_frame(run_id: UUID, resumable: bool) -> bytes:
@@ -234,10 +242,10 @@ def _metadata_frame(run_id: UUID, resumable: bool) -> bytes:
 
 
 def _belongs(event: str, modes: Collection[str]) -> bool:
-    """Whether an event belongs to one of the modes. `error` belongs to all, `metadata` to none."""
+    """Whether an event belongs to one of the modes. `error` belongs to all, as a note of lost events does; `metadata` to none."""
     name = event.partition("|")[0]
-    if name in ("metadata", "error"):
-        return name == "error"
+    if name in ("metadata", "error", MISSING):
+        return name != "metadata"
     if name == "messages":
         return "messages-tuple" in modes
     return name.partition("/")[0] in modes

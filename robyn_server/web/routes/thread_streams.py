@@ -14,12 +14,12 @@ from uuid import UUID
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import FieldNotOffered, Invalid
 from robyn_server.core.ids import parse_uuid
-from robyn_server.core.runs import END, RunEvent
+from robyn_server.core.runs import END, MISSING, RunEvent
 from robyn_server.services import Services
 from robyn_server.services.thread_streams import RunPart, ThreadPosition
 from robyn_server.web.http.messages import Request, Sink, Stream
 from robyn_server.web.http.routing import RouteTable
-from robyn_server.web.http.sse import frame
+from robyn_server.web.http.sse import frame, missing_events
 
 routes = RouteTable(tag="Threads")
 
@@ -78,6 +78,8 @@ def _frames(part: RunPart, modes: set[str]) -> Iterator[bytes]:
     for event in part.events:
         if event.event == END:
             yield frame(_METADATA, {"status": "run_done", "run_id": str(part.run_id)}, _id(part, event))
+        elif event.event == MISSING:
+            yield frame(_METADATA, missing_events(event, part.run_id), _id(part, event))
         elif event.event == _METADATA or "run_modes" in modes:
             yield frame(event.event, event.data.encode(), _id(part, event))
 

@@ -162,7 +162,9 @@ class OpenStreams:
             log.debug("stream.cancelled", reason=opened.writer.end)
         except Exception as error:
             opened.failure = error
-            if opened.has_begun:
+            if opened.has_begun and isinstance(error, Unavailable):
+                log.warning("stream.ended", error=error.detail)  # its client asks again
+            elif opened.has_begun:
                 log.exception("stream.failed")
         finally:
             self._producing.discard(opened)
