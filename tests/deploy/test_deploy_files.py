@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 from deadlines import DEADLINE
-from live_server import Process, free_port, until
+from live_server import Process, accepts, free_port, until
 from typer.main import get_command
+from valkey_server import requires_valkey, valkey_server
 
 from robyn_server.cli.commands import commands
+from robyn_server.core.redis_url import check_redis_url, redis_address
 from robyn_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +40,7 @@ def test_every_setting_that_is_named_exists(path: Path) -> None:
 def test_every_command_that_is_run_exists() -> None:
     run = {found for path in UNITS for found in re.findall(rf"{INSTALLED} (\w+)", path.read_text())}
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-    run |= {service["command"][0] for service in services.values() if "command" in service}
+    run |= {service["command"][0] for name, service in services.items() if "command" in service and name != "valkey"}
     assert run == {"serve", "web", "worker", "sockets"}
     assert run <= set(get_command(commands).commands)  # type: ignore[attr-defined]
 
@@ -72,7 +74,7 @@ def _compose() -> dict[str, Any]:
 
 
 COMPOSE = _compose()
-PROCESSES = {name: service for name, service in COMPOSE.items() if name not in {"database", "proxy"}}
+PROCESSES = {name: service for name, service in COMPOSE.items() if name not in {"database", "proxy", "valkey"}}
 
 
 def test_both_profiles_of_compose_have_all_processes() -> None:
@@ -81,6 +83,16 @@ def test_both_profiles_of_compose_have_all_processes() -> None:
         for profile in ("http", "tls")
     }
     assert by_profile == {profile: {"web", "worker", "sockets"} for profile in ("http", "tls")}
+
+
+@requires_valkey
+def test_valkey_takes_its_options_and_the_url_of_the_comment() -> None:
+    name, *options = COMPOSE["valkey"]["command"]
+    assert name == "valkey-server"
+    with valkey_server(*options) as server:
+        assert accepts(server.port)
+    [url] = re.findall(r"REDIS_URL=(\S+)", (DEPLOY / "compose.yaml").read_text())
+    assert redis_address(check_redis_url(url)) == "redis://valkey:6379/0"
 
 
 @pytest.mark.parametrize("name", COMPOSE)
