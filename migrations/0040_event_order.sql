@@ -1,0 +1,61 @@
+-- Insert the events of a flush in the order of their key.
+--
+-- Rules
+--   1. A worker repeats a flush whose answer was lost, and the first one may still be running. Both write the same keys
+--      of run_events, and the second waits for the first. In another order each would wait for the other.
+--   2. FOR KEY SHARE on the runs does not keep the two apart.
+
+create or replace function agenthall.flush_runs(
+  p_worker uuid,
+  p_run_ids uuid[], p_attempts integer[], p_seqs integer[], p_events text[], p_datas text[],
+  p_ends jsonb,
+  out lost uuid[], out lost_attempts integer[], out woke boolean
+) language plpgsql as $$
+declare
+  v_end jsonb;
+  v_run agenthall.runs;
+begin
+  woke := false;
+  if jsonb_array_length(p_ends) = 0 then
+    -- A crash of the database may lose the latest events, but never the end of a run.
+    perform set_config('synchronous_commit', 'off', true);
+    perform from agenthall.runs r
+     where r.run_id = any (p_run_ids) and r.worker_id = p_worker order by r.run_id for key share;
+  else
+    perform from agenthall.threads t -- rules 2 and 4 of 0004_runs.sql
+     where t.thread_id = any (array(select (e.value ->> 'thread_id')::uuid from jsonb_array_elements(p_ends) e))
+     order by t.thread_id for update;
+    perform from agenthall.runs r
+     where r.run_id = any (p_run_ids || array(select (e.value ->> 'run_id')::uuid from jsonb_array_elements(p_ends) e))
+       and r.worker_id = p_worker
+     order by r.run_id for update;
+  end if;
+  with leased as (
+    select r.run_id, r.attempt from agenthall.runs r
+     where r.run_id = any (p_run_ids) and r.worker_id = p_worker and r.status = 'running'),
+  events as (
+    select * from unnest(p_run_ids, p_attempts, p_seqs, p_events, p_datas) as e (run_id, attempt, seq, event, data)),
+  inserted as (
+    insert into agenthall.run_events (run_id, seq, attempt, event, data)
+    select e.run_id, e.seq, e.attempt, e.event, e.data from events e join leased l using (run_id, attempt)
+     order by e.run_id, e.seq
+    on conflict (run_id, seq) do nothing) -- a repeated flush, whose first answer was lost
+  select coalesce(array_agg(n.run_id), '{}'), coalesce(array_agg(n.attempt), '{}') into lost, lost_attempts
+    from (select distinct e.run_id, e.attempt
+            from events e left join leased l using (run_id, attempt)
+           where l.run_id is null) n;
+  for v_end in select value from jsonb_array_elements(p_ends) loop
+    select * into v_run from agenthall.runs r
+     where r.run_id = (v_end ->> 'run_id')::uuid and r.worker_id = p_worker
+       and r.attempt = (v_end ->> 'attempt')::integer and r.status = 'running';
+    if not found then
+      lost := lost || (v_end ->> 'run_id')::uuid;
+      lost_attempts := lost_attempts || (v_end ->> 'attempt')::integer;
+    else
+      woke := agenthall.end_run(
+        v_run, v_end ->> 'status', v_end ->> 'thread_status', nullif(v_end -> 'values', 'null'),
+        nullif(v_end -> 'error', 'null'), v_end -> 'interrupts', coalesce(v_end -> 'metadata', '{}'),
+        v_end ->> 'result') or woke;
+    end if;
+  end loop;
+end $$;
