@@ -225,8 +225,9 @@ select t.thread_id from agenthall.threads t
    for update
 
 -- name: delete_threads_lock_runs
+-- Also those that have ended: a flush that waited while its run ended holds that run until it has all of its runs.
 select r.run_id from agenthall.runs r
- where r.thread_id = any (:thread_ids::uuid[]) and r.status in ('pending', 'running')
+ where r.thread_id = any (:thread_ids::uuid[])
  order by r.run_id
    for update
 
