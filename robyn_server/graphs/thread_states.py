@@ -13,33 +13,17 @@ from uuid import UUID
 import orjson
 
 from robyn_server.core.errors import AgenthallError, TooLarge
+from robyn_server.core.state_select import StateSelect
 
 from .checkpoints.config import checkpoint_of, config_at
+from .state_json import EMPTY_STATE, state_json
 from .topologies import Topologies
 
 if TYPE_CHECKING:
     from langgraph.pregel import Pregel
-    from langgraph.types import PregelTask, StateSnapshot
 
     from .checkpoints.saver import Checkpoints
     from .state_updates import NodeUpdate, StateUpdate
-
-EMPTY_STATE = orjson.dumps(
-    {
-        "values": {},
-        "next": [],
-        "tasks": [],
-        "metadata": None,
-        "created_at": None,
-        "checkpoint": None,
-        "parent_checkpoint": None,
-        "interrupts": [],
-        "checkpoint_id": None,
-        "parent_checkpoint_id": None,
-    }
-)
-"""The state of a thread on which nothing ever ran."""
-
 
 _PAGE_BYTES = 1_000_000
 
@@ -62,12 +46,21 @@ class ThreadStates:
         if self._checkpoints is not None:
             await self._checkpoints.stop()
 
-    def empty_state(self) -> bytes:
-        return EMPTY_STATE
+    def empty_state(self, select: StateSelect | None = None) -> bytes:
+        return EMPTY_STATE if select is None else orjson.dumps(select.apply(orjson.loads(EMPTY_STATE)))
 
-    async def state(self, graph_id: str, configurable: Mapping[str, Any], thread_id: UUID, **options: Any) -> bytes:
+    async def state(
+        self,
+        graph_id: str,
+        configurable: Mapping[str, Any],
+        thread_id: UUID,
+        *,
+        select: StateSelect | None = None,
+        **options: Any,
+    ) -> bytes:
         graph = await self._graph(graph_id, configurable)
-        (text,) = await asyncio.to_thread(_texts, [await read_state(graph, thread_id, **options)])
+        state = await read_state(graph, thread_id, **options)
+        (text,) = await asyncio.to_thread(_texts, [state], select)
         _check_size(len(text), self._max_bytes)
         return text
 
@@ -175,6 +168,7 @@ async def history_json(
     limit: int,
     max_bytes: int,
     before: Mapping[str, Any] | None = None,
+    select: StateSelect | None = None,
     **where: Any,
 ) -> bytes:
     """Return `read_history` as JSON. Raises TooLarge.
@@ -185,7 +179,7 @@ async def history_json(
     size, page = 0, 1
     while True:
         states = await read_history(graph, thread_id, limit=page, before=before, **where)
-        parts += await asyncio.to_thread(_texts, states)
+        parts += await asyncio.to_thread(_texts, states, select)
         size = sum(map(len, parts))
         _check_size(size, max_bytes)
         if len(states) < page or len(parts) == limit:
@@ -194,10 +188,10 @@ async def history_json(
         page = min(limit - len(parts), max(1, _PAGE_BYTES // max(map(len, parts))))
 
 
-def _texts(states: Sequence[dict[str, Any]]) -> list[bytes]:
+def _texts(states: Sequence[dict[str, Any]], select: StateSelect | None) -> list[bytes]:
     from .checkpoints.serialization import dumps
 
-    return [dumps(state) for state in states]
+    return [dumps(state if select is None else select.apply(state)) for state in states]
 
 
 def _check_size(size: int, max_bytes: int) -> None:
@@ -227,36 +221,3 @@ async def read_history(
         limit=limit,
     )
     return [state_json(snapshot) async for snapshot in states]
-
-
-def state_json(snapshot: StateSnapshot) -> dict[str, Any]:
-    if snapshot.created_at is None:
-        return orjson.loads(EMPTY_STATE)  # type: ignore[no-any-return]
-    checkpoint, parent = checkpoint_of(snapshot.config), checkpoint_of(snapshot.parent_config)
-    return {
-        "values": snapshot.values,
-        "next": list(snapshot.next),
-        "tasks": [_task_json(task) for task in snapshot.tasks],
-        "metadata": snapshot.metadata,
-        "created_at": snapshot.created_at,
-        "checkpoint": checkpoint,
-        "parent_checkpoint": parent,
-        "interrupts": list(snapshot.interrupts),
-        "checkpoint_id": checkpoint and checkpoint.get("checkpoint_id"),
-        "parent_checkpoint_id": parent and parent.get("checkpoint_id"),
-    }
-
-
-def _task_json(task: PregelTask) -> dict[str, Any]:
-    state = task.state
-    is_config = isinstance(state, dict)
-    return {
-        "id": task.id,
-        "name": task.name,
-        "path": list(task.path),
-        "error": None if task.error is None else str(task.error),
-        "interrupts": list(task.interrupts),
-        "checkpoint": checkpoint_of(state) if is_config else None,  # type: ignore[arg-type]
-        "state": None if state is None or is_config else state_json(state),  # type: ignore[arg-type]
-        "result": task.result,
-    }

@@ -14,6 +14,7 @@ from robyn_server.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.page import Page
 from robyn_server.core.runs import ThreadStatus
+from robyn_server.core.state_select import StateSelect
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl
 from robyn_server.graphs.state_updates import NodeUpdate, StateUpdate
 from robyn_server.graphs.thread_states import ThreadStates
@@ -107,13 +108,20 @@ class ThreadService:
         return await self._threads.search(principal, where, **page)
 
     async def state(
-        self, principal: Principal, thread_id: UUID, *, checkpoint: Mapping[str, Any] | None, subgraphs: bool
+        self,
+        principal: Principal,
+        thread_id: UUID,
+        *,
+        checkpoint: Mapping[str, Any] | None,
+        subgraphs: bool,
+        select: StateSelect | None = None,
     ) -> bytes:
+        """A ThreadState, or its selected parts, as JSON."""
         found = await self._graph(principal, thread_id)
         if found.graph_id is None:
-            return self._states.empty_state()
+            return self._states.empty_state(select)
         return await self._states.state(
-            found.graph_id, found.configurable, thread_id, checkpoint=checkpoint, subgraphs=subgraphs
+            found.graph_id, found.configurable, thread_id, checkpoint=checkpoint, subgraphs=subgraphs, select=select
         )
 
     async def update_state(

@@ -266,13 +266,18 @@ METHODS: Mapping[str, Method | NotOffered] = {
     "threads.get": Method(given(thread_id=THREAD), {**COMMON, "include": ["ttl"]}),
     "threads.get_history": Method(
         given(thread_id=THREAD),
-        {**COMMON, "limit": 1, "before": CHECKPOINT_ID, "metadata": {"source": "loop"}, "checkpoint": CHECKPOINT},
-        {"select": (["next"], "select")},
+        {
+            **COMMON,
+            "limit": 1,
+            "before": CHECKPOINT_ID,
+            "metadata": {"source": "loop"},
+            "checkpoint": CHECKPOINT,
+            "select": ["next"],
+        },
     ),
     "threads.get_state": Method(
         given(thread_id=THREAD),
-        {**COMMON, "checkpoint": CHECKPOINT, "checkpoint_id": CHECKPOINT_ID, "subgraphs": True},
-        {"select": (["next"], "select")},
+        {**COMMON, "checkpoint": CHECKPOINT, "checkpoint_id": CHECKPOINT_ID, "subgraphs": True, "select": ["next"]},
     ),
     "threads.join_stream": Method(
         _followed,

@@ -54,19 +54,6 @@ async def test_a_field_of_a_run_that_is_not_built_answers_422_and_is_named(
     assert (await http.get(f"/threads/{thread}/runs")).json() == [], "nothing was started"
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "field"),
-    [
-        ("GET", "/threads/{thread}/state?select=values", None, "select"),
-    ],
-)
-async def test_a_field_that_is_not_built_answers_422_and_is_named(
-    http: httpx.AsyncClient, thread: str, method: str, path: str, body: Any, field: str
-) -> None:
-    answer = await http.request(method, path.format(thread=thread, run=uuid4()), json=body)
-    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "not_offered", field)
-
-
 @pytest.mark.parametrize("given", [{"feedback_keys": []}, {"webhook": None}, {"strict_resume": False}])
 async def test_a_field_that_asks_for_nothing_is_no_reason_to_refuse(http: httpx.AsyncClient, given: Any) -> None:
     answer = await http.post("/runs/wait", json={"assistant_id": "echo", "input": {"text": 1}, **given})

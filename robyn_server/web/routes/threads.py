@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from robyn_server.core.errors import FieldNotOffered, Invalid
+from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import parse_uuid
+from robyn_server.core.state_select import StateSelect, parse_select
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
@@ -90,21 +91,24 @@ async def delete(services: Services, request: Request) -> Response:
 
 @routes.get("/threads/{thread_id}/state", summary="Get a thread's state")
 async def get_state(services: Services, request: Request) -> Response:
-    _refuse_select(request)
     state = await services.threads.state(
-        request.principal, _id(request), checkpoint=None, subgraphs=request.query.boolean("subgraphs")
+        request.principal,
+        _id(request),
+        checkpoint=None,
+        subgraphs=request.query.boolean("subgraphs"),
+        select=_select(request),
     )
     return json_response(state)
 
 
 @routes.get("/threads/{thread_id}/state/{checkpoint_id}", summary="Get a thread's state at a checkpoint")
 async def get_state_at(services: Services, request: Request) -> Response:
-    _refuse_select(request)
     state = await services.threads.state(
         request.principal,
         _id(request),
         checkpoint={"checkpoint_id": str(parse_uuid(request.path_params["checkpoint_id"], "checkpoint ID"))},
         subgraphs=request.query.boolean("subgraphs"),
+        select=_select(request),
     )
     return json_response(state)
 
@@ -113,12 +117,12 @@ async def get_state_at(services: Services, request: Request) -> Response:
     "/threads/{thread_id}/state/checkpoint", body=StateAtCheckpoint, summary="Get a thread's state at a checkpoint"
 )
 async def post_state_at(services: Services, request: Request, body: StateAtCheckpoint) -> Response:
-    body.refuse_unbuilt()
     state = await services.threads.state(
         request.principal,
         _id(request),
         checkpoint=body.checkpoint.model_dump(exclude_none=True),
         subgraphs=body.subgraphs,
+        select=parse_select(body.select),
     )
     return json_response(state)
 
@@ -140,13 +144,13 @@ async def get_history(services: Services, request: Request) -> Response:
         _id(request),
         limit=request.query.integer("limit", 10, 1, LARGEST_HISTORY),
         before={"checkpoint_id": before_id} if before_id else None,
+        select=_select(request),
     )
     return json_response(history)
 
 
 @routes.post("/threads/{thread_id}/history", body=HistoryQuery, summary="Get a thread's past states")
 async def post_history(services: Services, request: Request, body: HistoryQuery) -> Response:
-    body.refuse_unbuilt()
     history = await services.threads.history(
         request.principal,
         _id(request),
@@ -154,6 +158,7 @@ async def post_history(services: Services, request: Request, body: HistoryQuery)
         before=body.before_checkpoint(),
         metadata=body.metadata,
         checkpoint=None if body.checkpoint is None else body.checkpoint.model_dump(exclude_none=True),
+        select=parse_select(body.select),
     )
     return json_response(history)
 
@@ -171,9 +176,8 @@ def _id(request: Request) -> UUID:
         raise
 
 
-def _refuse_select(request: Request) -> None:
-    if request.query.get_all("select"):
-        raise FieldNotOffered("select of a state is not offered by this server yet.", field="select")
+def _select(request: Request) -> StateSelect | None:
+    return parse_select(request.query.get_all("select"))
 
 
 routes.not_offered("PATCH", "/threads/{thread_id}/state", "Change the metadata of a state")

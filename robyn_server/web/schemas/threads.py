@@ -13,7 +13,7 @@ from robyn_server.core.ttl import PruneStrategy, ThreadTtl, check_ttl
 from robyn_server.graphs.state_updates import NodeUpdate
 from robyn_server.storage.threads import ThreadFilter
 
-from .fields import Body, CheckpointId, CommandBody, IfExists, Limit, Offset, Part, SortOrder, ThreadId, refuse
+from .fields import Body, CheckpointId, CommandBody, IfExists, Limit, Offset, Part, SortOrder, ThreadId
 
 LARGEST_HISTORY = 100
 """States of one answer. Each may be as large as AGENTHALL_MAX_STATE_BYTES."""
@@ -142,9 +142,6 @@ class StateAtCheckpoint(Body):
     subgraphs: bool = False
     select: Listed[Name] | None = None
 
-    def refuse_unbuilt(self) -> None:
-        refuse("select", self.select)
-
 
 class StateUpdate(Body):
     """`checkpoint_id` is how older SDKs name the checkpoint."""
@@ -168,9 +165,6 @@ class HistoryQuery(Body):
     metadata: JsonObject | None = None
     checkpoint: Checkpoint | None = None
     select: Listed[Name] | None = None
-
-    def refuse_unbuilt(self) -> None:
-        refuse("select", self.select)
 
     @field_validator("before", mode="before")
     @classmethod
