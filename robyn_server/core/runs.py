@@ -95,7 +95,10 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """How a run ended. `values` is JSON text: the thread's last values."""
+    """How a run ended. `values` is JSON text: the run's result.
+
+    `thread_values`: the values of the thread, if they are not the result; JSON text, too.
+    """
 
     status: RunStatus
     thread_status: ThreadStatus
@@ -103,6 +106,7 @@ class RunEnd:
     error: dict[str, str] | None = None
     interrupts: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    thread_values: bytes | None = None
     tool_calls: int = 0
     """For the log: results of tools since the last human message."""
 

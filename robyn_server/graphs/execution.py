@@ -34,6 +34,7 @@ from .errors import StateTooLarge
 from .finished_tasks import keep_finished_tasks
 from .loading.contexts import context_for
 from .loading.factories import run_runtime
+from .open_interrupts import has_interrupts, with_earlier_interrupts, without_interrupts
 from .streams.debug_events import checkpoint_event, debug_event
 from .streams.graph_events import EVENTS, GraphEvent, graph_events
 from .streams.messages import MessageStream
@@ -54,7 +55,6 @@ Emit: TypeAlias = Callable[[str, bytes], Awaitable[None]]
 _LANGGRAPH_VERSION = version("langgraph")
 _MODES = {"messages-tuple": "messages"}
 _SHOWN: dict[str, Callable[[Any], Any]] = {"checkpoints": checkpoint_event, "debug": debug_event}
-_INTERRUPT = "__interrupt__"
 _LONGEST_MESSAGE = 10_000
 """Characters of an exception's text. That of a validation may repeat its input many times."""
 
@@ -243,7 +243,7 @@ class _Execution:
     async def _forward(self, item: Any) -> None:
         namespace, mode, chunk = item if self._subgraphs else ((), *item)
         if mode == "values" and not namespace:
-            self._values = chunk
+            self._values = with_earlier_interrupts(chunk, self._values)
         suffix = "|" + "|".join(namespace) if namespace else ""
         if mode != "messages":
             if mode in self._stream_modes:
@@ -255,17 +255,22 @@ class _Execution:
             await self._emit("messages" + suffix, dumps(chunk))
         if "messages" in self._stream_modes:
             for name, payload in self._messages.events(*chunk):
-                await self._emit(name + suffix, dumps(payload))
+                await self._emit(name, dumps(payload))  # without the suffix, as LangGraph's server names them
 
     async def _ended(self, graph: Pregel[Any, Any, Any, Any], saver: BaseCheckpointSaver[Any] | None) -> RunEnd:
         interrupts = await self._interrupts(graph) if saver is not None and self._may_be_interrupted(graph) else None
         thread_status = ThreadStatus.IDLE if interrupts is None else ThreadStatus.INTERRUPTED
-        return self._end(RunStatus.SUCCESS, thread_status, await self._final_values(), interrupts=interrupts or {})
+        values = await self._final_values()
+        more = {"interrupts": interrupts or {}, "thread_values": await self._thread_values()}
+        return self._end(RunStatus.SUCCESS, thread_status, values, **more)
+
+    async def _thread_values(self) -> bytes | None:
+        return await self._serializer.dumps(without_interrupts(self._values)) if has_interrupts(self._values) else None
 
     def _may_be_interrupted(self, graph: Pregel[Any, Any, Any, Any]) -> bool:
         requested = self._kwargs.get("interrupt_before") or self._kwargs.get("interrupt_after")
         built_in = graph.interrupt_before_nodes or graph.interrupt_after_nodes
-        return bool(requested or built_in or (isinstance(self._values, dict) and _INTERRUPT in self._values))
+        return bool(requested or built_in or has_interrupts(self._values))
 
     async def _interrupts(self, graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any] | None:
         """The open interrupts by task; None when the graph has finished."""

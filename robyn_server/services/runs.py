@@ -154,7 +154,7 @@ class RunService:
             assistant_metadata=assistant.metadata,
             metadata=without_server_keys(request.metadata),
             kwargs=kwargs,
-            thread_config=config or {},
+            thread_config={"configurable": {}} | (config or {}),
             multitask_strategy=request.multitask_strategy,
             resumable=request.resumable,
             after=timedelta(seconds=request.after_seconds),

@@ -403,7 +403,8 @@ def _ends_json(ends: Sequence[EndedRun]) -> str:
 
 def _end_json(ended: EndedRun) -> dict[str, Any]:
     end = ended.end
-    values = None if end.values is None else orjson.Fragment(end.values)
+    text = end.values if end.thread_values is None else end.thread_values
+    values = None if text is None else orjson.Fragment(text)
     return {
         "run_id": ended.run.run_id,
         "thread_id": ended.run.thread_id,
