@@ -1,9 +1,12 @@
--- Insert the events of a flush in the order of their key.
+-- Take the locks of the queue in one order, and update rows in a statement after the one that locks them.
 --
 -- Rules
---   1. A worker repeats a flush whose answer was lost, and the first one may still be running. Both write the same keys
---      of run_events, and the second waits for the first. In another order each would wait for the other.
---   2. FOR KEY SHARE on the runs does not keep the two apart.
+--   1. A flush inserts its events in the order of their key. A worker repeats a flush whose answer was lost, and the
+--      first one may still be running. Both write the same keys of run_events, and FOR KEY SHARE on the runs does not
+--      keep them apart.
+--   2. A function locks runs in one statement and updates them in the next. A single statement would update what it
+--      saw before it waited for the locks. It would reach the row through its old version, whose lock somebody may hold
+--      who waits for the new version.
 
 create or replace function agenthall.flush_runs(
   p_worker uuid,
@@ -58,4 +61,35 @@ begin
         v_end ->> 'result') or woke;
     end if;
   end loop;
+end $$;
+
+create or replace function agenthall.renew_leases(p_worker uuid, p_run_ids uuid[], p_lease interval)
+returns table (run_id uuid, attempt integer, cancel_action text) language plpgsql as $$
+begin
+  perform set_config('synchronous_commit', 'off', true);
+  perform from agenthall.runs l
+   where l.run_id = any (p_run_ids) and l.worker_id = p_worker and l.status = 'running'
+   order by l.run_id for no key update;
+  return query
+    update agenthall.runs r set lease_until = clock_timestamp() + p_lease
+     where r.run_id = any (p_run_ids) and r.worker_id = p_worker and r.status = 'running'
+    returning r.run_id, r.attempt, r.cancel_action;
+end $$;
+
+create or replace function agenthall.claim_runs(p_worker uuid, p_slots integer, p_lease interval, p_graphs text[])
+returns setof agenthall.runs language plpgsql as $$
+declare v_next uuid[];
+begin
+  -- This commit waits for the disk. If a crash of the database undid a claim, the same worker could claim the run
+  -- again, with the same attempt number.
+  v_next := array(
+    select r.run_id from agenthall.runs r
+     where r.status = 'pending' and r.ready and r.run_at <= clock_timestamp() and r.graph_id = any (p_graphs)
+     order by r.run_at, r.run_id limit p_slots for update skip locked);
+  return query
+    update agenthall.runs r
+       set status = 'running', attempt = r.attempt + 1, worker_id = p_worker,
+           lease_until = clock_timestamp() + p_lease, updated_at = clock_timestamp()
+     where r.run_id = any (v_next)
+    returning r.*;
 end $$;
