@@ -33,6 +33,15 @@ class _Start:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadStreamStart:
+    """Where a stream begins: with the runs that are newer than `after`, and before them with the rest of the run `within`."""
+
+    thread_id: UUID
+    after: UUID
+    within: _Start | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunPart:
     """Events of one run in order, the last of them perhaps its end. `begins`: they are its first."""
 
@@ -56,20 +65,20 @@ class ThreadStreamService:
         if await self._threads.find(principal, thread_id) is None:
             raise NotFound(f"Thread with ID {thread_id} not found")
 
-    async def follow(
+    async def find_start(
         self, principal: Principal, thread_id: UUID, position: ThreadPosition | None
-    ) -> AsyncGenerator[RunPart, None]:
-        """Yield the events after `position`; without one, those that are still to come. Ends when the thread is deleted.
-
-        The caller has checked access to the thread.
-        """
+    ) -> ThreadStreamStart:
+        """Where a stream begins: after `position`, or without one, now. The caller has checked access to the thread."""
         newest, running = await self._queue.thread_position(thread_id)
-        start = await self._named(principal, thread_id, position) if position else await self._tail(running)
-        after = position.run_id if position else newest or UUID(int=0)
-        known = [] if start is None else [start.run_id]
-        with self._finder.subscribe(thread_id, after, known) as subscription:
-            if start is not None:
-                async for part in self._parts(start, begins=False):
+        within = await self._named(principal, thread_id, position) if position else await self._tail(running)
+        return ThreadStreamStart(thread_id, position.run_id if position else newest or UUID(int=0), within)
+
+    async def follow(self, start: ThreadStreamStart) -> AsyncGenerator[RunPart, None]:
+        """Yield the events from `start` on. Ends when the thread is deleted."""
+        known = [] if start.within is None else [start.within.run_id]
+        with self._finder.subscribe(start.thread_id, start.after, known) as subscription:
+            if start.within is not None:
+                async for part in self._parts(start.within, begins=False):
                     yield part
             while (run := await subscription.next_run()) is not None:
                 if run.is_ended and not await self._queue.last_seq(run.run_id):

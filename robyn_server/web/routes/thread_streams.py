@@ -39,9 +39,11 @@ async def stream(services: Services, request: Request) -> Stream:
     thread_id = parse_uuid(request.path_params["thread_id"], "thread ID")
     modes, position = _modes(request), _position(request.headers.get("last-event-id"))
     await services.thread_streams.check(request.principal, thread_id)
+    # before the headers are sent: a client may start a run when it has them
+    start = await services.thread_streams.find_start(request.principal, thread_id, position)
 
     async def produce(sink: Sink) -> None:
-        async with aclosing(services.thread_streams.follow(request.principal, thread_id, position)) as parts:
+        async with aclosing(services.thread_streams.follow(start)) as parts:
             async for part in parts:
                 await sink.put(b"".join(_frames(part, modes)))
 
