@@ -16,9 +16,14 @@ def has_interrupts(values: Any) -> bool:
 
 
 def with_earlier_interrupts(values: Any, earlier: Any) -> Any:
-    """Return `values` with the interrupts of the values that were streamed before them."""
-    if not (has_interrupts(values) and has_interrupts(earlier)):
+    """Return the values of a step so far: `values`, and what was streamed before them.
+
+    A step in which a task interrupts is not applied, so what other tasks return in it belongs to no state yet.
+    """
+    if not has_interrupts(earlier):
         return values
+    if not has_interrupts(values):
+        return earlier
     own = {each.id for each in values[INTERRUPT]}
     others = [each for each in earlier[INTERRUPT] if each.id not in own]
     return {**values, INTERRUPT: [*others, *values[INTERRUPT]]}
