@@ -4,9 +4,9 @@
 --   1. A flush inserts its events in the order of their key. A worker repeats a flush whose answer was lost, and the
 --      first one may still be running. Both write the same keys of run_events, and FOR KEY SHARE on the runs does not
 --      keep them apart.
---   2. A function locks runs in one statement and updates them in the next. A single statement would update what it
---      saw before it waited for the locks. It would reach the row through its old version, whose lock somebody may hold
---      who waits for the new version.
+--   2. A function locks runs in one statement and updates exactly these in the next. A single statement would update
+--      what it saw before it waited for the locks. It would reach the row through its old version, whose lock somebody
+--      may hold who waits for the new version.
 
 create or replace function agenthall.flush_runs(
   p_worker uuid,
@@ -65,14 +65,16 @@ end $$;
 
 create or replace function agenthall.renew_leases(p_worker uuid, p_run_ids uuid[], p_lease interval)
 returns table (run_id uuid, attempt integer, cancel_action text) language plpgsql as $$
+declare v_held uuid[];
 begin
   perform set_config('synchronous_commit', 'off', true);
-  perform from agenthall.runs l
-   where l.run_id = any (p_run_ids) and l.worker_id = p_worker and l.status = 'running'
-   order by l.run_id for no key update;
+  v_held := array(
+    select l.run_id from agenthall.runs l
+     where l.run_id = any (p_run_ids) and l.worker_id = p_worker and l.status = 'running'
+     order by l.run_id for no key update);
   return query
     update agenthall.runs r set lease_until = clock_timestamp() + p_lease
-     where r.run_id = any (p_run_ids) and r.worker_id = p_worker and r.status = 'running'
+     where r.run_id = any (v_held)
     returning r.run_id, r.attempt, r.cancel_action;
 end $$;
 
