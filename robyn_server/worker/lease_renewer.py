@@ -77,9 +77,10 @@ class LeaseRenewer:
         asked_at = time.monotonic()
         asked = self._held()
         ours: dict[RunLease, str | None] = {}
-        if asked or asked is None:
-            async with asyncio.timeout(self._third):  # the connection may be half open
-                queue = await self._opened()
+        async with asyncio.timeout(self._third):  # the connection may be half open
+            # without a lease, too: the first cancellation would wait for the connection
+            queue = await self._opened()
+            if asked or asked is None:
                 run_ids = await queue.list_held(self._worker_id) if asked is None else [run_id for run_id, _ in asked]
                 ours = await queue.renew(self._worker_id, run_ids, self._lease)
         self.renewed_at = asked_at

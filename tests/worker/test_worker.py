@@ -127,6 +127,13 @@ async def test_a_cancelled_run_stops_long_before_its_lease_is_renewed(
     assert (await queue_db.get_run(run_id))["status"] == "interrupted"
 
 
+async def test_the_connection_that_learns_of_cancellations_is_open_before_the_first_run(
+    hire: Callable[..., Worker],
+) -> None:
+    worker = hire(lease=timedelta(hours=1))
+    await until(lambda: worker._leases._queue is not None)
+
+
 async def test_a_run_that_takes_too_long_ends_in_a_timeout(
     queue_db: RunQueueDatabase, hire: Callable[..., Worker]
 ) -> None:

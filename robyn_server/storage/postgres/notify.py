@@ -71,6 +71,8 @@ class Notifier:
         self._wake.set()
 
     async def _loop(self) -> None:
+        with contextlib.suppress(*_BROKEN):
+            await self._connect()  # so that the first notification does not wait for it
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -95,11 +97,14 @@ class Notifier:
         pairs = [pair for channel, payloads in pending.items() for pair in _packed(channel, payloads)]
         if not pairs:
             return
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await open_connection(self._dsn, None, name=f"{self._name} notify")
         channels, texts = zip(*pairs, strict=True)
         query = _SQL["send_pending"].bind(channels=list(channels), payloads=list(texts))
-        await self._connection.fetch(*query, timeout=_ANSWER_SECONDS)
+        await (await self._connect()).fetch(*query, timeout=_ANSWER_SECONDS)
+
+    async def _connect(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await open_connection(self._dsn, None, name=f"{self._name} notify")
+        return self._connection
 
 
 _BROKEN = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)

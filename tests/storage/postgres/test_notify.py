@@ -53,6 +53,18 @@ async def _cut(url: str, name: str) -> None:
     await connection.close()
 
 
+async def test_the_connection_is_there_before_the_first_notification(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    open_ones = "select count(*) from pg_stat_activity where application_name = $1 and datname = current_database()"
+
+    async def is_open() -> bool:
+        return bool(await connection.fetchval(open_ones, "test notify"))
+
+    async with notifying(database):
+        await until(is_open)
+    await connection.close()
+
+
 async def test_what_is_notified_is_heard(database: str) -> None:
     async with listening(database) as heard, notifying(database) as notifier:
         notifier.notify(EVENTS, ["one"])
