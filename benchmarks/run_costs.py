@@ -130,7 +130,7 @@ async def _measure(server: LiveServer, admin: asyncpg.Connection, name: str, req
 
 
 def _summed(rows: Iterable[Mapping[str, Any]], names: StatementNames, count: int) -> list[Statement]:
-    """One row for each name, the dearest first. PostgreSQL counts a statement anew when its tables have changed."""
+    """One row for each name, the dearest first. PostgreSQL counts a statement again when its tables have changed."""
     found: dict[tuple[str, bool], tuple[float, float]] = {}
     for row in rows:
         key = names.of(row["query"]), not row["toplevel"]
