@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from .trace_context import TraceContext
+
 _EVENT_ID = re.compile(r"[0-9]{1,9}-(?P<seq>[0-9]{1,9})")
 """The form of `RunEvent.event_id`; no number in it is too large for a column."""
 
@@ -76,6 +78,9 @@ class ClaimedRun:
     assistant_name: str = ""
     auth: dict[str, Any] | None = field(default=None, repr=False)
     """The user that a project's handler authenticated. See `core/access/users.py`."""
+
+    trace: TraceContext | None = None
+    """The span under which the run was enqueued."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import orjson
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.json.nul import without_nul
 from robyn_server.core.runs import ClaimedRun, EventTransport, RunEnd, RunEvent
+from robyn_server.core.trace_context import TraceContext
 
 from .postgres.errors import translated
 from .postgres.json import dump_json, from_json, json_array, to_json
@@ -75,6 +76,7 @@ class NewRun:
     max_attempts: int
     new_metadata: dict[str, Any] = field(default_factory=dict)
     event_transport: EventTransport = EventTransport.POSTGRES
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,8 @@ def _enqueue(principal: Principal, new: NewRun) -> Bound:
         after=new.after,
         max_attempts=new.max_attempts,
         event_transport=new.event_transport,
+        traceparent=None if new.trace is None else new.trace.traceparent,
+        tracestate=None if new.trace is None else new.trace.tracestate,
     )
 
 
@@ -393,7 +397,8 @@ def _found(row: Any) -> FoundRun:
 def _claimed(row: Any) -> ClaimedRun:
     given = dict(row)
     given["event_transport"] = EventTransport(given["event_transport"])
-    return ClaimedRun(**given | {name: from_json(given[name]) for name in ("metadata", "kwargs", "auth")})
+    trace = TraceContext.of(given.pop("traceparent"), given.pop("tracestate"))
+    return ClaimedRun(**given | {name: from_json(given[name]) for name in ("metadata", "kwargs", "auth")}, trace=trace)
 
 
 def _ends_json(ends: Sequence[EndedRun]) -> str:

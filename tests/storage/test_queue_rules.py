@@ -12,6 +12,7 @@ from run_storage import GRAPH, LEASE, RunStorage, custom_event, ended_run, new_r
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import END, RunEnd, RunStatus, ThreadStatus
+from robyn_server.core.trace_context import TraceContext
 from robyn_server.storage.runs import ONLY_END
 
 ONE, OTHER = new_id(), new_id()
@@ -273,3 +274,22 @@ async def test_large_events_are_read_in_parts_and_one_that_is_larger_alone(stora
     for max_bytes, seqs in ((1, [1]), (1000, [1]), (1001, [1, 2]), (3000, [1, 2, 3]), (10_000, [1, 2, 3, 4, 5])):
         found = await storage.queue.read_events({run.run_id: 0}, 10, max_bytes)
         assert [event.seq for event in found[run.run_id]] == seqs
+
+
+@pytest.mark.parametrize("state", [None, "vendor=x"])
+async def test_each_attempt_has_the_trace_that_its_run_was_enqueued_in(storage: RunStorage, state: str | None) -> None:
+    trace = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", state)
+    run = await storage.claim_new_run(ONE, trace=trace)
+    assert run.trace == trace
+    await storage.expire_leases(run.run_id)
+    await storage.queue.rescue()
+    (again,) = await storage.claim(OTHER)
+    assert (again.attempt, again.trace) == (2, trace)
+    assert (await storage.claim_new_run(ONE)).trace is None
+
+
+async def test_the_database_refuses_what_is_no_trace(storage: RunStorage) -> None:
+    run_id = await storage.enqueue(new_id())
+    for column, text in (("traceparent", "x"), ("tracestate", "a=1")):
+        with pytest.raises(asyncpg.CheckViolationError, match=f"runs_{column}"):
+            await storage.admin.execute(f"update agenthall.runs set {column} = $1 where run_id = $2", text, run_id)

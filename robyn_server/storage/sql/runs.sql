@@ -17,7 +17,7 @@ select enqueued.outcome, enqueued.run::text as body
     p_organization_id => :organization_id, p_assistant_id => :assistant_id, p_assistant_version => :assistant_version,
     p_graph_id => :graph_id, p_assistant_metadata => :assistant_metadata, p_metadata => :metadata, p_kwargs => :kwargs,
     p_thread_config => :thread_config, p_strategy => :multitask_strategy, p_resumable => :resumable, p_after => :after,
-    p_max_attempts => :max_attempts) as enqueued
+    p_max_attempts => :max_attempts, p_traceparent => :traceparent, p_tracestate => :tracestate) as enqueued
 
 -- name: find
 select found.body
@@ -92,7 +92,7 @@ select agenthall.cancel_pending(p_run_id => :run_id, p_action => :action, p_reas
 -- name: claim
 select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r.owner_id, r.organization_id, r.attempt,
        r.metadata::text as metadata, r.kwargs::text as kwargs, r.auth::text as auth, r.keep_thread,
-       r.resumable, r.cancel_action, r.event_transport,
+       r.resumable, r.cancel_action, r.event_transport, r.traceparent, r.tracestate,
        agenthall.claimed_seq(r) as last_seq,
        extract(epoch from clock_timestamp() - r.run_at)::float8 as waited,
        coalesce((select a.name from agenthall.assistants a where a.assistant_id = r.assistant_id), '') as assistant_name
