@@ -40,6 +40,7 @@ PACKAGES = {
     "sockets": "The sockets process: WebSocket sessions that register, send heartbeats, discover and watch.",
     "storage": "PostgreSQL: named queries in `storage/sql/`, rows in, values of `core` out. Also applies migrations.",
     "supervisor": "`agenthall serve`: starts, watches and stops the processes and the embedded PostgreSQL.",
+    "tracing": "OpenTelemetry: spans of requests, runs, models and tools. Optional.",
     "web": "The web process: HTTP requests, routes, request bodies, streams.",
     "worker": "The worker process: claims runs, executes them, renews their leases.",
 }

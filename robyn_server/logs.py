@@ -6,11 +6,14 @@ root has a handler. The level of the root is never below INFO: Robyn's Rust side
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -24,6 +27,17 @@ CHATTY = ("httpx", "httpcore", "mcp", "robyn", "actix_server", "asyncio")
 """Libraries whose INFO lines do not help an operator."""
 
 Event = MutableMapping[str, Any]
+
+log_fields: ContextVar[Mapping[str, Any]] = ContextVar("log_fields", default=MappingProxyType({}))
+"""Fields of each line that the current task logs, and the tasks and threads that it starts: of its request, or its run."""
+
+_more_fields: list[Callable[[], Mapping[str, str]]] = []
+
+
+def add_to_each_line(read: Callable[[], Mapping[str, str]]) -> None:
+    """Add the fields that `read` returns, in the thread and the context that log, to each line. For the whole process."""
+    if read not in _more_fields:
+        _more_fields.append(read)
 
 
 def wants_json(settings: Settings) -> bool:
@@ -55,7 +69,7 @@ def configure(settings: Settings) -> LogWriter:
 
 
 class _Handler(logging.Handler):
-    """Leaves rendering and writing to the writer."""
+    """Leaves rendering and writing to the writer, which renders in the context that logged."""
 
     def __init__(self, writer: LogWriter, formatter: logging.Formatter) -> None:
         super().__init__()
@@ -63,7 +77,10 @@ class _Handler(logging.Handler):
         self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._writer.write(functools.partial(self.format, record))
+        context = contextvars.copy_context()
+        if _more_fields and not isinstance(record.msg, dict):  # the line of another library; ours have the fields
+            context.run(structlog.contextvars.bind_contextvars, **_add_more_fields(None, "", {}))
+        self._writer.write(functools.partial(context.run, self.format, record))
 
     def flush(self) -> None:
         self._writer.flush()
@@ -77,11 +94,24 @@ class _Handler(logging.Handler):
 def _shared_processors(*, json: bool) -> list[Any]:
     return [
         structlog.contextvars.merge_contextvars,
+        _add_log_fields,
+        _add_more_fields,
         *([structlog.stdlib.add_logger_name] if json else []),
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
         _add_timestamp,
     ]
+
+
+def _add_log_fields(_logger: Any, _method: str, event: Event) -> Event:
+    return {**log_fields.get(), **event}
+
+
+def _add_more_fields(_logger: Any, _method: str, event: Event) -> Event:
+    for read in _more_fields:
+        for name, value in read().items():
+            event.setdefault(name, value)
+    return event
 
 
 def _add_timestamp(_logger: Any, _method: str, event: Event) -> Event:

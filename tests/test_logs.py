@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from robyn_server.log_writer import LogWriter
-from robyn_server.logs import configure
+from robyn_server.logs import add_to_each_line, configure, log_fields
 from robyn_server.settings import load_settings
 from robyn_server.web.edge.access_log import PROBES, Entry, as_json, as_text, request_recorder
 
@@ -187,3 +187,32 @@ def test_a_blocked_pipe_delays_the_log_alone() -> None:
     pipe.released.set()
     writer.stop(60)
     assert pipe.getvalue().splitlines() == ["first", *["later"] * 1000]
+
+
+def test_a_line_has_the_fields_of_the_context_that_logged_it(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is rendered later, by another thread."""
+    configure(load_settings(log_format="json"))
+    token = log_fields.set({"request_id": "r-1"})
+    logging.getLogger("library").warning("theirs")
+    structlog.get_logger("robyn_server.x").info("ours")
+    log_fields.reset(token)
+    logging.getLogger("library").warning("after")
+    theirs, ours, after = (json.loads(line) for line in lines(capsys))
+    assert theirs["request_id"] == ours["request_id"] == "r-1"
+    assert "request_id" not in after
+
+
+def test_more_fields_are_read_where_the_line_is_logged(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robyn_server.logs._more_fields", [])
+    now = {"trace_id": "first"}
+    add_to_each_line(lambda: dict(now))
+    configure(load_settings(log_format="json"))
+    logging.getLogger("library").warning("theirs")
+    structlog.get_logger("robyn_server.x").info("ours")
+    now["trace_id"] = "second"
+    found = [json.loads(line) for line in lines(capsys)]
+    assert [line["trace_id"] for line in found] == ["first", "first"]

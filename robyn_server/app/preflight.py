@@ -13,6 +13,7 @@ from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
 from robyn_server.redis_streams.options import redis_options
 from robyn_server.settings import AuthMode, Settings, find_unknown
+from robyn_server.tracing.options import check_tracing
 
 from .agent_sync import check_settings
 
@@ -30,6 +31,7 @@ def run_preflight(settings: Settings) -> None:
     _check_url("CATALOGUE_DIRECT_URL", settings.catalogue_direct_url)
     check_settings(settings)
     redis_options(settings)
+    check_tracing()
     if settings.project is not None:
         _check_project(settings.project)
     if settings.auth_mode is AuthMode.JWT:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import os
 import signal
+import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
@@ -54,6 +57,14 @@ def stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     return stopping
+
+
+def end_within(seconds: float) -> None:
+    """End this process, which has stopped, although threads of libraries go on: a run tree that is sent to LangSmith may hang for minutes."""
+    logging.shutdown()
+    watchdog = threading.Timer(seconds, os._exit, (0,))
+    watchdog.daemon = True
+    watchdog.start()
 
 
 async def run_until_signal(name: str, start: Coroutine[Any, Any, None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from robyn_server.agent_sync.live.sources import AgentSources, MultiSourceOperations
 from robyn_server.graphs.embeddings import ItemEmbedder
@@ -49,6 +50,9 @@ from robyn_server.storage.runs import RunQueue, Runs
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.threads import Threads
 
+if TYPE_CHECKING:
+    from robyn_server.tracing.queue_spans import EnqueueSpans
+
 _CHECK_SECONDS = 5
 
 
@@ -68,6 +72,7 @@ class ServiceDependencies:
     sources: AgentSources
     operations: MultiSourceOperations
     lease_services: LeaseServices
+    enqueue_spans: EnqueueSpans | None = None
 
 
 def make_services(settings: Settings, dependencies: ServiceDependencies) -> Services:
@@ -91,6 +96,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
             dependencies.feed,
             dependencies.notifier,
             max_attempts=settings.run_max_attempts,
+            spans=dependencies.enqueue_spans,
         ),
         thread_streams=ThreadStreamService(Runs(app), queue, threads, dependencies.feed, dependencies.finder),
         store=StoreService(StoreItems(app), _embedder(settings), settings.store_lifetimes),

@@ -41,6 +41,7 @@ from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.runs import RunQueue
 from robyn_server.storage.workers import Workers
 from robyn_server.supervisor.readiness import announce_ready
+from robyn_server.tracing.langsmith_runs import flush_run_trees
 
 from .agent_sync import check_settings, parse_sources, sync_options
 from .database import prepare_database
@@ -49,9 +50,11 @@ from .pools import SYSTEM_CONNECTIONS, Pools, answer_limit, export_pool_metrics
 from .process import metrics_refresh, start_services, tune_garbage_collection
 from .redis import open_redis
 from .services import ServiceDependencies, make_services
+from .tracing import start_tracing
 
 if TYPE_CHECKING:
     from robyn_server.run_events.redis_feed import RedisFeed
+    from robyn_server.tracing.provider import Tracing
     from robyn_server.web.edge.access_gate import AccessGate
     from robyn_server.web.http.routing import Route
 
@@ -70,9 +73,10 @@ def run_web(settings: Settings) -> NoReturn:
     check_settings(settings)
     identity = Authenticator(settings)
     gate = _access_gate(settings)
+    tracing = start_tracing("web")
 
     async def build() -> WebApplication:
-        return WebApplication(settings, identity, gate)
+        return WebApplication(settings, identity, gate, tracing)
 
     run(
         settings,
@@ -83,6 +87,7 @@ def run_web(settings: Settings) -> NoReturn:
         stall_seconds=settings.stream_stall_seconds,
         identify=authenticate(identity),
         gate=gate,
+        spans=None if tracing is None else tracing.http,
     )
 
 
@@ -99,10 +104,17 @@ def _access_gate(settings: Settings) -> AccessGate | None:
 class WebApplication:
     """The application that answers requests. `start()` opens its resources, `stop()` closes them in reverse order."""
 
-    def __init__(self, settings: Settings, identity: Authenticator, gate: AccessGate | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Authenticator,
+        gate: AccessGate | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._settings = settings
         self._identity = identity
         self._gate = gate
+        self._tracing = tracing
         self._graphs = Graphs(settings.graph_paths, settings.default_model)
         self._closing = AsyncExitStack()
         self._sources: AgentSources | None = None
@@ -128,6 +140,10 @@ class WebApplication:
         """Open pools and services. Raises Misconfigured for errors that an operator must fix, Unavailable for temporary ones."""
         settings = self._settings
         announce("web")
+        if self._tracing is not None:
+            self._tracing.announce()
+            self._closing.push_async_callback(self._tracing.stop)
+        self._closing.push_async_callback(flush_run_trees)  # of updates of states
         await prepare_database(settings)
         pools = Pools(settings, self._closing)
         app = await pools.app("agenthall web")
@@ -176,6 +192,7 @@ class WebApplication:
             sources=sources,
             operations=operations,
             lease_services=lease_services,
+            enqueue_spans=None if self._tracing is None else self._tracing.enqueue,
         )
         self._services = make_services(settings, dependencies)
         self._ready_task = asyncio.create_task(self._announce_ready(sources, catalogue), name="announce readiness")

@@ -24,17 +24,21 @@ from robyn_server.storage.runs import RunQueue
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.thread_retention import ThreadRetention
 from robyn_server.storage.workers import Workers
+from robyn_server.tracing.langsmith_runs import flush_run_trees
 
 from .agent_sync import check_settings
 from .database import prepare_database
 from .pools import Pools, close_pool, export_pool_metrics
-from .process import metrics_refresh, run_until_signal, start_services
+from .process import end_within, metrics_refresh, run_until_signal, start_services
 from .redis import open_redis
+from .tracing import start_tracing
 
 if TYPE_CHECKING:
+    from robyn_server.worker.run_traces import RunTraces
     from robyn_server.worker.worker import WorkerOptions
 
 _STORE_SWEEP_SECONDS = 60.0
+_EXIT_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -43,6 +47,7 @@ def run_worker(settings: Settings) -> None:
     logs.configure(settings)
     check_settings(settings)
     uvloop.run(_serve(settings))
+    end_within(_EXIT_SECONDS)
 
 
 async def _serve(settings: Settings) -> None:
@@ -52,6 +57,7 @@ async def _serve(settings: Settings) -> None:
 
 async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     announce("worker")
+    traces = _start_traces(closing)
     _start_metrics_server(settings)
     await prepare_database(settings)
     system = await Pools(settings, closing).system("agenthall worker")
@@ -81,6 +87,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         open_lease_queue,
         settings.keeper_id,
         await open_redis(settings, closing, "agenthall worker"),
+        traces,
     )
     export_pool_metrics(system=system)
     announcement = Announcement(Workers(system), worker.id, graphs.ids)
@@ -89,6 +96,23 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     preloading = asyncio.create_task(graphs.preload(), name="preload graphs")
     closing.callback(preloading.cancel)
     _log.info("worker claims runs", worker_id=str(worker.id), slots=options.slots, graphs=graphs.ids)
+
+
+def _start_traces(closing: AsyncExitStack) -> RunTraces:
+    """`closing` sends what is left of the traces, after the last run. Raises Misconfigured."""
+    from robyn_server.worker.run_traces import RunTraces
+
+    tracing = start_tracing("worker")
+    if tracing is None:
+        closing.push_async_callback(flush_run_trees)
+        return RunTraces()
+    from robyn_server.tracing.mcp_calls import mcp_call_context
+    from tools_agent.tools.call_context import set_call_context
+
+    tracing.announce()
+    set_call_context(mcp_call_context)
+    closing.push_async_callback(lambda: asyncio.gather(tracing.stop(), flush_run_trees()))
+    return RunTraces(tracing.attempts)
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ from .models import model_checks
 from .port import check_port
 from .redis import redis_checks
 from .running_server import describe_settings
+from .tracing import check_traces
 
 
 def run_checks(host: str, port: int, data_dir: Path, *, port_is_default: bool = False) -> list[Check]:
@@ -52,6 +53,7 @@ def _checks(host: str, port: int, data_dir: Path, server: RunningServer | None) 
     if server is not None:
         yield check("server", lambda: describe_settings(server))
     yield check("settings", lambda: _settings(host, port))
+    yield check("traces", check_traces)
     yield from graph_checks()
     keys = () if server is None else server.keys
     yield check("port", lambda: check_port(host, port, data_dir))

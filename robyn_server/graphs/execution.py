@@ -11,12 +11,13 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
 
 from langgraph._internal._constants import CONFIG_KEY_STRICT_RESUME
 from langgraph.errors import UnknownInterruptError
@@ -25,6 +26,7 @@ from langgraph.types import Command
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.access.server_keys import without_server_keys
 from robyn_server.core.access.users import user_of
+from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
 
 from .checkpoints.config import ensure_checkpoint
@@ -41,6 +43,7 @@ from .streams.messages import MessageStream
 from .tracebacks import own_traceback
 
 if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.pregel import Pregel
@@ -75,10 +78,19 @@ class Stop:
 
 
 async def execute(
-    run: ClaimedRun, graphs: Graphs, checkpoints: Checkpoints, store: BaseStore, emit: Emit, stop: Stop
+    run: ClaimedRun,
+    graphs: Graphs,
+    checkpoints: Checkpoints,
+    store: BaseStore,
+    emit: Emit,
+    stop: Stop,
+    callbacks: Sequence[BaseCallbackHandler] = (),
 ) -> RunEnd:
-    """Execute the run and return its end. An exception of the graph is an end; a cancellation is raised unless `stop` has a reason."""
-    execution = _Execution(run, emit)
+    """Execute the run and return its end. An exception of the graph is an end; a cancellation is raised unless `stop` has a reason.
+
+    `callbacks`: LangChain's, told of the steps of the graph.
+    """
+    execution = _Execution(run, emit, callbacks)
     try:
         return await execution.run(graphs, checkpoints, store)
     except asyncio.CancelledError:
@@ -109,6 +121,11 @@ def run_config(run: ClaimedRun) -> RunnableConfig:
     return {**given, "configurable": configurable, "metadata": metadata}  # type: ignore[typeddict-item]
 
 
+def root_id(run: ClaimedRun) -> UUID:
+    """LangChain's id of the graph's run: that of the run. A repeated attempt has another: LangSmith takes each id once."""
+    return run.run_id if run.attempt <= 1 else new_id()
+
+
 def _user_keys(run: ClaimedRun) -> dict[str, Any]:
     """The user that a project's handler authenticated. Never in the metadata, which is stored with each checkpoint."""
     user = user_of(run.auth)
@@ -122,11 +139,12 @@ def _label_of_user(run: ClaimedRun, configurable: Mapping[str, Any]) -> dict[str
 
 
 class _Execution:
-    def __init__(self, run: ClaimedRun, emit: Emit) -> None:
+    def __init__(self, run: ClaimedRun, emit: Emit, callbacks: Sequence[BaseCallbackHandler]) -> None:
         self._run = run
         self._emit = emit
         self._kwargs = run.kwargs
         self._config = run_config(run)
+        self._invocation: RunnableConfig = {**self._config, "run_id": root_id(run), "callbacks": list(callbacks)}
         self._stream_modes: list[str] = run.kwargs["stream_mode"]
         self._subgraphs = bool(run.kwargs.get("subgraphs"))
         self._messages = MessageStream()
@@ -165,10 +183,10 @@ class _Execution:
 
     async def _run_graph(self, graph: Pregel[Any, Any, Any, Any], given: Any, options: dict[str, Any]) -> None:
         if EVENTS in self._stream_modes:
-            named: RunnableConfig = {"run_name": self._run.graph_id, **self._config}
+            named: RunnableConfig = {"run_name": self._run.graph_id, **self._invocation}
             await self._forward_events(graph_events(graph, given, named, self._run.run_id, options))
         else:
-            async for item in graph.astream(given, self._config, **options):
+            async for item in graph.astream(given, self._invocation, **options):
                 await self._forward(item)
 
     async def _refused(self, graph: Pregel[Any, Any, Any, Any], error: UnknownInterruptError) -> RunEnd:

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
@@ -19,6 +20,7 @@ from robyn_server.core.errors import Conflict, NotFound
 from robyn_server.core.ids import new_id
 from robyn_server.core.json import exact_json
 from robyn_server.core.runs import END, EventTransport, RunEvent
+from robyn_server.core.trace_context import TraceContext
 from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.storage.assistants import ResolvedAssistant
 from robyn_server.storage.postgres.notify import RUNS, Notifier
@@ -28,6 +30,9 @@ from robyn_server.storage.threads import Threads
 from .assistants import AssistantService
 from .models import AllowedModels
 from .run_config import refuse_catalogue_keys, validate
+
+if TYPE_CHECKING:
+    from robyn_server.tracing.queue_spans import EnqueueSpans
 
 _BUSY = "Thread is already running a task. Wait for it to finish or choose a different multitask strategy."
 
@@ -80,6 +85,7 @@ class RunService:
         notifier: Notifier,
         *,
         max_attempts: int,
+        spans: EnqueueSpans | None = None,
     ) -> None:
         self._runs = runs
         self._queue = queue
@@ -89,12 +95,14 @@ class RunService:
         self._events = events
         self._notifier = notifier
         self._max_attempts = max_attempts
+        self._spans = spans
 
     async def start(self, principal: Principal, thread_id: UUID | None, request: RunRequest) -> StartedRun:
         """Enqueue a run. Raises NotFound (assistant, thread), Conflict (busy, or a key of the catalogue), Forbidden, Invalid."""
         assistant = await self._assistants.resolve(principal, request.assistant_id)
         new = self._new_run(principal, thread_id, request, assistant)
-        outcome, body = await self._runs.enqueue(principal, new)
+        with self._enqueuing(new) as trace:
+            outcome, body = await self._runs.enqueue(principal, _traced(new, trace))
         if outcome == "busy":
             raise Conflict(_BUSY, code="thread_busy")
         if body is None:
@@ -108,9 +116,17 @@ class RunService:
             self._new_run(principal, None, each, await self._assistants.resolve(principal, each.assistant_id))
             for each in requests
         ]
-        bodies = await self._runs.enqueue_batch(principal, batch)
+        with self._enqueuing(*batch) as trace:
+            bodies = await self._runs.enqueue_batch(principal, [_traced(each, trace) for each in batch])
         self._notifier.notify(RUNS)
         return bodies
+
+    def _enqueuing(self, *batch: NewRun) -> AbstractContextManager[TraceContext | None]:
+        """The span in which runs are enqueued, if it is traced."""
+        if self._spans is None:
+            return contextlib.nullcontext()
+        thread_id = batch[0].thread_id if len(batch) == 1 else None
+        return self._spans.enqueue(batch[0].graph_id, [each.run_id for each in batch], thread_id)
 
     def _new_run(
         self, principal: Principal, thread_id: UUID | None, request: RunRequest, assistant: ResolvedAssistant
@@ -279,6 +295,10 @@ _STOPPING = ("interrupt", "rollback")
 """Multitask strategies that stop the thread's open runs."""
 _LARGE = 32_768
 _CONFIG_KEYS = ("tags", "metadata", "run_name", "max_concurrency", "recursion_limit")
+
+
+def _traced(new: NewRun, trace: TraceContext | None) -> NewRun:
+    return new if trace is None else replace(new, trace=trace)
 
 
 def _known(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from .lease_renewer import LeaseRenewer, OpenQueue
 from .loop_watch import INTERVAL, LoopWatch
 from .run_store import RunStores
 from .run_tasks import create_run_task, task_factory
+from .run_traces import AttemptTrace, RunTraces
 
 if TYPE_CHECKING:
     from robyn_server.graphs.checkpoints.saver import Checkpoints
@@ -127,6 +128,7 @@ class Worker:
         open_lease_queue: OpenQueue,
         worker_id: UUID | None = None,
         redis: RedisConnection | None = None,
+        traces: RunTraces | None = None,
     ) -> None:
         self.id = worker_id or new_id()
         self._has_predecessor = worker_id is not None
@@ -134,6 +136,7 @@ class Worker:
         self._graphs = graphs
         self._checkpoints = checkpoints
         self._stores = stores
+        self._traces = traces or RunTraces()
         self._options = options
         self._active: dict[UUID, _ActiveRun] = {}
         self._lapse: asyncio.TimerHandle | None = None
@@ -262,6 +265,10 @@ class Worker:
             self._claims.wake()
 
     async def _execute(self, active: _ActiveRun) -> None:
+        with self._traces.attempt(active.run) as trace:
+            await self._attempt(active, trace)
+
+    async def _attempt(self, active: _ActiveRun, trace: AttemptTrace) -> None:
         run, began = active.run, time.monotonic()
         writer = RunWriter(self._writer, run)
         store = self._stores.open(store_owner(run.auth, run.owner_id))
@@ -271,13 +278,13 @@ class Worker:
             if run.attempt > 1:
                 await writer.emit("metadata", b'{"run_id":"%s","attempt":%d}' % (str(run.run_id).encode(), run.attempt))
             checkpoints = self._checkpoints.with_lease(self.id, run.run_id, run.attempt)
-            end = await execute(run, self._graphs, checkpoints, store, writer.emit, active.stop)
-            await _end(active, writer, end, began)
+            end = await execute(run, self._graphs, checkpoints, store, writer.emit, active.stop, trace.callbacks)
+            await _end(active, writer, trace, end, began)
         except asyncio.CancelledError:
             _log.info("run dropped", run_id=str(run.run_id), attempt=run.attempt)
         except Exception:  # noqa: BLE001 - a fault of the server ends the run, too
             _log.exception("run failed outside of its graph", run_id=str(run.run_id))
-            await _end(active, writer, _FAILED, began)
+            await _end(active, writer, trace, _FAILED, began)
         finally:
             timer.cancel()
             store.close()
@@ -374,8 +381,9 @@ def _end_process() -> NoReturn:
     os._exit(EXIT_STALLED)
 
 
-async def _end(active: _ActiveRun, writer: RunWriter, end: RunEnd, began: float) -> None:
+async def _end(active: _ActiveRun, writer: RunWriter, trace: AttemptTrace, end: RunEnd, began: float) -> None:
     active.is_ending = True
+    trace.end(end)
     await writer.end(end)
     seconds = time.monotonic() - began
     _count_end(end, seconds)
@@ -392,8 +400,6 @@ def _log_end(run: ClaimedRun, end: RunEnd, seconds: float) -> None:
     fields: dict[str, Any] = {"status": str(end.status), "seconds": round(seconds, 3)}
     if end.tool_calls:
         fields["tools"] = end.tool_calls
-    if run.attempt > 1:
-        fields["attempt"] = run.attempt
     if end.error is not None:
         fields["error"] = f"{end.error['error']}: {end.error['message']}"
     if end.traceback is not None:

@@ -236,7 +236,7 @@ def test_doctor_finds_a_healthy_database_fit(dsn: str) -> None:
     assert names == [
         ["ok", name]
         for name in (
-            *("settings", "graph", "port", "database", "schemas", "roles", "schema", "notify", "catalogue"),
+            *("settings", "traces", "graph", "port", "database", "schemas", "roles", "schema", "notify", "catalogue"),
             "passes",
         )
     ]

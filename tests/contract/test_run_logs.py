@@ -38,7 +38,7 @@ async def test_a_run_is_one_line(server: LiveServer, client: LangGraphClient) ->
     assert (line["agent"], line["status"], line["level"], line["thread_id"]) == ("echo", "success", "info", thread)
     assert 0 < line["seconds"] < 120
     assert line.keys() == {
-        *("event", "agent", "status", "seconds", "thread_id", "run_id"),
+        *("event", "agent", "status", "seconds", "thread_id", "run_id", "attempt"),
         *("level", "logger", "timestamp"),
     }
 

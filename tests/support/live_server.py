@@ -138,6 +138,12 @@ class LiveServer:
                 process.popen.wait()
 
 
+_OURS = (
+    *("AGENTHALL_", "AGENT_SYNC_", "AUTH_", "DATABASE_", "CATALOGUE_"),
+    *("LANGCHAIN_", "LANGGRAPH_", "LANGSMITH_", "OTEL_", "REDIS_"),
+)
+"""Prefixes of variables that a server reads, and that a developer's shell may have."""
+
 _PORTS_OF_A_SERVER = 4
 """The web's, the sockets' and those of the demo's servers follow each other."""
 
@@ -177,8 +183,7 @@ def accepts(port: int) -> bool:
 async def live_server(url: str, *, webs: int = 1, workers: int = 1, **settings: str) -> AsyncIterator[LiveServer]:
     """Run a server on the database `url`. `settings`: environment variables. Killed at the end if it does not stop."""
     port = free_port()
-    ours = ("AGENTHALL_", "AGENT_SYNC_", "AUTH_", "DATABASE_", "CATALOGUE_", "LANGSMITH_", "LANGGRAPH_", "REDIS_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | {
         "DATABASE_URL": url,
         "AGENTHALL_PORT": str(port),
         "AGENTHALL_SHARE_PORT": "1",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from typing import Any
 
+import structlog
 from pydantic import BaseModel, Field
 
 from robyn_server.core.errors import Misconfigured, Unavailable
@@ -60,6 +62,15 @@ async def page(_services: Services, _request: Request, body: Page) -> Response:
 @routes.get("/broken", summary="A bug")
 async def broken(_services: Services, _request: Request) -> Response:
     raise RuntimeError("a secret detail")
+
+
+@routes.get("/logs/{name}", summary="Logs its name before and after another task has run")
+async def logs_twice(_services: Services, request: Request) -> Response:
+    name = request.path_params["name"]
+    structlog.get_logger("robyn_server.sample").info("before", name=name)
+    await asyncio.sleep(0)
+    await asyncio.to_thread(logging.getLogger("library").warning, "after %s", name)
+    return json_response({})
 
 
 @routes.get("/slow", summary="Answers after a second")

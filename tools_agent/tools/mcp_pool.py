@@ -20,6 +20,7 @@ from mcp.types import ServerNotification, ToolListChangedNotification
 from tools_agent.errors import ServerUnavailable, SessionGone, SessionLost
 from tools_agent.limits import Limits, current_limits
 
+from .call_context import call_context
 from .mcp_access import ServerAccess
 from .mcp_result_size import cut_result
 from .mcp_session import OpenSession, PooledSession
@@ -70,16 +71,16 @@ class SessionPool:
     async def _call(
         self, access: ServerAccess, open_session: OpenSession, name: str, arguments: dict[str, Any]
     ) -> dict[str, Any]:
-        server = self._server(access)
+        server, context = self._server(access), call_context(access.url)
         session = self._session(server, open_session)
         try:
-            return await session.call(name, arguments)
+            return await session.call(name, arguments, context)
         except SessionGone:
             self._drop(server, session)
         except (SessionLost, ServerUnavailable):
             self._drop(server, session)
             raise
-        return await self._session(server, open_session).call(name, arguments)
+        return await self._session(server, open_session).call(name, arguments, context)
 
     async def on_message(self, access: ServerAccess, message: object) -> None:
         """Handle a notification of the server: drop its list of tools when they have changed."""

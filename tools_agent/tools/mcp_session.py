@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from contextvars import Context
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from mcp import ClientSession
@@ -34,6 +35,7 @@ from mcp.types import (
     ClientRequest,
     ListToolsRequest,
     PaginatedRequestParams,
+    RequestParams,
 )
 from pydantic import RootModel
 
@@ -88,8 +90,12 @@ class PooledSession:
                 raise translated from error
             raise ServerUnavailable(f"it does not list its tools: {translated}") from error
 
-    async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def call(
+        self, name: str, arguments: dict[str, Any], context: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, Any]:
         """Call a tool, and return the server's result as it is. One with `isError` is returned, not raised.
+
+        `context`: what the call has in `_meta`.
 
         Raises ServerUnavailable (never connected), SessionGone (nothing ran), SessionLost, ToolTimedOut,
         InteractionRequired, AnswerUnreadable, ToolFailed.
@@ -97,7 +103,7 @@ class PooledSession:
         async with self._slots, self._using() as session:
             call = _Call(session)
             try:
-                return await self._race(call.run(name, arguments, self._limits.read), self._limits.read)
+                return await self._race(call.run(name, arguments, context, self._limits.read), self._limits.read)
             except asyncio.CancelledError:
                 self._notify_cancelled(call)
                 raise
@@ -225,8 +231,11 @@ class _Call:
         self.session = session
         self.number: int | None = None
 
-    async def run(self, name: str, arguments: dict[str, Any], seconds: float) -> dict[str, Any]:
-        request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments))
+    async def run(
+        self, name: str, arguments: dict[str, Any], context: Mapping[str, str], seconds: float
+    ) -> dict[str, Any]:
+        meta = RequestParams.Meta.model_validate(context) if context else None
+        request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments, _meta=meta))
         self.number = self.session._request_id  # noqa: SLF001  the SDK does not return the id that it uses
         # The long timeout only keeps a session that is used for months from collecting calls without an answer.
         abandoned = timedelta(seconds=ABANDON_FACTOR * seconds)

@@ -18,6 +18,8 @@ import httpx
 
 from tools_agent.json_size import has_more_values
 
+from .call_context import trace_headers
+
 ANSWER_TOO_LARGE = -32050
 """Code of the JSON-RPC error, in the range that the specification leaves to implementations."""
 MAX_EVENT_LINES = 10_000
@@ -41,10 +43,13 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         self._max_bytes = max_bytes
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        message = _message(request)
         request.headers["accept-encoding"] = "identity"
+        request.headers.update(trace_headers(message))
         response = await self._transport.handle_async_request(request)
         kind = _Events if _is_event_stream(response) else _Body
-        response.stream = kind(response, _request_id(request), self._max_bytes)
+        request_id = message.get("id") if isinstance(message, dict) else None
+        response.stream = kind(response, request_id, self._max_bytes)
         return response
 
     async def aclose(self) -> None:
@@ -140,10 +145,9 @@ def _refusal(response: httpx.Response) -> str | None:
     )
 
 
-def _request_id(request: httpx.Request) -> Any:
-    """The id of the JSON-RPC request; None for a notification, and for a request without a body."""
+def _message(request: httpx.Request) -> Any:
+    """The JSON-RPC message; None for a request without a body. A notification has no id."""
     try:
-        message = json.loads(request.content)
+        return json.loads(request.content)
     except (httpx.RequestNotRead, ValueError):
         return None
-    return message.get("id") if isinstance(message, dict) else None

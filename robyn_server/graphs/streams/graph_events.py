@@ -48,7 +48,8 @@ async def graph_events(
     """Run the graph. `options` are those of `astream`. The events of the root have `run_id`."""
     lead = _Lead()
     root = str(run_id)
-    rooted: RunnableConfig = {**config, "run_id": run_id, "callbacks": [lead]}
+    others: Any = config.get("callbacks") or []
+    rooted: RunnableConfig = {**config, "run_id": run_id, "callbacks": [*others, lead]}
     async with contextlib.aclosing(graph.astream_events(given, rooted, version="v2", **options)) as events:  # type: ignore[type-var]
         async for event in events:
             lead.read(event["run_id"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import orjson
@@ -30,6 +31,7 @@ class Entry(NamedTuple):
     status: int
     seconds: float
     request_id: str
+    trace_ids: Mapping[str, str] = MappingProxyType({})
 
 
 def as_json(entry: Entry) -> str:
@@ -41,6 +43,7 @@ def as_json(entry: Entry) -> str:
         "status": entry.status,
         "ms": round(entry.seconds * 1000, 2),
         "request_id": entry.request_id,
+        **entry.trace_ids,
         "timestamp": timestamp(entry.at),
     }
     return orjson.dumps(line).decode()

@@ -12,8 +12,8 @@ import functools
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -21,6 +21,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import AgenthallError, BadRequest, NotFound, NotOffered, TooLarge, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.identity.authenticator import Authenticator
+from robyn_server.logs import log_fields
 from robyn_server.metrics.definitions import HTTP_REQUESTS, HTTP_SECONDS, METHODS, ROUTES, UNROUTED
 from robyn_server.settings import Settings
 from robyn_server.web.http.messages import EMPTY_QUERY, Headers, Query, Request, Response, Stream, empty
@@ -35,11 +36,14 @@ from robyn_server.web.streams.open_streams import OpenStreams
 from robyn_server.web.streams.slots import StreamSlot
 
 from .access_gate import AccessGate
-from .access_log import Entry
+from .access_log import PROBES, Entry
 from .application import WebApplication
 from .authentication import Authenticate, authenticate
 from .authorization import authorize
 from .cors import Cors
+
+if TYPE_CHECKING:
+    from robyn_server.tracing.http_spans import HttpSpans
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +79,7 @@ Reply = Response | Streaming
 
 
 @dataclass(slots=True)
-class RequestTrace:
+class RequestOutcome:
     """The parts of a request that metrics need: the pattern of its route, and the route's own counter."""
 
     route: str = UNROUTED
@@ -93,6 +97,7 @@ class Edge:
         identify: Authenticate | None = None,
         gate: AccessGate | None = None,
         record: Callable[[Entry], None] | None = None,
+        spans: HttpSpans | None = None,
     ) -> None:
         self.streams = streams
         self.draining = False
@@ -106,6 +111,7 @@ class Edge:
         self._gate = gate
         self._cors = Cors(settings.cors_origins)
         self._record = record
+        self._spans = spans
         self._application: WebApplication | None = None
         self._services: Any = None
         self._use(system_routes(self))
@@ -130,12 +136,23 @@ class Edge:
 
     async def handle(self, raw: RawRequest) -> Reply:
         """Answer a request. Never raises: every failure is a reply."""
+        request_id = _request_id(raw.headers)
+        token = log_fields.set({"request_id": request_id})
+        try:
+            return self._with_common_headers(await self._observed(raw, request_id), raw, request_id)
+        finally:
+            log_fields.reset(token)
+
+    async def _observed(self, raw: RawRequest, request_id: str) -> Reply:
+        """Answer, and count, log and trace the request."""
         started = time.perf_counter()
         self.in_flight += 1
-        request_id = _request_id(raw.headers)
-        trace = RequestTrace()
+        outcome = RequestOutcome()
+        span = None
+        if self._spans is not None and raw.path not in PROBES:
+            span = self._spans.begin(raw.method, raw.path, raw.headers, request_id)
         try:
-            reply = await self._answer(raw, request_id, trace)
+            reply = await self._answer(raw, request_id, outcome)
         except AgenthallError as error:
             reply = problem(error, request_id)
         except Exception:
@@ -146,14 +163,17 @@ class Edge:
             self.in_flight -= 1
             self.answered += 1
         took = time.perf_counter() - started
-        _count(raw.method, trace.route, reply.status, took)
-        if trace.count_status is not None:
-            trace.count_status(reply.status)
+        _count(raw.method, outcome.route, reply.status, took)
+        if outcome.count_status is not None:
+            outcome.count_status(reply.status)
         if self._record is not None:
-            self._record(Entry(time.time(), raw.method, raw.path, reply.status, took, request_id))
-        return self._with_common_headers(reply, raw, request_id)
+            ids = {} if span is None else span.ids
+            self._record(Entry(time.time(), raw.method, raw.path, reply.status, took, request_id, ids))
+        if span is not None:
+            span.answer(None if outcome.route == UNROUTED else outcome.route, reply.status)
+        return reply
 
-    async def _answer(self, raw: RawRequest, request_id: str, trace: RequestTrace) -> Reply:
+    async def _answer(self, raw: RawRequest, request_id: str, outcome: RequestOutcome) -> Reply:
         if self.draining and raw.path != LIVENESS:
             raise Unavailable("The server is stopping; try again.", code="draining")
         if raw.method == "OPTIONS":
@@ -162,7 +182,7 @@ class Edge:
         if found is None:
             return self._no_route(raw, request_id)
         route, path_params = found
-        trace.route, trace.count_status = route.path, route.count_status
+        outcome.route, outcome.count_status = route.path, route.count_status
         seconds = self._request_seconds if route.has_deadline else None
         try:
             async with asyncio.timeout(seconds) as deadline:
@@ -261,6 +281,8 @@ class Edge:
             return answer
         if raw.method == "HEAD":
             return Response(answer.status, b"", answer.headers, answer.media_type)
+        if self._spans is not None:
+            answer = replace(answer, produce=self._spans.follow(answer.produce))
         body = await self.streams.answer(answer, slot, authorization)
         if isinstance(body, bytes):
             return Response(answer.status, body, answer.headers, answer.media_type)

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
@@ -34,6 +34,9 @@ from robyn_server.web.streams.reauthorizer import StreamReauthorizer
 from robyn_server.web.streams.slots import slots_per_principal
 
 from .lifecycle import EXIT_MISCONFIGURED, EXIT_START_FAILED, SIGNALS, Build, Lifecycle, exit_process
+
+if TYPE_CHECKING:
+    from robyn_server.tracing.http_spans import HttpSpans
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +58,7 @@ def run(
     stall_seconds: float = STALL_SECONDS,
     identify: Authenticate | None = None,
     gate: AccessGate | None = None,
+    spans: HttpSpans | None = None,
 ) -> NoReturn:
     """Serve until a signal; never returns. Exit codes: 0 stopped, 2 misconfigured, 3 start failed, 130 second signal.
 
@@ -62,7 +66,7 @@ def run(
     `share_port`: other processes of this server listen there, too (the supervisor checks that the port is free).
     `cpu`: pin the process to that core. `stall_seconds`: how long a stream waits for a reader that does not read.
     `identify`: authenticates requests (unset: by the settings alone, which know no API keys). `gate`: the handlers of a project,
-    which do so for the LangGraph API.
+    which do so for the LangGraph API. `spans`: of requests, where they are traced.
     """
     writer = logs.configure(settings)
     for number in SIGNALS:
@@ -74,7 +78,7 @@ def run(
         log.error("web.misconfigured", problem=error.detail, setting=error.field)  # noqa: TRY400 - for the operator, without a traceback
         exit_process(EXIT_MISCONFIGURED)
     with held:
-        _serve(settings, writer, build, on_ready, held.getsockname()[:2], stall_seconds, identify, gate)
+        _serve(settings, writer, build, on_ready, held.getsockname()[:2], stall_seconds, identify, gate, spans)
     exit_process(EXIT_START_FAILED)  # the loop was stopped from outside
 
 
@@ -87,6 +91,7 @@ def _serve(
     stall_seconds: float,
     identify: Authenticate | None,
     gate: AccessGate | None,
+    spans: HttpSpans | None,
 ) -> None:
     edge = Edge(
         settings,
@@ -99,6 +104,7 @@ def _serve(
         identify=identify,
         gate=gate,
         record=_request_recorder(settings, writer),
+        spans=spans,
     )
     HTTP_IN_FLIGHT.set_function(lambda: edge.in_flight)
     STREAMS_OPEN.set_function(lambda: edge.streams.open)

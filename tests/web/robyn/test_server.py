@@ -266,3 +266,26 @@ async def test_logs_stay_structured_beside_robyn(server: WebProcess) -> None:
     await until(lambda: server.find_log("request"))
     for line in server.lines:
         assert line.startswith(("{", "ready")), line
+
+
+async def test_each_log_line_of_a_request_names_it_among_many_at_once(
+    server: WebProcess, client: httpx.AsyncClient
+) -> None:
+    names = [f"n{number}" for number in range(100)]
+    await asyncio.gather(*(client.get(f"/logs/{name}", headers={"x-request-id": f"id-of-{name}"}) for name in names))
+
+    def logged() -> list[dict[str, str]]:
+        found = [json.loads(line) for line in server.lines if '"id-of-n' in line]
+        return [line for line in found if line["event"] != "request"]
+
+    lines = await until(lambda: found if len(found := logged()) == 2 * len(names) else None)
+    ours = {line["name"]: line["request_id"] for line in lines if line["event"] == "before"}
+    theirs = {line["event"].removeprefix("after "): line["request_id"] for line in lines if line["event"] != "before"}
+    assert ours == theirs == {name: f"id-of-{name}" for name in names}
+
+
+async def test_a_line_after_a_request_does_not_name_it(server: WebProcess, client: httpx.AsyncClient) -> None:
+    await client.get("/hello", headers={"x-request-id": "one-that-ended"})
+    await client.get("/logs/later", headers={"x-request-id": "another"})
+    await until(lambda: [line for line in server.lines if "after later" in line])
+    assert not [line for line in server.lines if "one-that-ended" in line and "later" in line]

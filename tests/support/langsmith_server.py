@@ -1,0 +1,124 @@
+"""LangSmith's API as its client uses it: `/info`, `/runs/multipart` and `/runs/batch`, with the run trees that it was sent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import defaultdict
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+INFO = {
+    "version": "0.10.0",
+    "batch_ingest_config": {
+        "use_multipart_endpoint": True,
+        "scale_up_qsize_trigger": 1000,
+        "scale_up_nthreads_limit": 16,
+        "scale_down_nempty_trigger": 4,
+        "size_limit": 100,
+        "size_limit_bytes": 20_971_520,
+    },
+    "instance_flags": {},
+}
+
+
+class LangSmithServer:
+    """`runs`: by their id, posts and patches merged, with `inputs` and `outputs`. `keys`: the API keys of requests."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.keys: set[str] = set()
+        self.asked = 0
+        self.released = threading.Event()
+        self.released.set()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def hang(self) -> None:
+        """Answer nothing until `close`."""
+        self.released.clear()
+
+    def close(self) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def ended(self, run_id: str) -> dict[str, Any] | None:
+        """The run with this id, once its end was sent."""
+        run = self.runs.get(run_id)
+        return run if run and run.get("end_time") else None
+
+    def children(self, run_id: str) -> list[dict[str, Any]]:
+        return [run for run in list(self.runs.values()) if run.get("parent_run_id") == run_id]
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        return [run for run in list(self.runs.values()) if run.get("run_type") == kind]
+
+    def take_batch(self, body: bytes) -> None:
+        sent = json.loads(body)
+        for run in [*sent.get("post", ()), *sent.get("patch", ())]:
+            self._merge(run["id"], run)
+
+    def take_parts(self, kind: str, body: bytes) -> None:
+        message = BytesParser().parsebytes(b"content-type: " + kind.encode() + b"\r\n\r\n" + body)
+        for part in message.get_payload():
+            name = str(part.get_param("name", header="content-disposition"))
+            _, run_id, *member = name.split(".")
+            value = json.loads(part.get_payload(decode=True))
+            self._merge(run_id, {member[0]: value} if member else value)
+
+    def _merge(self, run_id: str, members: dict[str, Any]) -> None:
+        self.runs[run_id] |= {name: value for name, value in members.items() if value is not None}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                api.asked += 1
+                api.released.wait()
+                self._send(200, INFO)
+
+            def do_POST(self) -> None:
+                body = self._body()
+                api.asked += 1
+                api.released.wait()
+                api.keys.add(self.headers.get("x-api-key", ""))
+                if self.path.endswith("/runs/multipart"):
+                    api.take_parts(self.headers["content-type"], body)
+                elif self.path.endswith("/runs/batch"):
+                    api.take_batch(body)
+                self._send(202, {"message": "Runs batch ingested"})
+
+            def _body(self) -> bytes:
+                if "content-length" in self.headers:
+                    return self.rfile.read(int(self.headers["content-length"]))
+                chunks = []
+                while size := int(self.rfile.readline(), 16):
+                    chunks.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b"".join(chunks)
+
+            def _send(self, status: int, value: Any) -> None:
+                data = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(data)))
+                with contextlib.suppress(ConnectionError):  # a client that hung was killed
+                    self.end_headers()
+                    self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler
