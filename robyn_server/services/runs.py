@@ -39,7 +39,10 @@ _BUSY = "Thread is already running a task. Wait for it to finish or choose a dif
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A request for a run. `new_thread`: reject or create; a run without a thread gets an ephemeral one."""
+    """A request for a run. `new_thread`: reject or create; a run without a thread gets an ephemeral one.
+
+    `keys`: what the caller's headers add to `configurable`.
+    """
 
     assistant_id: str
     input: Any = None
@@ -60,6 +63,8 @@ class RunRequest:
     after_seconds: float = 0
     on_disconnect: str = "continue"
     strict_resume: bool = False
+    langsmith_tracer: dict[str, str] | None = None
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,7 @@ class RunService:
         kwargs = {
             "input": request.input,
             "command": request.command,
-            "config": _known(assistant.config | (config or {})) | {"configurable": configurable},
+            "config": _known(assistant.config | (config or {})) | {"configurable": configurable | request.keys},
             "context": merged_context,
             "stream_mode": list(request.stream_mode),
             "interrupt_before": request.interrupt_before,
@@ -155,7 +160,7 @@ class RunService:
             "checkpoint_during": request.durability != "exit",
             "durability": request.durability or "async",
             "checkpoint": request.checkpoint,
-        } | ({"strict_resume": True} if request.strict_resume else {})
+        } | _given(strict_resume=request.strict_resume, langsmith_tracer=request.langsmith_tracer)
         stateless = thread_id is None
         creates = stateless or request.new_thread == "create"
         return NewRun(
@@ -295,6 +300,11 @@ _STOPPING = ("interrupt", "rollback")
 """Multitask strategies that stop the thread's open runs."""
 _LARGE = 32_768
 _CONFIG_KEYS = ("tags", "metadata", "run_name", "max_concurrency", "recursion_limit")
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """The arguments of a run that it has only if they were given."""
+    return {name: value for name, value in arguments.items() if value}
 
 
 def _traced(new: NewRun, trace: TraceContext | None) -> NewRun:

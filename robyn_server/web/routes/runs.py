@@ -7,6 +7,7 @@ Later attempts announce themselves. The run's final status is committed before i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from uuid import UUID
 
 import orjson
@@ -17,6 +18,7 @@ from robyn_server.core.runs import MISSING, RunEvent, parse_event_id
 from robyn_server.services import Services
 from robyn_server.services.runs import RunRequest, StartedRun
 from robyn_server.storage.runs import FIELDS, FoundRun
+from robyn_server.web.http.langsmith_headers import langsmith_keys
 from robyn_server.web.http.messages import End, Headers, Permits, Request, Response, Sink, Stream, empty, json_response
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.http.sse import WAIT_HEARTBEAT, frame, missing_events
@@ -33,13 +35,13 @@ _SSE_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 
 @routes.post("/threads/{thread_id}/runs", body=RunCreateStateful, summary="Create a background run")
 async def create(services: Services, request: Request, body: RunCreateStateful) -> Response:
-    run = await services.runs.start(request.principal, _thread_id(request), body.request())
+    run = await services.runs.start(request.principal, _thread_id(request), _requested(request, body))
     return json_response(run.body, headers=(("content-location", _location(run)),))
 
 
 @routes.post("/runs", body=RunCreateStateless, summary="Create a background run without a thread")
 async def create_stateless(services: Services, request: Request, body: RunCreateStateless) -> Response:
-    run = await services.runs.start(request.principal, None, body.request())
+    run = await services.runs.start(request.principal, None, _requested(request, body))
     return json_response(run.body, headers=(("content-location", f"/runs/{run.run_id}"),))
 
 
@@ -51,7 +53,7 @@ async def create_stateless(services: Services, request: Request, body: RunCreate
     streams=True,
 )
 async def create_stream(services: Services, request: Request, body: RunCreateStateful) -> Stream:
-    wanted = body.request()
+    wanted = _requested(request, body)
     run = await services.runs.start(request.principal, _thread_id(request), wanted)
     return _new_stream(services, request, run, wanted, _location(run))
 
@@ -64,7 +66,7 @@ async def create_stream(services: Services, request: Request, body: RunCreateSta
     streams=True,
 )
 async def create_stream_stateless(services: Services, request: Request, body: RunCreateStateless) -> Stream:
-    wanted = body.request()
+    wanted = _requested(request, body)
     run = await services.runs.start(request.principal, None, wanted)
     return _new_stream(services, request, run, wanted, f"/runs/{run.run_id}")
 
@@ -76,7 +78,7 @@ async def create_stream_stateless(services: Services, request: Request, body: Ru
     streams=True,
 )
 async def create_wait(services: Services, request: Request, body: RunCreateStateful) -> Stream:
-    wanted = body.request()
+    wanted = _requested(request, body)
     run = await services.runs.start(request.principal, _thread_id(request), wanted)
     return _new_wait(services, request, run, wanted)
 
@@ -85,7 +87,7 @@ async def create_wait(services: Services, request: Request, body: RunCreateState
     "/runs/wait", body=RunCreateStateless, summary="Create a run without a thread and wait for its result", streams=True
 )
 async def create_wait_stateless(services: Services, request: Request, body: RunCreateStateless) -> Stream:
-    wanted = body.request()
+    wanted = _requested(request, body)
     run = await services.runs.start(request.principal, None, wanted)
     return _new_wait(services, request, run, wanted)
 
@@ -134,7 +136,8 @@ async def join_stream_stateless(services: Services, request: Request) -> Stream:
 
 @routes.post("/runs/batch", body=RunBatch, summary="Create several runs without a thread")
 async def create_batch(services: Services, request: Request, body: RunBatch) -> Response:
-    started = await services.runs.start_batch(request.principal, body.requests())
+    keys = langsmith_keys(request.headers)
+    started = await services.runs.start_batch(request.principal, [replace(each, keys=keys) for each in body.requests()])
     return json_response(f"[{','.join(started)}]")
 
 
@@ -170,6 +173,11 @@ async def cancel(services: Services, request: Request) -> Response | Stream:
         return empty(202)
     permits = _permits(services, thread_id, run_id)
     return _waiting(lambda: services.runs.result(run_id), f"/threads/{thread_id}/runs/{run_id}", None, permits)
+
+
+def _requested(request: Request, body: RunCreateStateless) -> RunRequest:
+    wanted, keys = body.request(), langsmith_keys(request.headers)
+    return replace(wanted, keys=keys) if keys else wanted
 
 
 def _new_stream(services: Services, request: Request, run: StartedRun, wanted: RunRequest, location: str) -> Stream:

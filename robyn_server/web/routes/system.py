@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import orjson
 
 from robyn_server import __version__
+from robyn_server.core.langsmith import is_langsmith_on
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import Route, RouteTable
 from robyn_server.web.openapi.docs_page import docs_page
@@ -85,7 +86,7 @@ def server_info() -> dict[str, Any]:
         "flags": {
             "assistants": True,
             "crons": False,
-            "langsmith": False,
+            "langsmith": is_langsmith_on(),
             "langsmith_tracing_replicas": False,
             "langsmith_tracing_session_on_runs": False,
             "strict_resume": True,

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import Field, RootModel, field_validator
+from pydantic import ConfigDict, Field, RootModel, field_validator
 
-from robyn_server.core.errors import Invalid
+from robyn_server.core.errors import FieldNotOffered, Invalid
 from robyn_server.core.json.bounded import Identifier, JsonObject, Listed, Name
+from robyn_server.core.langsmith import is_langsmith_on
 from robyn_server.services.runs import RunRequest
 
-from .fields import Body, CheckpointId, CommandBody, ConfigBody, RunId, ThreadId, refuse
+from .fields import Body, CheckpointId, CommandBody, ConfigBody, Part, RunId, ThreadId, refuse
 from .threads import Checkpoint
 
 StreamMode = Literal[
     "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom"
 ]
 _LONGEST_DELAY = 366 * 86400
+_NO_LANGSMITH = "'langsmith_tracer' needs LANGSMITH_TRACING=true in the server's environment."
+
+
+class LangSmithTracer(Part):
+    """The project that the run's tree belongs to, and the example of a dataset that it is an attempt at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project_name: Identifier | None = None
+    example_id: UUID | None = None
+
+    def given(self) -> dict[str, str]:
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 class RunCreateStateless(Body):
@@ -40,7 +55,7 @@ class RunCreateStateless(Body):
     feedback_keys: Listed[Name] | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
-    langsmith_tracer: JsonObject | None = None
+    langsmith_tracer: LangSmithTracer | None = None
     strict_resume: bool | None = None
 
     @field_validator("stream_mode", mode="before")
@@ -59,7 +74,8 @@ class RunCreateStateless(Body):
     def refuse_unbuilt(self) -> None:
         refuse("webhook", self.webhook)
         refuse("feedback_keys", self.feedback_keys)
-        refuse("langsmith_tracer", self.langsmith_tracer)
+        if self.langsmith_tracer is not None and not is_langsmith_on():
+            raise FieldNotOffered(_NO_LANGSMITH, field="langsmith_tracer")
 
     def _modes(self) -> tuple[str, ...]:
         modes = ["values"] if self.stream_mode is None else self.stream_mode
@@ -92,6 +108,7 @@ class RunCreateStateless(Body):
             "after_seconds": self.after_seconds or 0,
             "on_disconnect": self.on_disconnect or "continue",
             "strict_resume": bool(self.strict_resume),
+            "langsmith_tracer": None if self.langsmith_tracer is None else self.langsmith_tracer.given(),
         }
 
 
