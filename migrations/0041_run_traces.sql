@@ -5,6 +5,8 @@
 --      starts the span of each attempt as a child of them.
 --   2. Both are text of a client, so their form and length are bounded here, too.
 --   3. enqueue_run gets arguments with defaults. Processes of the release before leave them out.
+--   4. A thread that enqueue_run creates is busy from the start: nobody else can know it, so it has no other run, and
+--      nothing of it changes afterwards.
 
 alter table agenthall.runs
   add column traceparent text,
@@ -29,16 +31,20 @@ create function agenthall.enqueue_run(
 declare
   v_thread agenthall.threads;
   v_run agenthall.runs;
-  v_busy boolean;
+  v_busy boolean := false;
+  v_is_new boolean := false;
   v_names jsonb := jsonb_build_object('graph_id', p_graph_id, 'assistant_id', p_assistant_id);
 begin
   perform agenthall.act_as(p_identity, p_organizations, p_admin, p_grants);
   for try in 1..10 loop -- a thread that caused the conflict may be deleted before it is locked
     if p_new_thread in ('create', 'ephemeral') then
-      insert into agenthall.threads (thread_id, owner_id, organization_id, ephemeral, metadata)
+      insert into agenthall.threads (thread_id, owner_id, organization_id, ephemeral, metadata, config, status)
       values (p_thread_id, p_identity, p_organization_id, p_new_thread = 'ephemeral' and not p_keep_thread,
-              p_new_metadata)
-      on conflict (thread_id) do nothing;
+              p_new_metadata || v_names, p_thread_config, 'busy')
+      on conflict (thread_id) do nothing
+      returning * into v_thread;
+      v_is_new := found;
+      exit when v_is_new;
     end if;
     select * into v_thread from agenthall.threads t
      where t.thread_id = p_thread_id and (p_admin or p_grants is not null or t.owner_id = p_identity) for update;
@@ -47,14 +53,20 @@ begin
   if v_thread.thread_id is null then
     outcome := 'thread_missing'; return;
   end if;
-  if p_strategy in ('interrupt', 'rollback') then
-    perform agenthall.stop_open_runs(p_thread_id, p_strategy,
-      format('stopped for run %s (multitask_strategy %s)', p_run_id, p_strategy));
-  end if;
-  v_busy := exists (
-    select from agenthall.runs r where r.thread_id = p_thread_id and r.status in ('pending', 'running'));
-  if v_busy and p_strategy = 'reject' then
-    outcome := 'busy'; return;
+  if not v_is_new then
+    if p_strategy in ('interrupt', 'rollback') then
+      perform agenthall.stop_open_runs(p_thread_id, p_strategy,
+        format('stopped for run %s (multitask_strategy %s)', p_run_id, p_strategy));
+    end if;
+    v_busy := exists (
+      select from agenthall.runs r where r.thread_id = p_thread_id and r.status in ('pending', 'running'));
+    if v_busy and p_strategy = 'reject' then
+      outcome := 'busy'; return;
+    end if;
+    update agenthall.threads t
+       set status = 'busy', settled_status = case t.status when 'busy' then t.settled_status else t.status end,
+           updated_at = now(), metadata = t.metadata || v_names, config = p_thread_config
+     where t.thread_id = p_thread_id;
   end if;
   insert into agenthall.runs (
     run_id, thread_id, assistant_id, assistant_version, graph_id, owner_id, organization_id,
@@ -67,10 +79,6 @@ begin
     p_resumable, not v_busy, clock_timestamp() + p_after, p_max_attempts, p_auth, p_traceparent,
     p_tracestate)
   returning * into v_run;
-  update agenthall.threads t
-     set status = 'busy', settled_status = case t.status when 'busy' then t.settled_status else t.status end,
-         updated_at = now(), metadata = t.metadata || v_names, config = p_thread_config
-   where t.thread_id = p_thread_id;
   outcome := 'enqueued'; run := agenthall.run_json(v_run);
 end $$;
 comment on function agenthall.enqueue_run(
