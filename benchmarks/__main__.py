@@ -1,4 +1,5 @@
-"""`python -m benchmarks [--seconds N] [--json]`: compare requests with the edge alone, and runs with the graph alone."""
+"""`python -m benchmarks [--seconds N] [--json]`: compare requests with the edge alone, and runs with the graph
+alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.api [--url NAME=URL …]`: measure the LangGraph API of one or more servers in one sitting.
 
-Each server has to serve a trivial graph under the id that `--graph` names. Without `--url`, this server is started with the graph `echo`.
-The rounds alternate between the servers, and the best of `--rounds` counts.
+Each server has to serve a trivial graph under the id that `--graph` names. Without `--url`, this server is started with
+the graph `echo`. The rounds alternate between the servers, and the best of `--rounds` counts.
 
   closed loop   16 clients, or 1; each sends its next request when it has its answer.
 
@@ -135,7 +135,8 @@ class Api:
         return _row(name, "ms", measured.p50_ms, measured)
 
     async def cost(self) -> Row | None:
-        """CPU of the server's processes for a thousand stateless runs; `p50_ms` and so on are zero, `value` is in seconds."""
+        """CPU of the server's processes for a thousand stateless runs; `p50_ms` and so on are zero, `value` is in
+        seconds."""
         if not self.target.pids:
             return None
         request, before = _post("/runs/wait", self._run()), _cpu(self.target.pids)

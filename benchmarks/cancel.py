@@ -1,6 +1,8 @@
-"""`python -m benchmarks.cancel [--runs N] [--together N] [--webs N] [--workers N]`: how long a cancellation takes on several replicas.
+"""`python -m benchmarks.cancel [--runs N] [--together N] [--webs N] [--workers N]`: how long a cancellation takes on
+several replicas.
 
-Runs that wait are started, and cancelled one by one over connections of their own, which the system spreads over the web processes.
+Runs that wait are started, and cancelled one by one over connections of their own, which the system spreads over the
+web processes.
 
   answered    from sending the request to its answer.
 
@@ -38,7 +40,10 @@ class Cancellation:
 
 
 async def measure(server: LiveServer, runs: int, together: int) -> tuple[list[Cancellation], list[Cancellation]]:
-    """Cancel `runs` runs one after the other, while `together` of them are running. Returns the first `together` apart."""
+    """Cancel `runs` runs one after the other, while `together` of them are running.
+
+    Returns the first `together` apart.
+    """
     connection = await asyncpg.connect(server.database)
     first: list[Cancellation] = []
     results: list[Cancellation] = []

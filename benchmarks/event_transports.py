@@ -1,7 +1,8 @@
-"""`python -m benchmarks.event_transports`: streams of runs with their events in PostgreSQL and in Valkey, in one sitting.
+"""`python -m benchmarks.event_transports`: streams of runs with their events in PostgreSQL and in Valkey, in one
+sitting.
 
-Two servers, each with a web and a worker, share one PostgreSQL with fsync on. One of them has REDIS_URL. The rounds alternate between
-them; the median of the rounds counts, and the last column is Valkey relative to PostgreSQL.
+Two servers, each with a web and a worker, share one PostgreSQL with fsync on. One of them has REDIS_URL. The rounds
+alternate between them; the median of the rounds counts, and the last column is Valkey relative to PostgreSQL.
 
   first event    from the request to the first event of the graph, which has gone through the transport
 

@@ -88,7 +88,10 @@ async def measure(port: int, data: bytes, clients: int, seconds: float) -> Measu
 async def closed_loop(
     connections: Sequence[Connection], request: Callable[[int], bytes], seconds: float
 ) -> list[Timing]:
-    """Each connection sends its next request when it has the answer to the last. `request`: of a connection, by its number."""
+    """Each connection sends its next request when it has the answer to the last.
+
+    `request`: of a connection, by its number.
+    """
     end = time.perf_counter() + seconds
 
     async def client(number: int, connection: Connection) -> list[Timing]:
@@ -103,7 +106,10 @@ async def closed_loop(
 
 
 async def open_loop(send: Callable[[], Awaitable[object]], rate: float, seconds: float) -> list[float]:
-    """Send `rate` requests a second, whether answers come or not. Return the seconds from the time when each was due to its answer."""
+    """Send `rate` requests a second, whether answers come or not.
+
+    Return the seconds from the time when each was due to its answer.
+    """
     began = time.perf_counter()
 
     async def one(due: float) -> float:

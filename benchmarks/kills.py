@@ -1,13 +1,16 @@
-"""`python -m benchmarks.kills [--runs N] [--kills N] [--workers N] [--webs N] [--seed N]`: what becomes of runs under kill -9.
+"""`python -m benchmarks.kills [--runs N] [--kills N] [--workers N] [--webs N] [--seed N]`: what becomes of runs under
+kill -9.
 
-Runs are started and their streams followed while processes are killed at random and started again. Each step of a run writes to a
-ledger. At the end all of this is checked, and printed:
+Runs are started and their streams followed while processes are killed at random and started again. Each step of a run
+writes to a ledger. At the end all of this is checked, and printed:
 
   ended         each run succeeded, with exactly one end and the right result.
 
-  side effects  each step was done; one was repeated only where an attempt was lost; no two attempts worked at the same time.
+  side effects  each step was done; one was repeated only where an attempt was lost; no two attempts worked at the same
+                time.
 
-  streams       each client got the events of its run in order, without a gap and without one twice, across its reconnections.
+  streams       each client got the events of its run in order, without a gap and without one twice, across its
+                reconnections.
 """
 
 from __future__ import annotations

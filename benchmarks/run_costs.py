@@ -2,10 +2,11 @@
 
 16 clients repeat one request. Two tables follow, for each kind of request:
 
-  processor   milliseconds of each process for one request, from the scheduler. Other work on the machine does not add to them.
+  processor   milliseconds of each process for one request, from the scheduler. Other work on the machine does not add
+              to them.
 
-  statements  calls and milliseconds of PostgreSQL for one request, from pg_stat_statements. A statement inside a function is part
-              of the function's time.
+  statements  calls and milliseconds of PostgreSQL for one request, from pg_stat_statements. A statement inside a
+              function is part of the function's time.
 """
 
 from __future__ import annotations

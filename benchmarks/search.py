@@ -1,4 +1,5 @@
-"""`python -m benchmarks.search [--rows N …] [--clients N] [--seconds N] [--json]`: search pages of 10 among few and many rows."""
+"""`python -m benchmarks.search [--rows N …] [--clients N] [--seconds N] [--json]`: search pages of 10 among few and
+many rows."""
 
 from __future__ import annotations
 

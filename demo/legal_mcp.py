@@ -1,4 +1,7 @@
-"""A small legal library as an MCP server: search_law and cite_law over a few built-in texts. `--port N`, loopback, /mcp."""
+"""A small legal library as an MCP server: search_law and cite_law over a few built-in texts.
+
+`--port N`, loopback, /mcp.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The diagram and the tables of the architecture page, generated from the import contracts in pyproject.toml.
 
-`make docs` writes them; `make lint` fails when they are stale. A package in a contract without a description here is an error.
+`make docs` writes them; `make lint` fails when they are stale. A package in a contract without a description here is an
+error.
 """
 
 from __future__ import annotations

@@ -37,7 +37,10 @@ CLIENT_FUNCTIONS = (
     "publish_agent_events",
     "compact_agent_events",
 )
-"""The public functions, in the order of an instance's life. Their names, arguments, result columns and error codes stay."""
+"""The public functions, in the order of an instance's life.
+
+Their names, arguments, result columns and error codes stay.
+"""
 
 CLIENT_RELATIONS = ("agent_registrations", "agents", "agent_liveness")
 

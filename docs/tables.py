@@ -1,4 +1,7 @@
-"""Tables of the reference pages, generated from the code. `make docs` writes them; `make lint` fails when they are stale."""
+"""Tables of the reference pages, generated from the code.
+
+`make docs` writes them; `make lint` fails when they are stale.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,10 @@ def __getattr__(name: str) -> str:
 
 
 def _import_neighbour(name: str) -> None:
-    """Import the package of ours that is in the same folder. A file of a project, whose folder comes first, may have its name."""
+    """Import the package of ours that is in the same folder.
+
+    A file of a project, whose folder comes first, may have its name.
+    """
     spec = PathFinder.find_spec(name, [str(Path(__file__).parents[1])])
     if spec is None or spec.loader is None or name in sys.modules:
         return

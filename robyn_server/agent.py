@@ -9,10 +9,12 @@ from tools_agent.configuration import is_single_server
 
 
 def get_agent_tool_info(assistant_or_config: Any) -> dict[str, Any]:
-    """Return `{"servers": [{"name", "url", "tools", "auth_required"}], "agent_tools": [ids]}`; `tools` None means all of them.
+    """Return `{"servers": [{"name", "url", "tools", "auth_required"}], "agent_tools": [ids]}`; `tools` None means all
+    of them.
 
     Accepts an assistant (a mapping or an object with `config`), a config (`{"configurable": …}`), a configurable, or
-    None. An `mcp_config` may be that of a single server. Entries without a URL are left out, because they cannot be called.
+    None. An `mcp_config` may be that of a single server. Entries without a URL are left out, because they cannot be
+    called.
     """
     configurable = _configurable(assistant_or_config)
     mcp_config = _mapping(configurable.get("mcp_config"))

@@ -1,7 +1,8 @@
 """Writes the log lines of a process in the order in which they were logged, from a thread.
 
-The caller only appends a function that renders its line. The thread renders and writes in small batches with pauses, because it holds
-the interpreter's lock while it renders. So a slow terminal, a slow pipe and long tracebacks delay only the log.
+The caller only appends a function that renders its line. The thread renders and writes in small batches with pauses,
+because it holds the interpreter's lock while it renders. So a slow terminal, a slow pipe and long tracebacks delay only
+the log.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class LogWriter:
         return self._thread.is_alive()
 
     def write(self, render: Callable[[], str], *, may_wait: bool = False) -> None:
-        """Append a line without its newline. One that may wait is written with the next one that may not, or after a moment."""
+        """Append a line without its newline.
+
+        One that may wait is written with the next one that may not, or after a moment.
+        """
         self._lines.append(render)
         if not may_wait:
             self._wake.set()

@@ -1,7 +1,8 @@
 """Structured logs on standard error: text in a terminal, JSON elsewhere.
 
-One handler on the root logger renders the server's events and the lines of other libraries. Robyn's `basicConfig` does nothing once the
-root has a handler. The level of the root is never below INFO: Robyn's Rust side calls into Python for each of its debug lines.
+One handler on the root logger renders the server's events and the lines of other libraries. Robyn's `basicConfig` does
+nothing once the root has a handler. The level of the root is never below INFO: Robyn's Rust side calls into Python for
+each of its debug lines.
 """
 
 from __future__ import annotations
@@ -29,13 +30,17 @@ CHATTY = ("httpx", "httpcore", "mcp", "robyn", "actix_server", "asyncio")
 Event = MutableMapping[str, Any]
 
 log_fields: ContextVar[Mapping[str, Any]] = ContextVar("log_fields", default=MappingProxyType({}))
-"""Fields of each line that the current task logs, and the tasks and threads that it starts: of its request, or its run."""
+"""Fields of each line that the current task logs, and the tasks and threads that it starts: of its request, or its
+run."""
 
 _more_fields: list[Callable[[], Mapping[str, str]]] = []
 
 
 def add_to_each_line(read: Callable[[], Mapping[str, str]]) -> None:
-    """Add the fields that `read` returns, in the thread and the context that log, to each line. For the whole process."""
+    """Add the fields that `read` returns, in the thread and the context that log, to each line.
+
+    For the whole process.
+    """
     if read not in _more_fields:
         _more_fields.append(read)
 
@@ -47,7 +52,10 @@ def wants_json(settings: Settings) -> bool:
 
 
 def configure(settings: Settings) -> LogWriter:
-    """Configure structlog and logging for this process, and return the writer of its lines. A later call replaces an earlier one."""
+    """Configure structlog and logging for this process, and return the writer of its lines.
+
+    A later call replaces an earlier one.
+    """
     level = logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
     json = wants_json(settings)
     shared = _shared_processors(json=json)
@@ -86,7 +94,8 @@ class _Handler(logging.Handler):
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left and end the writer's thread: at the exit, and when another configuration replaces this one."""
+        """Write what is left and end the writer's thread: at the exit, and when another configuration replaces this
+        one."""
         self._writer.stop()
         super().close()
 

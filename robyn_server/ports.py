@@ -1,7 +1,8 @@
 """Ports to listen on: find a free one, and hold one for a server.
 
-Robyn listens with SO_REUSEPORT: a second server on a taken port starts without an error and receives half of the requests. So a port
-is first bound without that option, which fails if it is taken. Then it is held for as long as the server runs: bound, not listening.
+Robyn listens with SO_REUSEPORT: a second server on a taken port starts without an error and receives half of the
+requests. So a port is first bound without that option, which fails if it is taken. Then it is held for as long as the
+server runs: bound, not listening.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ Address: TypeAlias = tuple[str, int]
 
 
 def hold_port(host: str, port: int, *, setting: str = SETTING, shared: bool = False) -> socket.socket:
-    """Return a socket that is bound with SO_REUSEPORT and does not listen. Port 0 picks a free one: see `getsockname()`.
+    """Return a socket that is bound with SO_REUSEPORT and does not listen. Port 0 picks a free one: see
+    `getsockname()`.
 
     `shared`: other processes of this server hold the port, too, so it is not checked.
-    Raises Misconfigured, with the name of the setting to change, when the port is taken or the address is not of this machine.
+    Raises Misconfigured, with the name of the setting to change, when the port is taken or the address is not of this
+    machine.
     """
     family, address = resolve(host, port)
     if port and not shared:
@@ -45,7 +48,10 @@ def free_port(host: str, preferred: int) -> int:
 
 
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Address]:
-    """Return the numeric address of a name, which is all that Robyn accepts. IPv4 is preferred. Raises Misconfigured."""
+    """Return the numeric address of a name, which is all that Robyn accepts.
+
+    IPv4 is preferred. Raises Misconfigured.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:

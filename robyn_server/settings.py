@@ -1,4 +1,7 @@
-"""Every setting, its environment variable, its default and what it means. `docs/reference/settings.md` is generated from here."""
+"""Every setting, its environment variable, its default and what it means.
+
+`docs/reference/settings.md` is generated from here.
+"""
 
 from __future__ import annotations
 
@@ -483,7 +486,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name}: user_metadata can be edited by its user")
 
     def _check_jwks(self, url: str) -> None:
-        """Require TLS, or an attacker could replace the keys, and an audience or issuer, because keys are shared (RFC 8725, section 3.9)."""
+        """Require TLS, or an attacker could replace the keys, and an audience or issuer, because keys are shared (RFC
+        8725, section 3.9)."""
         parts = urlsplit(url)
         if not parts.hostname or (
             parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK)
@@ -548,7 +552,10 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Settings from the environment, `overrides` (by field name) first. Raises Misconfigured naming each bad variable."""
+    """Settings from the environment, `overrides` (by field name) first.
+
+    Raises Misconfigured naming each bad variable.
+    """
     refuse_misspelled(os.environ)
     given = {name: value for name, value in overrides.items() if value is not None}
     if "database_url" in given:  # DATABASE_DIRECT_URL belongs to DATABASE_URL, and would lead to another database

@@ -4,10 +4,12 @@
     python -m scripts.check_commits --base REVISION    name the base
     python -m scripts.check_commits --message FILE     check one message, for a commit-msg hook
 
-A message is `area: verb object` in at most 72 characters, a blank line, and a body that says why, and how the change was verified.
+A message is `area: verb object` in at most 72 characters, a blank line, and a body that says why, and how the change
+was verified.
 
-The base is the first of --base, $BASE_REVISION, origin/main and OLDEST_BASE that this clone has. A shallow clone may have none: then
-only the newest commit is checked. Commits up to OLDEST_BASE are older than these rules and are never checked.
+The base is the first of --base, $BASE_REVISION, origin/main and OLDEST_BASE that this clone has. A shallow clone may
+have none: then only the newest commit is checked. Commits up to OLDEST_BASE are older than these rules and are never
+checked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Check that no modules import each other in a cycle. Imports inside functions and under TYPE_CHECKING count, too.
 
-The contracts in pyproject.toml find cycles between siblings. They do not find a package whose `__init__` imports a module that imports
-the package; this check does.
+The contracts in pyproject.toml find cycles between siblings. They do not find a package whose `__init__` imports a
+module that imports the package; this check does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ Graph = dict[str, set[str]]
 def read_graph(*packages: str) -> Graph:
     """Return the modules that each module imports."""
     first, *others = packages
-    # Without a cache: import-linter's would be read stale, since graphs with and without external packages share modification times.
+    # Without a cache: import-linter's would be read stale, since graphs with and without external packages share
+    # modification times.
     graph = grimp.build_graph(first, *others, cache_dir=None)
     return {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
 

@@ -4,10 +4,11 @@
     python -m scripts.check_prose PATH ...      check files and folders, pending or not
     python -m scripts.check_prose --pending     replace prose_pending.txt by the pending files that still have findings
 
-`prose_pending.txt` lists files that are older than the rules. It may only shrink: an entry without a finding is an error.
+`prose_pending.txt` lists files that are older than the rules. It may only shrink: an entry without a finding is an
+error.
 
-The comment `prose: allow RULE (REASON)` excuses a finding. It stands on the line of the finding, on the line above the paragraph,
-or on the last line of the docstring. An exception that excuses nothing is an error.
+The comment `prose: allow RULE (REASON)` excuses a finding. It stands on the line of the finding, on the line above the
+paragraph, or on the last line of the docstring. An exception that excuses nothing is an error.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ COINAGES = {
     "vouch(e[sd]|ing)?": "report alive",
     "watchm[ae]n": "liveness monitor",
 }
-"""Words that nobody would search for, and the standard words to write instead. A compound with a hyphen (`two-seat`) counts too."""
+"""Words that nobody would search for, and the standard words to write instead.
+
+A compound with a hyphen (`two-seat`) counts too.
+"""
 
 ROOT = Path(__file__).resolve().parent.parent
 PENDING = "scripts/prose_pending.txt"
@@ -143,7 +147,10 @@ def check_file(root: Path, path: str) -> tuple[list[Finding], list[str]]:
 
 
 def files_below(root: Path, paths: Iterable[str]) -> list[str]:
-    """List the files with prose, as paths relative to `root`. Hidden folders (except .github) and build folders are left out."""
+    """List the files with prose, as paths relative to `root`.
+
+    Hidden folders (except .github) and build folders are left out.
+    """
     found: set[str] = set()
     for path in paths:
         if (root / path).is_file():
@@ -169,7 +176,8 @@ def shrink_pending(root: Path) -> None:
 
 
 def check_all(root: Path) -> list[str]:
-    """Check every file that is not pending; demand that each pending entry has a finding and that exceptions are few."""
+    """Check every file that is not pending; demand that each pending entry has a finding and that exceptions are
+    few."""
     pending = read_pending(root)
     used: set[str] = set()
     errors: list[str] = []

@@ -1,6 +1,7 @@
 """Extract prose from files: docstrings, comments, messages and Markdown, with their line numbers.
 
-Code spans and URLs are blanked. Fenced code, generated Markdown, indented examples, drawings and linter pragmas are skipped.
+Code spans and URLs are blanked. Fenced code, generated Markdown, indented examples, drawings and linter pragmas are
+skipped.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ _SQL = re.compile(r"--(?P<comment>[^\n]*)|/\*(?P<long>.*?)\*/|'(?P<string>(?:[^'
 class Block:
     """One paragraph, list item, table cell, run of comment lines or message.
 
-    `text` is `original` with blanked code spans; offsets are the same. `anchors` pairs an offset with the line that begins there.
-    An exception on a line from `first` to `last` applies to the block.
+    `text` is `original` with blanked code spans; offsets are the same. `anchors` pairs an offset with the line that
+    begins there. An exception on a line from `first` to `last` applies to the block.
     """
 
     kind: Kind
@@ -100,7 +101,10 @@ def _python_comments(source: str) -> Iterator[Block]:
 
 
 def _comments(found: list[tuple[int, str, bool]]) -> Iterator[Block]:
-    """Join comments on successive lines of their own; one beside code stands alone. Takes line, text and whether it has its own line."""
+    """Join comments on successive lines of their own; one beside code stands alone.
+
+    Takes line, text and whether it has its own line.
+    """
     run: list[NumberedLine] = []
     for line, text, has_own_line in found:
         if run and not (has_own_line and run[-1][0] == line - 1):
@@ -133,7 +137,10 @@ def _is_message(text: str) -> bool:
 
 
 def sql_blocks(source: str) -> Iterator[Block]:
-    """Yield comments, and literals that read like sentences: texts of `comment on` and messages. Dollar quotes hold code."""
+    """Yield comments, and literals that read like sentences: texts of `comment on` and messages.
+
+    Dollar quotes hold code.
+    """
     comments = []
     for match in _SQL.finditer(source):
         line = source.count("\n", 0, match.start()) + 1

@@ -70,9 +70,9 @@ async def graph(config: RunnableConfig) -> AgentGraph:
     """Build the agent of `config["configurable"]` (see AgentConfig), without a checkpointer.
 
     `graph(config).notices` is a tuple of Notice (plain JSON): `{kind, detail, server?, url?, names?}` with kind
-    `mcp_server_unavailable`, `mcp_tools_not_found`, `mcp_tools_unusable` or `agent_tools_not_offered`. Write them into the run's metadata
-    under `notices.METADATA_KEY`; the system prompt contains them already. Notices that arise during the run
-    (`interaction_required`) are in its messages: `notices.collect(messages)`.
+    `mcp_server_unavailable`, `mcp_tools_not_found`, `mcp_tools_unusable` or `agent_tools_not_offered`. Write them into
+    the run's metadata under `notices.METADATA_KEY`; the system prompt contains them already. Notices that arise during
+    the run (`interaction_required`) are in its messages: `notices.collect(messages)`.
 
     Raises ConfigurationInvalid and the ModelUnavailable family; a tool server that fails is a notice, not an error.
     """

@@ -1,7 +1,8 @@
 """Count the values of JSON text without parsing it.
 
-A parsed value takes many times the memory of its text: an empty list takes 64 bytes, and its text three. Every value but the outermost
-follows a comma or an opening bracket, perhaps with a name between. So the commas and brackets outside of strings bound the values.
+A parsed value takes many times the memory of its text: an empty list takes 64 bytes, and its text three. Every value
+but the outermost follows a comma or an opening bracket, perhaps with a name between. So the commas and brackets outside
+of strings bound the values.
 """
 
 from __future__ import annotations

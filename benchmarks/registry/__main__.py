@@ -27,7 +27,8 @@ from .rest_api import measure_discovery, measure_registration, measure_storm
 
 
 async def measure_all(seconds: float, heartbeat_seconds: float, instances: int, only: set[str]) -> list[Row]:
-    # Steps with few instances come first: many instances lengthen the heartbeat interval, and so the detection of deaths.
+    # Steps with few instances come first: many instances lengthen the heartbeat interval, and so the detection of
+    # deaths.
     rows: list[Row] = []
     steps: list[tuple[str, Callable[[Environment], Awaitable[list[Row]]]]] = [
         ("deaths", measure_deaths),

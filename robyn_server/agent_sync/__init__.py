@@ -3,13 +3,14 @@
 Rules
   1. A problem is always visible: an error to the caller, a counter, a reason in the ledger. Never a bare default agent.
   2. A problem of one agent is one failure. The others are untouched.
-  3. The catalogue belongs to the product: it is read through one contract, and one column of it is written, best effort.
+  3. The catalogue belongs to the product: it is read through one contract, and one column of it is written, best
+     effort.
   4. An agent within its TTL costs no query to the catalogue. A skip renews the TTL and writes no assistant.
   5. No leader election: a replica that loses a race reads again and has nothing left to do.
 
-Entry points, each in a module of `engine`: `lazy_sync_agent` (a reference), `sync_changed_agents` and `sync_named_agent` (ids),
-`startup_agent_sync` and `retire_absent_agents` (a whole scope), `plan_agent_sync` (a dry run). All of them decide by
-`engine/single.py` and write through one `SyncStore`.
+Entry points, each in a module of `engine`: `lazy_sync_agent` (a reference), `sync_changed_agents` and
+`sync_named_agent` (ids), `startup_agent_sync` and `retire_absent_agents` (a whole scope), `plan_agent_sync` (a dry
+run). All of them decide by `engine/single.py` and write through one `SyncStore`.
 """
 
 from __future__ import annotations

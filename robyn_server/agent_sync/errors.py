@@ -15,7 +15,8 @@ from robyn_server.core.errors import CatalogueUnavailable, Unservable
 
 
 class AgentRejected(Unservable):
-    """`field` is the column, as `table.column` or `table.column.key`, or as `schema.view.column` where the catalogue is a view.
+    """`field` is the column, as `table.column` or `table.column.key`, or as `schema.view.column` where the catalogue is
+    a view.
 
     The message names agent and column, and repeats no value.
     """

@@ -34,7 +34,8 @@ def map_agent(agent: AgentSyncData, graphs: Collection[str] | None, options: Age
 def _assistant_payload_for_agent(agent: AgentSyncData, options: AgentSyncOptions = DEFAULT_OPTIONS) -> dict[str, Any]:
     """{assistant_id, graph_id, name, description, config, metadata}. Raises AgentRejected.
 
-    `synced_at` is the catalogue's clock at the reading, ISO 8601 in UTC; this process's clock for an agent not read from there.
+    `synced_at` is the catalogue's clock at the reading, ISO 8601 in UTC; this process's clock for an agent not read
+    from there.
     """
     return {
         "assistant_id": str(agent.agent_id),
@@ -116,7 +117,10 @@ _LARGEST_EXACT = 2**53
 
 
 def _whole(value: Any) -> Any:
-    """Return a whole number as an integer: jsonb keeps 100.0 as it was written. A float over 53 bits may have been rounded."""
+    """Return a whole number as an integer: jsonb keeps 100.0 as it was written.
+
+    A float over 53 bits may have been rounded.
+    """
     is_exact = isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT
     return int(value) if is_exact else value
 

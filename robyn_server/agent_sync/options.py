@@ -1,14 +1,17 @@
 """Options of a sync, and the settings that they come from.
 
-Configurations of the registry are a second source of agents (AGENT_SYNC_SOURCES). A configuration has all that an assistant needs:
-model, prompt, temperature and tokens. So a type of agent that an organization has configured can also be run here.
+Configurations of the registry are a second source of agents (AGENT_SYNC_SOURCES). A configuration has all that an
+assistant needs: model, prompt, temperature and tokens. So a type of agent that an organization has configured can also
+be run here.
 
 Rules
   1. A configuration is mapped like an agent of the catalogue. It is read through a view over the registry
-     (migrations/0015_agent_sources.sql) in the server's own database. The assistant has the configuration's id and organization.
-  2. A source never changes, retires or clears what came from the other. An id that both have is served by the first one, and is a
-     failure of the other.
-  3. A configuration without a model and without a prompt is left out: a registration makes such, and it would be a bare default agent.
+     (migrations/0015_agent_sources.sql) in the server's own database. The assistant has the configuration's id and
+     organization.
+  2. A source never changes, retires or clears what came from the other. An id that both have is served by the first
+     one, and is a failure of the other.
+  3. A configuration without a model and without a prompt is left out: a registration makes such, and it would be a bare
+     default agent.
   4. Nothing is written back, and no configuration is a template.
 """
 
@@ -35,11 +38,12 @@ class AgentSyncOptions:
     """Options, most of them from settings.
 
     - default_model: the model of an agent without an engine (AGENTHALL_DEFAULT_MODEL).
-    - tool_names: what the catalogue's `tool_name` holds (AGENT_SYNC_TOOL_NAMES): tools' names become allow-lists; servers' names
-      allow all tools of the server.
+    - tool_names: what the catalogue's `tool_name` holds (AGENT_SYNC_TOOL_NAMES): tools' names become allow-lists;
+      servers' names allow all tools of the server.
     - write_back: whether `langgraph_assistant_id` is written (AGENT_SYNC_WRITE_BACK).
     - scope: AGENT_SYNC_SCOPE; with `none` a database without any catalogue is no error.
-    - templates: whether an agent that is not global is a template, of which each user has a copy (AGENT_SYNC_TEMPLATES).
+    - templates: whether an agent that is not global is a template, of which each user has a copy
+      (AGENT_SYNC_TEMPLATES).
     - source: where the catalogue is read (AGENT_SYNC_CATALOGUE, AGENT_SYNC_WRITE_BACK_TO).
     - concurrency: agents that are synced at once.
     - page_size: agents in memory at once.
@@ -68,7 +72,8 @@ def options_of_configurations(options: AgentSyncOptions) -> AgentSyncOptions:
     return replace(options, source=CONFIGURATIONS, write_back=False, templates=False)
 
 
-# The functions below take texts, not Settings: the doctor reports each variable on its own, whatever is wrong with others.
+# The functions below take texts, not Settings: the doctor reports each variable on its own, whatever is wrong with
+# others.
 
 
 def configured_scope(text: str) -> AgentSyncScope:

@@ -11,7 +11,10 @@ from robyn_server.core.catalogue.agent_change import AgentChange
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """`scope` in the grammar of AGENT_SYNC_SCOPE (None: the server's own), or one agent. `dry_run` writes nothing at all."""
+    """`scope` in the grammar of AGENT_SYNC_SCOPE (None: the server's own), or one agent.
+
+    `dry_run` writes nothing at all.
+    """
 
     scope: str | None = None
     agent_id: UUID | None = None
@@ -20,8 +23,9 @@ class SyncRequest:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """`counters`: {total, created, updated, skipped, failed, retired}. `changes`: without the skipped ones, at most `CHANGES`;
-    `more` are not listed. `started_at`: the server database's clock. `by_source`: the counters of each of AGENT_SYNC_SOURCES."""
+    """`counters`: {total, created, updated, skipped, failed, retired}. `changes`: without the skipped ones, at most
+    `CHANGES`; `more` are not listed. `started_at`: the server database's clock. `by_source`: the counters of each of
+    AGENT_SYNC_SOURCES."""
 
     scope: str
     agent_id: UUID | None

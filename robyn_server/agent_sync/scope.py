@@ -16,7 +16,10 @@ from robyn_server.core.ids import find_uuid
 
 @dataclass(frozen=True, slots=True)
 class AgentSyncScope:
-    """`organization_ids` is empty unless `type` is "org". `only`: selects its shared agents, or its templates (sharing.py)."""
+    """`organization_ids` is empty unless `type` is "org".
+
+    `only`: selects its shared agents, or its templates (sharing.py).
+    """
 
     type: Literal["none", "all", "org"] = "none"
     organization_ids: list[UUID] = field(default_factory=list)

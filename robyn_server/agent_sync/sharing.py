@@ -1,7 +1,7 @@
 """Tell shared agents, which all members of an organization use, from templates, of which each user has a copy.
 
-AGENT_SYNC_TEMPLATES=off: every agent is shared, and `is_global` is ignored. `on`: agents with `is_global` are shared, the others are
-templates. Where `is_global` is NULL, or the catalogue has no such column, it is false.
+AGENT_SYNC_TEMPLATES=off: every agent is shared, and `is_global` is ignored. `on`: agents with `is_global` are shared,
+the others are templates. Where `is_global` is NULL, or the catalogue has no such column, it is false.
 """
 
 from __future__ import annotations

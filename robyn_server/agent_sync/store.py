@@ -1,7 +1,7 @@
 """The server's storage as agent sync needs it: three methods at least, a `SyncStore` at best.
 
-Both are structural: any object of the right shape will do. `sync_store` is the one place that tells them apart, and what
-comes out of it is always a `SyncStore`.
+Both are structural: any object of the right shape will do. `sync_store` is the one place that tells them apart, and
+what comes out of it is always a `SyncStore`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class AssistantsProtocol(Protocol):
 
     get: the assistant as a mapping or an object, or None (or core NotFound). Every owner finds the rows of `system`.
     create: raises core Conflict when the id is taken.
-    update: replaces the keys of the catalogue (`CATALOGUE_KEYS`) and keeps what others set. Raises core Conflict when another
-    replica has just written the same content.
+    update: replaces the keys of the catalogue (`CATALOGUE_KEYS`) and keeps what others set. Raises core Conflict when
+    another replica has just written the same content.
     create and update may raise core StaleRead: a later version of the agent (`metadata.synced_at`) was applied.
     """
 
@@ -45,11 +45,17 @@ class SyncStore(AssistantStorageProtocol, Protocol):
     """All that agent sync can use: ledger, pages in one statement, versions of reads, retirement, users' copies."""
 
     async def fresh(self, agent_id: UUID, ttl: timedelta, *, synced_at: datetime | None = None) -> bool:
-        """Whether the agent was checked within `ttl` without a failure. `synced_at`, the assistant's own, is for ledgers that forget."""
+        """Whether the agent was checked within `ttl` without a failure.
+
+        `synced_at`, the assistant's own, is for ledgers that forget.
+        """
         ...
 
     async def record(self, outcomes: Sequence[SyncOutcome]) -> None:
-        """Write one line per agent, all or none. A failure keeps a pending write-back; MISSING is written of known agents only."""
+        """Write one line per agent, all or none.
+
+        A failure keeps a pending write-back; MISSING is written of known agents only.
+        """
         ...
 
     async def failing(self, after: UUID | None, limit: int) -> Sequence[UUID]:
@@ -65,7 +71,8 @@ class SyncStore(AssistantStorageProtocol, Protocol):
         ...
 
     async def claim(self, payload: Mapping[str, Any]) -> bool:
-        """Whether `payload` was read later than everything applied so far; nothing that was read earlier is applied from now on."""
+        """Whether `payload` was read later than everything applied so far; nothing that was read earlier is applied
+        from now on."""
         ...
 
     async def unchanged(
@@ -80,11 +87,13 @@ class SyncStore(AssistantStorageProtocol, Protocol):
     async def apply(
         self, page: Sequence[tuple[Mapping[str, Any], bytes]], owner_id: str
     ) -> Mapping[UUID, AppliedAgent]:
-        """Make each assistant equal to its payload, keep the fingerprint beside it, and record the outcome: all or nothing.
+        """Make each assistant equal to its payload, keep the fingerprint beside it, and record the outcome: all or
+        nothing.
 
-        Members' own keys stay, as with `update`. An agent of which a later version was applied is skipped. An agent that is
-        missing from the answer could not be had at this moment. `owner_id` asks, and owns what is created.
-        Raises whatever is wrong with any one of the page; core Unavailable only when it has nothing to do with the page.
+        Members' own keys stay, as with `update`. An agent of which a later version was applied is skipped. An agent
+        that is missing from the answer could not be had at this moment. `owner_id` asks, and owns what is created.
+        Raises whatever is wrong with any one of the page; core Unavailable only when it has nothing to do with the
+        page.
         """
         ...
 
@@ -93,7 +102,8 @@ class SyncStore(AssistantStorageProtocol, Protocol):
         ...
 
     async def retire(self, agent_ids: Collection[UUID], read_at: datetime | None = None) -> int:
-        """Take the assistants of these agents out of service; returns how many were in service. `create` and `update` bring them back.
+        """Take the assistants of these agents out of service; returns how many were in service. `create` and `update`
+        bring them back.
 
         `read_at`: when the agents were found gone; an agent that a later read found stays.
         """
@@ -110,7 +120,8 @@ class SyncStore(AssistantStorageProtocol, Protocol):
     async def retire_absent(
         self, after: UUID | None, last: UUID | None, present: Collection[UUID], before: datetime
     ) -> int:
-        """Retire shared assistants in (after, last] that are not `present` and were written before `before`; None is no bound."""
+        """Retire shared assistants in (after, last] that are not `present` and were written before `before`; None is no
+        bound."""
         ...
 
     async def retire_absent_copies(
@@ -124,14 +135,16 @@ class SyncStore(AssistantStorageProtocol, Protocol):
         ...
 
     async def update_copies(self, payloads: Sequence[Mapping[str, Any]]) -> Mapping[UUID, SyncAction]:
-        """Make every copy of these agents equal to its agent's payload: all or none. Members' own keys stay; retired copies come back.
+        """Make every copy of these agents equal to its agent's payload: all or none. Members' own keys stay; retired
+        copies come back.
 
         Answers for the agents that have copies. Raises as `apply` does.
         """
         ...
 
     def copy_ledger_id(self, agent_id: UUID, copy_id: UUID) -> UUID:
-        """The ledger line of a user's copy: the agent's where `update_copies` updates all of them, else the copy's own."""
+        """The ledger line of a user's copy: the agent's where `update_copies` updates all of them, else the copy's
+        own."""
         ...
 
 
@@ -166,7 +179,8 @@ def _is_sync_store(storage: AssistantStorageProtocol) -> TypeGuard[SyncStore]:
 
 
 class InertStore:
-    """The part of a `SyncStore` that has no effect: nothing is compared by fingerprint, retired, or updated for all users at once."""
+    """The part of a `SyncStore` that has no effect: nothing is compared by fingerprint, retired, or updated for all
+    users at once."""
 
     async def fresh(self, agent_id: UUID, ttl: timedelta, *, synced_at: datetime | None = None) -> bool:  # noqa: ARG002
         return False
@@ -253,7 +267,10 @@ def _ledger_of(assistants: AssistantsProtocol) -> _Ledger:
 
 
 class PlainStore(InertStore):
-    """A `SyncStore` over a storage with three methods. The ledger lives in this process, as long as `assistants` does."""
+    """A `SyncStore` over a storage with three methods.
+
+    The ledger lives in this process, as long as `assistants` does.
+    """
 
     def __init__(self, assistants: AssistantsProtocol) -> None:
         self.assistants = assistants

@@ -12,7 +12,10 @@ from robyn_server.storage.store.vectors import use_pgvector
 
 
 async def prepare_database(settings: Settings) -> list[Migration]:
-    """Check the database, and migrate it. Return the applied migrations. Raises Misconfigured with the reason and a hint."""
+    """Check the database, and migrate it.
+
+    Return the applied migrations. Raises Misconfigured with the reason and a hint.
+    """
     await check_database(settings.direct_dsn)
     applied = await migrate(settings.direct_dsn, packaged("migrations"))
     if settings.store_index is not None:

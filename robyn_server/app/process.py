@@ -26,9 +26,9 @@ _log = structlog.get_logger(__name__)
 def tune_garbage_collection() -> None:
     """Collect cycles rarely, because a full collection stops the process.
 
-    With 10,000 open sockets it takes half a second: the p99 of a reply is 680 ms with the default and 75 ms with these settings.
-    Objects that exist after the imports are never examined again. Others are, because many errors are cycles. Closed WebSockets and
-    streams are not (`sockets/connection.py`, `web/streams/bridge.py`).
+    With 10,000 open sockets it takes half a second: the p99 of a reply is 680 ms with the default and 75 ms with these
+    settings. Objects that exist after the imports are never examined again. Others are, because many errors are cycles.
+    Closed WebSockets and streams are not (`sockets/connection.py`, `web/streams/bridge.py`).
     """
     gc.collect()
     gc.freeze()
@@ -60,7 +60,8 @@ def stop_signal() -> asyncio.Event:
 
 
 def end_within(seconds: float) -> None:
-    """End this process, which has stopped, although threads of libraries go on: a run tree that is sent to LangSmith may hang for minutes."""
+    """End this process, which has stopped, although threads of libraries go on: a run tree that is sent to LangSmith
+    may hang for minutes."""
     logging.shutdown()
     watchdog = threading.Timer(seconds, os._exit, (0,))
     watchdog.daemon = True

@@ -60,7 +60,10 @@ async def _serve(settings: Settings) -> None:
 
 
 class SocketsApplication:
-    """The application of the sockets process. `start()` opens its resources and listens, `stop()` drains and closes them in reverse order."""
+    """The application of the sockets process.
+
+    `start()` opens its resources and listens, `stop()` drains and closes them in reverse order.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -68,7 +71,10 @@ class SocketsApplication:
         self._closing = AsyncExitStack()
 
     async def start(self) -> None:
-        """Open pools and listen. Raises Misconfigured for errors that an operator must fix, Unavailable for temporary ones."""
+        """Open pools and listen.
+
+        Raises Misconfigured for errors that an operator must fix, Unavailable for temporary ones.
+        """
         settings = self._settings
         announce("sockets")
         await prepare_database(settings)

@@ -137,7 +137,10 @@ class WebApplication:
         return self._services
 
     async def start(self) -> None:
-        """Open pools and services. Raises Misconfigured for errors that an operator must fix, Unavailable for temporary ones."""
+        """Open pools and services.
+
+        Raises Misconfigured for errors that an operator must fix, Unavailable for temporary ones.
+        """
         settings = self._settings
         announce("web")
         if self._tracing is not None:

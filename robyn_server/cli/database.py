@@ -18,7 +18,8 @@ def given_database() -> str | None:
 
 @contextmanager
 def database_setting(data_dir: Path) -> Iterator[dict[str, str]]:
-    """Yield the setting of the database: none if DATABASE_URL is set, else the embedded one, which is started if it does not run."""
+    """Yield the setting of the database: none if DATABASE_URL is set, else the embedded one, which is started if it
+    does not run."""
     if given_database():
         yield {}
         return

@@ -19,8 +19,9 @@ async def bisect(
 ) -> bool:
     """Apply `batch`; halve a part that is refused until each refused item stands alone.
 
-    `refuse` gets each item that is refused alone. After more than `max_refusals` refusals, or at a `fatal` error, it gets all
-    items that were not applied yet. Returns whether something was applied and nothing was given up in that way.
+    `refuse` gets each item that is refused alone. After more than `max_refusals` refusals, or at a `fatal` error, it
+    gets all items that were not applied yet. Returns whether something was applied and nothing was given up in that
+    way.
     """
     parts, refusals, has_applied = [batch], 0, False
     while parts:

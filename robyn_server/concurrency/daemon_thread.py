@@ -9,7 +9,10 @@ from collections.abc import Callable
 
 
 async def finishes(work: Callable[[], object], seconds: float, name: str) -> bool:
-    """Run `work` in a daemon thread and return whether it finished within `seconds`. An exception of `work` counts as its end."""
+    """Run `work` in a daemon thread and return whether it finished within `seconds`.
+
+    An exception of `work` counts as its end.
+    """
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
     def run() -> None:

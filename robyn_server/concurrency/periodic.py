@@ -1,4 +1,5 @@
-"""The loop behind every background task: it starts, stops, calls its work periodically, and backs off when the work fails."""
+"""The loop behind every background task: it starts, stops, calls its work periodically, and backs off when the work
+fails."""
 
 from __future__ import annotations
 
@@ -21,15 +22,16 @@ class LoopCounts:
 
 
 def backoff(failures: int, base: float, longest: float = _LONGEST_BACKOFF) -> float:
-    """Seconds to wait after `failures` failures in a row: `base` doubled each time, at most `longest`, with jitter of ±25 %."""
+    """Seconds to wait after `failures` failures in a row: `base` doubled each time, at most `longest`, with jitter of
+    ±25 %."""
     return min(longest, base * 2.0 ** min(failures - 1, 10)) * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
 
 
 class Periodic:
     """Calls `work` every `interval` seconds (±10 %), and at once after `wake`.
 
-    After a failure it waits `retry` seconds (unset: `interval`), longer after each further one, at most `longest`. `wake` does not
-    shorten that.
+    After a failure it waits `retry` seconds (unset: `interval`), longer after each further one, at most `longest`.
+    `wake` does not shorten that.
     """
 
     def __init__(
@@ -83,7 +85,8 @@ class Periodic:
         if failures:
             await asyncio.sleep(backoff(failures, self._retry, self._longest))
             return
-        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the wake, and stop() would hang.
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the wake, and stop()
+        # would hang.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._interval * random.uniform(0.9, 1.1)):  # noqa: S311 - as above
                 await self._wake.wait()

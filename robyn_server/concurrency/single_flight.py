@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """The work runs in a task and an empty context of its own: cancelling a caller, even the first, does not cancel it."""
+    """The work runs in a task and an empty context of its own: cancelling a caller, even the first, does not cancel
+    it."""
 
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}

@@ -1,7 +1,8 @@
 """Normalize DATABASE_URL into a form that both drivers (asyncpg and psycopg) accept.
 
-URLs of hosted databases have query keys of libpq (`channel_binding`, `connect_timeout`, `keepalives*`) or of other clients
-(`pgbouncer=true`, `schema=`, `supa=`, `workaround=`). asyncpg sends unknown keys as server settings. The server refuses those.
+URLs of hosted databases have query keys of libpq (`channel_binding`, `connect_timeout`, `keepalives*`) or of other
+clients (`pgbouncer=true`, `schema=`, `supa=`, `workaround=`). asyncpg sends unknown keys as server settings. The server
+refuses those.
 """
 
 from __future__ import annotations

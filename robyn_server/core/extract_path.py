@@ -15,7 +15,10 @@ _SHOWN = 100
 
 
 def parse_extract(paths: Mapping[str, str]) -> dict[str, Sequence[str]]:
-    """Parse the path of each alias into a root and steps below it. Negative indexes count from the end. Raises Invalid."""
+    """Parse the path of each alias into a root and steps below it.
+
+    Negative indexes count from the end. Raises Invalid.
+    """
     if len(paths) > MAX_PATHS:
         raise Invalid(f"extract: at most {MAX_PATHS} paths", field="extract")
     return {alias: _parse(path) for alias, path in paths.items()}

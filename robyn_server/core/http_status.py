@@ -1,7 +1,7 @@
 """The HTTP status of each error: one table for the HTTP API, the WebSocket handshake and the command line.
 
-SDKs try a request again after a 5xx, for up to 20 s. So an error that a retry cannot mend is a 4xx. An operation that is
-not offered is not 404, which some methods of the SDKs take for a thing that does not exist.
+SDKs try a request again after a 5xx, for up to 20 s. So an error that a retry cannot mend is a 4xx. An operation that
+is not offered is not 404, which some methods of the SDKs take for a thing that does not exist.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _HEADERS = {
 
 
 def status_of(error: errors.AgenthallError) -> int:
-    """Return the status of the error's class, or of its nearest ancestor in the table. A refusal of a handler has its own."""
+    """Return the status of the error's class, or of its nearest ancestor in the table.
+
+    A refusal of a handler has its own.
+    """
     if isinstance(error, errors.Refused):
         return error.status
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)

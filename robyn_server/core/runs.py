@@ -17,13 +17,19 @@ END = "__end__"
 """The event that closes a run in the events table. It is never sent: the stream closes instead."""
 
 LAST = "__last__"
-"""Follows the last event that a worker wrote for a run with its events in Redis. It is in the events table, and is never sent."""
+"""Follows the last event that a worker wrote for a run with its events in Redis.
+
+It is in the events table, and is never sent.
+"""
 
 MISSING = "__missing__"
 """A note of a reader, in the place of events that are lost. It is in no table; streams send it as `metadata`."""
 
 ATTEMPT_SEQS = 10_000_000
-"""How many numbers the events of an attempt have for themselves when they are in Redis. The database has it in attempt_seq()."""
+"""How many numbers the events of an attempt have for themselves when they are in Redis.
+
+The database has it in attempt_seq().
+"""
 
 
 class EventTransport(StrEnum):
@@ -120,7 +126,8 @@ class RunEnd:
 
 
 def parse_event_id(text: str | None) -> int | None:
-    """The seq in a Last-Event-ID; -1 for "-1" and "0" (everything); None for no id, or one that this server did not issue."""
+    """The seq in a Last-Event-ID; -1 for "-1" and "0" (everything); None for no id, or one that this server did not
+    issue."""
     if text is None:
         return None
     if text.strip() in {"-1", "0"}:

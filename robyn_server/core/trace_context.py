@@ -1,4 +1,5 @@
-"""W3C Trace Context: the two headers with which a trace goes on in another process. https://www.w3.org/TR/trace-context/"""
+"""W3C Trace Context: the two headers with which a trace goes on in another process.
+https://www.w3.org/TR/trace-context/"""
 
 from __future__ import annotations
 

@@ -48,7 +48,10 @@ def _sources() -> tuple[AgentSource, ...]:
 
 
 def _reads_from(source: AgentSource) -> bool:
-    """Return whether the source is configured. With wrong settings, which are reported elsewhere, every source is checked."""
+    """Return whether the source is configured.
+
+    With wrong settings, which are reported elsewhere, every source is checked.
+    """
     try:
         return source in _sources()
     except Misconfigured:

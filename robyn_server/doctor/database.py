@@ -63,8 +63,8 @@ class DatabaseProperties:
 async def check_database(dsn: str) -> DatabaseProperties:
     """Check the database at `dsn`, and return its properties.
 
-    Raises Misconfigured, with a reason and a hint and never with the password, if it cannot be reached, refuses the user, is too old or
-    does not store UTF-8. Raises Unavailable if it accepts no connections now.
+    Raises Misconfigured, with a reason and a hint and never with the password, if it cannot be reached, refuses the
+    user, is too old or does not store UTF-8. Raises Unavailable if it accepts no connections now.
     """
     async with connect(dsn) as connection:
         row = await connection.fetchrow(_PROPERTIES)
@@ -97,7 +97,10 @@ def properties_of(row: asyncpg.Record | None, dsn: str) -> DatabaseProperties:
 
 
 async def check_notify(dsn: str) -> None:
-    """Send a notification and wait for it. Raises Misconfigured if it does not arrive: transaction poolers drop them."""
+    """Send a notification and wait for it.
+
+    Raises Misconfigured if it does not arrive: transaction poolers drop them.
+    """
     channel, received = f"agenthall_doctor_{uuid4().hex[:8]}", asyncio.Event()
     async with connect(dsn) as connection:
         await connection.add_listener(channel, lambda *_: received.set())
@@ -155,7 +158,10 @@ async def connect_to_catalogue(dsn: str) -> AsyncIterator[asyncpg.Connection[asy
 async def connect_as_system(
     dsn: str, relation: str, what: str
 ) -> AsyncIterator[asyncpg.Connection[asyncpg.Record] | None]:
-    """Open a connection as agenthall_system; None if there is no `relation` yet. Raises Misconfigured if `what` cannot be read."""
+    """Open a connection as agenthall_system; None if there is no `relation` yet.
+
+    Raises Misconfigured if `what` cannot be read.
+    """
     async with connect(dsn) as connection:
         try:
             is_there = await connection.fetchval("select to_regclass($1) is not null", relation)

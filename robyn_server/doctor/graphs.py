@@ -1,4 +1,5 @@
-"""Checks of the code that a project brings: each graph is loaded, as a worker loads it, and the store's model embeds a text."""
+"""Checks of the code that a project brings: each graph is loaded, as a worker loads it, and the store's model embeds a
+text."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from .checks import Check, check, check_async
 
 
 def graph_checks() -> Iterator[Check]:
-    """Yield a check for each graph, and for the store's index if there is one; none with wrong settings, which another check reports."""
+    """Yield a check for each graph, and for the store's index if there is one; none with wrong settings, which another
+    check reports."""
     try:
         settings = load_settings(host="127.0.0.1")
     except Misconfigured:

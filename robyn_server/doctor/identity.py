@@ -51,7 +51,10 @@ async def _jwks(url: str) -> str:
 
 
 async def _membership(dsn: str, query: str) -> str:
-    """Run the membership query for a user that does not exist. Raises Misconfigured if it fails, for example without a right to read."""
+    """Run the membership query for a user that does not exist.
+
+    Raises Misconfigured if it fails, for example without a right to read.
+    """
     async with connect_to_catalogue(dsn) as connection:
         try:
             await run_membership_query(connection, query, str(_NOBODY))

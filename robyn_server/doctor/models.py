@@ -42,7 +42,10 @@ async def _models(dsn: str, settings: Settings, known_keys: Collection[str]) -> 
 
 
 async def _counted(dsn: str, settings: Settings) -> Counter[str]:
-    """The number of agents by model, for those whose graph is the server's own agent. Other graphs choose models by themselves."""
+    """The number of agents by model, for those whose graph is the server's own agent.
+
+    Other graphs choose models by themselves.
+    """
     ours = {graph for graph, path in settings.graph_paths.items() if path == _OUR_AGENT}
     try:
         async with connect_to_catalogue(dsn) as connection:

@@ -27,7 +27,10 @@ def check_port(host: str, port: int, data_dir: Path) -> str:
 
 
 def describe_owner(host: str, port: int, data_dir: Path) -> str:
-    """Describe the owner of a taken port if it is an Agenthall; else return nothing. One that starts or stops does not answer."""
+    """Describe the owner of a taken port if it is an Agenthall; else return nothing.
+
+    One that starts or stops does not answer.
+    """
     url = local_url(host, port)
     info = _get_json(f"{url}/info")
     if isinstance(info, dict) and "sockets_url" in info:  # LangGraph's own server has no such field

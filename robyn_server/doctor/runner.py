@@ -30,7 +30,10 @@ from .tracing import check_traces
 
 
 def run_checks(host: str, port: int, data_dir: Path, *, port_is_default: bool = False) -> list[Check]:
-    """Run all checks. A server that runs in `data_dir` lends its settings, and its port, where this process has none."""
+    """Run all checks.
+
+    A server that runs in `data_dir` lends its settings, and its port, where this process has none.
+    """
     server = find_running_server(data_dir)
     if server is not None and port_is_default:
         port = urlsplit(server.url).port or port

@@ -9,7 +9,10 @@ from robyn_server.supervisor.address_file import RunningServer
 
 
 def describe_settings(server: RunningServer) -> str:
-    """Describe the settings of the server. Raises Misconfigured if this process has others: the checks would not be about the server."""
+    """Describe the settings of the server.
+
+    Raises Misconfigured if this process has others: the checks would not be about the server.
+    """
     # `run_checks` has lent the server's settings to this process where it had none.
     other = {name: os.environ[name] for name, value in server.settings.items() if os.environ[name] != value}
     if other:

@@ -1,6 +1,7 @@
 """Vectors for the store's index by meaning: of the texts in an item's value, and of a query.
 
-The embedding model is LangChain's (`provider:model`), or a function or object of the project. Its code is imported at the first use.
+The embedding model is LangChain's (`provider:model`), or a function or object of the project. Its code is imported at
+the first use.
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ async def execute(
     stop: Stop,
     callbacks: Sequence[BaseCallbackHandler] = (),
 ) -> RunEnd:
-    """Execute the run and return its end. An exception of the graph is an end; a cancellation is raised unless `stop` has a reason.
+    """Execute the run and return its end. An exception of the graph is an end; a cancellation is raised unless `stop`
+    has a reason.
 
     `callbacks`: LangChain's, told of the steps of the graph.
     """
@@ -122,7 +123,10 @@ def run_config(run: ClaimedRun) -> RunnableConfig:
 
 
 def root_id(run: ClaimedRun) -> UUID:
-    """LangChain's id of the graph's run: that of the run. A repeated attempt has another: LangSmith takes each id once."""
+    """LangChain's id of the graph's run: that of the run.
+
+    A repeated attempt has another: LangSmith takes each id once.
+    """
     return run.run_id if run.attempt <= 1 else new_id()
 
 
@@ -167,8 +171,8 @@ class _Execution:
     ) -> RunEnd:
         self._notices = list(getattr(graph, "notices", ()))
         options = self._options(graph)
-        # Otherwise LangGraph yields a step's updates after it has committed the step's checkpoint. A run that is cancelled between
-        # the two resumes behind the step, and nobody ever gets the updates.
+        # Otherwise LangGraph yields a step's updates after it has committed the step's checkpoint. A run that is
+        # cancelled between the two resumes behind the step, and nobody ever gets the updates.
         eager = options["durability"] == "sync"
         graph = graph.copy({"checkpointer": saver, "store": store, "stream_eager": graph.stream_eager or eager})
         await ensure_checkpoint(saver, self._run.thread_id, self._kwargs.get("checkpoint"))

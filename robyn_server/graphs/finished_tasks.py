@@ -1,7 +1,7 @@
 """Keep the results of tasks that had finished when a run was stopped.
 
-LangGraph stores the writes of a finished task beside the checkpoint, until all tasks of the step have finished. An input drops the
-unfinished step with these writes. So the result of a tool that ran disappears from the conversation.
+LangGraph stores the writes of a finished task beside the checkpoint, until all tasks of the step have finished. An
+input drops the unfinished step with these writes. So the result of a tool that ran disappears from the conversation.
 """
 
 from __future__ import annotations

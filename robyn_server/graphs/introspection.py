@@ -33,7 +33,10 @@ _log = structlog.get_logger(__name__)
 
 
 class _Question(NamedTuple):
-    """`what`: a name in `_READERS`. `arguments` and `config` are JSON, which tells `true` from 1, as equality does not."""
+    """`what`: a name in `_READERS`.
+
+    `arguments` and `config` are JSON, which tells `true` from 1, as equality does not.
+    """
 
     graph_id: str
     what: str
@@ -155,7 +158,8 @@ def _describable(type_: Any) -> Any:
 
 
 def _is_old_typed_dict(type_: Any) -> bool:
-    """Whether it is a typing.TypedDict that pydantic refuses: Python has told its own fields from inherited ones since 3.12."""
+    """Whether it is a typing.TypedDict that pydantic refuses: Python has told its own fields from inherited ones since
+    3.12."""
     import typing
 
     return sys.version_info < (3, 12) and typing.is_typeddict(type_)

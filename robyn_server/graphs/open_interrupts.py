@@ -1,7 +1,7 @@
 """The open interrupts in the values that LangGraph streams.
 
-Each task that interrupts yields values of its own, with its own interrupt. The result of the run has them all. The thread
-keeps its values without them, because its column `interrupts` has them by task.
+Each task that interrupts yields values of its own, with its own interrupt. The result of the run has them all. The
+thread keeps its values without them, because its column `interrupts` has them by task.
 """
 
 from __future__ import annotations

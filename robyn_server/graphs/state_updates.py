@@ -1,4 +1,5 @@
-"""Changes a thread's state as one of its nodes would have: its channels' reducers and the edges behind it, but not the node itself."""
+"""Changes a thread's state as one of its nodes would have: its channels' reducers and the edges behind it, but not the
+node itself."""
 
 from __future__ import annotations
 
@@ -48,7 +49,10 @@ async def apply_supersteps(
     *,
     metadata: Mapping[str, Any],
 ) -> StateUpdate:
-    """Write a checkpoint for each superstep. Raises BadRequest for an update that the graph refuses, and StateTooLarge."""
+    """Write a checkpoint for each superstep.
+
+    Raises BadRequest for an update that the graph refuses, and StateTooLarge.
+    """
     from langgraph.types import StateUpdate as GraphUpdate
 
     config = {**config_at(thread_id), "metadata": dict(metadata)}
@@ -96,7 +100,8 @@ async def _read(graph: Pregel[Any, Any, Any, Any], thread_id: UUID, checkpoint: 
 
 @contextmanager
 def _refusals(field: str) -> Iterator[None]:
-    """Turn errors of an update into BadRequest: it runs reducers and conditional edges of the graph, which may raise anything."""
+    """Turn errors of an update into BadRequest: it runs reducers and conditional edges of the graph, which may raise
+    anything."""
     try:
         yield
     except AgenthallError:

@@ -131,7 +131,8 @@ async def read_state(
     except AgenthallError:
         raise
     except Exception:
-        # The latest state includes the writes of finished tasks. A reducer that refused such a write as the run failed refuses it again.
+        # The latest state includes the writes of finished tasks. A reducer that refused such a write as the run failed
+        # refuses it again.
         latest = await _latest_checkpoint(graph, thread_id, checkpoint)
         if latest is None:
             raise

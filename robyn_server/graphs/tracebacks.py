@@ -31,8 +31,8 @@ _LIBRARIES = tuple(
 def own_traceback(error: BaseException) -> str | None:
     """The frames of `error` outside of installed packages and this server, the latest last, and those of its cause.
 
-    None if there are none: then the message tells what is wrong, such as a missing key or a refusal of a provider. Of a built-in exception,
-    such as TypeError, the last frames are returned instead, and of a syntax error the line.
+    None if there are none: then the message tells what is wrong, such as a missing key or a refusal of a provider. Of a
+    built-in exception, such as TypeError, the last frames are returned instead, and of a syntax error the line.
     """
     if isinstance(error, SyntaxError):
         return "".join(traceback.format_exception_only(error)).rstrip()

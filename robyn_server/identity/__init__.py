@@ -1,1 +1,4 @@
-"""Authentication: credentials become principals. API keys, JSON Web Tokens, tickets for WebSockets, and loopback-only access."""
+"""Authentication: credentials become principals.
+
+API keys, JSON Web Tokens, tickets for WebSockets, and loopback-only access.
+"""

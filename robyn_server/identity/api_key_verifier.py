@@ -33,7 +33,8 @@ class ApiKeyVerifier:
         return len(self._known)
 
     async def principal(self, text: str) -> Principal:
-        """Raises Unauthenticated: key_invalid, key_revoked, key_expired (the last two only with the right secret); Unavailable."""
+        """Raises Unauthenticated: key_invalid, key_revoked, key_expired (the last two only with the right secret);
+        Unavailable."""
         given = find_api_key(text)
         known = None if given is None else await self._known.get(given.prefix)
         if given is None or known is None or not given.matches(known.digest):

@@ -22,7 +22,10 @@ _KINDS = (Kind.SERVICE, Kind.INSTANCE)
 
 @dataclass(frozen=True, slots=True)
 class KeyRequest:
-    """`scopes` None: not limited, the rights of a member. `identity` None: `key:<prefix>`. `lifetime` None: without end."""
+    """`scopes` None: not limited, the rights of a member.
+
+    `identity` None: `key:<prefix>`. `lifetime` None: without end.
+    """
 
     organizations: frozenset[UUID]
     name: str = ""

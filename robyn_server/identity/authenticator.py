@@ -4,8 +4,8 @@ Rules (names of headers are lower case)
   1. `X-API-Key: ahk_…` or `Authorization: Bearer ahk_…` is an API key.
   2. `Authorization: Bearer <anything else>` is a token (AUTH_MODE=jwt).
   3. Two different credentials are refused.
-  4. An X-API-Key in a foreign format is ignored beside a bearer credential, because LangGraph's SDK sends LANGSMITH_API_KEY from the
-     environment. Alone it is refused.
+  4. An X-API-Key in a foreign format is ignored beside a bearer credential, because LangGraph's SDK sends
+     LANGSMITH_API_KEY from the environment. Alone it is refused.
 RFC 6750 (bearer tokens).
 """
 
@@ -56,7 +56,10 @@ class Authenticator:
         self._tokens = Tokens(settings, self._jwks, membership) if self._mode is AuthMode.JWT else None
 
     def open(self, system: Pool, catalogue: Pool) -> None:
-        """`system` works as agenthall_system; `catalogue` is where AUTH_MEMBERSHIP_QUERY runs. The caller closes both."""
+        """`system` works as agenthall_system; `catalogue` is where AUTH_MEMBERSHIP_QUERY runs.
+
+        The caller closes both.
+        """
         self._api_keys = ApiKeyVerifier(ApiKeys(system))
         self._catalogue = catalogue
 
@@ -69,9 +72,9 @@ class Authenticator:
     async def identify(self, credentials: Mapping[str, str] | str, organization: UUID | None = None) -> Principal:
         """Return the principal of `credentials`: headers (lower-case names), or a bare API key or token.
 
-        `organization`: the one to act for; membership is verified. Raises Unauthenticated, BadRequest (contradictory credentials),
-        Forbidden (a foreign organization), Unavailable. In AUTH_MODE=none every local caller is `local`, and a request from another
-        machine is Forbidden.
+        `organization`: the one to act for; membership is verified. Raises Unauthenticated, BadRequest (contradictory
+        credentials), Forbidden (a foreign organization), Unavailable. In AUTH_MODE=none every local caller is `local`,
+        and a request from another machine is Forbidden.
         """
         if self._mode is AuthMode.NONE:
             if not isinstance(credentials, str):
@@ -132,7 +135,10 @@ def named_organization(headers: Mapping[str, str]) -> UUID | None:
 
 
 def extract_credential(credentials: Mapping[str, str] | str) -> str | None:
-    """Return the credential by the rules above, or None. Raises BadRequest for two credentials, Unauthenticated for a foreign API key."""
+    """Return the credential by the rules above, or None.
+
+    Raises BadRequest for two credentials, Unauthenticated for a foreign API key.
+    """
     if isinstance(credentials, str):
         return credentials.strip() or None
     key, bearer = credentials.get("x-api-key", "").strip(), _bearer(credentials.get("authorization", ""))

@@ -1,10 +1,11 @@
 """Public keys that verify tokens, from a JSON Web Key Set (RFC 7517).
 
 Rules
-  1. A set is fresh for FRESH_SECONDS. Afterwards it is fetched again while the old set is used, at most for STALE_SECONDS.
+  1. A set is fresh for FRESH_SECONDS. Afterwards it is fetched again while the old set is used, at most for
+     STALE_SECONDS.
   2. An unknown key id also triggers a fetch, at most every AGAIN_SECONDS: a client can invent key ids.
-  3. A key verifies only its own algorithm. Symmetric keys in the set are ignored: no public key is used as an HMAC secret
-     (RFC 8725, section 3.1).
+  3. A key verifies only its own algorithm. Symmetric keys in the set are ignored: no public key is used as an HMAC
+     secret (RFC 8725, section 3.1).
 """
 
 from __future__ import annotations

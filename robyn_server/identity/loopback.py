@@ -13,7 +13,10 @@ from robyn_server.core.errors import Forbidden
 
 FORWARDED_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
 _PRIVATE = ".internal"
-"""A suffix that no public host has (ICANN's resolution of 2024-07-29). It names a private host, though not always this machine."""
+"""A suffix that no public host has (ICANN's resolution of 2024-07-29).
+
+It names a private host, though not always this machine.
+"""
 
 
 class LoopbackGuard:

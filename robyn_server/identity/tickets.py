@@ -1,11 +1,11 @@
 """Single-use tickets that authenticate a WebSocket.
 
-A browser cannot send headers with a WebSocket, and a key must not be part of a URL. So an authenticated client requests a ticket over
-HTTP and opens the socket with it.
+A browser cannot send headers with a WebSocket, and a key must not be part of a URL. So an authenticated client requests
+a ticket over HTTP and opens the socket with it.
 
-A ticket is 256 random bits. The database stores its hash, and the client's credentials encrypted with a key derived from the ticket
-(AES-256-GCM, HMAC), so a reader of the table learns neither. The credentials are verified when the ticket is redeemed and while the
-socket is open, so a ticket outlives neither its token nor its key.
+A ticket is 256 random bits. The database stores its hash, and the client's credentials encrypted with a key derived
+from the ticket (AES-256-GCM, HMAC), so a reader of the table learns neither. The credentials are verified when the
+ticket is redeemed and while the socket is open, so a ticket outlives neither its token nor its key.
 """
 
 from __future__ import annotations

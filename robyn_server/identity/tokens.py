@@ -2,7 +2,8 @@
 
 Rules
   1. Permissions never come from a claim that users can edit (`user_metadata`).
-  2. The algorithm decides how a token is verified: HS256 with the secret, others with a key of the JWKS, never with the other's.
+  2. The algorithm decides how a token is verified: HS256 with the secret, others with a key of the JWKS, never with the
+     other's.
   3. Organizations come from a claim or, where one is configured, only from the membership query.
 """
 
@@ -45,7 +46,10 @@ class Tokens:
         self._permissions_claim = settings.jwt_permissions_claim
 
     async def principal(self, token: str) -> Principal:
-        """Verify a token. Raises Unauthenticated (token_expired, token_invalid), Unavailable while it cannot be verified."""
+        """Verify a token.
+
+        Raises Unauthenticated (token_expired, token_invalid), Unavailable while it cannot be verified.
+        """
         if len(token) > MAX_TOKEN_LENGTH:
             raise _invalid("it is too long")
         claims = await self._verified(token)
@@ -103,7 +107,8 @@ def _refuse_user_editable(settings: Settings) -> None:
 
 
 def is_reserved(identity: str) -> bool:
-    """Whether only the server uses this identity: a token that claimed it would own the server's rows, or those of a key."""
+    """Whether only the server uses this identity: a token that claimed it would own the server's rows, or those of a
+    key."""
     return identity in {SYSTEM_OWNER, LOCAL.identity} or identity.startswith(KEY_IDENTITY)
 
 

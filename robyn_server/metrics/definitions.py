@@ -163,7 +163,10 @@ CONTRACT_PROBLEMS = Gauge(
 MOST_AGENTS = 100
 OTHER_AGENTS = "other"
 AGENTS = OpenLabelValues("the agent_id", OTHER_AGENTS)
-"""Types of agents, by their ids: at each scrape the `MOST_AGENTS` of which most instances live. All others are `other`."""
+"""Types of agents, by their ids: at each scrape the `MOST_AGENTS` of which most instances live.
+
+All others are `other`.
+"""
 
 INSTANCES = Reading(
     "registry_instances",

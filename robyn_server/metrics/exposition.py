@@ -1,4 +1,7 @@
-"""Responses to scrapes: text for Prometheus, or single values. Collecting takes milliseconds, so it must not run on the event loop."""
+"""Responses to scrapes: text for Prometheus, or single values.
+
+Collecting takes milliseconds, so it must not run on the event loop.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ def as_text(accept: str, readings: Readings) -> Text:
 
 
 def samples(definition: Definition) -> dict[tuple[str, ...], float]:
-    """Return a counter's or gauge's values over all processes, by the labels' values. A metric without values gives an empty dict."""
+    """Return a counter's or gauge's values over all processes, by the labels' values.
+
+    A metric without values gives an empty dict.
+    """
     wanted = definition.name if definition.kind == "gauge" else f"{definition.name}_total"
     return {
         tuple(sample.labels[label] for label in definition.labels): sample.value

@@ -1,4 +1,5 @@
-"""The kinds of metrics. prometheus-client is imported with the first value, so that neither commands nor the supervisor pay for it."""
+"""The kinds of metrics. prometheus-client is imported with the first value, so that neither commands nor the supervisor
+pay for it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ _functions: dict[tuple[Gauge, tuple[str, ...]], Callable[[], float]] = {}
 
 
 class LabelValues:
-    """The values that a label may have. More can be added, if this program chooses them: the paths of its routes, for example."""
+    """The values that a label may have.
+
+    More can be added, if this program chooses them: the paths of its routes, for example.
+    """
 
     def __init__(self, values: Iterable[object]) -> None:
         self._values = dict.fromkeys(map(str, values))
@@ -34,7 +38,10 @@ class LabelValues:
 
 
 class OpenLabelValues(LabelValues):
-    """Values that users choose and the database validates; `form` describes them. Only for a Reading, which keeps no values."""
+    """Values that users choose and the database validates; `form` describes them.
+
+    Only for a Reading, which keeps no values.
+    """
 
     def __init__(self, form: str, *values: str) -> None:
         super().__init__((f"‹{form}›", *values))
@@ -61,7 +68,8 @@ class Instrument(Metric):
         self._children: dict[tuple[str, ...], Any] = {}
 
     def initialize(self) -> None:
-        """Export 0 for every combination of labels, if these are few: an alert does not see a first increase from nothing."""
+        """Export 0 for every combination of labels, if these are few: an alert does not see a first increase from
+        nothing."""
         if math.prod(len(values) for values in self.labels.values()) <= _MAX_INITIALIZED:
             for values in itertools.product(*self.labels.values()):
                 self._child(values)
@@ -97,7 +105,8 @@ class Counter(Instrument):
 class Gauge(Instrument):
     """A number that rises and falls.
 
-    `across`: how the values of the server's processes are combined. `outlives`: the value of a dead process still counts.
+    `across`: how the values of the server's processes are combined. `outlives`: the value of a dead process still
+    counts.
     """
 
     kind = "gauge"

@@ -1,8 +1,9 @@
-"""Storage of metrics: in this process alone or, under a supervisor, in a directory of files that all its processes write to.
+"""Storage of metrics: in this process alone or, under a supervisor, in a directory of files that all its processes
+write to.
 
-A process's files have its name (`AGENTHALL_PROCESS`: web-1, worker) and not its pid. A restarted process goes on counting in the
-files of its predecessor, so restarts do not add files. Two live processes never share a name. Without a name, files are named by pid,
-as prometheus-client does.
+A process's files have its name (`AGENTHALL_PROCESS`: web-1, worker) and not its pid. A restarted process goes on
+counting in the files of its predecessor, so restarts do not add files. Two live processes never share a name. Without a
+name, files are named by pid, as prometheus-client does.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ PROCESS = "AGENTHALL_PROCESS"
 
 @functools.cache
 def own_registry() -> CollectorRegistry:
-    """Return the registry of this process. Call it before the first metric is created: it chooses where values are stored."""
+    """Return the registry of this process.
+
+    Call it before the first metric is created: it chooses where values are stored.
+    """
     from prometheus_client import CollectorRegistry, disable_created_metrics, values
 
     name = os.environ.get(PROCESS)
@@ -34,7 +38,8 @@ def own_registry() -> CollectorRegistry:
 
 
 def whole_registry() -> CollectorRegistry:
-    """Return a registry that collects the values of all processes of the directory, or of this process if there is none."""
+    """Return a registry that collects the values of all processes of the directory, or of this process if there is
+    none."""
     directory = os.environ.get(DIRECTORY)
     if not directory:
         return own_registry()
@@ -46,7 +51,10 @@ def whole_registry() -> CollectorRegistry:
 
 
 def answer_scrapes(host: str, port: int) -> None:
-    """Answer scrapes on a port of its own, for a process that serves no HTTP. It asks for no credentials. Raises OSError."""
+    """Answer scrapes on a port of its own, for a process that serves no HTTP.
+
+    It asks for no credentials. Raises OSError.
+    """
     from prometheus_client import start_http_server
 
     start_http_server(port, host, whole_registry())

@@ -56,12 +56,16 @@ def import_paths(project: Project) -> list[Path]:
 
 
 def watched_paths(project: Project) -> list[Path]:
-    """The files and folders that make the project: its own, the file of its variables, and those of local dependencies."""
+    """The files and folders that make the project: its own, the file of its variables, and those of local
+    dependencies."""
     return [project.file, *filter(None, [project.env_file]), *import_paths(project)]
 
 
 def apply_project(environment: MutableMapping[str, str], folder: Path) -> None:
-    """Use the project in `folder`, if there is one, unless AGENTHALL_GRAPHS says what to serve. Raises Misconfigured."""
+    """Use the project in `folder`, if there is one, unless AGENTHALL_GRAPHS says what to serve.
+
+    Raises Misconfigured.
+    """
     file = None if environment.get(GRAPHS) else find_project(folder)
     if file is not None:
         use_project(file, environment)

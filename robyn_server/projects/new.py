@@ -12,7 +12,10 @@ _HIDDEN = "dot-"
 
 
 def create_project(folder: Path) -> list[Path]:
-    """Write the files into `folder`, which is new or empty, and return their paths. Raises Misconfigured, and writes nothing then."""
+    """Write the files into `folder`, which is new or empty, and return their paths.
+
+    Raises Misconfigured, and writes nothing then.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Misconfigured(f"{folder} is not empty; name a new folder")
     contents = {_name(source): source.read_bytes() for source in sorted(_TEMPLATE.iterdir()) if source.is_file()}

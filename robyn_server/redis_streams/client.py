@@ -29,7 +29,8 @@ Client: TypeAlias = Any
 def open_client(url: str, *, name: str, connections: int, seconds: float) -> Client:
     """Return a client of the server at a checked URL. It connects when it is used.
 
-    `connections`: most at the same time; a call waits for one. `seconds`: for a connection, an answer, or a free connection.
+    `connections`: most at the same time; a call waits for one. `seconds`: for a connection, an answer, or a free
+    connection.
     """
     pool = BlockingConnectionPool.from_url(
         url,
@@ -47,7 +48,8 @@ def open_client(url: str, *, name: str, connections: int, seconds: float) -> Cli
 
 @contextlib.contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Raise errors of the client as Unavailable, and a refused password or right as Misconfigured, without the password."""
+    """Raise errors of the client as Unavailable, and a refused password or right as Misconfigured, without the
+    password."""
     try:
         yield
     except _REFUSED as error:

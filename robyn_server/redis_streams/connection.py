@@ -50,7 +50,8 @@ class RedisConnection:
 async def open_connection(options: RedisOptions, name: str) -> RedisConnection:
     """Connect to Redis and check it. `name`: for its list of clients.
 
-    Raises Misconfigured for a server that cannot be used. One that does not answer is reported in the log, and waited for.
+    Raises Misconfigured for a server that cannot be used. One that does not answer is reported in the log, and waited
+    for.
     """
     client = open_client(options.url, name=name, connections=options.connections, seconds=options.seconds)
     connection = RedisConnection(client, options, is_up=False)

@@ -17,7 +17,10 @@ _NOT_INSTALLED = (
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """`url`: checked. `most_events`: that a stream keeps, 0 for any number. `event_ttl`: life of a stream after its run's end."""
+    """`url`: checked.
+
+    `most_events`: that a stream keeps, 0 for any number. `event_ttl`: life of a stream after its run's end.
+    """
 
     url: str
     prefix: str
@@ -28,7 +31,10 @@ class RedisOptions:
 
 
 def redis_options(settings: Settings) -> RedisOptions | None:
-    """Return the options; None without REDIS_URL. Raises Misconfigured for a wrong URL, and where the library is missing."""
+    """Return the options; None without REDIS_URL.
+
+    Raises Misconfigured for a wrong URL, and where the library is missing.
+    """
     url = settings.checked_redis_url
     if url is None:
         return None

@@ -28,7 +28,10 @@ _UNLINKED = 500
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Result for the events of one run. `error`: Redis refused them. `is_fenced`: a later attempt of the run has begun."""
+    """Result for the events of one run.
+
+    `error`: Redis refused them. `is_fenced`: a later attempt of the run has begun.
+    """
 
     is_fenced: bool = False
     error: str | None = None
@@ -62,7 +65,10 @@ class RunEventStreams:
         return f"{self._prefix}run:{{{run_id}}}:events"
 
     async def append(self, runs: Sequence[tuple[UUID, int, Sequence[RunEvent]]]) -> list[Appended]:
-        """Add events of runs, each with its attempt, and wake readers. Raises Unavailable: then some may have been added."""
+        """Add events of runs, each with its attempt, and wake readers.
+
+        Raises Unavailable: then some may have been added.
+        """
         calls = [
             (self.key(run_id), attempt, _milliseconds(_OPEN_FOR), self._most, *_arguments(events))
             for run_id, attempt, events in runs
@@ -105,7 +111,10 @@ class RunEventStreams:
                 await self._client.unlink(*map(self.key, run_ids[at : at + _UNLINKED]))
 
     async def probe(self) -> None:
-        """Write, read and delete a stream. Raises Misconfigured where the user lacks a right, Unavailable where Redis refuses it now."""
+        """Write, read and delete a stream.
+
+        Raises Misconfigured where the user lacks a right, Unavailable where Redis refuses it now.
+        """
         run_id = uuid4()
         (answer,) = await self.append([(run_id, 1, [RunEvent(1, 1, "probe", "{}")])])
         if answer.error is not None:
@@ -126,7 +135,10 @@ class RunEventStreams:
             await pipeline.execute()
 
     async def _call(self, name: str, calls: Sequence[tuple[Any, ...]], wake: Sequence[UUID] = ()) -> list[Any]:
-        """Run a script once for each tuple of a key and arguments, in one round trip. Return answers, and errors in their place."""
+        """Run a script once for each tuple of a key and arguments, in one round trip.
+
+        Return answers, and errors in their place.
+        """
         script = load_script(name)
         with translated(self._url):
             answers = await self._execute(script.sha, calls, wake)

@@ -3,7 +3,8 @@
 Rules
   1. The principal must be a member of the organization. A registration of another organization does not exist.
   2. Every message about a registration carries its epoch. A message with an older epoch changes nothing.
-  3. A registration that has ended is MUST_REGISTER: its instance registers again. One that the organization never had is UNKNOWN.
+  3. A registration that has ended is MUST_REGISTER: its instance registers again. One that the organization never had
+     is UNKNOWN.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class InstanceService:
         self._on_change = on_change
 
     async def register(self, principal: Principal, organization_id: UUID, request: RegistrationRequest) -> Registration:
-        """Register an instance, with a lease that this process holds. Raises Forbidden (also code configuration_disabled), Invalid."""
+        """Register an instance, with a lease that this process holds.
+
+        Raises Forbidden (also code configuration_disabled), Invalid.
+        """
         ensure_member(principal, organization_id)
         registration = await self._instances.register(
             organization_id,
@@ -122,7 +126,8 @@ class InstanceService:
     async def _commit(self, change: Awaitable[Outcome], organization_id: UUID, registration_id: UUID) -> Outcome:
         outcome = await change
         self._on_change()
-        # SQL answers UNKNOWN for an epoch that it has not seen, too: the database may have been restored from an older backup.
+        # SQL answers UNKNOWN for an epoch that it has not seen, too: the database may have been restored from an older
+        # backup.
         if outcome is Outcome.UNKNOWN and await self._is_known(organization_id, registration_id):
             return Outcome.MUST_REGISTER
         return outcome
@@ -139,7 +144,10 @@ class InstanceService:
     async def last_request(
         self, principal: Principal, organization_id: UUID, registration_id: UUID
     ) -> RegistrationRequest:
-        """Return the instance's last registration with its secrets, for the instance itself when it resumes. Raises NotFound."""
+        """Return the instance's last registration with its secrets, for the instance itself when it resumes.
+
+        Raises NotFound.
+        """
         ensure_member(principal, organization_id)
         request = await self._instances.find_last_request(organization_id, registration_id)
         if request is None:
@@ -154,7 +162,8 @@ class InstanceService:
         after: UUID | None,
         limit: int,
     ) -> Mapping[str, Any]:
-        """Return a page in the order of registration_id: `instances`, and `next_cursor` if there are more. Raises Invalid.
+        """Return a page in the order of registration_id: `instances`, and `next_cursor` if there are more. Raises
+        Invalid.
 
         An instance that exists all the time appears once, even if others are added or removed between two pages.
         """

@@ -11,7 +11,8 @@ from robyn_server.core.errors import BadRequest, Forbidden
 
 @dataclass(frozen=True, slots=True)
 class OrganizationSelector:
-    """`development`: the default for principals that are members of every organization (AUTH_MODE=none, AGENTHALL_DEV_TENANT).
+    """`development`: the default for principals that are members of every organization (AUTH_MODE=none,
+    AGENTHALL_DEV_TENANT).
 
     `named_by`: the header or parameter in which a caller names an organization, for error messages.
     """
@@ -20,7 +21,8 @@ class OrganizationSelector:
     named_by: str = "X-Organization-Id"
 
     def __call__(self, principal: Principal, named: UUID | None = None) -> UUID:
-        """Return the organization that is named, else the one the principal acts for, else its only one, else `development`.
+        """Return the organization that is named, else the one the principal acts for, else its only one, else
+        `development`.
 
         Raises Forbidden if the principal is not a member, BadRequest (code organization_required) if none is selected.
         """

@@ -30,13 +30,14 @@ async def register_agent_instance(
     pool: Pool | None = None,
     **more: Any,
 ) -> Registration:
-    """Register an instance, or register it again: `.is_new` of the result tells which. `more`: other fields of RegistrationRequest.
+    """Register an instance, or register it again: `.is_new` of the result tells which. `more`: other fields of
+    RegistrationRequest.
 
     A field that is None keeps the value of an earlier registration.
 
-    `pool` runs as agenthall_app. Without one, a connection to DATABASE_URL is opened for this call. A program with access to the
-    database is trusted: membership in the organization is not checked. Raises Invalid naming the field, Forbidden (code
-    configuration_disabled), Unavailable, Misconfigured.
+    `pool` runs as agenthall_app. Without one, a connection to DATABASE_URL is opened for this call. A program with
+    access to the database is trusted: membership in the organization is not checked. Raises Invalid naming the field,
+    Forbidden (code configuration_disabled), Unavailable, Misconfigured.
     """
     fields = {
         "agent_id": agent_id,

@@ -2,8 +2,9 @@
 
 Rules
   1. A successful one is counted where it is made: in the service, and in the Python API.
-  2. A refused or failed one is counted at the outermost place that knows it was a registration: the HTTP edge by its status, a
-     socket's message, the Python API. Credentials, scopes and parameters are refused before the service is called.
+  2. A refused or failed one is counted at the outermost place that knows it was a registration: the HTTP edge by its
+     status, a socket's message, the Python API. Credentials, scopes and parameters are refused before the service is
+     called.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ def count_status(status: int) -> None:
 
 @contextmanager
 def count_failures(*refusals: type[Exception]) -> Iterator[None]:
-    """Count an exception of the block as refused or failed. `refusals`: what counts as refused besides AgenthallError."""
+    """Count an exception of the block as refused or failed.
+
+    `refusals`: what counts as refused besides AgenthallError.
+    """
     try:
         yield
     except Exception as error:

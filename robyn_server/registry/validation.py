@@ -15,7 +15,10 @@ _OBJECTS = ("connection_details", "runtime_config")
 
 
 def validate(fields: Mapping[str, Any]) -> RegistrationRequest:
-    """Return `fields` with the types of RegistrationRequest. Raises Invalid naming the field, TypeError for an unknown field."""
+    """Return `fields` with the types of RegistrationRequest.
+
+    Raises Invalid naming the field, TypeError for an unknown field.
+    """
     valid = dict(fields)
     for name in _REQUIRED_STRINGS:
         _validate_string(name, valid[name])

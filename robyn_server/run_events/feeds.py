@@ -1,4 +1,5 @@
-"""The readers of a web process: one for each transport, because a run keeps the transport with which it was enqueued."""
+"""The readers of a web process: one for each transport, because a run keeps the transport with which it was
+enqueued."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ _NO_REDIS = "The events of this run are in Redis, and this process has no REDIS_
 
 
 class RunEventFeeds:
-    """`redis`: None in a process without REDIS_URL. It can read the end of a run whose events are there, and nothing else of it."""
+    """`redis`: None in a process without REDIS_URL.
+
+    It can read the end of a run whose events are there, and nothing else of it.
+    """
 
     def __init__(self, postgres: RunEventReader, redis: RedisFeed | None = None) -> None:
         self._postgres = postgres

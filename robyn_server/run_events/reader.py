@@ -49,7 +49,10 @@ class RunSubscription:
         return self._has_end or len(self._waiting) >= _BACKLOG or self._characters >= _BACKLOG_CHARACTERS
 
     def add(self, events: list[RunEvent], read_after: int) -> None:
-        """Buffer events that were read after `read_after`. Ignores them when they would leave a gap, or when it is full."""
+        """Buffer events that were read after `read_after`.
+
+        Ignores them when they would leave a gap, or when it is full.
+        """
         if self.is_full or self.after < read_after:
             return
         fresh = [event for event in events if event.seq > self.after or event.event == END]
@@ -110,7 +113,10 @@ class RunEventReader:
 
     @contextmanager
     def subscribe(self, run_id: UUID, after: int) -> Iterator[RunSubscription]:
-        """Subscribe to the events of a run with a seq greater than `after`, until the block ends. `ONLY_END`: only to its end."""
+        """Subscribe to the events of a run with a seq greater than `after`, until the block ends.
+
+        `ONLY_END`: only to its end.
+        """
         subscription = RunSubscription(run_id, after, self._wake_run)
         self._subscriptions.setdefault(run_id, set()).add(subscription)
         self._on_subscribe(run_id)

@@ -2,12 +2,12 @@
 
 Rules
   1. An event is in Redis, in PostgreSQL, or in both. Its number tells readers that two are the same.
-  2. When Redis fails, the open runs go on in PostgreSQL until their attempts are over. Runs that are claimed later use Redis as
-     soon as it answers again.
-  3. A run that goes on in PostgreSQL has its latest events written there, too: a Redis that restarts, or hands over to a replica, may
-     have lost what it had accepted.
-  4. Redis cannot know of a lease that was lost before the next attempt began. A worker whose leases are not renewed in time asks the
-     database, which refuses the events.
+  2. When Redis fails, the open runs go on in PostgreSQL until their attempts are over. Runs that are claimed later use
+     Redis as soon as it answers again.
+  3. A run that goes on in PostgreSQL has its latest events written there, too: a Redis that restarts, or hands over to
+     a replica, may have lost what it had accepted.
+  4. Redis cannot know of a lease that was lost before the next attempt began. A worker whose leases are not renewed in
+     time asks the database, which refuses the events.
   5. Ends go to the database only, after all events of their run are written.
   6. Nothing stops the writer: a fault is as a Redis that does not answer.
 """
@@ -41,8 +41,8 @@ _BACKLOG_CHARACTERS = 8_000_000
 _PAUSE = 0.005
 _PAUSE_PER_EVENT = 0.0002
 _LONGEST_PAUSE = 0.025
-"""Seconds between two flushes, longer after one with many events. The first event after a silence is written at once. Those of a
-busy worker are written together, which costs the worker, Redis and readers much less."""
+"""Seconds between two flushes, longer after one with many events. The first event after a silence is written at once.
+Those of a busy worker are written together, which costs the worker, Redis and readers much less."""
 _KEEP_SECONDS = 600.0
 """Between two signs of life for the streams of silent runs."""
 
@@ -50,7 +50,10 @@ _log = structlog.get_logger(__name__)
 
 
 class RedisEventWriter:
-    """The sink of Redis, and of PostgreSQL for other runs. `is_leased`: whether the worker's leases were renewed in time."""
+    """The sink of Redis, and of PostgreSQL for other runs.
+
+    `is_leased`: whether the worker's leases were renewed in time.
+    """
 
     def __init__(
         self,

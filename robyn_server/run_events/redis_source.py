@@ -1,13 +1,17 @@
-"""Reads the events of runs from Redis, and from PostgreSQL what is there of the same runs: ends, and events that Redis did not take.
+"""Reads the events of runs from Redis, and from PostgreSQL what is there of the same runs: ends, and events that Redis
+did not take.
 
 Rules
-  1. PostgreSQL is asked first, then Redis. A worker writes all events before the end, so a reader that sees the end first also finds the
-     events. PostgreSQL is asked only for runs that a notification named, that a client begins to follow, or when all are polled.
-  2. Both are merged by the numbers of events. A page that was cut limits what is yielded, so that nothing is passed over.
-  3. A gap between two numbers means that Redis has lost events, or does not answer. In the first case, and in the second after
-     `_PATIENCE_SECONDS`, a note takes their place, and the reader goes on. So an end in PostgreSQL ends every stream.
-  4. Numbers jump where an attempt begins, and before what the database writes when a worker is gone (attempt_seq() in the schema).
-     Nothing was lost there if the event before the jump still exists.
+  1. PostgreSQL is asked first, then Redis. A worker writes all events before the end, so a reader that sees the end
+     first also finds the events. PostgreSQL is asked only for runs that a notification named, that a client begins to
+     follow, or when all are polled.
+  2. Both are merged by the numbers of events. A page that was cut limits what is yielded, so that nothing is passed
+     over.
+  3. A gap between two numbers means that Redis has lost events, or does not answer. In the first case, and in the
+     second after `_PATIENCE_SECONDS`, a note takes their place, and the reader goes on. So an end in PostgreSQL ends
+     every stream.
+  4. Numbers jump where an attempt begins, and before what the database writes when a worker is gone (attempt_seq() in
+     the schema). Nothing was lost there if the event before the jump still exists.
 """
 
 from __future__ import annotations
@@ -128,7 +132,8 @@ class RedisEventSource:
             return None
 
     async def _over_gaps(self, run_id: UUID, found: _Found) -> list[RunEvent]:
-        """The events with notes in the place of those that are lost; only those before the first gap while it is waited for."""
+        """The events with notes in the place of those that are lost; only those before the first gap while it is waited
+        for."""
         if found.redis is None and not self._has_waited(run_id):
             return _before_gap(found)[0]
         seq, events = found.after, list[RunEvent]()
@@ -169,7 +174,8 @@ def _before_gap(found: _Found) -> tuple[list[RunEvent], bool]:
 
 
 def _page(rows: Sequence[RunEvent], limit: int) -> Page:
-    """The database cuts a page at `limit` events, and at LARGEST_READ bytes, which are at least a quarter as many characters."""
+    """The database cuts a page at `limit` events, and at LARGEST_READ bytes, which are at least a quarter as many
+    characters."""
     is_cut = len(rows) >= limit or sum(len(row.data) for row in rows) >= LARGEST_READ // 4
     return Page(rows, has_more=is_cut and rows[-1].event != END)
 

@@ -1,7 +1,8 @@
 """Finds the runs of threads as they begin, for clients that follow a thread.
 
-One query looks for the runs of all threads that clients of this process follow. It runs for some threads when a notification names
-them, and for all every two seconds, since a notification may be lost. There an idle client costs two index lookups.
+One query looks for the runs of all threads that clients of this process follow. It runs for some threads when a
+notification names them, and for all every two seconds, since a notification may be lost. There an idle client costs two
+index lookups.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The two ends of the pipe through which the events of runs go from a worker to web processes.
 
-A transport is a sink and a source. PostgreSQL is one (`writer.py`, and `RunQueue` as the source), Redis Streams the other
-(`redis_sink.py`, `redis_source.py`). `tests/run_events/test_transports.py` holds both to the same contract.
+A transport is a sink and a source. PostgreSQL is one (`writer.py`, and `RunQueue` as the source), Redis Streams the
+other (`redis_sink.py`, `redis_source.py`). `tests/run_events/test_transports.py` holds both to the same contract.
 
 Rules
-  1. Events of a run are numbered by the holder of its lease, without gaps. Their SSE ids have the same form for every transport.
+  1. Events of a run are numbered by the holder of its lease, without gaps. Their SSE ids have the same form for every
+     transport.
   2. The end of a run is in PostgreSQL, in the transaction that ends it. A source yields it after all events before it.
   3. An attempt that is over adds nothing once its successor has begun.
   4. A source knows nothing of rights: its caller has asked the database whether the principal may read the run.
@@ -31,7 +32,10 @@ class EventSink(Protocol):
         """Take an event, which is written soon. Wait while too many wait."""
 
     async def end(self, run: ClaimedRun, end: RunEnd, last_seq: int) -> None:
-        """Return when all events and the end are committed, or when the lease is known to be lost. `last_seq`: of the last event."""
+        """Return when all events and the end are committed, or when the lease is known to be lost.
+
+        `last_seq`: of the last event.
+        """
 
     def close(self, run: ClaimedRun) -> None:
         """Forget a run. Its events are still written."""
@@ -44,7 +48,10 @@ class EventSource(Protocol):
     """A web process's end."""
 
     async def read_events(self, after: Mapping[UUID, int], limit: int) -> dict[UUID, list[RunEvent]]:
-        """Read up to `limit` events of each run after the seq given for it; its end also where it does not come after. Raises Unavailable."""
+        """Read up to `limit` events of each run after the seq given for it; its end also where it does not come after.
+
+        Raises Unavailable.
+        """
 
     async def last_seq_before_end(self, run_id: UUID) -> int:
         """The number of the newest event before the end; 0 without one. Raises Unavailable."""

@@ -5,7 +5,8 @@ Rules
   2. A failed flush is repeated unchanged; the database skips what it has already.
   3. `end` returns after the end is committed. Readers are woken only then.
   4. The database drops writes for a run whose lease is lost, and the worker is notified.
-  5. A run that the database refuses ends in an error. When that is refused, too, its lease lapses. Nothing stops the writer.
+  5. A run that the database refuses ends in an error. When that is refused, too, its lease lapses. Nothing stops the
+     writer.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class _Buffer:
         return len(self.events) >= _BACKLOG or self.characters >= _BACKLOG_CHARACTERS
 
     def next_batch(self) -> _Buffer:
-        """Remove and return the next flush. An end goes with the last event of its run: neither before it, nor after other runs."""
+        """Remove and return the next flush.
+
+        An end goes with the last event of its run: neither before it, nor after other runs.
+        """
         batch = _Buffer(self.events[: self._flush_length()])
         del self.events[: len(batch.events)]
         self.characters -= sum(len(event.data) for _, event in batch.events)

@@ -1,4 +1,7 @@
-"""Use cases of the API: one decision and one transaction each. They take a principal and core values, and know neither HTTP nor LangGraph."""
+"""Use cases of the API: one decision and one transaction each.
+
+They take a principal and core values, and know neither HTTP nor LangGraph.
+"""
 
 from __future__ import annotations
 

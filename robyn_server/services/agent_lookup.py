@@ -31,10 +31,10 @@ class AgentLookup(Protocol):
     ) -> UUID | None:
         """Make the agent's assistant equal to the catalogue and return its id.
 
-        None when there is no such active agent for members of `organizations` (None: of all). Raises CatalogueUnavailable.
-        A template is synced as the copy of the user `identity`, which `agent_id` may also name by its own id. Without `identity` no
-        copy is made, and the agent's own id is returned. `is_stale`: the caller has just read the assistant of this very agent, and
-        its TTL has passed; so it is not read again to find that out.
+        None when there is no such active agent for members of `organizations` (None: of all). Raises
+        CatalogueUnavailable. A template is synced as the copy of the user `identity`, which `agent_id` may also name by
+        its own id. Without `identity` no copy is made, and the agent's own id is returned. `is_stale`: the caller has
+        just read the assistant of this very agent, and its TTL has passed; so it is not read again to find that out.
         """
 
 

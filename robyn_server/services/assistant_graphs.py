@@ -12,7 +12,10 @@ from .assistants import AssistantService
 
 
 class AssistantGraphService:
-    """Methods take an assistant's UUID, or the name of a graph. They return JSON, and raise Invalid, NotFound, Unservable, Unavailable."""
+    """Methods take an assistant's UUID, or the name of a graph.
+
+    They return JSON, and raise Invalid, NotFound, Unservable, Unavailable.
+    """
 
     def __init__(self, service: AssistantService, introspection: GraphIntrospection) -> None:
         self._service = service

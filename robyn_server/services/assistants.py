@@ -74,7 +74,10 @@ class AssistantService:
         return found.body
 
     async def resolve(self, principal: Principal, name: str) -> ResolvedAssistant:
-        """The assistant that a run names, by UUID or by its graph's name. Raises Invalid, NotFound, Unservable (its graph)."""
+        """The assistant that a run names, by UUID or by its graph's name.
+
+        Raises Invalid, NotFound, Unservable (its graph).
+        """
         found = await self.find_named(principal, name, "Thread or assistant not found.")
         self.ensure_served(found.graph_id, found.assistant_id)
         return found
@@ -119,7 +122,8 @@ class AssistantService:
     ) -> F | None:
         """Return what `find` finds, after a sync where one is due.
 
-        When the catalogue is unavailable, an assistant synced within `stale` is returned; else raises CatalogueUnavailable.
+        When the catalogue is unavailable, an assistant synced within `stale` is returned; else raises
+        CatalogueUnavailable.
         """
         found = await self._find(principal, assistant_id, find, self._catalogue.ttl)
         if found is not None and (found.is_fresh or not found.origin.is_synced):
@@ -151,7 +155,10 @@ class AssistantService:
         return await find(principal, user_assistant_id(assistant_id, principal.identity), within)
 
     async def _synced(self, principal: Principal, assistant_id: UUID, found: F | None) -> UUID | None:
-        """Sync, and return the id of the principal's assistant; None without one. A copy is synced for its owner, also for other readers."""
+        """Sync, and return the id of the principal's assistant; None without one.
+
+        A copy is synced for its owner, also for other readers.
+        """
         if found is None or found.template_id is None:
             agent_id, owner = assistant_id, principal.identity
         else:
@@ -229,7 +236,10 @@ class AssistantService:
         return found.body
 
     async def update(self, principal: Principal, assistant_id: UUID, change: AssistantChange) -> str:
-        """The assistant's next version as JSON text. Raises NotFound, Forbidden, Conflict (the catalogue owns it), BadRequest."""
+        """The assistant's next version as JSON text.
+
+        Raises NotFound, Forbidden, Conflict (the catalogue owns it), BadRequest.
+        """
         if change.graph_id is not None:
             self._graphs.check(change.graph_id)
         config, context = validate(principal, change.config, change.context)
@@ -310,7 +320,10 @@ def _with_context(locked: LockedAssistant, change: AssistantChange) -> Assistant
 
 
 def _without_catalogue_fields(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
-    """The change, with the keys that the catalogue owns unchanged. Raises Conflict naming a key that it would change."""
+    """The change, with the keys that the catalogue owns unchanged.
+
+    Raises Conflict naming a key that it would change.
+    """
     if not locked.origin.is_synced:
         return change
     for name in _FROM_CATALOGUE:

@@ -44,14 +44,20 @@ class MetricsService:
         self._registry = registry
 
     async def text(self, principal: Principal, accept: str) -> Text:
-        """Metrics for Prometheus, in the format of the header `accept`. Raises Forbidden. An unavailable database is a metric, not an error."""
+        """Metrics for Prometheus, in the format of the header `accept`.
+
+        Raises Forbidden. An unavailable database is a metric, not an error.
+        """
         principal.require(Scope.METRICS)
         readings = await self._readings()
         await refresh()
         return await asyncio.to_thread(as_text, accept, readings)
 
     async def summary(self, principal: Principal) -> dict[str, Any]:
-        """{queue, api, workers}, in the form of LangGraph's server; times in seconds, null where nothing waits. Raises Forbidden, Unavailable."""
+        """{queue, api, workers}, in the form of LangGraph's server; times in seconds, null where nothing waits.
+
+        Raises Forbidden, Unavailable.
+        """
         principal.require(Scope.METRICS)
         queue = await self._state()
         await refresh()

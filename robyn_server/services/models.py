@@ -18,8 +18,8 @@ _SHOWN = 100
 class AllowedModels:
     """The default model is always allowed.
 
-    `patterns` (AGENTHALL_MODELS, with `*` and `?`) hold for everybody, and for the catalogue's agents. Without them an assistant keeps
-    the model that it has, and only administrators may name another.
+    `patterns` (AGENTHALL_MODELS, with `*` and `?`) hold for everybody, and for the catalogue's agents. Without them an
+    assistant keeps the model that it has, and only administrators may name another.
     """
 
     default: str
@@ -28,7 +28,10 @@ class AllowedModels:
     def check(
         self, principal: Principal, configurable: Mapping[str, Any] | None, owned: Mapping[str, Any] | None = None
     ) -> None:
-        """Raises Forbidden naming the model of `configurable`, and Invalid. `owned`: the `configurable` that the assistant has."""
+        """Raises Forbidden naming the model of `configurable`, and Invalid.
+
+        `owned`: the `configurable` that the assistant has.
+        """
         name = (configurable or {}).get("model_name")
         if name is None or name == self.default:
             return

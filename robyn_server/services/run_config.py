@@ -51,7 +51,10 @@ def check_agent_configuration(configurable: Mapping[str, Any] | None) -> None:
 
 
 def refuse_catalogue_keys(owned: Mapping[str, Any], wanted: Mapping[str, Any] | None, what: str) -> None:
-    """Raises Conflict naming the key when `wanted` would change what the catalogue owns. `owned`: the synced configurable."""
+    """Raises Conflict naming the key when `wanted` would change what the catalogue owns.
+
+    `owned`: the synced configurable.
+    """
     for key, value in (wanted or {}).items():
         if key in CATALOGUE_KEYS and owned.get(key) != value:
             raise Conflict(

@@ -103,7 +103,10 @@ class RunService:
         self._spans = spans
 
     async def start(self, principal: Principal, thread_id: UUID | None, request: RunRequest) -> StartedRun:
-        """Enqueue a run. Raises NotFound (assistant, thread), Conflict (busy, or a key of the catalogue), Forbidden, Invalid."""
+        """Enqueue a run.
+
+        Raises NotFound (assistant, thread), Conflict (busy, or a key of the catalogue), Forbidden, Invalid.
+        """
         assistant = await self._assistants.resolve(principal, request.assistant_id)
         new = self._new_run(principal, thread_id, request, assistant)
         with self._enqueuing(new) as trace:
@@ -212,7 +215,8 @@ class RunService:
         self._events.check_readable(run.event_transport)
 
     async def events(self, run: StartedRun | FoundRun, after: int) -> AsyncIterator[Sequence[RunEvent]]:
-        """Yield the events of the run after that seq. Ends when the end of the run is committed, without `__end__` itself.
+        """Yield the events of the run after that seq. Ends when the end of the run is committed, without `__end__`
+        itself.
 
         The caller has checked access to the run. Raises Unavailable where its events cannot be read.
         """
@@ -225,7 +229,10 @@ class RunService:
         return await self._queue.last_seq(run_id)
 
     async def last_seq_before_end(self, run: FoundRun) -> int:
-        """The seq from which a reader gets only new events; before the end, when the run has ended. Raises Unavailable."""
+        """The seq from which a reader gets only new events; before the end, when the run has ended.
+
+        Raises Unavailable.
+        """
         return await self._events.last_seq_before_end(run.run_id, run.event_transport)
 
     async def result(self, run_id: UUID) -> bytes:
@@ -246,7 +253,8 @@ class RunService:
     async def cancel(
         self, principal: Principal, thread_id: UUID, run_id: UUID, action: str, reason: str = CANCELLED
     ) -> None:
-        """Cancel a run: at once when it is pending, else through its worker. Raises NotFound when there is nothing to cancel.
+        """Cancel a run: at once when it is pending, else through its worker. Raises NotFound when there is nothing to
+        cancel.
 
         `action`: interrupt keeps its checkpoints, rollback deletes the run with them.
         """
@@ -269,7 +277,10 @@ class RunService:
         await self._cancel_all(principal, [(thread_id, run_id) for run_id in run_ids], action)
 
     async def cancel_by_status(self, principal: Principal, statuses: Sequence[str], action: str) -> None:
-        """Cancel all of the principal's own runs that are `pending` or `running`. Raises NotFound when there is none."""
+        """Cancel all of the principal's own runs that are `pending` or `running`.
+
+        Raises NotFound when there is none.
+        """
         found = list[tuple[UUID, UUID]]()
         for status in statuses:
             page, after = None, UUID(int=0)

@@ -30,7 +30,10 @@ _log = structlog.get_logger(__name__)
 
 
 class ServedGraphs:
-    """The announcement of a web process, and a background service. `graphs`: by id, with their descriptions. Call `check` once before other services start."""
+    """The announcement of a web process, and a background service.
+
+    `graphs`: by id, with their descriptions. Call `check` once before other services start.
+    """
 
     def __init__(
         self, workers: Workers, store: PostgresSyncStore, web_id: UUID, graphs: Mapping[str, str | None]

@@ -15,9 +15,11 @@ from robyn_server.storage.store.items import StoreItems
 
 
 class StoreService:
-    """Answers are JSON text. Every method raises Invalid for a name, filter or lifetime that breaks a rule of core/store/items.py.
+    """Answers are JSON text. Every method raises Invalid for a name, filter or lifetime that breaks a rule of
+    core/store/items.py.
 
-    Without an embedder there is no index by meaning. With one, `put` and a search with `query` raise the errors of ItemEmbedder.
+    Without an embedder there is no index by meaning. With one, `put` and a search with `query` raise the errors of
+    ItemEmbedder.
     """
 
     def __init__(
@@ -37,7 +39,10 @@ class StoreService:
         ttl: float | None,
         index: Paths,
     ) -> None:
-        """`ttl`: minutes. `index`: paths of the texts to index. Raises FieldNotOffered for them if there is no index."""
+        """`ttl`: minutes.
+
+        `index`: paths of the texts to index. Raises FieldNotOffered for them if there is no index.
+        """
         checked = check_name(namespace, key)
         lifetime = check_ttl(self._lifetimes.default_ttl if ttl is None else ttl)
         if index and self._embedder is None:
@@ -69,7 +74,10 @@ class StoreService:
         offset: int,
         refresh: bool | None,
     ) -> str:
-        """`query`: the items whose meaning is nearest come first. Raises FieldNotOffered for it if there is no index."""
+        """`query`: the items whose meaning is nearest come first.
+
+        Raises FieldNotOffered for it if there is no index.
+        """
         checked = check_namespace(prefix, "namespace_prefix", may_be_empty=True)
         check_filter(where or {})
         if query and self._embedder is None:

@@ -34,7 +34,8 @@ class _Start:
 
 @dataclass(frozen=True, slots=True)
 class ThreadStreamStart:
-    """Where a stream begins: with the runs that are newer than `after`, and before them with the rest of the run `within`."""
+    """Where a stream begins: with the runs that are newer than `after`, and before them with the rest of the run
+    `within`."""
 
     thread_id: UUID
     after: UUID

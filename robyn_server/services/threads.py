@@ -37,7 +37,8 @@ class ThreadService:
         ttl: ThreadTtl | None = None,
         supersteps: Sequence[Sequence[NodeUpdate]] = (),
     ) -> str:
-        """Return the thread as JSON text. Raises Conflict when the id is taken, unless `if_exists` is do_nothing and the principal owns it.
+        """Return the thread as JSON text. Raises Conflict when the id is taken, unless `if_exists` is do_nothing and
+        the principal owns it.
 
         A new thread gets the states of `supersteps`. Raises BadRequest, and creates none, if its graph refuses them.
         """
@@ -86,7 +87,8 @@ class ThreadService:
     async def prune(self, principal: Principal, thread_ids: Iterable[UUID], strategy: PruneStrategy) -> int:
         """Delete threads, or all their states but the latest. Return how many.
 
-        Threads that are missing, and those with a pending or running run, are left out. Each thread is a transaction of its
+        Threads that are missing, and those with a pending or running run, are left out. Each thread is a transaction of
+        its
         own: a request that takes too long has pruned some, and can be repeated.
         """
         return sum([await self._threads.prune(principal, each, strategy) for each in sorted(set(thread_ids))])
@@ -133,7 +135,10 @@ class ThreadService:
         as_node: str | None,
         checkpoint: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
-        """Write a checkpoint as `as_node` would have, and return it. Raises NotFound, BadRequest, and Conflict beside a run."""
+        """Write a checkpoint as `as_node` would have, and return it.
+
+        Raises NotFound, BadRequest, and Conflict beside a run.
+        """
         async with self._threads.lock(principal, thread_id) as thread:
             if thread is None:
                 raise _missing(thread_id)
@@ -163,7 +168,10 @@ class ThreadService:
     async def _apply(
         self, principal: Principal, thread_id: UUID, graph_id: str, supersteps: Sequence[Sequence[NodeUpdate]]
     ) -> None:
-        """Write the states of a new thread. If that fails, also because the request takes too long, delete the thread."""
+        """Write the states of a new thread.
+
+        If that fails, also because the request takes too long, delete the thread.
+        """
         try:
             async with self._threads.lock(principal, thread_id) as thread:
                 metadata = {"graph_id": graph_id, "user_id": principal.identity}

@@ -1,4 +1,5 @@
-"""Log the graphs that runs wait for and no worker serves: once when a graph becomes one, and once when it is served again."""
+"""Log the graphs that runs wait for and no worker serves: once when a graph becomes one, and once when it is served
+again."""
 
 from __future__ import annotations
 

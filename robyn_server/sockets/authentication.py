@@ -1,7 +1,7 @@
 """Authentication of a socket: by its handshake, by a ticket, or by its first message; and again while it is open.
 
-In AUTH_MODE=none a socket without credentials acts as `local`. An `auth` in a message is verified against AGENTHALL_DEV_KEY and
-AGENTHALL_DEV_TENANT nevertheless, so that a client which works here works elsewhere.
+In AUTH_MODE=none a socket without credentials acts as `local`. An `auth` in a message is verified against
+AGENTHALL_DEV_KEY and AGENTHALL_DEV_TENANT nevertheless, so that a client which works here works elsewhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ CREDENTIAL_HEADERS = ("authorization", "x-api-key")
 
 @dataclass(frozen=True, slots=True)
 class PresentedCredentials:
-    """Headers of the handshake, or the key or token of a message. Kept while the socket is open, to verify them again."""
+    """Headers of the handshake, or the key or token of a message.
+
+    Kept while the socket is open, to verify them again.
+    """
 
     credential: Mapping[str, str] | str
     organization_id: UUID | None = None
@@ -55,7 +58,10 @@ class SocketAuthenticator:
     async def authenticate_handshake(
         self, headers: Mapping[str, str], ticket: str | None
     ) -> AuthenticatedSocket | None:
-        """Return None without credentials: the first message must present them. Raises Unauthenticated, Forbidden, Invalid, Unavailable."""
+        """Return None without credentials: the first message must present them.
+
+        Raises Unauthenticated, Forbidden, Invalid, Unavailable.
+        """
         if self._development is not None:
             refuse_forwarded(headers)
             refuse_name(headers.get("host", ""))

@@ -18,7 +18,10 @@ _log = structlog.get_logger(__name__)
 
 
 async def release_session(hub: SessionHub, session: Session) -> None:
-    """Cancel the session's watches, and end its registrations or start their grace. Errors are logged: leases lapse anyway."""
+    """Cancel the session's watches, and end its registrations or start their grace.
+
+    Errors are logged: leases lapse anyway.
+    """
     for each in list(session.watches.values()):
         each.task.cancel()
     sent = session.socket.close_sent

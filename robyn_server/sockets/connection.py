@@ -1,7 +1,8 @@
 """A WebSocket connection that knows when it last received data, writes without a task, and closes without waiting.
 
-A write goes into the transport's buffer. Senders await `wait_writable()` afterwards, so a buffer holds at most WRITE_LIMIT and one
-message of each sender (the reader and every watch). A socket with more than MAX_BUFFERED is not read, and is closed.
+A write goes into the transport's buffer. Senders await `wait_writable()` afterwards, so a buffer holds at most
+WRITE_LIMIT and one message of each sender (the reader and every watch). A socket with more than MAX_BUFFERED is not
+read, and is closed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ MAX_REASON_BYTES = 123
 
 
 class Socket(ServerConnection):
-    """`last_received_at` and `blocked_since` are times of the loop's clock; `blocked_since` is None while the peer reads."""
+    """`last_received_at` and `blocked_since` are times of the loop's clock; `blocked_since` is None while the peer
+    reads."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -83,7 +85,10 @@ class Socket(ServerConnection):
             self.send_data()
 
     def begin_close(self, code: CloseCode, reason: str) -> None:
-        """Start the closing handshake without waiting for it. The first call counts. The liveness monitor aborts a silent peer."""
+        """Start the closing handshake without waiting for it.
+
+        The first call counts. The liveness monitor aborts a silent peer.
+        """
         if self.closed_at is not None:
             return
         self.closed_at = self.loop.time()
@@ -96,7 +101,10 @@ class Socket(ServerConnection):
         self.transport.abort()
 
     def release_handshake(self) -> None:
-        """Free the two kilobytes of the handshake. The request must not be None: that tells the library that the handshake is open."""
+        """Free the two kilobytes of the handshake.
+
+        The request must not be None: that tells the library that the handshake is open.
+        """
         self.request = _HANDSHAKE_DONE  # type: ignore[assignment]
         self.response = None
 
@@ -107,7 +115,8 @@ class Socket(ServerConnection):
     def _break_cycles(self) -> None:
         """Remove the library's references back to this object, so that the memory of a closed socket is freed at once.
 
-        Otherwise it waits for the garbage collector, which stops the process while it traverses the objects of all sockets.
+        Otherwise it waits for the garbage collector, which stops the process while it traverses the objects of all
+        sockets.
         """
         self.logger = self.protocol.logger = _LOGGER
         vars(self.protocol).pop("select_subprotocol", None)  # a function of ours for this connection alone

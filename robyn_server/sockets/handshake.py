@@ -33,8 +33,8 @@ SUBPROTOCOL = "mcp.v1"
 class Origins:
     """The origins whose pages may open a socket. A client without an Origin header is not a browser.
 
-    WebSockets have no preflight: where no credentials are required, `*` means pages of this machine only, or any page on the web
-    could act as `local`.
+    WebSockets have no preflight: where no credentials are required, `*` means pages of this machine only, or any page
+    on the web could act as `local`.
     """
 
     def __init__(self, origins: str, *, is_open: bool) -> None:

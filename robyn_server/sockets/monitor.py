@@ -44,7 +44,8 @@ class LivenessMonitor:
             self._check_session(session, now)
 
     def _extend_after_stall(self, now: float) -> None:
-        """After a stall of this process, count silence from the last ping: messages that came meanwhile are not read yet."""
+        """After a stall of this process, count silence from the last ping: messages that came meanwhile are not read
+        yet."""
         for session in self._hub:
             socket = session.socket
             socket.last_received_at = max(socket.last_received_at, now - self._hub.limits.ping_after_seconds)
@@ -102,7 +103,10 @@ class LivenessMonitor:
                 session.renew(authenticated)
 
     async def drain(self, seconds: float) -> None:
-        """Notify all clients, and close all sockets with jitter within `seconds`. Leases stay, so clients can resume elsewhere."""
+        """Notify all clients, and close all sockets with jitter within `seconds`.
+
+        Leases stay, so clients can resume elsewhere.
+        """
         self._hub.is_draining = True
         window = min(seconds / 2, len(self._hub) / CLOSED_PER_SECOND)
         loop = asyncio.get_running_loop()

@@ -127,7 +127,8 @@ class SessionReader:
         return answers, None
 
     async def _reply_to(self, message: Message) -> tuple[dict[str, Any] | None, Closing]:
-        # No variable of this frame keeps an error: it points to the frame, and the cycle would keep the session in memory.
+        # No variable of this frame keeps an error: it points to the frame, and the cycle would keep the session in
+        # memory.
         try:
             if message.error is not None:
                 return replies.error_reply(message, message.error)

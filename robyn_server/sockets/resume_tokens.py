@@ -2,8 +2,8 @@
 
     base64url( registration (16) | organization (16) | HMAC-SHA-256 over both, and the purpose, cut to 16 )
 
-The key is made by the database and shared by all replicas. A token names a registration and proves nothing about its bearer: the
-credentials of the socket decide whether the bearer belongs to the organization. RFC 2104 (HMAC).
+The key is made by the database and shared by all replicas. A token names a registration and proves nothing about its
+bearer: the credentials of the socket decide whether the bearer belongs to the organization. RFC 2104 (HMAC).
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ class ApiKey:
 class KnownKey:
     """A key as its verification needs it.
 
-    `until` is the expiry on the monotonic clock of this process; `expires_at` is the same moment by the database's clock.
+    `until` is the expiry on the monotonic clock of this process; `expires_at` is the same moment by the database's
+    clock.
     """
 
     digest: bytes

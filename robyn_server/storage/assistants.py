@@ -88,7 +88,10 @@ class NewAssistant:
 
 @dataclass(frozen=True, slots=True)
 class AssistantChange:
-    """The fields to change; None keeps a field. `metadata` is merged. `description` is set only with `sets_description`."""
+    """The fields to change; None keeps a field.
+
+    `metadata` is merged. `description` is set only with `sets_description`.
+    """
 
     graph_id: str | None = None
     name: str | None = None
@@ -140,7 +143,8 @@ class Assistants:
         )
 
     async def find_former(self, principal: Principal, assistant_id: UUID) -> FormerAssistant | None:
-        """An assistant that agent sync made, or the retired default assistant of a graph; None if there is no such one."""
+        """An assistant that agent sync made, or the retired default assistant of a graph; None if there is no such
+        one."""
         async with translated():
             query = _SQL["find_former"].bind(**acting(principal), assistant_id=assistant_id)
             row = await self._pool.fetchrow(*query)

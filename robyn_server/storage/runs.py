@@ -129,7 +129,10 @@ class Runs:
         self._pool = pool
 
     async def enqueue(self, principal: Principal, new: NewRun) -> tuple[str, str | None]:
-        """Enqueue a run. Return the outcome (`enqueued`, `busy`, `thread_missing`) and the enqueued run as JSON text."""
+        """Enqueue a run.
+
+        Return the outcome (`enqueued`, `busy`, `thread_missing`) and the enqueued run as JSON text.
+        """
         async with translated():
             row = await self._pool.fetchrow(*_enqueue(principal, new))
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
@@ -282,7 +285,8 @@ class RunQueue:
     async def release_stalled(
         self, worker_id: UUID, charged: Sequence[UUID], error: Mapping[str, Any]
     ) -> tuple[int, int]:
-        """Release the runs of a worker that is stuck. Only `charged` lose an attempt; `error` is their end without attempts left.
+        """Release the runs of a worker that is stuck. Only `charged` lose an attempt; `error` is their end without
+        attempts left.
 
         Return how many became pending again, and how many ended.
         """
@@ -303,7 +307,10 @@ class RunQueue:
         return row["released"], row["ended"]
 
     async def rescue(self, limit: int = 100) -> tuple[int, int]:
-        """Release runs with an expired lease. Return how many became pending again, and how many had no attempts left."""
+        """Release runs with an expired lease.
+
+        Return how many became pending again, and how many had no attempts left.
+        """
         async with translated():
             row = await self._pool.fetchrow(*_SQL["rescue"].bind(limit=limit))
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row

@@ -230,7 +230,8 @@ def _filter_values(where: ThreadFilter) -> dict[str, Any]:
 
 
 def _readable(principal: Principal) -> str | None:
-    """The fragment of the rows that an index of an order has for the principal; None where its grants have conditions."""
+    """The fragment of the rows that an index of an order has for the principal; None where its grants have
+    conditions."""
     if principal.grants is None:
         return "everybody" if principal.is_admin else "owner"
     conditions = principal.grants.threads

@@ -1,4 +1,5 @@
 """`agenthall serve`: start, watch and stop the embedded PostgreSQL and the server's processes.
 
-Modules here import only the standard library, `core`, `ports` and `files`: the supervisor runs as long as the server and must stay small.
+Modules here import only the standard library, `core`, `ports` and `files`: the supervisor runs as long as the server
+and must stay small.
 """

@@ -1,8 +1,9 @@
 """The address of a running `serve`, in a file of its data directory, where commands in other terminals find it.
 
 Rules
-  1. The `serve` that wrote `serving.json` holds a lock on it (flock), which the kernel releases with the process. A file without a lock
-     is a leftover of a server that was killed, and is ignored. A pid would not do: it may be reused.
+  1. The `serve` that wrote `serving.json` holds a lock on it (flock), which the kernel releases with the process. A
+     file without a lock is a leftover of a server that was killed, and is ignored. A pid would not do: it may be
+     reused.
   2. Only a file of the same account or of root is used, because commands send API keys to the address.
   3. If several servers use one directory (each with a DATABASE_URL), the file names the one that was started last.
 """
@@ -25,8 +26,8 @@ _NAME = "serving.json"
 class RunningServer:
     """`url`: for HTTP clients on this machine. `pid`: of the `serve`.
 
-    `settings`: the variables that `doctor` needs, as the server's processes have them, without secrets. `keys`: names of the API keys
-    of model providers that they have.
+    `settings`: the variables that `doctor` needs, as the server's processes have them, without secrets. `keys`: names
+    of the API keys of model providers that they have.
     """
 
     url: str
@@ -70,7 +71,10 @@ def _parse(found: dict[str, Any]) -> RunningServer:
 
 @contextlib.contextmanager
 def _existing_directory(root: Path) -> Iterator[None]:
-    """Create the directory if it is absent, as it may be with a DATABASE_URL. Remove it at the end if it was created here."""
+    """Create the directory if it is absent, as it may be with a DATABASE_URL.
+
+    Remove it at the end if it was created here.
+    """
     is_new = not root.exists()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

@@ -58,8 +58,8 @@ class Child(Protocol):
 class Program:
     """A program to run. `environment` is the whole environment of the process.
 
-    A program is ready when it calls `announce_ready` or, with `listens_on`, when that port of 127.0.0.1 accepts connections.
-    Its output goes to the file `log`, or to the supervisor's own output.
+    A program is ready when it calls `announce_ready` or, with `listens_on`, when that port of 127.0.0.1 accepts
+    connections. Its output goes to the file `log`, or to the supervisor's own output.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """The demo: a catalogue in the embedded database, and the two MCP servers that its agents use.
 
-It is loaded only into a database without `public.agents`, so that a user's own catalogue is never touched. A comment on the table, set
-in the same transaction, marks the demo's catalogue. Its rows hold the servers' URLs, so the ports are stored and kept while they are
-free.
+It is loaded only into a database without `public.agents`, so that a user's own catalogue is never touched. A comment on
+the table, set in the same transaction, marks the demo's catalogue. Its rows hold the servers' URLs, so the ports are
+stored and kept while they are free.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from .output.log import SupervisorLog
 
 HOST = "127.0.0.1"
 _OFFSETS = {"legal": 2, "documents": 3}
-"""Servers and their ports, counted from the web server's and used if they are free. The port after the web's is for WebSockets."""
+"""Servers and their ports, counted from the web server's and used if they are free.
+
+The port after the web's is for WebSockets.
+"""
 
 _TOOLS = {"legal": "search_law", "documents": "search_docs"}
 """A tool of each server, by which its URL is found in the catalogue."""
@@ -76,8 +79,8 @@ class Demo:
 def load_demo(database: EmbeddedPostgres, log: SupervisorLog, web_port: int, folder: Path | None = None) -> Demo | None:
     """Return the demo, loaded now or earlier; None if the database holds a catalogue of the user.
 
-    A server whose port was taken by another program since then moves to a free one. Raises Unavailable if the catalogue cannot be
-    loaded.
+    A server whose port was taken by another program since then moves to a free one. Raises Unavailable if the catalogue
+    cannot be loaded.
     """
     folder = packaged("demo") if folder is None else folder
     has_agents, mark = _query(database, _STATE)
@@ -95,7 +98,10 @@ def load_demo(database: EmbeddedPostgres, log: SupervisorLog, web_port: int, fol
 
 
 def _ports(database: EmbeddedPostgres, example: Mapping[str, int]) -> dict[str, int]:
-    """Return the stored ports; after a restore, those of the catalogue, and store them. `example`: ports for the error's text."""
+    """Return the stored ports; after a restore, those of the catalogue, and store them.
+
+    `example`: ports for the error's text.
+    """
     path = _ports_file(database)
     if not path.exists() and (ports := _ports_of_catalogue(database)).keys() == _OFFSETS.keys():
         _store(database, ports)
@@ -104,7 +110,8 @@ def _ports(database: EmbeddedPostgres, example: Mapping[str, int]) -> dict[str, 
 
 
 def _move(database: EmbeddedPostgres, ports: Mapping[str, int], log: SupervisorLog) -> dict[str, int]:
-    """Return `ports` with a free one in the place of each that is taken, which the URLs of the catalogue have from now on."""
+    """Return `ports` with a free one in the place of each that is taken, which the URLs of the catalogue have from now
+    on."""
     moved = {name: port if is_free(HOST, port) else free_port(HOST, 0) for name, port in ports.items()}
     for name, port in moved.items():
         if port != (old := ports[name]):

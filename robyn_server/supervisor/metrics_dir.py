@@ -1,8 +1,9 @@
-"""The directory in which the children of one `serve` store their metrics. See `metrics/store.py`, which is not imported here.
+"""The directory in which the children of one `serve` store their metrics. See `metrics/store.py`, which is not imported
+here.
 
-Files are named `<kind>_<process>.db`. Gauges that end with their process are in files that begin with `gauge_live`; removing those is
-all that prometheus-client's `mark_process_dead` does. The directory is locked for as long as its supervisor lives. The next supervisor
-removes the directories of those that were killed.
+Files are named `<kind>_<process>.db`. Gauges that end with their process are in files that begin with `gauge_live`;
+removing those is all that prometheus-client's `mark_process_dead` does. The directory is locked for as long as its
+supervisor lives. The next supervisor removes the directories of those that were killed.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ On Linux the kernel sends a signal to a child whose parent ends (PR_SET_PDEATHSI
 2. A change of credentials clears the setting, so it is made after setuid and after unshare.
 3. The parent may end before the call, so its pid is compared afterwards.
 
-Elsewhere a shell reads from a pipe whose other end only the supervisor holds, and acts at end of file. This is tested on Linux and has
-never run on macOS.
+Elsewhere a shell reads from a pipe whose other end only the supervisor holds, and acts at end of file. This is tested
+on Linux and has never run on macOS.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def death_signal(number: int) -> Callable[[], None]:
-    """Return a function to call between fork and exec, after which the new process gets signal `number` when this one ends."""
+    """Return a function to call between fork and exec, after which the new process gets signal `number` when this one
+    ends."""
     parent = os.getpid()
 
     def step() -> None:

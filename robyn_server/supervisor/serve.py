@@ -1,7 +1,7 @@
 """`agenthall serve`: start the database, the demo and the processes of the server, and stop them again.
 
-This process lives as long as the server, stays small, and has one thread. So a short-lived process checks the settings, and another one
-prints the banner.
+This process lives as long as the server, stays small, and has one thread. So a short-lived process checks the settings,
+and another one prints the banner.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class Reloading:
 class ServeOptions:
     """`command` with a name runs that child; with `check` it validates the settings and exits with 2 if they are wrong.
 
-    `demo` is the demo's directory. With `reloading`, the processes that run graphs start again when a watched file changes.
+    `demo` is the demo's directory. With `reloading`, the processes that run graphs start again when a watched file
+    changes.
     """
 
     host: str = "127.0.0.1"
@@ -114,8 +115,8 @@ class _Ports:
 def serve(options: ServeOptions) -> int:
     """Start everything, wait for a signal, stop everything. Return the exit code, which is 0 after a clean stop.
 
-    If a setting is wrong, nothing is started or created: raises Misconfigured for a port or a number, and returns 2 for other
-    settings, after the error was printed.
+    If a setting is wrong, nothing is started or created: raises Misconfigured for a port or a number, and returns 2 for
+    other settings, after the error was printed.
     """
     started_at = time.monotonic()
     log = SupervisorLog(options.log_format)
@@ -178,7 +179,10 @@ def _check_settings(options: ServeOptions) -> int:
 def _publish_address(
     closing: ExitStack, options: ServeOptions, ports: _Ports, environment: Mapping[str, str], log: SupervisorLog
 ) -> None:
-    """Publish the address in the data directory until `closing` is closed. Without a writable directory, log that it is missing."""
+    """Publish the address in the data directory until `closing` is closed.
+
+    Without a writable directory, log that it is missing.
+    """
     settings = {name: environment[name] for name in _PUBLISHED if name in environment}
     keys = sorted(name for name, value in environment.items() if name.endswith("_API_KEY") and value)
     try:
@@ -247,7 +251,10 @@ def _reload(
     children: Sequence[ProgramChild],
     log: SupervisorLog,
 ) -> frozenset[Stage]:
-    """Give the children the project's environment of now, and return the stages to restart. A wrong project changes nothing."""
+    """Give the children the project's environment of now, and return the stages to restart.
+
+    A wrong project changes nothing.
+    """
     try:
         remade = remake(replace(options, environment=reloading.environment()))
     except Misconfigured as error:
@@ -261,7 +268,8 @@ def _reload(
 
 
 def _cpu_setting(environment: Mapping[str, str], number: int) -> dict[str, str]:
-    """Pin each web process to one core: its threads pass every request to each other, which is 1.5 to 2 times as fast there."""
+    """Pin each web process to one core: its threads pass every request to each other, which is 1.5 to 2 times as fast
+    there."""
     is_on = environment.get("AGENTHALL_CPU_PINNING", "true").lower() not in {"0", "false", "no", "off"}
     if not is_on or "AGENTHALL_WEB_CPU" in environment or not hasattr(os, "sched_getaffinity"):
         return {}

@@ -7,8 +7,8 @@ Rules:
    stopped, and the exit code of `serve` is 2.
 3. The first SIGINT, SIGTERM or SIGHUP drains: children are asked to exit, stage by stage, and are killed after the
    grace period. A second signal kills at once.
-4. SIGUSR1 restarts the stages that `on_reload` returns, when their processes have drained. With `on_reload`, wrong settings wait for
-   the next reload instead of rule 2.
+4. SIGUSR1 restarts the stages that `on_reload` returns, when their processes have drained. With `on_reload`, wrong
+   settings wait for the next reload instead of rule 2.
 5. Everything happens in the main thread: the children's death signal belongs to the thread that spawned them
    (`parent_death.py`), and a process with one thread may fork. Between events the process sleeps in `select`.
 """
@@ -64,10 +64,11 @@ class ManagedChild:
 class Supervisor:
     """A context manager that handles the signals while it is open. `run` returns the exit code.
 
-    `grace`: seconds for each stage to drain. `on_ready` is called once, when every child is ready. It may return a process, which is
-    reaped when it ends and does not outlive `run`. Children of the stages in `after_web` start when those of stage web are ready, to
-    leave the processor to them. `on_child_exit` gets the name of each child that exited without being stopped. `on_reload` prepares the
-    children for a new start and returns the stages that start again.
+    `grace`: seconds for each stage to drain. `on_ready` is called once, when every child is ready. It may return a
+    process, which is reaped when it ends and does not outlive `run`. Children of the stages in `after_web` start when
+    those of stage web are ready, to leave the processor to them. `on_child_exit` gets the name of each child that
+    exited without being stopped. `on_reload` prepares the children for a new start and returns the stages that start
+    again.
     """
 
     def __init__(

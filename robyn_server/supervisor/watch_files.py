@@ -1,7 +1,8 @@
 """Watch the files of a project for `agenthall dev`, and ask the supervisor to reload when one changes.
 
-`python -m robyn_server.supervisor.watch_files LOG_FORMAT PATH…`: folders, of which every Python file counts, and single files. It looks
-every second instead of asking the kernel for events, which do not arrive from mounted volumes, and whose number is limited.
+`python -m robyn_server.supervisor.watch_files LOG_FORMAT PATH…`: folders, of which every Python file counts, and single
+files. It looks every second instead of asking the kernel for events, which do not arrive from mounted volumes, and
+whose number is limited.
 """
 
 from __future__ import annotations

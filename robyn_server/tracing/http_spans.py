@@ -2,8 +2,8 @@
 
 https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span
 
-A span ends with its response: that of a stream when the last frame was produced. The query and all headers but the named ones are left
-out, since they may hold credentials.
+A span ends with its response: that of a stream when the last frame was produced. The query and all headers but the
+named ones are left out, since they may hold credentials.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Run trees at LangSmith. LANGSMITH_TRACING turns them on, and LangChain reads the key, the endpoint and the project by itself.
+"""Run trees at LangSmith. LANGSMITH_TRACING turns them on, and LangChain reads the key, the endpoint and the project by
+itself.
 
 https://docs.langchain.com/langsmith/trace-with-langgraph
 """

@@ -1,4 +1,5 @@
-"""Calls of MCP tools. The span of the tool is that of the call, too: it gets the attributes of MCP, and the server continues its trace.
+"""Calls of MCP tools. The span of the tool is that of the call, too: it gets the attributes of MCP, and the server
+continues its trace.
 
 https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/mcp.md
 """
@@ -16,7 +17,10 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def mcp_call_context(url: str) -> Mapping[str, str]:
-    """The trace context for the server at `url`, in whose call the current span is. Only the server's address becomes an attribute."""
+    """The trace context for the server at `url`, in whose call the current span is.
+
+    Only the server's address becomes an attribute.
+    """
     parts = urlsplit(url)
     span = trace.get_current_span()
     span.set_attribute("network.transport", "tcp")

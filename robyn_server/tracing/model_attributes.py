@@ -1,4 +1,5 @@
-"""Attributes of a model call, by the GenAI conventions. Each is copied by its name; a client's other arguments may hold its key.
+"""Attributes of a model call, by the GenAI conventions. Each is copied by its name; a client's other arguments may hold
+its key.
 
 https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-spans.md
 """

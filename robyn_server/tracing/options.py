@@ -1,4 +1,5 @@
-"""Settings of tracing from the environment. The names and meanings are OpenTelemetry's; the SDK itself reads the others.
+"""Settings of tracing from the environment. The names and meanings are OpenTelemetry's; the SDK itself reads the
+others.
 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
@@ -30,7 +31,10 @@ _CAPTURED = frozenset({"true", "span_only", "span_and_event"})
 
 @dataclass(frozen=True, slots=True)
 class TraceOptions:
-    """`endpoint`: the URL that spans are posted to. `captures_content`: whether spans have messages, arguments and results."""
+    """`endpoint`: the URL that spans are posted to.
+
+    `captures_content`: whether spans have messages, arguments and results.
+    """
 
     endpoint: str
     captures_content: bool = False

@@ -31,7 +31,10 @@ class Tracing:
     """The spans of this process, by where they begin. `start_tracing` makes it."""
 
     def __init__(self, options: TraceOptions, process: str) -> None:
-        """`process`: web or worker. A provider that somebody else has set, as `opentelemetry-instrument` does, is used and left alone."""
+        """`process`: web or worker.
+
+        A provider that somebody else has set, as `opentelemetry-instrument` does, is used and left alone.
+        """
         self._options = options
         self._provider = _own_provider(process) if _is_free() else None
         tracer = trace.get_tracer("agenthall", __version__)
@@ -55,7 +58,10 @@ def _is_free() -> bool:
 
 
 def _own_provider(process: str) -> TracerProvider:
-    """Set the provider of the process, so that spans of graphs join ours. The SDK reads the sampler and limits from the environment."""
+    """Set the provider of the process, so that spans of graphs join ours.
+
+    The SDK reads the sampler and limits from the environment.
+    """
     provider = TracerProvider(resource=_resource(process), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)

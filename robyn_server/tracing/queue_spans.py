@@ -1,7 +1,7 @@
 """Spans of runs on their way from the web process, over the queue in PostgreSQL, to the attempts of workers.
 
-The span of an attempt is a child of the one that enqueued the run, so that both are one trace. A run that is claimed again has a span
-for each attempt.
+The span of an attempt is a child of the one that enqueued the run, so that both are one trace. A run that is claimed
+again has a span for each attempt.
 """
 
 from __future__ import annotations

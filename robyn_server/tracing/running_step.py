@@ -1,7 +1,8 @@
 """The current span inside a graph.
 
-LangChain tells when a step begins, in the context that its code inherits, but may tell the end in another task. So the context cannot be set
-back. Instead the current span is one that stands for the step while it runs, and then for what was current before.
+LangChain tells when a step begins, in the context that its code inherits, but may tell the end in another task. So the
+context cannot be set back. Instead the current span is one that stands for the step while it runs, and then for what
+was current before.
 """
 
 from __future__ import annotations

@@ -21,7 +21,10 @@ class SpanErrors:
         self._recorded: list[BaseException] = []
 
     def record(self, span: Span, error: BaseException, *, with_text: bool = True) -> None:
-        """Mark the span as failed; as cancelled for a cancellation, which is nobody's failure. Without its text only the type is told."""
+        """Mark the span as failed; as cancelled for a cancellation, which is nobody's failure.
+
+        Without its text only the type is told.
+        """
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             span.set_attribute("agenthall.cancelled", True)
             return

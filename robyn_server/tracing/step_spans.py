@@ -1,8 +1,10 @@
 """Spans of the steps of a graph: their parents, and where each is current.
 
 Rules
-  1. LangChain names the parent of each step. A span of the graph's own code between the two is the parent instead, if it is current.
-  2. The span of a step is current while the step runs, in its threads and tasks: spans of libraries and of the graph's code join it.
+  1. LangChain names the parent of each step. A span of the graph's own code between the two is the parent instead, if
+     it is current.
+  2. The span of a step is current while the step runs, in its threads and tasks: spans of libraries and of the graph's
+     code join it.
 """
 
 from __future__ import annotations

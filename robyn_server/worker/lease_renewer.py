@@ -1,6 +1,7 @@
 """Renews the leases of a worker's runs from a thread with a connection of its own.
 
-A graph may hold the event loop for longer than a lease. The worker is alive nevertheless, so none of its runs may go to another.
+A graph may hold the event loop for longer than a lease. The worker is alive nevertheless, so none of its runs may go to
+another.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ Held: TypeAlias = Callable[[], "set[RunLease] | None"]
 """The leases to renew; None: every run that the database gave to this worker. Called from the thread."""
 
 OnRenewed: TypeAlias = Callable[[float, "set[RunLease]", "dict[RunLease, str | None]"], object]
-"""Called on the main loop with the time of asking, the leases asked for, and those that are held, each with its cancel action."""
+"""Called on the main loop with the time of asking, the leases asked for, and those that are held, each with its cancel
+action."""
 
 
 class LeaseRenewer:

@@ -1,11 +1,12 @@
 """Finds the task that holds the event loop. Called from a thread of its own.
 
 Rules
-  1. The watch asks the loop for an answer. While there is none, one step of one task holds the loop, or several steps in a row.
-  2. The time of a step counts from the first look that saw it. Time in which the watch itself did not run does not count: the process
-     was paused, or another thread kept the interpreter's lock.
-  3. A step that takes BLOCKED_SECONDS is logged with its run and its stack, and again when it has ended. After `stall_seconds` the
-     loop counts as stalled, which is reported once.
+  1. The watch asks the loop for an answer. While there is none, one step of one task holds the loop, or several steps
+     in a row.
+  2. The time of a step counts from the first look that saw it. Time in which the watch itself did not run does not
+     count: the process was paused, or another thread kept the interpreter's lock.
+  3. A step that takes BLOCKED_SECONDS is logged with its run and its stack, and again when it has ended. After
+     `stall_seconds` the loop counts as stalled, which is reported once.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ class RunStores:
 class RunStore(AsyncBatchedBaseStore):
     """Operations that are started together are one transaction. Close it when the run has ended.
 
-    Raises ValueError where the API would answer 422, NotImplementedError for a search by meaning without an index, and the errors of
-    ItemEmbedder.
+    Raises ValueError where the API would answer 422, NotImplementedError for a search by meaning without an index, and
+    the errors of ItemEmbedder.
     """
 
     supports_ttl = True

@@ -1,6 +1,7 @@
 """The run of each task. A watchdog in another thread asks for the run of the task that holds the event loop.
 
-Before Python 3.12 a task's context cannot be read from outside, so a task factory notes the run of the context that a task starts in.
+Before Python 3.12 a task's context cannot be read from outside, so a task factory notes the run of the context that a
+task starts in.
 """
 
 from __future__ import annotations

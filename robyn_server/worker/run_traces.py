@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AttemptTrace:
-    """`callbacks`: for the graph. LangChain adds a tracer of LangSmith by itself, where the run asks for none in particular."""
+    """`callbacks`: for the graph.
+
+    LangChain adds a tracer of LangSmith by itself, where the run asks for none in particular.
+    """
 
     callbacks: Sequence[BaseCallbackHandler]
     span: AttemptSpan | None = None

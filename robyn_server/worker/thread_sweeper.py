@@ -1,7 +1,8 @@
 """Ends threads whose time is over, and prunes their checkpoints.
 
 Rules
-  1. Each thread is a transaction of its own, which leaves a thread alone that is in use. Several workers may sweep at once.
+  1. Each thread is a transaction of its own, which leaves a thread alone that is in use. Several workers may sweep at
+     once.
   2. A thread that cannot be ended does not keep the others from being ended. The next sweep tries it again.
   3. A sweep gives up after MOST_FAILURES, because something is wrong with the database.
 """
@@ -25,7 +26,8 @@ _log = structlog.get_logger(__name__)
 
 
 class ThreadSweeper:
-    """`limit`: most threads of one sweep that end by their ttl. `max_idle`: the time after which an unused thread is deleted.
+    """`limit`: most threads of one sweep that end by their ttl. `max_idle`: the time after which an unused thread is
+    deleted.
 
     `keep_checkpoints`: the number of checkpoints that a thread keeps.
     """
@@ -69,7 +71,10 @@ class ThreadSweeper:
         return await self._end_each(partial(self._retention.list_idle, idle), delete)
 
     async def prune_changed(self, keep: int) -> int:
-        """Leave `keep` checkpoints to each thread that has changed since the last sweep. Return how many were deleted."""
+        """Leave `keep` checkpoints to each thread that has changed since the last sweep.
+
+        Return how many were deleted.
+        """
         total, looked = 0, 1
         while looked:
             looked, deleted = await self._retention.prune_changed(keep)

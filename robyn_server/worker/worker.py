@@ -1,14 +1,15 @@
 """A worker claims runs, executes them, renews their leases, and rescues the runs of dead workers.
 
 Rules
-  1. Leases are on the database's clock. A worker that could not renew a lease for its whole duration stops the run itself: another
-     worker may have it by then. A run whose lease is lost is stopped at once. Until the worker notices, the database refuses its
+  1. Leases are on the database's clock. A worker that could not renew a lease for its whole duration stops the run
+     itself: another worker may have it by then. A run whose lease is lost is stopped at once. Until the worker notices,
+     the database refuses its
      writes: events and ends (flush_runs) and checkpoints (assert_lease).
   2. A stop drains: no more claims. Runs may finish within the grace period; the rest are released and go on elsewhere.
   3. A lease is for one attempt of a run: after a pause, a worker may claim its own run again.
   4. A worker that replaces a dead one has its id, and releases the runs of its predecessor before it claims any.
-  5. Leases are renewed in a thread, since a graph may hold the event loop. A step that holds it for `stall` seconds ends the process:
-     nothing can interrupt it. Its run loses the attempt, all others are released as in a drain.
+  5. Leases are renewed in a thread, since a graph may hold the event loop. A step that holds it for `stall` seconds
+     ends the process: nothing can interrupt it. Its run loses the attempt, all others are released as in a drain.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ class WorkerOptions:
 class Worker:
     """`worker_id`: that of the predecessor, if there was one. Two live workers must not share an id.
 
-    `open_lease_queue`: opens the queue on the loop of the thread that renews leases. `redis`: for the events of runs that are there.
+    `open_lease_queue`: opens the queue on the loop of the thread that renews leases. `redis`: for the events of runs
+    that are there.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Configurations of the registry as agents: the same projection, from another source. Neither source touches what is the other's."""
+"""Configurations of the registry as agents: the same projection, from another source.
+
+Neither source touches what is the other's.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Every parameter of every method of the official SDK, with a value: those that work, and those that the server refuses by name.
+"""Every parameter of every method of the official SDK, with a value: those that work, and those that the server refuses
+by name.
 
-A parameter that a new release of the SDK adds stands in no table, and fails `test_sdk_parameters.py`. Move a parameter from
-`refused` to `works` with the field that it sends.
+A parameter that a new release of the SDK adds stands in no table, and fails `test_sdk_parameters.py`. Move a parameter
+from `refused` to `works` with the field that it sends.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ FromMade: TypeAlias = Callable[[Made], Any]
 
 @dataclass(frozen=True)
 class Method:
-    """`works`: further parameters with a value each, or a function of `Made`. `refused`: a value, and the field that is named."""
+    """`works`: further parameters with a value each, or a function of `Made`.
+
+    `refused`: a value, and the field that is named.
+    """
 
     base: Base
     works: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,7 @@
-"""/agents/sync: how the sync stands, a sync on request, and what one would do. A server whose own passes are far away."""
+"""/agents/sync: how the sync stands, a sync on request, and what one would do.
+
+A server whose own passes are far away.
+"""
 
 from __future__ import annotations
 

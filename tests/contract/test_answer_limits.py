@@ -1,4 +1,5 @@
-"""Every list is refused with 413 when its answer is larger than AGENTHALL_MAX_ANSWER_BYTES, and a small page of it is answered."""
+"""Every list is refused with 413 when its answer is larger than AGENTHALL_MAX_ANSWER_BYTES, and a small page of it is
+answered."""
 
 from __future__ import annotations
 

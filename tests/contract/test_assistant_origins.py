@@ -1,4 +1,5 @@
-"""Assistants of different origins over HTTP: an agent of the catalogue never takes one, and clients never delete an agent's."""
+"""Assistants of different origins over HTTP: an agent of the catalogue never takes one, and clients never delete an
+agent's."""
 
 from __future__ import annotations
 

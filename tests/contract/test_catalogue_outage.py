@@ -1,4 +1,5 @@
-"""The catalogue's database is away, and the server's own is not: what was synced lately is served, and nothing is made up."""
+"""The catalogue's database is away, and the server's own is not: what was synced lately is served, and nothing is made
+up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""AGENT_SYNC_SOURCES=catalogue,configurations over the wire: a type of agent that a tenant configured can be run here."""
+"""AGENT_SYNC_SOURCES=catalogue,configurations over the wire: a type of agent that a tenant configured can be run
+here."""
 
 from __future__ import annotations
 

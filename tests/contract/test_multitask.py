@@ -1,4 +1,5 @@
-"""A new run beside open runs of its thread: multitask_strategy interrupt and rollback, and cancelling with a rollback."""
+"""A new run beside open runs of its thread: multitask_strategy interrupt and rollback, and cancelling with a
+rollback."""
 
 from __future__ import annotations
 

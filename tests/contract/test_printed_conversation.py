@@ -1,4 +1,5 @@
-"""The first conversation that `serve` prints works when it is pasted, in every mode of authentication, and shows errors."""
+"""The first conversation that `serve` prints works when it is pasted, in every mode of authentication, and shows
+errors."""
 
 from __future__ import annotations
 

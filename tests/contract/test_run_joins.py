@@ -1,4 +1,5 @@
-"""Joining a run that somebody began: replay, live tail, chosen modes; and stateless runs, which have no thread to come back to."""
+"""Joining a run that somebody began: replay, live tail, chosen modes; and stateless runs, which have no thread to come
+back to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every parameter of every method of the official SDK works, or is refused by name. `sdk_parameters.py` has the tables."""
+"""Every parameter of every method of the official SDK works, or is refused by name.
+
+`sdk_parameters.py` has the tables.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The sockets process as it is run: two of them on one database beside a web process, API keys, tickets, and one more that is open."""
+"""The sockets process as it is run: two of them on one database beside a web process, API keys, tickets, and one more
+that is open."""
 
 from __future__ import annotations
 

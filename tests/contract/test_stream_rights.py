@@ -1,4 +1,5 @@
-"""Open streams of a whole server: one principal's share of them, and what becomes of them when their reader may not read any more."""
+"""Open streams of a whole server: one principal's share of them, and what becomes of them when their reader may not
+read any more."""
 
 from __future__ import annotations
 

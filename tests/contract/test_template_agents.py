@@ -1,4 +1,5 @@
-"""AGENT_SYNC_TEMPLATES=on over the wire: every member of an organization has their own copy of an agent that is not global."""
+"""AGENT_SYNC_TEMPLATES=on over the wire: every member of an organization has their own copy of an agent that is not
+global."""
 
 from __future__ import annotations
 

@@ -83,7 +83,8 @@ async def test_a_deleted_one_is_gone_with_its_runs_and_its_states(client: LangGr
 
 @pytest.fixture(scope="module")
 async def mark(client: LangGraphClient) -> str:
-    """The metadata `mark` of four threads: one that only exists, one that ran, one that failed, one that waits for an answer."""
+    """The metadata `mark` of four threads: one that only exists, one that ran, one that failed, one that waits for an
+    answer."""
     mark = uuid4().hex
     for graph in (None, "echo", "failing", "approval"):
         thread = await client.threads.create(metadata={"mark": mark, "graph": graph})

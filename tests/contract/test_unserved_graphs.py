@@ -1,4 +1,5 @@
-"""A graph that nobody serves: its runs are refused at once, or say why they wait, and its assistants are not found by a search."""
+"""A graph that nobody serves: its runs are refused at once, or say why they wait, and its assistants are not found by a
+search."""
 
 from __future__ import annotations
 

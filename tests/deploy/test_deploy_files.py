@@ -62,7 +62,10 @@ def test_the_proxies_let_through_what_the_server_takes() -> None:
 
 
 def _compose() -> dict[str, Any]:
-    """The compose file. Merged mappings have different keys, so their order, which parsers disagree about, is no matter."""
+    """The compose file.
+
+    Merged mappings have different keys, so their order, which parsers disagree about, is no matter.
+    """
     text = (DEPLOY / "compose.yaml").read_text()
     anchors = {name: part for name, part in yaml.safe_load(text).items() if name.startswith("x-")}
     for kind in ("web", "worker", "sockets"):

@@ -1,4 +1,5 @@
-"""The guide to a catalogue of one's own works as it stands: its SQL is run, and an edit of its table reaches the assistant."""
+"""The guide to a catalogue of one's own works as it stands: its SQL is run, and an edit of its table reaches the
+assistant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The tutorial about a product's own tables works as it stands: its mapping is what the command says, and each edit is live."""
+"""The tutorial about a product's own tables works as it stands: its mapping is what the command says, and each edit is
+live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The documentation agrees with itself and with the code: links, paths, variables, commands and codes that it names exist."""
+"""The documentation agrees with itself and with the code: links, paths, variables, commands and codes that it names
+exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The tutorials and the README work as they stand: their commands and programs are run against the demo that `agenthall serve` starts."""
+"""The tutorials and the README work as they stand: their commands and programs are run against the demo that `agenthall
+serve` starts."""
 
 from __future__ import annotations
 

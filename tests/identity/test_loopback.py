@@ -1,4 +1,5 @@
-"""A server that asks for no credentials is for its own machine, and a proxy in front of it would lend that machine to everybody."""
+"""A server that asks for no credentials is for its own machine, and a proxy in front of it would lend that machine to
+everybody."""
 
 from __future__ import annotations
 

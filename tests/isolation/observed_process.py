@@ -19,8 +19,8 @@ PAUSE = 0.004
 
 @dataclass(slots=True)
 class Observation:
-    """`waits`, `runs`: seconds of each request and of each run of the other client. `memory`: of each process, the largest resident
-    size in bytes."""
+    """`waits`, `runs`: seconds of each request and of each run of the other client. `memory`: of each process, the
+    largest resident size in bytes."""
 
     waits: list[float] = field(default_factory=list)
     runs: list[float] = field(default_factory=list)

@@ -1,6 +1,7 @@
 """Inputs with which an audit silenced a server, each sent beside another client, which must not notice.
 
-The limits are those of a quiet machine (100 ms). On a busy one the other client waits anyhow, so its wait before and the load count.
+The limits are those of a quiet machine (100 ms). On a busy one the other client waits anyhow, so its wait before and
+the load count.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Watched:
     async def during(self, send: Callable[[], Awaitable[Any]], times: int = TIMES) -> None:
         """Send it, and check what another client noticed and what it cost. `send` returns when it was answered.
 
-        The other client's wait is measured again when it was too long: other processes of the machine make it wait, too.
+        The other client's wait is measured again when it was too long: other processes of the machine make it wait,
+        too.
         """
         waits: list[tuple[float, float]] = []
         while not any(waited < max(_longest_wait(), BUSY * before) for waited, before in waits):

@@ -3,7 +3,8 @@
 - `--port N`: listen on this port.
 - `--large WHAT`: `initialize`, `tools`, `many tools`, `pages`, `result` or `nothing`: the part that is large.
 - `--bytes N`: how large.
-- `--as KIND`: `json`, `events` (an event stream), `lines` (an event of many lines) or `gzip`. The form of large answers.
+- `--as KIND`: `json`, `events` (an event stream), `lines` (an event of many lines) or `gzip`. The form of large
+  answers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""An MCP server that is traced: it continues the trace of `_meta`, sends its span to a collector, and shows what it was given.
+"""An MCP server that is traced: it continues the trace of `_meta`, sends its span to a collector, and shows what it was
+given.
 
 `--port N --collector URL`.
 """

@@ -18,7 +18,10 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 
 HEARTBEAT_SECONDS = 1.0
 _BACKOFF = 0.5, 3.0
-"""Seconds to wait before connecting again, first and at most. Hundreds of clients without backoff keep a server from starting."""
+"""Seconds to wait before connecting again, first and at most.
+
+Hundreds of clients without backoff keep a server from starting.
+"""
 
 _ANSWER_SECONDS = 20.0
 """Seconds that a client waits for an answer before it reconnects."""

@@ -24,7 +24,8 @@ def check_invariants() -> None:
 async def test_a_replica_whose_clock_is_an_hour_off_changes_nothing(
     postgres: str, template: str, tmp_path: Path
 ) -> None:
-    """One has the right time, one is an hour ahead, one an hour behind, with passes all the time: who writes is decided by content, when by the database."""
+    """One has the right time, one is an hour ahead, one an hour behind, with passes all the time: who writes is decided
+    by content, when by the database."""
     clock = make_wrong_clock(tmp_path)
     if clock is None:
         pytest.skip("no C compiler")

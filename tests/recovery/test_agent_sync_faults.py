@@ -1,4 +1,5 @@
-"""Agent sync beside processes that are killed: nothing is lost, doubled or left half done, and nobody has to restart a server."""
+"""Agent sync beside processes that are killed: nothing is lost, doubled or left half done, and nobody has to restart a
+server."""
 
 from __future__ import annotations
 
@@ -96,7 +97,10 @@ async def test_a_catalogue_that_dies_during_a_sync_is_synced_when_it_is_back(
 async def test_replicas_killed_in_the_middle_of_a_sync_leave_nothing_doubled_or_half_done(
     postgres: str, template: str
 ) -> None:
-    """Each round: 600 new agents, two replicas, one of them dead after a random moment. Its successor joins the next round."""
+    """Each round: 600 new agents, two replicas, one of them dead after a random moment.
+
+    Its successor joins the next round.
+    """
     began, met = time.monotonic(), 0
     async with synced_server(postgres, template, webs=2) as (server, observer, product_database):
         for number in range(1, ROUNDS + 1):

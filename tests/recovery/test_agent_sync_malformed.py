@@ -1,4 +1,5 @@
-"""Malformed rows of the catalogue, by the thousand and one by one: each is a failure with its reason, and the others are served."""
+"""Malformed rows of the catalogue, by the thousand and one by one: each is a failure with its reason, and the others
+are served."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """PostgreSQL goes away under running streams and comes back: nobody has to restart the server.
 
-Events that were on their way in the last moment before a crash of the database may be lost (`flush_runs` says so); states may not.
+Events that were on their way in the last moment before a crash of the database may be lost (`flush_runs` says so);
+states may not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """kill -9, a pause, a drain: the run goes on where its last checkpoint is, and the client's stream with it.
 
-With durability `sync`, LangGraph stores the checkpoint of a step before the next step starts. So the state has each step exactly
-once, and only the step in progress may have run twice.
+With durability `sync`, LangGraph stores the checkpoint of a step before the next step starts. So the state has each
+step exactly once, and only the step in progress may have run twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Two webs and a worker with REDIS_URL: what clients see when Redis, a worker or a web is killed, and without REDIS_URL."""
+"""Two webs and a worker with REDIS_URL: what clients see when Redis, a worker or a web is killed, and without
+REDIS_URL."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 LONG = bool(os.environ.get("AGENTHALL_TEST_LONG"))
 PAUSE = 60.0 if LONG else 12.0
 SOCKETS, HTTP = 270, 30
-# longest_outage stays at two minutes: a process that is away for longer loses its instances, and starting one takes time.
+# longest_outage stays at two minutes: a process that is away for longer loses its instances, and starting one takes
+# time.
 _SHORT = {
     "lease_ttl": "10s",
     "heartbeat_interval": "1s",
@@ -44,7 +45,8 @@ pytestmark = pytest.mark.timeout(1800 if LONG else 600)
 
 
 class World:
-    """One PostgreSQL, one web, one sockets process that reaches the database over a proxy, and a fleet of both kinds."""
+    """One PostgreSQL, one web, one sockets process that reaches the database over a proxy, and a fleet of both
+    kinds."""
 
     def __init__(
         self, postgres: EmbeddedPostgres, server: LiveServer, sockets: Process, port: int, database_proxy: PostgresProxy

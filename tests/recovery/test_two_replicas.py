@@ -55,7 +55,8 @@ def _finished(server: LiveServer) -> list[dict[str, Any]]:
 
 
 async def _started(url: str) -> tuple[list[dict[str, Any]], list[Any], list[str]]:
-    """Starts everything; the counters of both syncs, the assistants as they are then, and what was logged as a warning or worse."""
+    """Starts everything; the counters of both syncs, the assistants as they are then, and what was logged as a warning
+    or worse."""
     async with live_server(url, webs=2, workers=2, AGENT_SYNC_SCOPE="all") as server:
         await until(lambda: len(_finished(server)) == 2)
         await until(lambda: all("worker claims runs" in worker.read_log() for worker in server.workers))

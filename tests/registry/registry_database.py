@@ -131,7 +131,8 @@ async def open_registry(url: str, size: int = 4) -> AsyncIterator[RegistryDataba
 async def filled_registry(
     postgres: str, template: str, fill: str, *, analysed: bool
 ) -> AsyncIterator[RegistryDatabase]:
-    """A database of its own after the script `fill`, with the statistics of all its rows or with none, and it stays so."""
+    """A database of its own after the script `fill`, with the statistics of all its rows or with none, and it stays
+    so."""
     async with fresh_database(postgres, template) as url, open_registry(url) as registry:
         for table in ("agent_instances", "agent_leases", "agent_search_terms"):
             await registry.owner.execute(f"alter table mcp.{table} set (autovacuum_enabled = off)")

@@ -21,7 +21,8 @@ select r.* from (
     select * from mcp.agent_registrations r
      where r.id = found.registration_id and r.registration_status = 'active' and r.capabilities @> $4 offset 0) r
  order by found.registration_id limit 100"""
-"""$1 tenant, $2 a term (the rarest that is asked for), $3 the last id of the page before, $4 capabilities of which it has all."""
+"""$1 tenant, $2 a term (the rarest that is asked for), $3 the last id of the page before, $4 capabilities of which it
+has all."""
 _FILL = f"""
 insert into mcp.agent_manifests (agent_id) values ('crowd'), ('dead');
 insert into mcp.agent_configurations (tenant_id, manifest_id, name) select '{ORG_1}', id, agent_id from mcp.agent_manifests;

@@ -150,7 +150,8 @@ async def _settled(registry: RegistryDatabase, stats: str, least: int = 0) -> tu
 
 
 TABLE = [
-    # last check, expiry, keeper's last beat, outage began/ended, stopped; asked at → alive. Seconds; None: no such moment.
+    # last check, expiry, keeper's last beat, outage began/ended, stopped; asked at → alive. Seconds; None: no such
+    # moment.
     ("its lease lives", 0, 15, None, None, None, None, 14, True),
     ("its lease has lapsed and it has no keeper", 0, 15, None, None, None, None, 16, False),
     ("its keeper beats and it does not", 0, 15, 19, None, None, None, 20, False),
@@ -381,7 +382,8 @@ async def test_settings_are_read_where_the_call_runs(registry: RegistryDatabase)
 
 
 async def test_heartbeats_within_an_outage_prove_that_their_keeper_was_alive(registry: RegistryDatabase) -> None:
-    """One flush gets through while the keeper's own row cannot be written: who came with it must not be worse off than the others."""
+    """One flush gets through while the keeper's own row cannot be written: who came with it must not be worse off than
+    the others."""
     slipped, waiting = await registry.register(instance_id="slipped"), await registry.register(instance_id="waiting")
     beats = "select outcome from mcp.heartbeat_agent_instances($1, $2, keeper_id => $3, now => $4)"
     every = [slipped["registration_id"], waiting["registration_id"]]

@@ -1,4 +1,5 @@
-"""The registry's migrations on PostgreSQL 15, without superuser rights and beside existing tables, and the brief's statements in psql."""
+"""The registry's migrations on PostgreSQL 15, without superuser rights and beside existing tables, and the brief's
+statements in psql."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def postgres15() -> Iterator[str]:
 
 @pytest.fixture(params=["PostgreSQL 15", "PostgreSQL 18"])
 async def owned(request: pytest.FixtureRequest, postgres: str) -> AsyncIterator[str]:
-    """The migrated database of a login without superuser rights, so that row-level security is forced on its owner too."""
+    """The migrated database of a login without superuser rights, so that row-level security is forced on its owner
+    too."""
     server = request.getfixturevalue("postgres15") if request.param == "PostgreSQL 15" else postgres
     name = f"owner_{os.urandom(4).hex()}"
     admin = await asyncpg.connect(server)

@@ -1,6 +1,7 @@
 """The cost of a function does not grow with its organization, even with plans that were made for empty tables.
 
-A pooled session keeps its plans. An organization's first thousand instances may be registered before an ANALYZE, or long after.
+A pooled session keeps its plans. An organization's first thousand instances may be registered before an ANALYZE, or
+long after.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Runs go on when Redis does not: their events are in PostgreSQL then, and readers miss nothing, or are told what they miss."""
+"""Runs go on when Redis does not: their events are in PostgreSQL then, and readers miss nothing, or are told what they
+miss."""
 
 from __future__ import annotations
 

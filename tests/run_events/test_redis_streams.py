@@ -1,4 +1,5 @@
-"""Streams of runs in Redis expire, are bounded and named as the settings say, and servers that cannot be used are refused."""
+"""Streams of runs in Redis expire, are bounded and named as the settings say, and servers that cannot be used are
+refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Credentials that end while their socket is open: the client is told, may show fresher ones, and is closed otherwise."""
+"""Credentials that end while their socket is open: the client is told, may show fresher ones, and is closed
+otherwise."""
 
 from __future__ import annotations
 

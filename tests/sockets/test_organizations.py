@@ -1,4 +1,5 @@
-"""The tenant that a message names: one of the credentials' own, whatever the method does with it, and then it counts."""
+"""The tenant that a message names: one of the credentials' own, whatever the method does with it, and then it
+counts."""
 
 from __future__ import annotations
 

@@ -63,7 +63,10 @@ class ModelRun:
 
 @dataclass(slots=True)
 class ModelThread:
-    """`checkpoints`: the run and the channel versions of each, by id. `writes`: values, by checkpoint, task and channel."""
+    """`checkpoints`: the run and the channel versions of each, by id.
+
+    `writes`: values, by checkpoint, task and channel.
+    """
 
     settled: str = "idle"
     values: Any = None
@@ -278,7 +281,8 @@ class QueueStateMachine(RuleBasedStateMachine):
     @precondition(lambda self: not any(run.is_open for run in self.runs.values()))
     @rule(worker=WORKERS, thread=THREADS, channel=CHANNELS)
     def leave_an_interrupt_and_resume(self, worker: int, thread: int, channel: str) -> None:
-        """Several of the other rules, which rarely come in this order: a run ends, and the next one writes beside its checkpoint."""
+        """Several of the other rules, which rarely come in this order: a run ends, and the next one writes beside its
+        checkpoint."""
         self.enqueue(thread, "enqueue", late=False)
         self.claim(worker, 1)
         last = len(self.claims[worker]) - 1

@@ -55,7 +55,10 @@ async def test_two_flushes_of_the_same_events_in_other_orders_do_not_wait_for_ea
 
 
 async def test_a_flush_and_the_deletion_of_its_threads_do_not_wait_for_each_other(storage: RunStorage) -> None:
-    """The flush waits for the end of its first run and keeps that row locked. The deletion of two threads needs it, too."""
+    """The flush waits for the end of its first run and keeps that row locked.
+
+    The deletion of two threads needs it, too.
+    """
     worker = new_id()
     ended, other, last = await _claim(storage, worker, _ASSISTANT, UUID(int=8), _ASSISTANT)
     await storage.admin.execute(

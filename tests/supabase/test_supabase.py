@@ -1,4 +1,5 @@
-"""Agenthall on a database laid out as Supabase does it, through poolers, with the logins that docs/how-to/supabase.md makes."""
+"""Agenthall on a database laid out as Supabase does it, through poolers, with the logins that docs/how-to/supabase.md
+makes."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ END_OF_HEAD = b"\r\n\r\n"
 class FaultyProxy:
     """Forwards connections to a port of this machine.
 
-    `is_refusing`: break new connections. `is_frozen`: new connections are half open, as after `freeze`. `is_dropping_replies`: break a connection when the server replies; `dropped`
-    counts.
+    `is_refusing`: break new connections. `is_frozen`: new connections are half open, as after `freeze`.
+    `is_dropping_replies`: break a connection when the server replies; `dropped` counts.
     """
 
     def __init__(self, target_port: int) -> None:

@@ -1,4 +1,5 @@
-"""LangSmith's API as its client uses it: `/info`, `/runs/multipart` and `/runs/batch`, with the run trees that it was sent."""
+"""LangSmith's API as its client uses it: `/info`, `/runs/multipart` and `/runs/batch`, with the run trees that it was
+sent."""
 
 from __future__ import annotations
 

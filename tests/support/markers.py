@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 SERVERS = {"postgres", "server", "shared"}
-"""Fixtures that start PostgreSQL or a server of ours. A test that starts one itself has the marker `server` in its file."""
+"""Fixtures that start PostgreSQL or a server of ours.
+
+A test that starts one itself has the marker `server` in its file.
+"""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

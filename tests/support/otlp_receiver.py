@@ -66,7 +66,8 @@ class OtlpReceiver:
         self._server.server_close()
 
     def find(self, **wanted: Any) -> list[Received]:
-        """The spans whose attributes or members (`name`, `trace`, `parent`, `id`) have these values; `__` is a period."""
+        """The spans whose attributes or members (`name`, `trace`, `parent`, `id`) have these values; `__` is a
+        period."""
         return [span for span in self.spans if all(_value(span, name) == value for name, value in wanted.items())]
 
     async def wait_for(self, **wanted: Any) -> Received:
@@ -74,7 +75,10 @@ class OtlpReceiver:
         return found[0]
 
     async def whole(self, span: Received, caller: str = "") -> list[Received]:
-        """The spans of a trace, by their start, once all parents are among them. `caller`: the id of one that is not."""
+        """The spans of a trace, by their start, once all parents are among them.
+
+        `caller`: the id of one that is not.
+        """
 
         def found() -> list[Received] | None:
             spans = sorted(self.find(trace=span.trace), key=lambda each: each.start)

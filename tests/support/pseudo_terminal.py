@@ -20,7 +20,10 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
 def _become_foreground() -> None:
-    """Make the terminal the controlling one, so that Ctrl-C is a signal. A suite in the background hands on that it ignores it."""
+    """Make the terminal the controlling one, so that Ctrl-C is a signal.
+
+    A suite in the background hands on that it ignores it.
+    """
     os.close(os.open(os.ttyname(0), os.O_RDWR))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

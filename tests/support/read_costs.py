@@ -42,7 +42,10 @@ class CountingPool:
 
 
 async def touched(connection: Any, query: str, *arguments: Any) -> int:
-    """Buffers that the query's generic plan reads. EXPLAIN of a query with parameters would show a plan for their values."""
+    """Buffers that the query's generic plan reads.
+
+    EXPLAIN of a query with parameters would show a plan for their values.
+    """
     await connection.execute(f"prepare asked as {query}")
     try:
         given = f"({', '.join(map(_literal, arguments))})" if arguments else ""

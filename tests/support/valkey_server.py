@@ -35,7 +35,10 @@ requires_valkey = pytest.mark.skipif(
 
 
 class ValkeyServer:
-    """A server without persistence: what it has is lost with its process. Each client may have a database of its own."""
+    """A server without persistence: what it has is lost with its process.
+
+    Each client may have a database of its own.
+    """
 
     def __init__(self, *options: str) -> None:
         self.port = free_port()

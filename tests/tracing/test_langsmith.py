@@ -1,4 +1,7 @@
-"""Run trees at LangSmith, with the variables that its client knows. Spans that are left are sent when the processes stop."""
+"""Run trees at LangSmith, with the variables that its client knows.
+
+Spans that are left are sent when the processes stop.
+"""
 
 from __future__ import annotations
 

@@ -168,7 +168,8 @@ async def test_a_run_of_its_own_that_comes_back_is_held_once_and_in_its_new_atte
 
 
 class _LateAnswers(RunQueue):
-    """The answer to a flush that ends a run arrives after the answer to a renewal that was asked later, as in a busy process."""
+    """The answer to a flush that ends a run arrives after the answer to a renewal that was asked later, as in a busy
+    process."""
 
     def __init__(self, pool: Pool) -> None:
         super().__init__(pool)
@@ -270,7 +271,8 @@ async def test_what_a_run_said_before_it_was_given_back_is_not_lost(
 async def test_a_run_that_is_stopped_while_it_decides_how_to_go_on_goes_on(
     queue_db: RunQueueDatabase, hire: Callable[..., Worker]
 ) -> None:
-    """LangGraph keeps what the step has written so far, and takes it for a finished one that nothing follows (its issue 8834)."""
+    """LangGraph keeps what the step has written so far, and takes it for a finished one that nothing follows (its issue
+    8834)."""
     kwargs = {"input": {"until": 4, "delay": 0.3}, "stream_mode": ["updates", "custom"], "durability": "sync"}
     run_id = await queue_db.enqueue(graph="winding", kwargs=kwargs)
     for step in (1, 2):

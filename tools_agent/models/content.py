@@ -76,7 +76,8 @@ def is_taken(block: Mapping[str, Any], kinds: frozenset[str] | None, rules: Prov
 
 
 def is_usable_image(block: Any, max_bytes: int) -> bool:
-    """Whether a provider that takes images takes this one: of a known type, with the bytes of that type, not too large."""
+    """Whether a provider that takes images takes this one: of a known type, with the bytes of that type, not too
+    large."""
     if not isinstance(block, Mapping) or block.get("type") != "image" or not isinstance(block.get("base64"), str):
         return False
     kind = block.get("mime_type")

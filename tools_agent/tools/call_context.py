@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 CallContext = Callable[[str], Mapping[str, str]]
-"""Takes the server's URL and returns `traceparent`, `tracestate` and `baggage`, or fewer. Called in the context of the tool."""
+"""Takes the server's URL and returns `traceparent`, `tracestate` and `baggage`, or fewer.
+
+Called in the context of the tool.
+"""
 
 KEYS = ("traceparent", "tracestate", "baggage")
 _read: CallContext | None = None

@@ -62,7 +62,10 @@ def _message(value: Any) -> str | None:
 
 
 def _openable(url: str) -> bool:
-    """Whether a browser may open the URL. A tool server must not hand out javascript: URLs, nor text that cannot be stored."""
+    """Whether a browser may open the URL.
+
+    A tool server must not hand out javascript: URLs, nor text that cannot be stored.
+    """
     return url.startswith(("https://", "http://")) and url.isprintable()
 
 

@@ -1,4 +1,7 @@
-"""Cut the result of a tool to a size that a model can be given. It stays in the thread's state and in every later prompt."""
+"""Cut the result of a tool to a size that a model can be given.
+
+It stays in the thread's state and in every later prompt.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ _BLOCK_OVERHEAD = 32
 
 
 def cut_result(answer: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Return the answer to `tools/call` with at most `limit` characters of text, and a note to the model when something was cut.
+    """Return the answer to `tools/call` with at most `limit` characters of text, and a note to the model when something
+    was cut.
 
     Images and other binary content are not cut: they are bounded by the size of an answer.
     """

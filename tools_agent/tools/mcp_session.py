@@ -79,7 +79,10 @@ class PooledSession:
         return not (self._owner.done() or self._retired.is_set())
 
     async def list_tools(self) -> list[Any]:
-        """Read all pages, and return the tools as the server describes them. Raises ServerUnavailable, and SessionLost when an open session turns out to be dead."""
+        """Read all pages, and return the tools as the server describes them.
+
+        Raises ServerUnavailable, and SessionLost when an open session turns out to be dead.
+        """
         try:
             async with self._using() as session:
                 return await self._race(_all_tools(session, self._limits), self._limits.connect)

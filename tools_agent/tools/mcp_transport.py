@@ -1,11 +1,13 @@
 """Bounds what an MCP server may answer: the bytes of a body, and of each event of a stream.
 
 Rules
-- Bytes are counted while they arrive, before anything is parsed. Answers are not compressed, so what is counted is what is parsed.
-- An answer that is too large is replaced by a JSON-RPC error for the same request, so the caller learns of it at once and with its
-  reason. The SDK would only log an exception, and the caller would wait for its timeout.
+- Bytes are counted while they arrive, before anything is parsed. Answers are not compressed, so what is counted is what
+  is parsed.
+- An answer that is too large is replaced by a JSON-RPC error for the same request, so the caller learns of it at once
+  and with its reason. The SDK would only log an exception, and the caller would wait for its timeout.
 - An event is passed on when it is complete.
-- The values of an answer are counted, too: the SDK makes objects of them, and several errors for each that it does not expect.
+- The values of an answer are counted, too: the SDK makes objects of them, and several errors for each that it does not
+  expect.
 """
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
-"""The product's catalogue database: the contract it is read through, its queries, and how to install the change feed."""
+"""The product's catalogue database: the contract it is read through, its queries, and how to install the change
+feed."""

@@ -1,10 +1,12 @@
-"""The contract with the catalogue: which columns are read, and which of them the database has. See docs/reference/catalogue.md.
+"""The contract with the catalogue: which columns are read, and which of them the database has. See
+docs/reference/catalogue.md.
 
 Rules
   1. A column is required if an agent would be another, or visible to others, without it. Then nothing is synced.
   2. An optional column that is absent reads as null, and is reported.
   3. Nothing here is ever created or altered.
-  4. The catalogue is either five tables with fixed names or one view. For both the probe names everything that is wrong.
+  4. The catalogue is either five tables with fixed names or one view. For both the probe names everything that is
+     wrong.
 """
 
 from __future__ import annotations
@@ -78,7 +80,8 @@ _FITTING: Mapping[str, frozenset[str]] = {
     _MOMENT: frozenset({"timestamp with time zone", "timestamp without time zone", "date"}),
     _ZONED: frozenset({"timestamp with time zone", "timestamp without time zone"}),
 }
-"""Types by name, or by PostgreSQL's category (S strings, E enumerations, B booleans, A arrays); a domain counts as its base."""
+"""Types by name, or by PostgreSQL's category (S strings, E enumerations, B booleans, A arrays); a domain counts as its
+base."""
 
 _WRITTEN = "write back"
 
@@ -169,7 +172,8 @@ _FOUND: WeakKeyDictionary[Any, dict[CatalogueSource, CatalogueContract]] = WeakK
 def last_found(pool: CataloguePool, source: CatalogueSource) -> CatalogueContract:
     """The findings of the last probe; EXPECTED before the first probe, or if it found problems.
 
-    Without them every read would be refused once for an absent column. Each full pass probes, and so finds an added column.
+    Without them every read would be refused once for an absent column. Each full pass probes, and so finds an added
+    column.
     """
     try:
         found = _FOUND.get(pool, {}).get(source, EXPECTED)

@@ -1,8 +1,8 @@
 """Read the catalogue by fingerprint: a page of hashes first, and then only the agents that changed.
 
-A fingerprint covers everything that the mapping reads of an agent: its row, tools, engine and model. It also covers the version of
-the mapping, and the options and graphs that the mapping depends on. The catalogue's database computes it over the query that reads
-agents, so everything that is read is covered. The column that sync writes back is not.
+A fingerprint covers everything that the mapping reads of an agent: its row, tools, engine and model. It also covers the
+version of the mapping, and the options and graphs that the mapping depends on. The catalogue's database computes it
+over the query that reads agents, so everything that is read is covered. The column that sync writes back is not.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _HASHED = "row(:mapping::text, " + ", ".join(f'{column}::text collate "C"' for c
 _FINGERPRINT = (
     f"int8send(hash_record_extended({_HASHED}, 0)) || int8send(hash_record_extended({_HASHED}, 1)) as fingerprint"
 )
-"""128 bits of PostgreSQL's own hash of rows (from version 14). SHA-256 of the row's text took longer than the read itself. A collision
-is no attack: an editor who can make one can also leave the agent as it is. Columns are hashed as text in collation "C", because in a citext,
-or a collation that ignores case, `Ada` and `ada` would be equal."""
+"""128 bits of PostgreSQL's own hash of rows (from version 14). SHA-256 of the row's text took longer than the read
+itself. A collision is no attack: an editor who can make one can also leave the agent as it is. Columns are hashed as
+text in collation "C", because in a citext, or a collation that ignores case, `Ada` and `ada` would be equal."""
 
 _FINGERPRINTS = "select agent_id, langgraph_assistant_id, read_at, {fingerprint} from ({query}) as agent"
 _ROWS = "select agent.*, {fingerprint} from ({query}) as agent"
@@ -46,7 +46,8 @@ _ROWS = "select agent.*, {fingerprint} from ({query}) as agent"
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """`is_written_back`: the catalogue names the agent's assistant already, or has no column for it. `row`: read along with it.
+    """`is_written_back`: the catalogue names the agent's assistant already, or has no column for it. `row`: read along
+    with it.
 
     `read_at`: the catalogue database's clock, for the whole page.
     """
@@ -106,7 +107,8 @@ class FingerprintedCatalogue:
             after, size = rows[-1]["agent_id"], whole
 
     async def rows(self, agent_ids: Sequence[UUID]) -> Sequence[Any]:
-        """The agents that are still in the scope, as rows for `parse_agent`, each with the `fingerprint` of this read."""
+        """The agents that are still in the scope, as rows for `parse_agent`, each with the `fingerprint` of this
+        read."""
         conditions, values = scope_conditions(self._scope)
         conditions.append(f"{self._source.key} = any (:agent_ids::uuid[])")
         return await self._fetch(_ROWS, conditions, values | {"agent_ids": agent_ids}, limit="all")

@@ -10,7 +10,10 @@ from .fields import CLOCK
 from .source import CatalogueSource, schema_of
 
 VIEW = "agenthall_catalogue.agents"
-"""The view's name unless AGENT_SYNC_CATALOGUE names another. It is not in public, a schema that products expose to clients."""
+"""The view's name unless AGENT_SYNC_CATALOGUE names another.
+
+It is not in public, a schema that products expose to clients.
+"""
 
 READER = "agenthall_reader"
 
@@ -44,7 +47,8 @@ end $$;
 
 
 def catalogue_view_sql(source: CatalogueSource, *, write_back: bool, role: str | None = READER) -> str:
-    """The contract's view over the standard tables, and the grants of a role (None: no grants) that may read it and write one column."""
+    """The contract's view over the standard tables, and the grants of a role (None: no grants) that may read it and
+    write one column."""
     view = source.view or VIEW
     schema = schema_of(view)
     reading = f"grant usage on schema {schema} to {role};\ngrant select on {view} to {role};\n"

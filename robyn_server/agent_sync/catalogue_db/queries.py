@@ -1,8 +1,8 @@
 """The queries that read the catalogue. Both forms of the contract return the same columns.
 
-Those of `agents_query` are the names of `fields.py`, plus `read_at`. `engine_id` is null where the agent names no engine. Engines are
-compared as text, because products store `engine_id` as uuid or as text. Agents are called `a` in conditions. Queries and conditions
-name their parameters (`:after`), and `bound` passes the values by name.
+Those of `agents_query` are the names of `fields.py`, plus `read_at`. `engine_id` is null where the agent names no
+engine. Engines are compared as text, because products store `engine_id` as uuid or as text. Agents are called `a` in
+conditions. Queries and conditions name their parameters (`:after`), and `bound` passes the values by name.
 """
 
 from __future__ import annotations
@@ -116,7 +116,10 @@ def ids_query(source: CatalogueSource, contract: CatalogueContract, conditions: 
 
 
 def edits_query(source: CatalogueSource, clocks: Mapping[str, bool]) -> str:
-    """{agent_id, moment} of up to `:limit` agents edited after `:since`, the latest first. `clocks`: as in CatalogueContract."""
+    """{agent_id, moment} of up to `:limit` agents edited after `:since`, the latest first.
+
+    `clocks`: as in CatalogueContract.
+    """
     if source.view is not None:
         return _EDITS.format(edited=_EDITS_OF_VIEW.format(view=source.view, **_moment(zoned=clocks["updated_at"])))
     parts = [
@@ -128,7 +131,10 @@ def edits_query(source: CatalogueSource, clocks: Mapping[str, bool]) -> str:
 
 
 def bound(query: str, **values: Any) -> Bound:
-    """Bind values to a query by name, for `pool.fetch(*bound(...))`. Raises TypeError unless each parameter has a value."""
+    """Bind values to a query by name, for `pool.fetch(*bound(...))`.
+
+    Raises TypeError unless each parameter has a value.
+    """
     return _parsed(query).bind(**values)
 
 
@@ -167,7 +173,10 @@ def _where(source: CatalogueSource, contract: CatalogueContract, conditions: Seq
 
 
 def _moment(*, zoned: bool) -> dict[str, str]:
-    """A column without a time zone is taken to be in UTC. It is compared unchanged, so that an index on it can be used."""
+    """A column without a time zone is taken to be in UTC.
+
+    It is compared unchanged, so that an index on it can be used.
+    """
     since = ":since::timestamptz" if zoned else "(:since::timestamptz at time zone 'UTC')"
     moment = "a.updated_at" if zoned else "a.updated_at at time zone 'UTC'"
     return {"moment": moment, "lately": f"a.updated_at > {since}"}

@@ -145,7 +145,8 @@ async def read_under_contract(
     contract: CatalogueContract,
     ask: Callable[[CatalogueContract], Awaitable[_T]],
 ) -> tuple[CatalogueContract, _T]:
-    """The answer, and the contract that it was read under: when the database refuses the query, the contract is probed again.
+    """The answer, and the contract that it was read under: when the database refuses the query, the contract is probed
+    again.
 
     Raises CatalogueUnavailable.
     """
@@ -176,7 +177,10 @@ def parse_agents(
 
 
 def parse_agent(row: Mapping[str, Any], source: CatalogueSource = STANDARD) -> AgentSyncData:
-    """Raises AgentRejected for the first thing that is wrong with the row. A column that the row lacks counts as null."""
+    """Raises AgentRejected for the first thing that is wrong with the row.
+
+    A column that the row lacks counts as null.
+    """
     try:
         return _parsed(row)
     except AgentRejected as rejection:

@@ -1,11 +1,11 @@
 """Poll for edited agents by `updated_at`, in catalogues without triggers.
 
 Rules
-  1. A poll goes back to the last one, and OVERLAP further: a transaction writes the time of its beginning and commits later, and an
-     application may write its own clock's time. An edit that was returned already is not returned again.
+  1. A poll goes back to the last one, and OVERLAP further: a transaction writes the time of its beginning and commits
+     later, and an application may write its own clock's time. An edit that was returned already is not returned again.
   2. An edit that is older by then, a deleted row, and a table without `updated_at` are left to the next full pass.
-  3. The watermark is the clock of the catalogue's database, not the latest `updated_at`: one row from the future would hide all
-     edits until then.
+  3. The watermark is the clock of the catalogue's database, not the latest `updated_at`: one row from the future would
+     hide all edits until then.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ async def is_feed_installed(pool: CataloguePool, source: CatalogueSource = STAND
 
 
 def _watched(source: CatalogueSource) -> tuple[list[str], str]:
-    """The relations that announce their edits, and the schema of their trigger functions. A configuration's type never changes."""
+    """The relations that announce their edits, and the schema of their trigger functions.
+
+    A configuration's type never changes.
+    """
     if source.origin is AgentSource.CONFIGURATION:
         return ["mcp.agent_configurations"], "agenthall"
     return [f"public.{name}" for name in REQUIRED] if source.view is None else [source.view], "agenthall_catalogue"

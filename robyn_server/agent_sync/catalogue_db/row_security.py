@@ -1,10 +1,10 @@
 """Check that row-level security on the catalogue hides no row from us.
 
 Rules
-  1. A row that a policy hides looks like a deleted one. A relation is read only if all of its rows are visible for certain: else a
-     change of a policy would take every agent out of service.
-  2. That is certain if row-level security does not apply to this role: it has BYPASSRLS, or owns the table and that is not FORCEd. It is
-     also certain if a permissive policy for the role is `true`, and every restrictive one is.
+  1. A row that a policy hides looks like a deleted one. A relation is read only if all of its rows are visible for
+     certain: else a change of a policy would take every agent out of service.
+  2. That is certain if row-level security does not apply to this role: it has BYPASSRLS, or owns the table and that is
+     not FORCEd. It is also certain if a permissive policy for the role is `true`, and every restrictive one is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ select wanted.name as table_name, current_user::text as role_name,
 
 @dataclass(frozen=True, slots=True)
 class RowSecurity:
-    """`hidden`: relations of which `role` may not see all rows. `locked`: the written table, if it may not update all rows."""
+    """`hidden`: relations of which `role` may not see all rows.
+
+    `locked`: the written table, if it may not update all rows.
+    """
 
     role: str = ""
     hidden: tuple[str, ...] = ()
@@ -51,7 +54,10 @@ class RowSecurity:
 
 
 async def probe_row_security(pool: CataloguePool, read: Sequence[str], written: str) -> RowSecurity:
-    """Probe the relations that are `read`, and the one that is `written`; names with their schema. Raises what the driver raises."""
+    """Probe the relations that are `read`, and the one that is `written`; names with their schema.
+
+    Raises what the driver raises.
+    """
     rows = await pool.fetch(_PROBE, list({*read, written}))
     return RowSecurity(
         rows[0]["role_name"] if rows else "",

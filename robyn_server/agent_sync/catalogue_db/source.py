@@ -5,7 +5,8 @@
     sources    = source *("," source)           AGENT_SYNC_SOURCES, each source once
     source     = "catalogue" | "configurations"
 
-A name is an SQL identifier, in double quotes where SQL needs them. docs/reference/catalogue.md is the contract of both forms.
+A name is an SQL identifier, in double quotes where SQL needs them. docs/reference/catalogue.md is the contract of both
+forms.
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ _SOURCES = {"catalogue": AgentSource.CATALOGUE, "configurations": AgentSource.CO
 
 
 def parse_agent_sources(text: str) -> tuple[AgentSource, ...]:
-    """The sources of agents, in the order given. Raises ValueError naming the variable and the part that is no source."""
+    """The sources of agents, in the order given.
+
+    Raises ValueError naming the variable and the part that is no source.
+    """
     words = [word.strip().lower() for word in text.split(",") if word.strip()]
     unknown = next((word for word in words if word not in _SOURCES), None)
     if unknown is not None or not words:

@@ -1,10 +1,12 @@
-"""Sync a whole scope by the page: read fingerprints, then read, map and write only what differs, a page in one statement.
+"""Sync a whole scope by the page: read fingerprints, then read, map and write only what differs, a page in one
+statement.
 
 Rules
   1. Where nothing changed, only fingerprints are read and no assistant is written; the TTL is renewed.
-  2. A fingerprint is stored together with the content that it was read with, in one statement, never with a later or an earlier one.
-  3. A batch that the database refuses is halved until the bad row stands alone. That row is then synced as a single agent, and so is
-     one that other transactions keep holding: so the reason is the same, and the others are untouched.
+  2. A fingerprint is stored together with the content that it was read with, in one statement, never with a later or an
+     earlier one.
+  3. A batch that the database refuses is halved until the bad row stands alone. That row is then synced as a single
+     agent, and so is one that other transactions keep holding: so the reason is the same, and the others are untouched.
   4. Memory is a page, whatever the size of the catalogue.
 """
 
@@ -31,7 +33,10 @@ from .single import ATTEMPTS, SyncContext, apply_agent, failed
 from .write_back import may_write_back, write_back_page
 
 FINGERPRINTS_PER_AGENT = 2
-"""A page of fingerprints is longer than one of agents by this factor. Larger ones are no faster: the catalogue sorts them on disk."""
+"""A page of fingerprints is longer than one of agents by this factor.
+
+Larger ones are no faster: the catalogue sorts them on disk.
+"""
 
 
 async def sync_one_by_one(context: SyncContext, scope: AgentSyncScope, recorder: SyncRecorder) -> None:
@@ -48,7 +53,10 @@ async def sync_one_by_one(context: SyncContext, scope: AgentSyncScope, recorder:
 
 
 async def sync_each(context: SyncContext, agents: Iterable[AgentSyncData]) -> list[SyncOutcome]:
-    """The outcome of each, not yet recorded. `concurrency` tasks share them: each takes the next when it is done with its last."""
+    """The outcome of each, not yet recorded.
+
+    `concurrency` tasks share them: each takes the next when it is done with its last.
+    """
     remaining, outcomes = iter(agents), list[SyncOutcome]()
     async with asyncio.TaskGroup() as group:
         for _ in range(context.options.concurrency):
@@ -69,9 +77,11 @@ async def _sync_next(context: SyncContext, remaining: Iterator[AgentSyncData], o
 
 
 async def sync_in_bulk(context: SyncContext, scope: AgentSyncScope, recorder: SyncRecorder) -> None:
-    """Sync a whole scope. Raises CatalogueUnavailable, and Unavailable when the store is away; what was synced until then stays.
+    """Sync a whole scope. Raises CatalogueUnavailable, and Unavailable when the store is away; what was synced until
+    then stays.
 
-    Three steps run at once: a page of fingerprints is read, the changes of the page before are mapped, the batch before is applied.
+    Three steps run at once: a page of fingerprints is read, the changes of the page before are mapped, the batch before
+    is applied.
     """
     writer = PageWriter(context, recorder)
     sync = _BulkSync(context, scope, recorder, writer)

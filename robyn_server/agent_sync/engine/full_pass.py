@@ -1,4 +1,7 @@
-"""Sync a whole scope: by the page where the storage can, else one agent at a time. Both give the same rows, counters and logs."""
+"""Sync a whole scope: by the page where the storage can, else one agent at a time.
+
+Both give the same rows, counters and logs.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,9 @@ async def startup_agent_sync(
 ) -> dict[str, int]:
     """Sync all agents of `scope`; returns {total, created, updated, skipped, failed}.
 
-    A template that no user has a copy of is not counted. A problem of one agent is one `failed`, with its reason in log and ledger. `log`: that of repeated syncs.
-    Raises CatalogueUnavailable, and Unavailable when the server's own database is away; what was synced until then stays.
+    A template that no user has a copy of is not counted. A problem of one agent is one `failed`, with its reason in log
+    and ledger. `log`: that of repeated syncs. Raises CatalogueUnavailable, and Unavailable when the server's own
+    database is away; what was synced until then stays.
     """
     log = log or SyncLog()
     log.begin()

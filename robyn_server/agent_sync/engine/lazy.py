@@ -44,11 +44,12 @@ async def lazy_sync_agent(
 ) -> str | None:
     """The id of the agent's assistant, or None when there is no such active agent in `organizations` (None: in any).
 
-    Within `cache_ttl` (a number is seconds) the catalogue is not asked. `owner_id` asks; a new assistant belongs to the server, because an agent is shared
-    within its organization. With `options.templates` an agent that is not global is a template. Then the copy of `owner_id` is created
-    and returned; `agent_id` may also be the copy's own id. For the server itself (`system`) no copy is created, and the agent's id is
-    returned. `misses` answers for agents that were unknown a moment ago. `is_stale`: the caller has just read the assistant of this
-    very agent, and its TTL has passed. Raises CatalogueUnavailable, and AgentRejected when the agent's row cannot be served.
+    Within `cache_ttl` (a number is seconds) the catalogue is not asked. `owner_id` asks; a new assistant belongs to the
+    server, because an agent is shared within its organization. With `options.templates` an agent that is not global is
+    a template. Then the copy of `owner_id` is created and returned; `agent_id` may also be the copy's own id. For the
+    server itself (`system`) no copy is created, and the agent's id is returned. `misses` answers for agents that were
+    unknown a moment ago. `is_stale`: the caller has just read the assistant of this very agent, and its TTL has passed.
+    Raises CatalogueUnavailable, and AgentRejected when the agent's row cannot be served.
     """
     identifier = agent_id if isinstance(agent_id, UUID) else find_uuid(agent_id)
     if identifier is None:

@@ -42,7 +42,8 @@ async def sync_named_agent(
     options: AgentSyncOptions = DEFAULT_OPTIONS,
     log: SyncLog | None = None,
 ) -> SyncOutcome | None:
-    """Sync one agent, whatever its TTL, and whether or not it has been referenced; returns the outcome that is in the ledger.
+    """Sync one agent, whatever its TTL, and whether or not it has been referenced; returns the outcome that is in the
+    ledger.
 
     MISSING: its assistant went out of service. None: nobody knows such an agent. Raises Unavailable.
     """
@@ -58,7 +59,8 @@ async def sync_changed_agents(
     options: AgentSyncOptions = DEFAULT_OPTIONS,
     log: SyncLog | None = None,
 ) -> dict[str, int]:
-    """Sync agents that were edited; returns counters by action. A bad row is one failure; its assistant stays as it was.
+    """Sync agents that were edited; returns counters by action. A bad row is one failure; its assistant stays as it
+    was.
 
     Agents outside `options.scope` are retired; with scope `none` an agent that nobody has referenced is left alone.
     Raises Unavailable: nothing is lost then, as long as the caller tries again.

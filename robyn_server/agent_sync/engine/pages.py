@@ -18,7 +18,8 @@ PARSED_AT_ONCE = 25
 class MappedAgent(NamedTuple):
     """The payload of an assistant, and the row of the catalogue that it comes from."""
 
-    # The agent between them is not kept: half of a page's objects would be its own, and the garbage collector visits each.
+    # The agent between them is not kept: half of a page's objects would be its own, and the garbage collector visits
+    # each.
     row: Any
     payload: Mapping[str, Any]
 

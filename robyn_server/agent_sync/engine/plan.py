@@ -1,6 +1,7 @@
 """A dry run: the same sync as ever, on a store that reads the assistants and writes nothing.
 
-The engine itself runs with `DryRunStore`, so a dry run cannot differ from the sync, as long as neither database changes in between.
+The engine itself runs with `DryRunStore`, so a dry run cannot differ from the sync, as long as neither database changes
+in between.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ async def plan_agent_sync(
 ) -> None:
     """Report one change for every agent of `scope`, `skipped` ones included, and for what would be retired; in pages.
 
-    `organizations`: only their assistants would be retired (None: all that are not in `scope`). Raises CatalogueUnavailable.
+    `organizations`: only their assistants would be retired (None: all that are not in `scope`). Raises
+    CatalogueUnavailable.
     """
     options = replace(options, write_back=False)
     store = DryRunStore(view, options.source.origin, report, organizations)
@@ -93,7 +95,10 @@ async def find_absent_agents(
 
 
 class _Assistants:
-    """Assistants as they are. `create` and `update` note in `written`, by agent, the name and the fields that they would write."""
+    """Assistants as they are.
+
+    `create` and `update` note in `written`, by agent, the name and the fields that they would write.
+    """
 
     def __init__(self, view: AgentSyncView) -> None:
         self._view = view

@@ -1,4 +1,5 @@
-"""Take agents out of service that the catalogue does not offer any more: a pass over the ids of a scope, page by page."""
+"""Take agents out of service that the catalogue does not offer any more: a pass over the ids of a scope, page by
+page."""
 
 from __future__ import annotations
 
@@ -30,8 +31,9 @@ async def retire_absent_agents(
 ) -> int:
     """Retire every assistant of the catalogue whose agent is not active in `scope`; returns how many agents that were.
 
-    With templates, shared assistants are those of global agents only, and users' copies those of the others; without, nobody has a
-    copy. Scope `none` names no agents, so what is shared stays. Raises CatalogueUnavailable; then nothing was retired that is still
+    With templates, shared assistants are those of global agents only, and users' copies those of the others; without,
+    nobody has a copy. Scope `none` names no agents, so what is shared stays. Raises CatalogueUnavailable; then nothing
+    was retired that is still
     offered: a page is applied only after it was read.
     """
     store, source = sync_store(storage), options.source
@@ -49,7 +51,10 @@ async def retire_absent_agents(
 async def _clear_failures_of_absent(
     pool: CataloguePool, store: SyncStore, scope: AgentSyncScope, source: CatalogueSource
 ) -> None:
-    """Record as missing the agents that failed and are not active in `scope` any more. With scope `none`: in any organization."""
+    """Record as missing the agents that failed and are not active in `scope` any more.
+
+    With scope `none`: in any organization.
+    """
     within, after = AgentSyncScope("all") if scope.type == "none" else scope, None
     while failing := await store.failing(after, _IDS_PER_PAGE):
         active = await _active_among(pool, within, source, failing)
@@ -94,7 +99,10 @@ async def _retire_pages(
 
 
 async def _retire_shared_templates(pool: CataloguePool, store: SyncStore, source: CatalogueSource) -> int:
-    """Without a scope, too, an agent that is a template now is not shared any more. Without a catalogue there are none."""
+    """Without a scope, too, an agent that is a template now is not shared any more.
+
+    Without a catalogue there are none.
+    """
     try:
         pages = active_ids(pool, templates_in(AgentSyncScope("all")), source)
         return sum([await store.retire_shared(ids) async for ids in pages])

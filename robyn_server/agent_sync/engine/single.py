@@ -33,7 +33,10 @@ from .sync_log import SyncLog
 from .write_back import count_failure, may_write_back, write_back
 
 ATTEMPTS = 4
-"""Reads of an assistant before giving up. A race is over after one more read; further ones mean that something keeps changing it."""
+"""Reads of an assistant before giving up.
+
+A race is over after one more read; further ones mean that something keeps changing it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,10 @@ async def apply_and_record(context: SyncContext, agent: AgentSyncData, *, is_new
 
 
 async def apply_agent(context: SyncContext, agent: AgentSyncData, *, is_new: bool = False) -> AgentSyncResult:
-    """Make the agent's assistant equal to it. Raises AgentRejected, and Conflict when the assistant's id is not available."""
+    """Make the agent's assistant equal to it.
+
+    Raises AgentRejected, and Conflict when the assistant's id is not available.
+    """
     payload = context.payload(agent)
     action = await converge(context, payload, is_new=is_new)
     assistant_id = payload["assistant_id"]
@@ -193,7 +199,8 @@ async def converge(context: SyncContext, payload: Mapping[str, Any], *, is_new: 
     assistants, assistant_id = context.store.assistants, payload["assistant_id"]
     is_latest = await context.store.claim(payload)
     for attempt in range(ATTEMPTS):
-        # Read after the claim: an older version may have been written before it. Only an assistant that did not exist need not be
+        # Read after the claim: an older version may have been written before it. Only an assistant that did not exist
+        # need not be
         # read: creating it fails if it exists now.
         existing, owner = (
             (None, context.owner_id)
@@ -222,7 +229,8 @@ async def converge(context: SyncContext, payload: Mapping[str, Any], *, is_new: 
 def other_owner_of_id(existing: Any, payload: Mapping[str, Any]) -> str | None:
     """Describe what has the id of `payload`; None if it is the same agent's assistant.
 
-    Only a storage that returns `origin` and `template_id` knows of default assistants, clients' assistants and users' copies.
+    Only a storage that returns `origin` and `template_id` knows of default assistants, clients' assistants and users'
+    copies.
     """
     source, origin = source_of(payload), field_of(existing, "origin")
     if not isinstance(origin, str) or origin not in _OTHER_ORIGINS:

@@ -11,7 +11,10 @@ import structlog
 from robyn_server.core.catalogue.fields import SyncAction, SyncOutcome
 
 LINES = 20
-"""Changes of single agents, and failures, in the log of one sync. The counters have all changes, the ledger all failures."""
+"""Changes of single agents, and failures, in the log of one sync.
+
+The counters have all changes, the ledger all failures.
+"""
 
 MAX_FAILURES = 10_000
 """Reasons that are remembered, so that each is logged once."""
@@ -20,7 +23,10 @@ _log = structlog.get_logger(__name__)
 
 
 class SyncLog:
-    """The log of one sync, or of the syncs that a server repeats: then a failure is logged when it is new. `is_quiet`: of a dry run."""
+    """The log of one sync, or of the syncs that a server repeats: then a failure is logged when it is new.
+
+    `is_quiet`: of a dry run.
+    """
 
     def __init__(self, *, is_quiet: bool = False) -> None:
         self._is_quiet = is_quiet

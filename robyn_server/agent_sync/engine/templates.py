@@ -2,11 +2,12 @@
 
 Rules
   1. A copy's id follows from its agent and its user, so two first references at once make one row.
-  2. All copies of an agent have the same content: a sync of the agent updates every copy, in one statement, and the ledger has one
-     line for all. A storage that cannot do that has a line for each copy, which is refreshed on its own.
+  2. All copies of an agent have the same content: a sync of the agent updates every copy, in one statement, and the
+     ledger has one line for all. A storage that cannot do that has a line for each copy, which is refreshed on its own.
   3. An agent is shared or a template, never both: what it was before goes out of service and keeps its history.
   4. Nothing is written back: the catalogue has one column, and a template has many assistants.
-  5. In a full pass, a template that nobody has referenced is neither read nor counted. One with copies counts as one agent.
+  5. In a full pass, a template that nobody has referenced is neither read nor counted. One with copies counts as one
+     agent.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from .single import SyncContext, apply_and_record, converge, failed, find_assist
 async def sync_agent(context: SyncContext, agent: AgentSyncData) -> SyncOutcome:
     """Make whatever serves the agent equal to it, the shared assistant or users' copies, and record that in the ledger.
 
-    MISSING: it was shared, and no user has a copy yet. Raises AgentRejected, and Conflict when an assistant's id is not available.
+    MISSING: it was shared, and no user has a copy yet. Raises AgentRejected, and Conflict when an assistant's id is not
+    available.
     """
     if not is_template(agent, context.options):
         return (await apply_shared(context, agent)).outcome()
@@ -60,7 +62,8 @@ async def retire_copies(context: SyncContext, agent_id: UUID) -> None:
 
 
 async def apply_copy(context: SyncContext, agent: AgentSyncData) -> AgentSyncResult:
-    """Make the copy of `context.owner_id` equal to its agent, and every other user's copy too; record that in the ledger.
+    """Make the copy of `context.owner_id` equal to its agent, and every other user's copy too; record that in the
+    ledger.
 
     Raises AgentRejected, and Conflict when the copy's id is taken by something else.
     """

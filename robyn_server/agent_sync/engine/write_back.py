@@ -1,9 +1,10 @@
 """Tell the catalogue which assistant an agent became: one column, best effort.
 
 Rules
-  1. Nothing waits for a row that another transaction has locked. Such a write-back is pending: so may be one of two replicas that
-     write the same row at once.
-  2. A write-back that fails is pending too. A running server tries again soon (live/write_backs.py), and so does each pass.
+  1. Nothing waits for a row that another transaction has locked. Such a write-back is pending: so may be one of two
+     replicas that write the same row at once.
+  2. A write-back that fails is pending too. A running server tries again soon (live/write_backs.py), and so does each
+     pass.
   3. Where the catalogue may only be read, nothing is tried, and nothing is pending. The log says so once.
 """
 
@@ -61,7 +62,8 @@ WRITE_SECONDS = 0.5
 
 PAGE_SECONDS = 5.0
 REFUSALS = 24
-"""Statements that may fail for one page: enough to find a few rows that a trigger refuses, and soon over where all are refused."""
+"""Statements that may fail for one page: enough to find a few rows that a trigger refuses, and soon over where all are
+refused."""
 
 _READ_ONLY = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError)
 _log = structlog.get_logger(__name__)
@@ -157,7 +159,10 @@ async def retry_page(
 async def write_back_page(
     pool: CataloguePool, agent_ids: Sequence[UUID], source: CatalogueSource = STANDARD
 ) -> Mapping[UUID, str]:
-    """Write where it differs; returns the reasons of those that could not be written. Never raises what the catalogue raises."""
+    """Write where it differs; returns the reasons of those that could not be written.
+
+    Never raises what the catalogue raises.
+    """
     page = _Page(pool, source)
     # after a timeout the rest would take as long, and where nothing may be written the rest is refused as well
     await bisect(agent_ids, page.write, page.fail, max_refusals=REFUSALS - 1, fatal=(TimeoutError, *_READ_ONLY))

@@ -4,7 +4,8 @@ Rules
   1. The feed is a hint, never the truth: after each reconnect, and periodically, the whole scope is compared.
   2. Every replica applies what it receives. That is idempotent; the replica that comes second has nothing left to do.
   3. Edits that could not be applied stay pending and are tried again.
-  4. A fault that broke the feed's connection may have broken those of the pool: they are renewed before anything is read through them.
+  4. A fault that broke the feed's connection may have broken those of the pool: they are renewed before anything is
+     read through them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _log = structlog.get_logger(__name__)
 class CatalogueFeed:
     """`apply` takes ids of agents. `reconcile` requests a comparison of the whole scope, and does not wait for it.
 
-    `renew` makes a pool replace its connections (`Pool.expire_connections`). It is called after the feed was lost, before `reconcile`.
+    `renew` makes a pool replace its connections (`Pool.expire_connections`). It is called after the feed was lost,
+    before `reconcile`.
     """
 
     def __init__(
@@ -62,8 +64,8 @@ class CatalogueFeed:
     def report(self) -> dict[str, Any]:
         """{connected, waiting, waiting_seconds, lag_seconds}.
 
-        `waiting`: agents whose edits are not applied yet, `waiting_seconds`: since when; `lag_seconds`: how long the last batch took
-        from its arrival until it was effective, null before the first.
+        `waiting`: agents whose edits are not applied yet, `waiting_seconds`: since when; `lag_seconds`: how long the
+        last batch took from its arrival until it was effective, null before the first.
         """
         since = self._pending_since
         return {

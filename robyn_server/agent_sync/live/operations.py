@@ -3,7 +3,8 @@
 Rules
   1. A dry run writes nothing in either database.
   2. Only the server's own scope, or a part of it, can be synced: the next pass would retire the rest.
-  3. A scope narrower than the server's retires only what belongs to it, and reads each of those agents once more before.
+  3. A scope narrower than the server's retires only what belongs to it, and reads each of those agents once more
+     before.
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ class SyncPasses:
     async def run(self, scope: AgentSyncScope, retire: Callable[[], Awaitable[int]] | None = None) -> dict[str, int]:
         """Sync and retire; returns {total, created, updated, skipped, failed, retired}.
 
-        `retire` replaces retiring all that is not in `scope`, which is right for the server's own scope only. Raises what went wrong;
-        the record then has the reason.
+        `retire` replaces retiring all that is not in `scope`, which is right for the server's own scope only. Raises
+        what went wrong; the record then has the reason.
         """
         started_at, began = await self._store.clock(), time.monotonic()
         counters, failure = None, None

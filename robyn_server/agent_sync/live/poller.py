@@ -37,7 +37,10 @@ class CataloguePoll:
         self._failure: str | None = None
 
     async def begin(self) -> None:
-        """Set the watermark before the first pass, which sees all edits until now. If that fails, the first poll finds them again."""
+        """Set the watermark before the first pass, which sees all edits until now.
+
+        If that fails, the first poll finds them again.
+        """
         with contextlib.suppress(CatalogueUnavailable, TimeoutError):
             async with asyncio.timeout(_BEGIN_SECONDS):
                 await self._edits.poll()

@@ -1,11 +1,13 @@
-"""Agent sync in a running server: a pass at boot and periodically, edits as the feed announces them, one agent on demand.
+"""Agent sync in a running server: a pass at boot and periodically, edits as the feed announces them, one agent on
+demand.
 
 Rules
-  1. The server is ready when the first attempt has ended, well or badly. A failed attempt is shown in readiness and retried soon.
+  1. The server is ready when the first attempt has ended, well or badly. A failed attempt is shown in readiness and
+     retried soon.
   2. The feed is connected before the first attempt, so that no edit falls between the two.
   3. Agents that left the scope go out of service in the same pass that updates the rest.
-  4. The readiness report has the counters of the last pass, but `failed` is the number of agents that fail now, as the ledger has them:
-     an edit or another process may have broken or mended one since.
+  4. The readiness report has the counters of the last pass, but `failed` is the number of agents that fail now, as the
+     ledger has them: an edit or another process may have broken or mended one since.
 """
 
 from __future__ import annotations
@@ -51,8 +53,9 @@ _log = structlog.get_logger(__name__)
 class SyncRunner:
     """An AgentLookup, and a background service.
 
-    `dsn` is the catalogue's, past any pooler, for the feed on `channel`. `every`: seconds between passes. `poll`: seconds between
-    polls where no feed announces edits. `unserved`: sources that this server does not serve; a pass retires what is left of them.
+    `dsn` is the catalogue's, past any pooler, for the feed on `channel`. `every`: seconds between passes. `poll`:
+    seconds between polls where no feed announces edits. `unserved`: sources that this server does not serve; a pass
+    retires what is left of them.
     """
 
     def __init__(
@@ -209,7 +212,8 @@ class SyncRunner:
             self.attempted.set()
 
     def _replay_edits(self) -> None:
-        """Apply the edits of a pass's time once more: the pass may have read an agent before an edit and written it afterwards."""
+        """Apply the edits of a pass's time once more: the pass may have read an agent before an edit and written it
+        afterwards."""
         edits, self._edits_during_pass = self._edits_during_pass, None
         if edits:
             self._feed.add(edits)

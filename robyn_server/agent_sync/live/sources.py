@@ -1,8 +1,8 @@
 """Agents of several sources (AGENT_SYNC_SOURCES) as one: each source has passes, a feed and failures of its own.
 
 Rules
-  1. An agent is looked up in every source, in their order, until one has it. A source that is unavailable does not keep the others
-     from being asked; the error is raised only when no other source has the agent.
+  1. An agent is looked up in every source, in their order, until one has it. A source that is unavailable does not keep
+     the others from being asked; the error is raised only when no other source has the agent.
   2. The server is ready when every source has been tried.
 """
 
@@ -107,7 +107,10 @@ class MultiSourceOperations:
         }
 
     async def sync(self, request: SyncRequest) -> SyncReport:
-        """Sync every source, also when another is unavailable, which is raised in the end. One agent is synced from the first that has it."""
+        """Sync every source, also when another is unavailable, which is raised in the end.
+
+        One agent is synced from the first that has it.
+        """
         if request.agent_id is not None:
             return await self._agent(request)
         reports, unavailable = dict[str, SyncReport](), list[CatalogueUnavailable]()
@@ -178,7 +181,10 @@ def agent_sources(
     stale: timedelta,
     poll: float,
 ) -> AgentSources:
-    """Each source with its passes and feed. The first one's passes retire what is left of sources that are not served any more."""
+    """Each source with its passes and feed.
+
+    The first one's passes retire what is left of sources that are not served any more.
+    """
     unserved = [source for source in AgentSource if source not in at]
     runners = dict[AgentSource, SyncRunner]()
     for source, connection in at.items():

@@ -27,7 +27,10 @@ _VIEW = "agenthall_mapping"
 
 @dataclass(frozen=True, slots=True)
 class MappingReport:
-    """`problems`: why nothing could be read. `names`: of agents that can be served; `rejected`: reasons of the others."""
+    """`problems`: why nothing could be read.
+
+    `names`: of agents that can be served; `rejected`: reasons of the others.
+    """
 
     problems: Sequence[str] = ()
     names: Sequence[str] = ()
@@ -49,7 +52,10 @@ async def apply_mapping(connection: asyncpg.Connection[Any], sql: str) -> None:
 
 
 async def check_mapping(connection: asyncpg.Connection[Any], mapping: TableMapping) -> MappingReport:
-    """Make the view for this connection only, probe it, read the first agents, and take it back. Raises CatalogueUnavailable."""
+    """Make the view for this connection only, probe it, read the first agents, and take it back.
+
+    Raises CatalogueUnavailable.
+    """
     transaction = connection.transaction()
     await transaction.start()
     try:

@@ -3,7 +3,8 @@
 Rules
   1. Options come first. The rest is guessed from names, types and foreign keys (guesses.py).
   2. A key that is no uuid becomes one by md5 of the table's name and the key: the same in each view, trigger and query.
-  3. Without an organization, an agent is visible to administrators only. So one has to be named, or left out on purpose.
+  3. Without an organization, an agent is visible to administrators only. So one has to be named, or left out on
+     purpose.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _FIELDS = {each.name: each for each in (*fields.OF_VIEW, fields.CLOCK_OF_VIEW)}
 class MappingOptions:
     """The operator's decisions. Names of columns are paths (paths.py), `expressions` are SQL over the agent's row `a`.
 
-    `columns` and `expressions` have the contract's columns as keys, `tool_columns` the members of a tool. `active`: conditions such
-    as `is_live`, `!is_draft`, `status=published`, `archived_at=null`. `NONE` leaves out a column or
+    `columns` and `expressions` have the contract's columns as keys, `tool_columns` the members of a tool. `active`:
+    conditions such as `is_live`, `!is_draft`, `status=published`, `archived_at=null`. `NONE` leaves out a column or
     all tools; as the only condition it serves every row.
     """
 
@@ -48,7 +49,8 @@ class MappingOptions:
 
 @dataclass(frozen=True, slots=True)
 class TableMapping:
-    """`selected`: {column of the view: SQL}, `origins`: {column: where it comes from, for people}, `sources`: {column: that as a path}."""
+    """`selected`: {column of the view: SQL}, `origins`: {column: where it comes from, for people}, `sources`: {column:
+    that as a path}."""
 
     table: Table
     view: str

@@ -41,7 +41,10 @@ class Path:
 
 
 def find_path(schema: Schema, table: Table, text: str, option: str, alias: str = "a") -> Path:
-    """The column that `text` leads to from a row `alias` of `table`. Raises Misconfigured naming the option and the step."""
+    """The column that `text` leads to from a row `alias` of `table`.
+
+    Raises Misconfigured naming the option and the step.
+    """
     *steps, last = text.split(".")
     joins, origin, current = list[Join](), alias, table
     for step in steps:

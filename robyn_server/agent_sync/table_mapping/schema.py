@@ -44,7 +44,10 @@ select n.nspname as schema, c.relname as relation, c.relkind::text as kind,
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`sql`: the quoted name. `category`: PostgreSQL's (S strings, E enumerations, B booleans, D times, N numbers, U others)."""
+    """`sql`: the quoted name.
+
+    `category`: PostgreSQL's (S strings, E enumerations, B booleans, D times, N numbers, U others).
+    """
 
     name: str
     sql: str
@@ -67,7 +70,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`sql`: the quoted name with its schema, by which `Schema.tables` has it. `key`: the primary key's column, if it is one."""
+    """`sql`: the quoted name with its schema, by which `Schema.tables` has it.
+
+    `key`: the primary key's column, if it is one.
+    """
 
     schema: str
     name: str

@@ -1,4 +1,7 @@
-"""The SQL of a mapping: view, grants, and triggers that report edits. Applying it again, or that of another mapping, is safe."""
+"""The SQL of a mapping: view, grants, and triggers that report edits.
+
+Applying it again, or that of another mapping, is safe.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,10 @@ _REQUIRED = ("tool_name", "endpoint_url")
 
 @dataclass(frozen=True, slots=True)
 class ToolTable:
-    """Rows `t` of `table` belong to the agent whose column `agent_column` is in their `column`. `clocks`: of these rows and what they refer to."""
+    """Rows `t` of `table` belong to the agent whose column `agent_column` is in their `column`.
+
+    `clocks`: of these rows and what they refer to.
+    """
 
     table: Table
     column: Column

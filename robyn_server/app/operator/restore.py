@@ -29,7 +29,10 @@ _NAME = "agenthall restore"
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport:
-    """`migration`: the newest of the backup. `applied`: migrations that followed. `settings`: SQL that this login may not execute."""
+    """`migration`: the newest of the backup.
+
+    `applied`: migrations that followed. `settings`: SQL that this login may not execute.
+    """
 
     migration: str
     applied: list[str]
@@ -41,9 +44,11 @@ class RestoreReport:
 def run_restore(
     settings: Settings, path: Path, everything: bool, may_replace: bool, progress: Progress
 ) -> RestoreReport:
-    """Restore the server's schemas; `everything`: all that the archive has, into the embedded database. `may_replace`: drop what is there.
+    """Restore the server's schemas; `everything`: all that the archive has, into the embedded database. `may_replace`:
+    drop what is there.
 
-    Raises Misconfigured (no archive), Conflict (a newer build's, a database that is not empty or in use), and Unavailable (psql's reason).
+    Raises Misconfigured (no archive), Conflict (a newer build's, a database that is not empty or in use), and
+    Unavailable (psql's reason).
     """
     from robyn_server.graphs.checkpoints.saver import newest_version
 

@@ -19,7 +19,10 @@ _CONNECTIONS = 2
 
 
 def run_sweep(settings: Settings, once: bool) -> SweepResult | None:
-    """Sweep until a signal arrives, or once and return the result. The schema is not migrated. Raises Misconfigured, Unavailable."""
+    """Sweep until a signal arrives, or once and return the result.
+
+    The schema is not migrated. Raises Misconfigured, Unavailable.
+    """
     logs.configure(settings)
     return asyncio.run(_sweep(settings, once))
 

@@ -74,7 +74,10 @@ def as_line(value: Any) -> str:
 
 
 def instances_table(found: list[Instance], width: int | None = None, *, wide: bool = False) -> str:
-    """Render a table for a terminal of `width` columns; None: the terminal of this process. Without a terminal, it is `wide`."""
+    """Render a table for a terminal of `width` columns; None: the terminal of this process.
+
+    Without a terminal, it is `wide`.
+    """
     if not found:
         return "no instances\n"
     console = _console(_UNLIMITED if wide or (width is None and not sys.stdout.isatty()) else width)
@@ -130,7 +133,10 @@ def event_line(event: dict[str, Any]) -> str:
 
 
 def _health(event: Mapping[str, Any]) -> Any:
-    """The health after an event. When a connection drops, the last one that the instance reported says nothing about now."""
+    """The health after an event.
+
+    When a connection drops, the last one that the instance reported says nothing about now.
+    """
     return "unknown" if event["kind"] == "disconnected" else event["instance"].get("health_status")
 
 

@@ -1,7 +1,7 @@
 """Instances as a table: one line each.
 
-In a narrow terminal, columns are left out, ids of registrations are shortened to a unique beginning, and long words are cut.
-Other commands accept the short id in place of the whole.
+In a narrow terminal, columns are left out, ids of registrations are shortened to a unique beginning, and long words are
+cut. Other commands accept the short id in place of the whole.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _SHORT = 10
 
 
 class _Column(NamedTuple):
-    """`from_width`: the narrowest terminal that has the column. `ratio`: its share of the space that flexible columns share."""
+    """`from_width`: the narrowest terminal that has the column.
+
+    `ratio`: its share of the space that flexible columns share.
+    """
 
     name: str
     value: Callable[[Instance], Any]

@@ -29,7 +29,10 @@ def default_instance_id() -> str:
 
 
 class RegisteredInstance:
-    """Registers an instance and sends its heartbeats. Calls `show` when its status, health or epoch changes, and `warn` with problems."""
+    """Registers an instance and sends its heartbeats.
+
+    Calls `show` when its status, health or epoch changes, and `warn` with problems.
+    """
 
     def __init__(
         self, registry: RegistryClient, fields: Mapping[str, Any], show: Callable[[Instance], None], warn: Warn
@@ -71,7 +74,10 @@ class RegisteredInstance:
             self._register()
 
     def _register(self) -> None:
-        """Register. The idempotency key stays the same until a response arrives, so a lost response does not change the epoch."""
+        """Register.
+
+        The idempotency key stays the same until a response arrives, so a lost response does not change the epoch.
+        """
         self._key = self._key or uuid4().hex
         registration = self._registry.register(self._fields, self._key)
         self._key = ""

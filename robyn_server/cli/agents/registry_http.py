@@ -71,7 +71,8 @@ class RegistryClient(ServerClient):
         self.request("DELETE", f"{path}/{quote(agent_id, safe='')}")
 
     def find(self, which: str) -> Instance:
-        """Return the instance with this registration id, instance id, or unique prefix of a registration id, in any status.
+        """Return the instance with this registration id, instance id, or unique prefix of a registration id, in any
+        status.
 
         Raises NotFound, and Conflict if there are several.
         """

@@ -37,7 +37,10 @@ class InstanceWatcher:
         self._failures = 0
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Yield current instances (kind `listed`), then changes, without end. Errors of the first connection are raised."""
+        """Yield current instances (kind `listed`), then changes, without end.
+
+        Errors of the first connection are raised.
+        """
         while True:
             try:
                 yield from self._stream()

@@ -1,4 +1,5 @@
-"""SQL of the catalogue's contract for the settings in the environment, as `agenthall catalogue install --print` prints it."""
+"""SQL of the catalogue's contract for the settings in the environment, as `agenthall catalogue install --print` prints
+it."""
 
 from __future__ import annotations
 

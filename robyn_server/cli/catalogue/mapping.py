@@ -55,7 +55,8 @@ def catalogue_map(
 ) -> None:
     """Map your own tables: write the view, grants and triggers through which the server reads them.
 
-    The database is CATALOGUE_DATABASE_URL, or DATABASE_URL. Only --apply changes it. The mapping is tried before it is written.
+    The database is CATALOGUE_DATABASE_URL, or DATABASE_URL. Only --apply changes it. The mapping is tried before it is
+    written.
     """
     from robyn_server.agent_sync.table_mapping import MappingOptions
 

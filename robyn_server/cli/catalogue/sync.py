@@ -38,7 +38,10 @@ class _TerminalBar:
         self._progress.update(self._task, total=total)
 
     def reached(self, done: int) -> None:
-        """Update the bar. There may be more than expected: agents were added meanwhile, or another replica syncs some, too."""
+        """Update the bar.
+
+        There may be more than expected: agents were added meanwhile, or another replica syncs some, too.
+        """
         self._total = max(self._total, done)
         self._progress.update(self._task, total=self._total, completed=done)
 

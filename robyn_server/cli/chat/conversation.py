@@ -27,7 +27,10 @@ _FIRST_PAUSE, _MAX_PAUSE = 0.2, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the last run ended. `asked`: open questions. `is_paused`: it stopped at a breakpoint. `error`: why it failed."""
+    """How the last run ended.
+
+    `asked`: open questions. `is_paused`: it stopped at a breakpoint. `error`: why it failed.
+    """
 
     asked: tuple[Question, ...] = ()
     is_paused: bool = False

@@ -1,7 +1,7 @@
 """The questions of an interrupted run, and the command that resumes it with the answers.
 
-A graph asks with `interrupt(value)`. The value is text, an object with a text under `question`, a request of LangChain's
-HumanInTheLoopMiddleware (`action_requests`), or any other JSON.
+A graph asks with `interrupt(value)`. The value is text, an object with a text under `question`, a request of
+LangChain's HumanInTheLoopMiddleware (`action_requests`), or any other JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Question:
     approves: bool = False
 
     def parse(self, answer: str) -> Any:
-        """Return the value of an answer: JSON if it is JSON, else the text; for a tool call, the middleware's decision."""
+        """Return the value of an answer: JSON if it is JSON, else the text; for a tool call, the middleware's
+        decision."""
         if not self.approves:
             try:
                 return orjson.loads(answer)

@@ -78,7 +78,10 @@ class Session:
         return self._conversation.answer(resume(outcome.asked, answers))
 
     def _safely_follow(self, parts: Iterator[Part], before: Outcome) -> Outcome:
-        """Follow a run. An error is shown, and the conversation goes on, with the questions of `before` if they are still open."""
+        """Follow a run.
+
+        An error is shown, and the conversation goes on, with the questions of `before` if they are still open.
+        """
         try:
             return self._follow(parts)
         except Cancelled:

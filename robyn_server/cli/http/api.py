@@ -30,7 +30,10 @@ class ApiClient(ServerClient):
     """Methods raise Unavailable if the server does not answer, or the error that it answers (`core/http_status.py`)."""
 
     def search(self, kind: str, where: Mapping[str, Any], limit: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield matching `assistants` or `threads`, page by page, at most `limit`. Filters that are None are not sent."""
+        """Yield matching `assistants` or `threads`, page by page, at most `limit`.
+
+        Filters that are None are not sent.
+        """
         body = {name: value for name, value in where.items() if value is not None}
 
         def page(size: int, offset: int) -> list[dict[str, Any]]:
@@ -39,7 +42,8 @@ class ApiClient(ServerClient):
         return pages_by_offset(page, limit, PAGE)
 
     def find_assistant(self, which: str) -> Assistant:
-        """Return the assistant with this id, the default assistant of the graph with this name, or the only one with this name.
+        """Return the assistant with this id, the default assistant of the graph with this name, or the only one with
+        this name.
 
         Raises NotFound, with similar names, and Conflict if there are several.
         """

@@ -1,7 +1,7 @@
 """`agenthall runs`
 
-The server lists the runs of one thread, and has no list across threads. Without --thread, these commands look into the threads that
-changed last.
+The server lists the runs of one thread, and has no list across threads. Without --thread, these commands look into the
+threads that changed last.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 - prefix: 10 public characters that name the key in lists, logs and revocations.
 - secret: 256 random bits in base 62, 43 characters.
-- checksum: CRC-32 of everything before it in base 62, 6 characters. It saves a secret scanner false alarms, and a query for a mistyped key.
+- checksum: CRC-32 of everything before it in base 62, 6 characters. It saves a secret scanner false alarms, and a query
+  for a mistyped key.
 
 A pattern for secret scanners: `ahk_[a-z2-7]{10}_[0-9A-Za-z]{49}`.
 
-Only the prefix and the SHA-256 of the text are stored. A slow hash protects chosen passwords; 256 random bits cannot be guessed.
+Only the prefix and the SHA-256 of the text are stored. A slow hash protects chosen passwords; 256 random bits cannot be
+guessed.
 """
 
 from __future__ import annotations

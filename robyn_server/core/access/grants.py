@@ -18,7 +18,8 @@ _CONTAINS, _EQUAL = "$contains", "$eq"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A row must contain the metadata `contains`, have exactly the members of `equals`, and belong to `own` (None: to anybody).
+    """A row must contain the metadata `contains`, have exactly the members of `equals`, and belong to `own` (None: to
+    anybody).
 
     `contains` and `equals` are JSON objects as text. `defaults`: the default assistants of graphs need not meet it.
     """
@@ -41,7 +42,10 @@ Conditions: TypeAlias = tuple[Condition, ...]
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """The conditions of each resource. None closes it. `new_threads` holds for threads that are created; None: as `threads`."""
+    """The conditions of each resource.
+
+    None closes it. `new_threads` holds for threads that are created; None: as `threads`.
+    """
 
     threads: Conditions | None = None
     assistants: Conditions | None = None
@@ -64,7 +68,10 @@ class Grants:
 
 
 def parse_filter(given: Mapping[str, Any]) -> Condition:
-    """The condition of a handler's filter, such as `{"owner": "a", "members": {"$contains": ["b"]}}`. Raises ValueError."""
+    """The condition of a handler's filter, such as `{"owner": "a", "members": {"$contains": ["b"]}}`.
+
+    Raises ValueError.
+    """
     contains: dict[str, Any] = {}
     equals: dict[str, Any] = {}
     for name, wanted in given.items():

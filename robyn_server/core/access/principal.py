@@ -1,7 +1,7 @@
 """The principal of a request: the identity and permissions of the caller.
 
-A principal is made once per request and travels on the request object and in arguments, never in a context variable. A variable that
-outlives its request would attribute one caller's work to another.
+A principal is made once per request and travels on the request object and in arguments, never in a context variable. A
+variable that outlives its request would attribute one caller's work to another.
 """
 
 from __future__ import annotations
@@ -42,11 +42,17 @@ class Principal:
     limited: bool = False
     """True for an API key with scopes: it may do only what they name."""
     expires_at: datetime | None = field(default=None, compare=False)
-    """When its credentials expire, with a time zone; None: never. Ignored in comparisons: fresh credentials are the same principal."""
+    """When its credentials expire, with a time zone; None: never.
+
+    Ignored in comparisons: fresh credentials are the same principal.
+    """
     grants: Grants | None = field(default=None, repr=False)
     """The rows that the handlers of a project let it reach. None: those of the rules above."""
     auth: str | None = field(default=None, repr=False)
-    """The user that a project's handler authenticated, with what its runs need, as JSON text. See `core/access/users.py`."""
+    """The user that a project's handler authenticated, with what its runs need, as JSON text.
+
+    See `core/access/users.py`.
+    """
 
     @property
     def is_admin(self) -> bool:
@@ -66,7 +72,10 @@ class Principal:
         return self.is_admin or self.organizations is None or organization in self.organizations
 
     def in_organization(self, organization: UUID, *, named_by: str = "X-Organization-Id") -> Principal:
-        """The same principal, acting for `organization`. Raises Forbidden, with the field `named_by`, when it is not a member."""
+        """The same principal, acting for `organization`.
+
+        Raises Forbidden, with the field `named_by`, when it is not a member.
+        """
         if not self.is_member(organization):
             raise Forbidden(f"You are not a member of organization {organization}.", field=named_by)
         return replace(self, acting_for=organization)

@@ -1,7 +1,8 @@
 """The scopes that an API key can be limited to. Every scope is required by a route or a method.
 
 `web/edge/authorization.py` holds the table of routes and their scopes. Rules
-  1. A principal that is not limited (a user's token, a key without scopes) may do what any member of its organizations may.
+  1. A principal that is not limited (a user's token, a key without scopes) may do what any member of its organizations
+     may.
   2. Privileged scopes reach beyond the principal's own organizations. They are never implied and must be granted.
   3. `admin` includes all others.
 """

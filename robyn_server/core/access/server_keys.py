@@ -1,4 +1,7 @@
-"""Keys of a run's configuration and metadata that the server sets. A client's values are dropped, as in LangGraph's server."""
+"""Keys of a run's configuration and metadata that the server sets.
+
+A client's values are dropped, as in LangGraph's server.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ def without_server_keys(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settable_configurable(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that a client may set in a `configurable`. A run of an authenticated caller replaces `user_id`."""
+    """Return the keys that a client may set in a `configurable`.
+
+    A run of an authenticated caller replaces `user_id`.
+    """
     kept = without_server_keys(given)
     return kept | {"user_id": given["user_id"]} if "user_id" in given else kept
 

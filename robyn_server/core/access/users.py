@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 SHARED_STORE = "agenthall:project"
-"""The owner of the store's items where a handler decides about them: all users share one space, which the handler divides."""
+"""The owner of the store's items where a handler decides about them: all users share one space, which the handler
+divides."""
 
 
 class User(Mapping[str, Any]):

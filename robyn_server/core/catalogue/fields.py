@@ -1,6 +1,7 @@
 """The fields of an assistant that the catalogue owns, and the outcome of syncing one agent.
 
-An assistant from the catalogue has two writers: the catalogue owns the fields named here, and administrators may change the others. Change detection, merging and the refusal of edits all use this list.
+An assistant from the catalogue has two writers: the catalogue owns the fields named here, and administrators may change
+the others. Change detection, merging and the refusal of edits all use this list.
 """
 
 from __future__ import annotations
@@ -44,14 +45,20 @@ _ABSENT = object()
 
 
 class AgentSource(StrEnum):
-    """The origin of an agent: a product's catalogue, or an organization's configuration in the registry. Neither touches the other's."""
+    """The origin of an agent: a product's catalogue, or an organization's configuration in the registry.
+
+    Neither touches the other's.
+    """
 
     CATALOGUE = "catalogue"
     CONFIGURATION = "configuration"
 
 
 class Origin(StrEnum):
-    """The creator of an assistant. An origin never changes, and nothing of one origin writes an assistant of another."""
+    """The creator of an assistant.
+
+    An origin never changes, and nothing of one origin writes an assistant of another.
+    """
 
     CLIENT = "client"
     GRAPH = "graph"
@@ -82,7 +89,10 @@ class SyncAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncOutcome:
-    """The ledger entry of one agent. `failure` is the reason for `FAILED`, for people. `name` is the agent's, if it is known."""
+    """The ledger entry of one agent.
+
+    `failure` is the reason for `FAILED`, for people. `name` is the agent's, if it is known.
+    """
 
     agent_id: UUID
     action: SyncAction
@@ -124,8 +134,8 @@ def _as_mapping(value: Any) -> Mapping[str, Any]:
 def catalogue_projection(assistant: Any) -> dict[str, Any]:
     """The fields that the catalogue owns: graph_id, name, description, configurable, organization_id.
 
-    `assistant` is a payload or what storage returned, a mapping or an object. A field that it does not have, or that is no text, is left
-    out. Visibility is not listed: it follows from the organization.
+    `assistant` is a payload or what storage returned, a mapping or an object. A field that it does not have, or that is
+    no text, is left out. Visibility is not listed: it follows from the organization.
     """
     plain = {name: field_of(assistant, name, _ABSENT) for name in ("graph_id", "name", "description")}
     projection: dict[str, Any] = {name: value for name, value in plain.items() if isinstance(value, str | None)}
@@ -143,7 +153,10 @@ def catalogue_hash(payload: Mapping[str, Any]) -> str:
 
 
 def changed_fields(existing: Any, payload: Mapping[str, Any]) -> list[str]:
-    """Fields of the projection in which `existing` differs from `payload`. Fields that `existing` lacks do not differ."""
+    """Fields of the projection in which `existing` differs from `payload`.
+
+    Fields that `existing` lacks do not differ.
+    """
     wanted = catalogue_projection(payload)
     return [
         name

@@ -1,8 +1,10 @@
-"""Types of request bodies with a bound on their size. `max_length` is checked before the cost of a value grows with its length.
+"""Types of request bodies with a bound on their size. `max_length` is checked before the cost of a value grows with its
+length.
 
 Rules
   1. A list ends at its first bad element (`fail_fast`): the errors of a body are few, whatever its length.
-  2. Every list, tuple, object and string in a body has one of these types, or a bound of its own. `tests/web/schemas` walks all bodies.
+  2. Every list, tuple, object and string in a body has one of these types, or a bound of its own. `tests/web/schemas`
+     walks all bodies.
   3. The members of an object may be of any type: pydantic would report each bad one.
   4. A value of any shape (`Any`) is bounded by the body: AGENTHALL_MAX_BODY_BYTES and AGENTHALL_MAX_BODY_VALUES.
 """

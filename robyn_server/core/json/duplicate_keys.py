@@ -1,4 +1,7 @@
-"""Find a key that a JSON object has twice. RFC 8259, section 4: such an object means different things to different readers."""
+"""Find a key that a JSON object has twice.
+
+RFC 8259, section 4: such an object means different things to different readers.
+"""
 
 from __future__ import annotations
 

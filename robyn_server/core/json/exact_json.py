@@ -68,7 +68,10 @@ def _loads_exactly(data: bytes, error: orjson.JSONDecodeError | None) -> Any:
 
 
 def dumps(value: Any, *, default: Callable[[Any], Any] | None = None, sort_keys: bool = False) -> bytes:
-    """Return `value` as JSON text. Raises TypeError for a value without a form in JSON, and for one that is too deep."""
+    """Return `value` as JSON text.
+
+    Raises TypeError for a value without a form in JSON, and for one that is too deep.
+    """
     options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_SORT_KEYS if sort_keys else 0)
     try:
         return orjson.dumps(value, default=default, option=options)

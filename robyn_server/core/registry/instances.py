@@ -1,7 +1,8 @@
 """Values of the agent registry: instances of agents that run elsewhere, their leases and their events.
 
-A manifest is a type of agent, a configuration holds one organization's settings for it, a registration is one running instance
-of it. Each registration of the same instance gets a higher epoch. Messages with an older epoch are answered `superseded`.
+A manifest is a type of agent, a configuration holds one organization's settings for it, a registration is one running
+instance of it. Each registration of the same instance gets a higher epoch. Messages with an older epoch are answered
+`superseded`.
 
 Sections: states, messages of an instance, search, events.
 """
@@ -48,7 +49,8 @@ ROUTABLE_HEALTHS = (HealthStatus.HEALTHY, HealthStatus.DEGRADED)
 class Outcome(StrEnum):
     """The result of a message about a registration.
 
-    `MUST_REGISTER`: the registration has ended, or never had the message's epoch. `UNKNOWN`: the organization never had it.
+    `MUST_REGISTER`: the registration has ended, or never had the message's epoch. `UNKNOWN`: the organization never had
+    it.
     """
 
     OK = "ok"
@@ -150,9 +152,9 @@ class InstanceFilter:
 
     - capabilities, tags: an instance must have all of them.
     - version: a range of comparators, such as `>=1.2,<2`.
-    - status, health: without both, instances match that can be given work (active, with a live lease, in ROUTABLE_HEALTHS).
-      With `status` alone, any health matches. With `health` alone, active instances match; STALE matches instances whose
-      lease has lapsed and that have not ended. INACTIVE matches both stale and ended ones.
+    - status, health: without both, instances match that can be given work (active, with a live lease, in
+      ROUTABLE_HEALTHS). With `status` alone, any health matches. With `health` alone, active instances match; STALE
+      matches instances whose lease has lapsed and that have not ended. INACTIVE matches both stale and ended ones.
     - free_slots: the least number of further runs up to max_workload.
     """
 
@@ -168,7 +170,10 @@ class InstanceFilter:
 
 @dataclass(frozen=True, slots=True)
 class InstanceEvent:
-    """One change. All watchers see changes in the order of `position`. `instance` is its public representation at that time."""
+    """One change.
+
+    All watchers see changes in the order of `position`. `instance` is its public representation at that time.
+    """
 
     position: int
     kind: EventKind

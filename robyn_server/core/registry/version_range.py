@@ -1,7 +1,8 @@
 """Version ranges: comparators that must all match, such as `>=1.2,<2`.
 
 Rules
-  1. A comparator is `>=`, `>`, `<=`, `<`, `=` or `==` (the default) and a version. Missing parts are zero. A leading `v` is ignored.
+  1. A comparator is `>=`, `>`, `<=`, `<`, `=` or `==` (the default) and a version. Missing parts are zero. A leading
+     `v` is ignored.
   2. Versions are ordered by semver.org 2.0.0, clause 11: `2.0.0-rc.1` is below `2`. Build metadata is ignored.
   3. Comparators without such an order are refused: `1.x`, `*`, `^1.2`, `~1.2`, `!=1`, `||` and hyphen ranges.
   4. A range is one interval, so that SQL compares a version with two bounds.

@@ -1,4 +1,7 @@
-"""Options of the store: the index by meaning, and the lifetime of items. They are `store.index` and `store.ttl` of a `langgraph.json`."""
+"""Options of the store: the index by meaning, and the lifetime of items.
+
+They are `store.index` and `store.ttl` of a `langgraph.json`.
+"""
 
 from __future__ import annotations
 

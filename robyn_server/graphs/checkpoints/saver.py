@@ -1,15 +1,17 @@
-"""Checkpoints in LangGraph's own tables, in schema `langgraph`, through psycopg. They are the only source of a thread's state.
+"""Checkpoints in LangGraph's own tables, in schema `langgraph`, through psycopg. They are the only source of a thread's
+state.
 
 Rules
-  1. Each run has a saver of its own over one shared pool: a shared saver locks around every statement and serializes all runs.
-  2. The saver of a run writes only while its worker holds the lease of this attempt. The database checks that in the transaction
-     of the write, so a worker that was paused cannot overwrite what another has written since.
+  1. Each run has a saver of its own over one shared pool: a shared saver locks around every statement and serializes
+     all runs.
+  2. The saver of a run writes only while its worker holds the lease of this attempt. The database checks that in the
+     transaction of the write, so a worker that was paused cannot overwrite what another has written since.
   3. A saver waits for an unavailable database and retries: all its operations are idempotent.
-  4. For a task that failed or was cancelled, only the failure is stored, without its writes: LangGraph takes a task with writes
-     for a finished one. If it was stopped before its conditional edge was evaluated, the resumed run would end there, successfully
-     (github.com/langchain-ai/langgraph/issues/8834).
-  5. A run can be rolled back. Its checkpoints name it, whatever wrote them. Before it writes beside a checkpoint of an earlier
-     run, the database saves what stands there, in the same transaction.
+  4. For a task that failed or was cancelled, only the failure is stored, without its writes: LangGraph takes a task
+     with writes for a finished one. If it was stopped before its conditional edge was evaluated, the resumed run would
+     end there, successfully (github.com/langchain-ai/langgraph/issues/8834).
+  5. A run can be rolled back. Its checkpoints name it, whatever wrote them. Before it writes beside a checkpoint of an
+     earlier run, the database saves what stands there, in the same transaction.
   6. A checkpoint has a limited size. The state is read and written again with every step, and in every later run.
 """
 
@@ -182,7 +184,8 @@ class LeasedSaver(LimitedSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         if self._run_id not in _writers(config.get("metadata", {})):
-            # Not `run_id`: LangGraph would take a run that finds its own id there for one that goes on, and drop its input.
+            # Not `run_id`: LangGraph would take a run that finds its own id there for one that goes on, and drop its
+            # input.
             metadata = {**metadata, "written_by_run": self._run_id}  # type: ignore[typeddict-unknown-key]
         return await super().aput(config, checkpoint, metadata, new_versions)
 
@@ -266,7 +269,10 @@ async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
 
 
 async def set_up(dsn: str) -> None:
-    """Run LangGraph's migrations. The lock is polled: CREATE INDEX CONCURRENTLY waits for every session that waits for a lock."""
+    """Run LangGraph's migrations.
+
+    The lock is polled: CREATE INDEX CONCURRENTLY waits for every session that waits for a lock.
+    """
     connect = psycopg.AsyncConnection.connect(dsn, autocommit=True, row_factory=dict_row, prepare_threshold=None)
     async with await connect as connection:
         await connection.execute(_SEARCH_PATH)

@@ -1,4 +1,5 @@
-"""Serialize state values as JSON: messages, interrupts, pydantic models, and anything else that a node puts into the state."""
+"""Serialize state values as JSON: messages, interrupts, pydantic models, and anything else that a node puts into the
+state."""
 
 from __future__ import annotations
 
@@ -41,7 +42,10 @@ class ValuesSerializer:
 
 
 def _clean(value: Any, levels: int) -> Any:
-    """`value` built from JSON types. NaN becomes null, as in orjson, keys become text, and too deep values "(too deep)"."""
+    """`value` built from JSON types.
+
+    NaN becomes null, as in orjson, keys become text, and too deep values "(too deep)".
+    """
     if value is None or isinstance(value, str | bool):
         return str(value) if isinstance(value, str) else value
     if isinstance(value, int):

@@ -1,7 +1,8 @@
 """The context of a run, as the schema of its graph takes it.
 
-LangGraph calls a schema that is a class with the members of the context, and fails where one is none of its own. A context mirrors
-`configurable`, whose members need not be the schema's: those are left out here, and stay in `configurable`.
+LangGraph calls a schema that is a class with the members of the context, and fails where one is none of its own. A
+context mirrors `configurable`, whose members need not be the schema's: those are left out here, and stay in
+`configurable`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from pydantic import BaseModel
 
 
 def context_for(schema: type[Any] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what a graph with this context schema is run with. It is empty, for defaults, where the schema has no member of `given`."""
+    """Return what a graph with this context schema is run with.
+
+    It is empty, for defaults, where the schema has no member of `given`.
+    """
     if schema is None:
         return dict(given) or None
     names = _members(schema)

@@ -1,7 +1,8 @@
 """Calls the factories of graphs.
 
-A factory is a function, a coroutine function, or a context manager, sync or async, which stays open until the run has ended. It may take
-the run's config, LangGraph's `ServerRuntime` (a parameter that is named `runtime`, or annotated so), both, or nothing.
+A factory is a function, a coroutine function, or a context manager, sync or async, which stays open until the run has
+ended. It may take the run's config, LangGraph's `ServerRuntime` (a parameter that is named `runtime`, or annotated so),
+both, or nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ def is_factory(source: Any) -> bool:
 async def opened(
     source: Any, config: RunnableConfig, make_runtime: MakeRuntime
 ) -> AsyncIterator[Pregel[Any, Any, Any, Any]]:
-    """The compiled graph of `source`. Raises whatever a factory raises, and TypeError for a signature that it must not have."""
+    """The compiled graph of `source`.
+
+    Raises whatever a factory raises, and TypeError for a signature that it must not have.
+    """
     made = _call(source, config, make_runtime) if is_factory(source) else source
     made = await made if inspect.isawaitable(made) else made
     if not is_graph(made) and hasattr(made, "__aenter__"):
@@ -54,7 +58,10 @@ async def opened(
 
 
 def run_runtime(store: BaseStore, context: Mapping[str, Any] | None, user: User | None = None) -> MakeRuntime:
-    """The runtime of a run. `context` becomes what the factory's `ServerRuntime[…]` names. `user`: whom a handler authenticated."""
+    """The runtime of a run.
+
+    `context` becomes what the factory's `ServerRuntime[…]` names. `user`: whom a handler authenticated.
+    """
 
     def make(factory: Callable[..., Any]) -> Any:
         from langgraph_sdk.runtime import _ExecutionRuntime
@@ -114,7 +121,8 @@ def _is_runtime(parameter: inspect.Parameter) -> bool:
 
 
 def _typed(factory: Callable[..., Any], context: Mapping[str, Any] | None) -> Any:
-    """The context as the type that the factory's annotation names, such as a dataclass; as it is where it names none."""
+    """The context as the type that the factory's annotation names, such as a dataclass; as it is where it names
+    none."""
     wanted = _context_type(factory)
     if wanted is None or context is None:
         return context

@@ -10,7 +10,10 @@ from typing import Any
 
 
 def import_object(path: str, module_name: str) -> Any:
-    """Return the object. A file becomes the module `module_name`. Raises whatever its code raises, SystemExit included."""
+    """Return the object.
+
+    A file becomes the module `module_name`. Raises whatever its code raises, SystemExit included.
+    """
     where, _, name = path.rpartition(":")
     module = _module_from_file(module_name, Path(where)) if where.endswith(".py") else importlib.import_module(where)
     return getattr(module, name)

@@ -1,18 +1,18 @@
 """Loads the graphs of AGENTHALL_GRAPHS, and builds them for a run.
 
-`AGENTHALL_GRAPHS` maps a graph id to `module:name` or `path/to/file.py:name`. The name is a compiled graph, a builder (anything with
-`.compile()`), or a factory (factories.py). Optional attributes of a factory:
+`AGENTHALL_GRAPHS` maps a graph id to `module:name` or `path/to/file.py:name`. The name is a compiled graph, a builder
+(anything with `.compile()`), or a factory (factories.py). Optional attributes of a factory:
 
-- `topology`: a function of the config that builds the same nodes and channels without connecting to anything. It is used to read a
-  thread's state, which therefore needs no tool server and no token.
+- `topology`: a function of the config that builds the same nodes and channels without connecting to anything. It is
+  used to read a thread's state, which therefore needs no tool server and no token.
 - `close`: a coroutine function, called when the worker stops.
 - `collect_notices`: a function of a run's messages that returns notices.
 
 A graph may have these attributes:
 
 - `notices`: what is missing from it. All notices end up in the run's metadata as `agenthall_notices`.
-- `keeps_finished_tasks`: true if the writes of tasks that had finished when a run was stopped stay in the state when the next run has
-  an input. LangGraph drops them otherwise.
+- `keeps_finished_tasks`: true if the writes of tasks that had finished when a run was stopped stay in the state when
+  the next run has an input. LangGraph drops them otherwise.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ class Graphs:
         return self._loaded[graph_id]
 
     def describe(self, graph_id: str) -> str:
-        """Load a graph and compile it if it is a builder; a factory is built for each run. Raises NotFound, Misconfigured."""
+        """Load a graph and compile it if it is a builder; a factory is built for each run.
+
+        Raises NotFound, Misconfigured.
+        """
         source = self.load(graph_id)
         if hasattr(source, "astream"):
             return "a compiled graph"
@@ -82,8 +85,8 @@ class Graphs:
         return "a builder, which compiles"
 
     async def preload(self) -> None:
-        """Import the code of all graphs off the event loop, so that no run waits for it. Failures are logged; a run of such a graph
-        reports them, too."""
+        """Import the code of all graphs off the event loop, so that no run waits for it. Failures are logged; a run of
+        such a graph reports them, too."""
         for graph_id in self.ids:
             try:
                 await self._load_async(graph_id)
@@ -114,7 +117,8 @@ class Graphs:
         return is_factory(getattr(source, "topology", source))
 
     def notices_in(self, graph_id: str, messages: Any) -> list[Any]:
-        """Return what the messages of a run report as missing or waiting for the user, if the factory collects notices."""
+        """Return what the messages of a run report as missing or waiting for the user, if the factory collects
+        notices."""
         collect = getattr(self.load(graph_id), "collect_notices", None)
         return list(collect(messages)) if collect is not None and messages else []
 

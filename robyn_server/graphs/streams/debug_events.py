@@ -1,4 +1,5 @@
-"""Events of the stream modes `checkpoints` and `debug`, without the parts of the run's config that are the server's own."""
+"""Events of the stream modes `checkpoints` and `debug`, without the parts of the run's config that are the server's
+own."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """Stream mode `events`: what happens inside a run, as `astream_events` (version 2) of LangChain reports it.
 
 Rules
-  1. The graph runs once. The items of its other stream modes arrive among the events, as the root's stream, and are told apart.
+  1. The graph runs once. The items of its other stream modes arrive among the events, as the root's stream, and are
+     told apart.
   2. An event carries no objects of the server: runtimes, stores and configs, which may hold secrets, are left out.
-  3. LangChain buffers events without a limit, so the graph would run ahead of a slow reader. It starts at most `_LEAD` steps
-     whose events are not read.
+  3. LangChain buffers events without a limit, so the graph would run ahead of a slow reader. It starts at most `_LEAD`
+     steps whose events are not read.
 """
 
 from __future__ import annotations

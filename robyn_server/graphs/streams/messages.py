@@ -1,4 +1,5 @@
-"""Stream mode `messages`: LangGraph yields (chunk, metadata); clients expect the metadata once, then the accumulated message."""
+"""Stream mode `messages`: LangGraph yields (chunk, metadata); clients expect the metadata once, then the accumulated
+message."""
 
 from __future__ import annotations
 

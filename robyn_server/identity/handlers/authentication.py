@@ -42,7 +42,10 @@ class UserAuthentication:
         self._calls = calls
 
     async def authenticate(self, request: HttpRequest) -> User:
-        """The user of the request. Raises as `HandlerCalls.call` does, and Unauthenticated for a user that is not authenticated."""
+        """The user of the request.
+
+        Raises as `HandlerCalls.call` does, and Unauthenticated for a user that is not authenticated.
+        """
         handler = self._handlers.authenticate
         arguments = {name: _ARGUMENTS[name](request) for name in self._handlers.parameters}
         result = await self._calls.call(handler, **arguments)

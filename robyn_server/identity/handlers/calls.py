@@ -54,8 +54,8 @@ class HandlerCalls:
     async def call(self, handler: Callable[..., Any], **arguments: Any) -> Any:
         """Return what the handler returns.
 
-        Raises the error that its HTTPException stands for (Unauthenticated, Forbidden, NotFound, Refused), Unavailable when it takes too
-        long, and Misconfigured for any other exception, which is logged.
+        Raises the error that its HTTPException stands for (Unauthenticated, Forbidden, NotFound, Refused), Unavailable
+        when it takes too long, and Misconfigured for any other exception, which is logged.
         """
         try:
             async with asyncio.timeout(self._seconds) as deadline:
@@ -85,7 +85,10 @@ class HandlerCalls:
 
 
 def failed(handler: Callable[..., Any], error: BaseException) -> Misconfigured:
-    """Log a fault of a handler, with the project's frames. Return the error for the client, which learns nothing of it."""
+    """Log a fault of a handler, with the project's frames.
+
+    Return the error for the client, which learns nothing of it.
+    """
     name = getattr(handler, "__qualname__", repr(handler))
     _log.error("auth handler failed", handler=name, error=repr(error), traceback=own_traceback(error))
     return Misconfigured(

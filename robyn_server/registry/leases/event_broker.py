@@ -1,9 +1,11 @@
 """Deliver instance events to watchers. Each process reads the event log once, however many watch.
 
 Rules
-  1. A watcher gets events in the order of their positions, each once and without gaps. It can resume after a position on any replica.
+  1. A watcher gets events in the order of their positions, each once and without gaps. It can resume after a position
+     on any replica.
   2. A watcher that asks for events which are no longer kept gets Compacted, never a gap.
-  3. A watcher reads at its own pace, within a buffer. One that falls further behind is removed (SlowReader); others never wait for it.
+  3. A watcher reads at its own pace, within a buffer. One that falls further behind is removed (SlowReader); others
+     never wait for it.
   4. A watcher of one organization gets that organization's events only.
 
            publish: inbox → log          deliver              iterate
@@ -47,7 +49,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Compacted(Exception):
-    """Events after the requested position are no longer kept: list the instances again. `position` is the last one of the log."""
+    """Events after the requested position are no longer kept: list the instances again.
+
+    `position` is the last one of the log.
+    """
 
     def __init__(self, position: int) -> None:
         super().__init__(position)
@@ -59,7 +64,10 @@ class SlowReader(Exception):
 
 
 class Subscription:
-    """The events of one watcher, as an async iterator of lists. Iterating raises Compacted, SlowReader, Unavailable (shutdown)."""
+    """The events of one watcher, as an async iterator of lists.
+
+    Iterating raises Compacted, SlowReader, Unavailable (shutdown).
+    """
 
     def __init__(
         self, broker: InstanceEventBroker, organization_id: UUID | None, instance_filter: InstanceFilter, after: int
@@ -149,7 +157,10 @@ class InstanceEventBroker:
         self._reader.wake()
 
     async def last_position(self) -> int:
-        """Return a position such that listing afterwards, and then watching from it, misses nothing. Raises Unavailable."""
+        """Return a position such that listing afterwards, and then watching from it, misses nothing.
+
+        Raises Unavailable.
+        """
         if self.position < 0:
             try:
                 async with asyncio.timeout(_FIRST_POSITION_SECONDS):
@@ -186,7 +197,10 @@ class InstanceEventBroker:
             raise Compacted(log.last)
 
     async def catch_up(self, subscription: Subscription) -> AsyncIterator[Sequence[InstanceEvent]]:
-        """Read pages of the log until the subscription gets new events from the broker. Raises Compacted, Unavailable."""
+        """Read pages of the log until the subscription gets new events from the broker.
+
+        Raises Compacted, Unavailable.
+        """
         position = subscription.position
         while subscription in self._subscriptions and not self._is_attached(subscription):
             async with self._catch_up_slots:
@@ -262,7 +276,8 @@ class InstanceEventBroker:
 
 
 def validate_watch_filter(instance_filter: InstanceFilter) -> None:
-    """Raise Invalid for conditions that can change without an event, because a watcher would not notice that they no longer match."""
+    """Raise Invalid for conditions that can change without an event, because a watcher would not notice that they no
+    longer match."""
     for name in ("health", "version", "free_slots", "status"):
         if getattr(instance_filter, name) is not None:
             raise Invalid(f"{name}: instances cannot be watched by it; look at it in the events", field=name)
@@ -271,8 +286,8 @@ def validate_watch_filter(instance_filter: InstanceFilter) -> None:
 def matches(event: InstanceEvent, instance_filter: InstanceFilter) -> bool:
     """Return whether an event is for a watcher.
 
-    Events that may have changed an instance's capabilities, tags or zone match any of them, because a watcher must learn that
-    the instance lost one.
+    Events that may have changed an instance's capabilities, tags or zone match any of them, because a watcher must
+    learn that the instance lost one.
     """
     if instance_filter.agent_id is not None and event.agent_id != instance_filter.agent_id:
         return False

@@ -1,7 +1,7 @@
 """Validate heartbeats by the rules of `mcp.is_health`, `mcp.is_load` and `mcp.is_metrics` (migrations/0010).
 
-The SQL functions decide, but return only yes or no. These rules name the invalid field, and keep values out of a batch that would
-make its statement fail.
+The SQL functions decide, but return only yes or no. These rules name the invalid field, and keep values out of a batch
+that would make its statement fail.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from robyn_server.core.registry.instances import MAX_EPOCH, REPORTABLE_HEALTHS, 
 from robyn_server.storage.postgres.json import dump_json
 
 MAX_JSON_BYTES = 8192
-"""Size of load, and of metrics, as PostgreSQL writes jsonb: with a space after each comma and colon, numbers in full."""
+"""Size of load, and of metrics, as PostgreSQL writes jsonb: with a space after each comma and colon, numbers in
+full."""
 
 _MAX_WORKLOAD = 2**31 - 1
 
@@ -39,7 +40,8 @@ def validate_heartbeat(heartbeat: Heartbeat) -> None:
 
 
 def rejection_reason(heartbeat: Heartbeat) -> Invalid:
-    """Return why the database rejects a heartbeat that `validate_heartbeat` accepts: load or metrics is too large as jsonb."""
+    """Return why the database rejects a heartbeat that `validate_heartbeat` accepts: load or metrics is too large as
+    jsonb."""
     if heartbeat.metrics is None or (heartbeat.load is not None and jsonb_size(heartbeat.load) > MAX_JSON_BYTES):
         return _too_large("load")
     return _too_large("metrics")

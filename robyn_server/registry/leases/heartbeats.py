@@ -2,12 +2,13 @@
 
 Rules
   1. A heartbeat that was answered `ok` is committed.
-  2. One statement writes a batch in the order of the primary key. Only one is in flight; heartbeats that arrive meanwhile go into
-     the next batch.
-  3. A heartbeat never makes another one fail. Values that the database would refuse are refused before; a batch that is refused
-     nevertheless is bisected.
-  4. This process holds leases as a keeper. Once a second it touches its own row, on a pool that serves nothing else, and only while
-     heartbeats can be written. After a gap the database records an outage, and evicts no instance because of it.
+  2. One statement writes a batch in the order of the primary key. Only one is in flight; heartbeats that arrive
+     meanwhile go into the next batch.
+  3. A heartbeat never makes another one fail. Values that the database would refuse are refused before; a batch that is
+     refused nevertheless is bisected.
+  4. This process holds leases as a keeper. Once a second it touches its own row, on a pool that serves nothing else,
+     and only while heartbeats can be written. After a gap the database records an outage, and evicts no instance
+     because of it.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class HeartbeatBatcher:
         self._reporting.start()
 
     async def stop(self) -> None:
-        """Write what is pending, if possible, and tell the database that this keeper stops, so that its silence is no outage."""
+        """Write what is pending, if possible, and tell the database that this keeper stops, so that its silence is no
+        outage."""
         self._is_open = False
         self._has_pending.set()
         self._is_full.set()
@@ -108,7 +110,8 @@ class HeartbeatBatcher:
             await self._leases.stop_keeper(self.keeper_id)
 
     async def submit(self, heartbeat: Heartbeat) -> HeartbeatResult:
-        """Write a heartbeat with the next batch. The outcome is MUST_REGISTER for another organization's registration, too.
+        """Write a heartbeat with the next batch. The outcome is MUST_REGISTER for another organization's registration,
+        too.
 
         Raises Invalid naming the field, Unavailable (the client continues to send heartbeats).
         """
@@ -186,8 +189,8 @@ class HeartbeatBatcher:
     async def _flush(self, batch: list[_Pending]) -> None:
         """Write a batch. Callers of rows that are refused alone get their error, and the keeper stays alive.
 
-        If nothing can be written, or too much is refused, the fault is not the rows': all that is left fails, and the keeper does
-        not report (rule 4).
+        If nothing can be written, or too much is refused, the fault is not the rows': all that is left fails, and the
+        keeper does not report (rule 4).
         """
         try:
             is_written = await bisect(batch, self._write, _refuse, max_refusals=MAX_REFUSALS, fatal=AgenthallError)

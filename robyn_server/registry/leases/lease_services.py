@@ -19,7 +19,10 @@ _CONNECT_SECONDS = 3.0
 
 
 class LeaseServices:
-    """`system` and `keeper_pool` run as agenthall_system. The caller closes them, and uses `keeper_pool` for nothing else."""
+    """`system` and `keeper_pool` run as agenthall_system.
+
+    The caller closes them, and uses `keeper_pool` for nothing else.
+    """
 
     def __init__(
         self, system: Pool, keeper_pool: Pool, kind: str, retention: Retention, keeper_id: UUID | None = None
@@ -31,7 +34,10 @@ class LeaseServices:
 
     @property
     def channels(self) -> Mapping[str, Callable[[str], None]]:
-        """Handlers of notifications, for the process's listener. It also calls `events.wake_all` after it has (re)connected."""
+        """Handlers of notifications, for the process's listener.
+
+        It also calls `events.wake_all` after it has (re)connected.
+        """
         return {AGENT_EVENTS: self.events.wake}
 
     def start(self) -> None:

@@ -3,9 +3,11 @@
 Rules
   1. Reads decide whether an instance is alive by `mcp.is_alive`, so answers are right while nobody sweeps.
   2. Any process may sweep. A process skips its turn if another one has swept just before.
-  3. The first sweep after a gap also reports a global outage (mcp.record_global_outage), whether or not this process's keeper has
+  3. The first sweep after a gap also reports a global outage (mcp.record_global_outage), whether or not this process's
+     keeper has
      reported: from then on, instances get the grace period.
-  4. The process that made a sweep counts and logs its result, and no other process does. So an engaged brake is counted once.
+  4. The process that made a sweep counts and logs its result, and no other process does. So an engaged brake is counted
+     once.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ _LONGEST_BACKOFF = 5.0
 _UNANSWERED_SECONDS = 3 * _LONGEST_BACKOFF
 _RETRY_SECONDS = 0.2
 MAX_MARKED = 10_000
-"""Leases that one sweep marks at most (the default of mcp.sweep_agent_instances). After such a sweep the next one is not skipped."""
+"""Leases that one sweep marks at most (the default of mcp.sweep_agent_instances).
+
+After such a sweep the next one is not skipped.
+"""
 
 _PUBLISH_BATCH = 1000
 _LOGGED_LAPSES = 20
@@ -42,7 +47,10 @@ _log = structlog.get_logger(__name__)
 
 
 class SweepTurn(StrEnum):
-    """Whether a process swept in its turn. RECENT: another one has swept just before. SKIPPED: another one was sweeping."""
+    """Whether a process swept in its turn.
+
+    RECENT: another one has swept just before. SKIPPED: another one was sweeping.
+    """
 
     SWEPT = "swept"
     RECENT = "recent"
@@ -118,7 +126,10 @@ class Sweeper:
         return await self._leases.compact_events(self._retention.keep, self._retention.keep_rows)
 
     def report(self) -> dict[str, bool]:
-        """Return for the public readiness check whether the registry answered lately. Numbers are available as metrics only."""
+        """Return for the public readiness check whether the registry answered lately.
+
+        Numbers are available as metrics only.
+        """
         return {"ok": self._answered_at is not None and time.monotonic() - self._answered_at < _UNANSWERED_SECONDS}
 
     async def _count(self, result: SweepResult, at: datetime) -> None:

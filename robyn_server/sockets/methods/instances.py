@@ -89,7 +89,10 @@ async def _resolve_request(
 def _registration_request(
     session: Session, given: RegisterParams, last: RegistrationRequest | None
 ) -> RegistrationRequest:
-    """The given fields. `last` names the instance, whose other fields stay. The connection id is the default instance id."""
+    """The given fields.
+
+    `last` names the instance, whose other fields stay. The connection id is the default instance id.
+    """
     fields: dict[str, Any] = {name: value for name in _INSTANCE_FIELDS if (value := getattr(given, name)) is not None}
     fields["connection_defaults"] = {"transport": "websocket", "connection_id": session.connection_id}
     fields["health"] = HealthStatus(given.health)
@@ -177,7 +180,10 @@ def _resolve(hub: SessionHub, session: Session, given: RegistrationParams) -> He
 
 
 def _check(hub: SessionHub, session: Session, held: HeldRegistration, outcome: Outcome) -> None:
-    """Raise for any outcome but OK. A registration that has ended or was superseded is released; the last one closes the socket."""
+    """Raise for any outcome but OK.
+
+    A registration that has ended or was superseded is released; the last one closes the socket.
+    """
     if outcome is Outcome.OK:
         return
     if outcome is Outcome.UNKNOWN:

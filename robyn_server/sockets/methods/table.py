@@ -71,8 +71,8 @@ def count_failures_of(method: str) -> AbstractContextManager[None]:
 async def call(hub: SessionHub, session: Session, name: str, given: dict[str, Any]) -> Mapping[str, Any]:
     """Check scope, parameters and organization, and call the method.
 
-    Raises ProtocolError for an unknown method, Forbidden without the scope or for a foreign organization, Invalid for wrong
-    parameters, and what the method raises.
+    Raises ProtocolError for an unknown method, Forbidden without the scope or for a foreign organization, Invalid for
+    wrong parameters, and what the method raises.
     """
     method = METHODS.get(name)
     if method is None:

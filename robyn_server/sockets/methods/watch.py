@@ -1,7 +1,7 @@
 """agent.watch: the changes of an organization's instances, in order and resumable.
 
-Each watch is a task that waits until its socket is writable; meanwhile the event broker buffers, up to a bound. A client that falls
-further behind is closed with 4429, and resumes from the position of the last event it saw.
+Each watch is a task that waits until its socket is writable; meanwhile the event broker buffers, up to a bound. A
+client that falls further behind is closed with 4429, and resumes from the position of the last event it saw.
 """
 
 from __future__ import annotations

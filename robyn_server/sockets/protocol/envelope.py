@@ -1,4 +1,5 @@
-"""Messages on the wire: our envelope, and JSON-RPC 2.0, on the same socket. Parses text, and builds replies as JSON values.
+"""Messages on the wire: our envelope, and JSON-RPC 2.0, on the same socket. Parses text, and builds replies as JSON
+values.
 
     {"type": 0, "id": "msg-1", "method": "agent.status", "params": {}}         request
     {"type": 1, "id": "msg-1", "result": {…}}                                  response
@@ -7,8 +8,8 @@
     {"type": 4, "id": "p-1"}  →  {"type": 5, "id": "p-1"}                      ping, pong
     {"type": 6, "id": "b-1", "messages": [envelope, …]}                        batch, answered by one
 
-Type 7 (progress) is part of the envelope; no method sends it. Types that only the server sends (1, 3, 7) and unknown members are
-refused by name. A reply has the dialect of its request.
+Type 7 (progress) is part of the envelope; no method sends it. Types that only the server sends (1, 3, 7) and unknown
+members are refused by name. A reply has the dialect of its request.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ Id: TypeAlias = str | int | None
 
 @dataclass(slots=True)
 class Message:
-    """REQUEST, NOTIFICATION (which has no reply), PING or PONG. `error`: the message could not be read; the reply says why."""
+    """REQUEST, NOTIFICATION (which has no reply), PING or PONG.
+
+    `error`: the message could not be read; the reply says why.
+    """
 
     type: Type
     id: Id = None
@@ -114,7 +118,10 @@ def _read(value: Any) -> Message | Batch:
 
 
 def _needs_inspection(text: str) -> bool:
-    """Whether the text may hold NUL or be too deep. A cheap test with false alarms: strings may hold brackets and backslashes."""
+    """Whether the text may hold NUL or be too deep.
+
+    A cheap test with false alarms: strings may hold brackets and backslashes.
+    """
     return "\\u0000" in text or text.count("[") + text.count("{") > MAX_DEPTH
 
 

@@ -1,6 +1,7 @@
 """Error codes and close codes, and the errors of core that they stand for.
 
-RFC 6455, section 7.4.2: 4000-4999 are for private use. Error codes and close codes are separate tables that share the range.
+RFC 6455, section 7.4.2: 4000-4999 are for private use. Error codes and close codes are separate tables that share the
+range.
 """
 
 from __future__ import annotations

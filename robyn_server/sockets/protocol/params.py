@@ -42,7 +42,10 @@ Uuid = Annotated[UUID, BeforeValidator(_uuid)]
 
 
 class Params(BaseModel):
-    """`tenant_id`: the organization that the message is about, one that the principal belongs to. Unset: that of the socket."""
+    """`tenant_id`: the organization that the message is about, one that the principal belongs to.
+
+    Unset: that of the socket.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -1,6 +1,7 @@
 """When the credentials of a socket expire, and when its client is notified.
 
-The time decides only when to verify again. The verifier decides whether they have expired: for a key, by the database's clock.
+The time decides only when to verify again. The verifier decides whether they have expired: for a key, by the database's
+clock.
 """
 
 from __future__ import annotations

@@ -24,7 +24,10 @@ _ENDED = frozenset({EventKind.DEREGISTERED, EventKind.INACTIVE, EventKind.DELETE
 
 @dataclass(slots=True)
 class SocketCounts:
-    """`slow`: closed because the client read nothing. `silent`: closed because the client sent nothing. `refused`: over a limit."""
+    """`slow`: closed because the client read nothing.
+
+    `silent`: closed because the client sent nothing. `refused`: over a limit.
+    """
 
     slow: int = 0
     silent: int = 0
@@ -91,7 +94,8 @@ class SessionHub:
 
     @contextlib.contextmanager
     def registering(self, session: Session) -> Iterator[None]:
-        """Hold back events for `session`: that of its own new epoch may come before the answer that tells it the epoch."""
+        """Hold back events for `session`: that of its own new epoch may come before the answer that tells it the
+        epoch."""
         session.postponed = []
         try:
             yield

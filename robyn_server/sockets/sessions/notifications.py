@@ -15,7 +15,10 @@ def notify_superseded(session: Session, held: HeldRegistration) -> None:
 
 
 def notify_lease_lost(session: Session, held: HeldRegistration, kind: EventKind) -> None:
-    """The registration ended, and this socket did not end it. A session without any other registration or watch is closed."""
+    """The registration ended, and this socket did not end it.
+
+    A session without any other registration or watch is closed.
+    """
     detail = f"the registration is over ({kind}); register again"
     _notify_end(session, held, "agent.lease_lost", CloseCode.LEASE_LOST, detail)
 

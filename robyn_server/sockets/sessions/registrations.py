@@ -40,10 +40,11 @@ def resolve_registration(
     given: RegistrationParams,
     select_organization: Callable[[UUID | None], UUID],
 ) -> HeldRegistration:
-    """The registration that a message is about: one of the session's, or another, which the message names with its epoch.
+    """The registration that a message is about: one of the session's, or another, which the message names with its
+    epoch.
 
-    `select_organization` finds the organization of the other one. Raises BadRequest when the message must name the registration or
-    its epoch, NotFound when there is none.
+    `select_organization` finds the organization of the other one. Raises BadRequest when the message must name the
+    registration or its epoch, NotFound when there is none.
     """
     if given.registration_id is None:
         return _only(registrations, given)

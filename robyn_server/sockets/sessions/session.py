@@ -87,7 +87,10 @@ class Session:
     # credentials
 
     def renew(self, authenticated: AuthenticatedSocket) -> None:
-        """Take over newly verified credentials of the same principal. Close when they no longer cover a registration."""
+        """Take over newly verified credentials of the same principal.
+
+        Close when they no longer cover a registration.
+        """
         self.authenticated = authenticated
         self.verified_at = self.socket.loop.time()
         self._track_expiry()

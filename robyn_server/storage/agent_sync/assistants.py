@@ -29,7 +29,10 @@ class SyncedAssistants(SourceStorage):
         return None if row is None else {**row, **{name: from_json(row[name]) for name in _JSON_COLUMNS}}
 
     async def create(self, payload: Mapping[str, Any], owner_id: str) -> dict[str, Any]:
-        """Raises Conflict when the id is taken, by another replica a moment ago or by something else. Raises StaleRead, see `update`."""
+        """Raises Conflict when the id is taken, by another replica a moment ago or by something else.
+
+        Raises StaleRead, see `update`.
+        """
         row = AssistantRow.of(payload)
         async with translated():
             written = await self._pool.fetchrow(
@@ -47,7 +50,8 @@ class SyncedAssistants(SourceStorage):
         return dict(payload)
 
     async def update(self, assistant_id: str, payload: Mapping[str, Any], owner_id: str) -> dict[str, Any]:
-        """Replace what the catalogue owns, keep the rest. Raises Conflict when the row has this content already, or another origin.
+        """Replace what the catalogue owns, keep the rest. Raises Conflict when the row has this content already, or
+        another origin.
 
         Raises StaleRead when a later version of the agent (`metadata.synced_at`) has been applied.
         """

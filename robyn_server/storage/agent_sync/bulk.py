@@ -1,6 +1,7 @@
 """Apply a page of agents in one statement.
 
-The rows are the same as those of `SyncedAssistants` and the ledger, one agent after another: the queries share their fragments.
+The rows are the same as those of `SyncedAssistants` and the ledger, one agent after another: the queries share their
+fragments.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class BulkWrites(SourceStorage):
     async def apply(
         self, page: Sequence[tuple[Mapping[str, Any], bytes]], owner_id: str
     ) -> Mapping[UUID, AppliedAgent]:
-        """Make assistants equal to `page` (payloads with their fingerprints, each id once) and record it: all of it, or nothing.
+        """Make assistants equal to `page` (payloads with their fingerprints, each id once) and record it: all of it, or
+        nothing.
 
         An agent of which a later version was applied is skipped. An agent that is missing from the answer is held by
         another transaction at this moment: try again. Raises the error of PostgreSQL for a row that it refuses.

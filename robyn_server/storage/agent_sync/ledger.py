@@ -16,7 +16,10 @@ _SQL = load("agent_sync/ledger")
 
 
 class Ledger(SourceStorage):
-    """When each agent was last checked, how that ended, and which write-backs are pending. Each source has lines of its own."""
+    """When each agent was last checked, how that ended, and which write-backs are pending.
+
+    Each source has lines of its own.
+    """
 
     async def fresh(self, agent_id: UUID, ttl: timedelta, *, synced_at: datetime | None = None) -> bool:  # noqa: ARG002  for a ledger that forgets
         """Whether any replica checked the agent within `ttl` without a failure."""

@@ -19,7 +19,8 @@ class ReadVersions(SourceStorage):
     """A version is `metadata.synced_at`, the time of the read on the clock of the source's database."""
 
     async def claim(self, payload: Mapping[str, Any]) -> bool:
-        """Whether `payload` was read after everything that was applied; nothing that was read earlier is applied from now on.
+        """Whether `payload` was read after everything that was applied; nothing that was read earlier is applied from
+        now on.
 
         Waits for a replica that applies another version of the agent at this moment.
         """

@@ -1,7 +1,7 @@
 """Converts a payload of agent sync to the columns of an assistant.
 
-An assistant of `system` is visible to the members of its agent's organization; without an organization, to administrators
-only. An assistant of another owner is private to that owner.
+An assistant of `system` is visible to the members of its agent's organization; without an organization, to
+administrators only. An assistant of another owner is private to that owner.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class AssistantRow(NamedTuple):
 
     @classmethod
     def of(cls, payload: Mapping[str, Any]) -> AssistantRow:
-        """Convert {assistant_id, graph_id, name, description, config, metadata}. Raises Invalid for an id that is not a UUID."""
+        """Convert {assistant_id, graph_id, name, description, config, metadata}.
+
+        Raises Invalid for an id that is not a UUID.
+        """
         organization = payload["metadata"].get("supabase_organization_id")
         return cls(
             parse_uuid(payload["assistant_id"], "assistant ID"),

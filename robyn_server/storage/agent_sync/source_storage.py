@@ -10,7 +10,10 @@ from robyn_server.storage.postgres.queries import Bound
 
 
 class SourceStorage:
-    """`pool` works as agenthall_system. Agents of other sources are out of reach. Raises Unavailable when the database is away."""
+    """`pool` works as agenthall_system.
+
+    Agents of other sources are out of reach. Raises Unavailable when the database is away.
+    """
 
     def __init__(self, pool: Pool, source: AgentSource = AgentSource.CATALOGUE) -> None:
         self.source = source

@@ -42,7 +42,8 @@ class PostgresSyncStore(BulkWrites, Ledger, ReadVersions, Retirement, TemplateCo
     ) -> None:
         """Create one assistant for each graph, with an id that follows from the graph's name, or restore it.
 
-        `descriptions`: by graph, for assistants that have none. Changes by administrators stay. An id that another assistant has is an error in the log.
+        `descriptions`: by graph, for assistants that have none. Changes by administrators stay. An id that another
+        assistant has is an error in the log.
         """
         async with translated():
             rows = await self._pool.fetch(

@@ -28,8 +28,9 @@ class TemplateCopies(SourceStorage):
     async def update_copies(self, payloads: Sequence[Mapping[str, Any]]) -> Mapping[UUID, SyncAction]:
         """Make every copy of these agents equal to its agent's payload, in one statement; retired copies come back.
 
-        Answers for the agents that have copies: `updated` when one had to be written, else `skipped`, also where a later
-        version of the agent was applied. Raises the error of PostgreSQL for a row that it refuses; then none was written.
+        Answers for the agents that have copies: `updated` when one had to be written, else `skipped`, also where a
+        later version of the agent was applied. Raises the error of PostgreSQL for a row that it refuses; then none was
+        written.
         """
         page = page_json([(payload, _NO_FINGERPRINT) for payload in payloads])
         query = _SQL["update_copies"].bind(catalogue_keys=list(CATALOGUE_KEYS), page=page, source=self.source)

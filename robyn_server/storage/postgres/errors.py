@@ -34,8 +34,8 @@ _BY_CONSTRAINT: dict[str, AgenthallError] = {
 }
 
 _DISABLED, _KEY_REUSED, _OVER_QUOTA, _ANSWER_TOO_LARGE = "AH001", "AH002", "AH003", "AH004"
-"""SQLSTATEs of the functions in `migrations/`: the configuration is disabled, an idempotency key came with other values,
-a quota is full, a list is larger than the session allows."""
+"""SQLSTATEs of the functions in `migrations/`: the configuration is disabled, an idempotency key came with other
+values, a quota is full, a list is larger than the session allows."""
 
 _NOT_GRANTED = (
     "The handler's filter does not match the metadata that this would have. The handler must set what it filters by in"

@@ -124,7 +124,10 @@ def _packed(channel: str, payloads: set[str]) -> list[tuple[str, str]]:
 
 
 class Listener:
-    """A listening connection, reopened when it breaks. `on_connect` is called after each connect, so that the caller polls."""
+    """A listening connection, reopened when it breaks.
+
+    `on_connect` is called after each connect, so that the caller polls.
+    """
 
     def __init__(
         self, dsn: str, name: str, channels: Mapping[str, Callable[[str], None]], on_connect: Callable[[], None]

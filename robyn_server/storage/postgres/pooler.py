@@ -2,8 +2,8 @@
 
 Rules
   1. The server's roles are session settings, and row-level security follows the role. A transaction pooler lends a
-     session for one transaction only: a role could be lost between statements, or stay behind for another client. So it is
-     refused for roles, LISTEN and session locks.
+     session for one transaction only: a role could be lost between statements, or stay behind for another client. So it
+     is refused for roles, LISTEN and session locks.
   2. The catalogue is read as the login itself. That works through any pooler if nothing is prepared and nothing is set.
   3. The number of the backend tells the mode. A pooler invents the number in its greeting. Only a transaction pooler
      gives two idle clients the same backend, or one client two backends.

@@ -2,9 +2,9 @@
 
 Rules
   1. A pool works as one of two roles. Row-level security applies to `agenthall_app`; `agenthall_system` bypasses it.
-  2. A query of a principal calls act_as() and reads its rows in the same statement, in a LATERAL subquery that depends on
-     the call. So the settings that the policies read are made before any row is read. OFFSET 0 keeps the planner from
-     pulling the subquery up.
+  2. A query of a principal calls act_as() and reads its rows in the same statement, in a LATERAL subquery that depends
+     on the call. So the settings that the policies read are made before any row is read. OFFSET 0 keeps the planner
+     from pulling the subquery up.
 """
 
 from __future__ import annotations

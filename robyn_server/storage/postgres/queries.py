@@ -1,16 +1,18 @@
 """Named queries: SQL is source.
 
 Rules
-  1. `sql/<noun>.sql` holds the statements of one module, each under a line `-- name: <name>`. The name is that of the function
-     that runs it, `<function>_<step>` where a function runs several.
-  2. A part that several statements share stands once, under `-- fragment: <name>`, and is written `{name}` where it is used.
-     `-- include: <noun>` adds the fragments of another file.
-  3. A parameter is written `:name`. PostgreSQL gets `$1`, `$2` and so on, in the order of first use; positional ones are refused.
-  4. A colon in a comment, a literal, a quoted name or a cast starts no parameter. Neither does one right after an expression, as
-     in the slice `a[1:n]`.
-  5. A statement with optional filters stands under `-- template: <name>`. It has open parts, also written `{part}`, which
-     `Template.compose` fills with fragments. Each combination of filters is a statement with a plan of its own, because a
-     plan for `(:status is null or status = :status)` cannot use an index of `status`. Open parts never hold text of a client.
+  1. `sql/<noun>.sql` holds the statements of one module, each under a line `-- name: <name>`. The name is that of the
+     function that runs it, `<function>_<step>` where a function runs several.
+  2. A part that several statements share stands once, under `-- fragment: <name>`, and is written `{name}` where it is
+     used. `-- include: <noun>` adds the fragments of another file.
+  3. A parameter is written `:name`. PostgreSQL gets `$1`, `$2` and so on, in the order of first use; positional ones
+     are refused.
+  4. A colon in a comment, a literal, a quoted name or a cast starts no parameter. Neither does one right after an
+     expression, as in the slice `a[1:n]`.
+  5. A statement with optional filters stands under `-- template: <name>`. It has open parts, also written `{part}`,
+     which `Template.compose` fills with fragments. Each combination of filters is a statement with a plan of its own,
+     because a plan for `(:status is null or status = :status)` cannot use an index of `status`. Open parts never hold
+     text of a client.
 """
 
 from __future__ import annotations
@@ -99,8 +101,8 @@ class Template:
     def compose(self, **parts: str | Sequence[str]) -> Query:
         """Fill the open parts and return the statement.
 
-        A part is the name of a fragment, or a sequence of names, which are joined with AND (none: true). Raises ValueError
-        for an unknown name and for a part that is missing or not open.
+        A part is the name of a fragment, or a sequence of names, which are joined with AND (none: true). Raises
+        ValueError for an unknown name and for a part that is missing or not open.
         """
         chosen = {part: _conjunction(names) for part, names in parts.items()}
         return Query.parse(self.name, self.expand(self.text, chosen))

@@ -1,9 +1,10 @@
 """Search rows by filters in an order, so that a page costs what it reads, however many rows are stored and match.
 
 Rules
-  1. A filter is either common or rare, and no statistics tell which. So a search has steps, and ends with the first one that is
-     not cut short.
-  2. A step in order walks the index of the order until the page is full, at most `most` rows far. It is cheap for common filters.
+  1. A filter is either common or rare, and no statistics tell which. So a search has steps, and ends with the first one
+     that is not cut short.
+  2. A step in order walks the index of the order until the page is full, at most `most` rows far. It is cheap for
+     common filters.
   3. A step by filters looks up at most `most` rows in the inverted index, and sorts them. It is cheap for rare filters.
   4. Later steps go further. Only the last one has no limit.
 """

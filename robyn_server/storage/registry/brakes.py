@@ -16,7 +16,8 @@ class Brakes:
         self._pool = pool
 
     async def search(self, organization_id: UUID, *, limit: int, offset: int) -> list[str]:
-        """Each as JSON text: `agent_id`, `since`, and the numbers `stale` and `total` of instances; the oldest first."""
+        """Each as JSON text: `agent_id`, `since`, and the numbers `stale` and `total` of instances; the oldest
+        first."""
         async with translated():
             query = _SQL["search"].bind(organization_id=organization_id, limit=limit, offset=offset)
             rows = await self._pool.fetch(*query)

@@ -83,8 +83,8 @@ class Brake:
 
 @dataclass(frozen=True, slots=True)
 class Lapsed:
-    """A lapsed lease. `reason`: `silent` (its keeper was alive), `keeper_gone`, or `unkept` (disconnected, or registered by
-    SQL). `seconds`: the silence before.
+    """A lapsed lease. `reason`: `silent` (its keeper was alive), `keeper_gone`, or `unkept` (disconnected, or
+    registered by SQL). `seconds`: the silence before.
     """
 
     reason: str

@@ -89,7 +89,10 @@ class StoreSession:
         refresh: bool,
         near: Sequence[float] | None = None,
     ) -> list[str]:
-        """The items of namespace `prefix` and of those below it: by namespace, in each the latest first. `near`: the nearest first."""
+        """The items of namespace `prefix` and of those below it: by namespace, in each the latest first.
+
+        `near`: the nearest first.
+        """
         page = {"owner": self._owner, "filter": to_json(where or None), "limit": limit, "offset": offset}
         if near is not None:
             begin, end = _bounds(prefix)
@@ -110,7 +113,8 @@ class StoreSession:
     ) -> list[list[str]]:
         """Namespaces that match all patterns, cut to `depth` labels, each once, in order."""
         begin, end = _bounds(_literal_prefix(patterns))
-        # a pattern is matched with the whole namespace, so the walk may skip what is below `depth` only if none goes that deep
+        # a pattern is matched with the whole namespace, so the walk may skip what is below `depth` only if none goes
+        # that deep
         is_cut_later = depth is not None and any(each.is_suffix or len(each.path) > depth for each in patterns)
         given = {
             "owner": self._owner,

@@ -14,7 +14,10 @@ _log = structlog.get_logger(__name__)
 
 
 async def use_pgvector(dsn: str) -> None:
-    """Compute distances with pgvector. Without the extension, SQL computes them, some hundred times as slowly: that is logged."""
+    """Compute distances with pgvector.
+
+    Without the extension, SQL computes them, some hundred times as slowly: that is logged.
+    """
     connection = await open_connection(dsn, None, name="agenthall store index")
     try:
         async with translated():

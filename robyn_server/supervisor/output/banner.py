@@ -1,7 +1,8 @@
 """The banner that `serve` prints when everything is ready.
 
-It runs as a short-lived process, because it waits for the server's response and for the first sync, for seconds. Meanwhile the
-supervisor, which has one thread, must react to signals and exits. The process reads a `Banner` as JSON on standard input.
+It runs as a short-lived process, because it waits for the server's response and for the first sync, for seconds.
+Meanwhile the supervisor, which has one thread, must react to signals and exits. The process reads a `Banner` as JSON on
+standard input.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ def _plain_lines(rows: Sequence[Row], colour: bool) -> Iterator[str]:
 
 
 def _bracket(rows: Sequence[Row], note: str, width: int, colour: bool) -> Iterator[str]:
-    """Yield lines that are open at the right: names may have characters of any width, and a line is copied without a frame."""
+    """Yield lines that are open at the right: names may have characters of any width, and a line is copied without a
+    frame."""
     rule = "─" * (width - len(TITLE) - len(note) - _WITHOUT_RULE)
     corner, side = _styled("╭──", "2", colour), _styled("│", "2", colour)
     yield f"{corner} {_styled(TITLE, '1;32', colour)} {_styled(f'{rule} {note}', '2', colour)}"

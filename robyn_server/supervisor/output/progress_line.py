@@ -1,4 +1,5 @@
-"""A progress bar on the last line of a terminal, for work before anything is logged. Without a terminal, it writes nothing.
+"""A progress bar on the last line of a terminal, for work before anything is logged. Without a terminal, it writes
+nothing.
 
 It uses no library and no thread: the supervisor stays small and has one thread.
 """

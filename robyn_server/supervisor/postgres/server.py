@@ -112,11 +112,11 @@ class EmbeddedPostgres:
         return None if self._process is None else self._process.pid
 
     def start(self, on_progress: OnProgress = no_progress) -> str:
-        """Start PostgreSQL, and return its URL when it accepts connections. A missing cluster is created, and `on_progress` is told
-        how far that is.
+        """Start PostgreSQL, and return its URL when it accepts connections. A missing cluster is created, and
+        `on_progress` is told how far that is.
 
-        Raises Misconfigured if the directory is in use, of another major version or unusable, or if no PostgreSQL is installed.
-        Raises Unavailable, with the end of the log, if PostgreSQL does not start.
+        Raises Misconfigured if the directory is in use, of another major version or unusable, or if no PostgreSQL is
+        installed. Raises Unavailable, with the end of the log, if PostgreSQL does not start.
         """
         self.directory.make()
         lock = OwnerLock(self.directory.root)
@@ -240,7 +240,10 @@ class EmbeddedPostgres:
         return process.returncode, output
 
     def _enter(self, account: Account, folder: Path | None = None) -> Callable[[], None]:
-        """Return a function to call between fork and exec. It sets the death signal last: a change of credentials clears it."""
+        """Return a function to call between fork and exec.
+
+        It sets the death signal last: a change of credentials clears it.
+        """
         where, dying = folder or self.directory.root, death_signal(signal.SIGKILL)
 
         def step() -> None:
@@ -294,7 +297,10 @@ class EmbeddedPostgres:
         return _require_started(self._socket_folder) / f"{SOCKET_NAME}.lock"
 
     def _arguments(self) -> list[str]:
-        """Return the arguments. The socket's directory is a list to PostgreSQL, so it is quoted: it may contain a comma or a space."""
+        """Return the arguments.
+
+        The socket's directory is a list to PostgreSQL, so it is quoted: it may contain a comma or a space.
+        """
         quoted = '"' + str(self._socket_folder).replace('"', '""') + '"'
         settings = {**self._options, "unix_socket_directories": quoted}
         return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -313,7 +319,8 @@ class EmbeddedPostgres:
             time.sleep(_POLL)
 
     def _log_since_launch(self) -> str:
-        """Return the log since the last launch, with lines of the new server and of the last processes of a killed one."""
+        """Return the log since the last launch, with lines of the new server and of the last processes of a killed
+        one."""
         with self.directory.log.open("rb") as log:
             log.seek(self._log_offset)
             return log.read().decode(errors="replace")

@@ -1,1 +1,4 @@
-"""From a raw HTTP request to a finished reply: authentication, authorization, CORS, access log and errors. No framework."""
+"""From a raw HTTP request to a finished reply: authentication, authorization, CORS, access log and errors.
+
+No framework.
+"""

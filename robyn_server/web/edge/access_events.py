@@ -1,7 +1,8 @@
-"""Events: the questions about a request that handlers of a project answer. Each is a resource, an action, and a value that they may change.
+"""Events: the questions about a request that handlers of a project answer. Each is a resource, an action, and a value
+that they may change.
 
-A changed member of the value is executed: it goes back into the request's body, query or metadata, and is validated as the client's
-was. A member that cannot be changed, such as `thread_id`, must stay as it is.
+A changed member of the value is executed: it goes back into the request's body, query or metadata, and is validated as
+the client's was. A member that cannot be changed, such as `thread_id`, must stay as it is.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def always(_subject: Subject) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`path`: parameters of the path that the value has. `fields`: members of the value, each with the field of the body that it is
-    and changes. `shown`: fields that it only is. `grant`: the part of the grants that the handler's filter becomes.
+    """`path`: parameters of the path that the value has. `fields`: members of the value, each with the field of the
+    body that it is and changes. `shown`: fields that it only is. `grant`: the part of the grants that the handler's
+    filter becomes.
     """
 
     resource: str
@@ -235,5 +237,8 @@ def _parameter(subject: Subject, name: str) -> Any:
 
 
 def _changed(before: Value, after: Value) -> set[str]:
-    """Members of `before` that are others in `after`. Members that a handler adds, such as `metadata` to a read, mean nothing."""
+    """Members of `before` that are others in `after`.
+
+    Members that a handler adds, such as `metadata` to a read, mean nothing.
+    """
     return {name for name, value in before.items() if name not in after or after[name] != value}

@@ -1,4 +1,5 @@
-"""Admits requests where a project has handlers: authenticates the user, asks about the route's events, and makes the principal."""
+"""Admits requests where a project has handlers: authenticates the user, asks about the route's events, and makes the
+principal."""
 
 from __future__ import annotations
 
@@ -82,8 +83,8 @@ class AccessGate:
     async def authorize_again(self, route: Route, request: Request, assistants: NamesAssistants) -> Principal:
         """The principal that may read the stream of an earlier `request` now.
 
-        The creator of a run keeps its grants, because a second `create_run` would count as another run. Raises as `authenticate` and
-        `admit` do, and Unauthenticated for another user.
+        The creator of a run keeps its grants, because a second `create_run` would count as another run. Raises as
+        `authenticate` and `admit` do, and Unauthenticated for another user.
         """
         user = await self.authenticate(request)
         if any(isinstance(event, RunEvent) for event in events_of(route) or ()):

@@ -1,7 +1,7 @@
 """The events of each route, in one table: the questions that handlers of a project answer.
 
-A route of the LangGraph API without a line is refused where a project has handlers, so that none is open by omission. The other routes
-(`/agents`, `/keys`, `/metrics`) keep the server's own credentials: `EXEMPT` names them.
+A route of the LangGraph API without a line is refused where a project has handlers, so that none is open by omission.
+The other routes (`/agents`, `/keys`, `/metrics`) keep the server's own credentials: `EXEMPT` names them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The scopes that routes require, in one table. The edge checks it for every route that is not public.
 
-The longest matching prefix of a route's path decides. A route without a match is closed to limited keys, so that a key made today
-does not open what is built tomorrow.
+The longest matching prefix of a route's path decides. A route without a match is closed to limited keys, so that a key
+made today does not open what is built tomorrow.
 """
 
 from __future__ import annotations

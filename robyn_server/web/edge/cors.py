@@ -1,4 +1,7 @@
-"""Cross-origin requests (WHATWG Fetch, section 3.2). Credentials travel in headers, never in cookies, so none are allowed."""
+"""Cross-origin requests (WHATWG Fetch, section 3.2).
+
+Credentials travel in headers, never in cookies, so none are allowed.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The wrapper around every route: a raw HTTP request in, a finished reply out. `web/robyn/server.py` binds it to Robyn.
 
-Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope → query → body model → handlers of the
-project → handler → errors → headers, log.
-The part from the credentials to the end of the handler has a deadline, so that no client waits for a database that hangs.
+Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope → query → body model →
+handlers of the project → handler → errors → headers, log.
+The part from the credentials to the end of the handler has a deadline, so that no client waits for a database that
+hangs.
 """
 
 from __future__ import annotations

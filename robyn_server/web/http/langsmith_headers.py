@@ -1,4 +1,5 @@
-"""LangSmith's headers of a caller that is traced, such as RemoteGraph. As in LangGraph's server, a graph finds them in `configurable`.
+"""LangSmith's headers of a caller that is traced, such as RemoteGraph. As in LangGraph's server, a graph finds them in
+`configurable`.
 
 A graph that wants to join the trace opens `langsmith.tracing_context` with them:
 https://docs.langchain.com/langsmith/agent-server-distributed-tracing
@@ -20,7 +21,8 @@ _DOTTED_ORDER = re.compile(r"\d{8}T\d{12}Z[0-9a-f-]{36}(\.\d{8}T\d{12}Z[0-9a-f-]
 
 
 def langsmith_keys(headers: Mapping[str, str]) -> dict[str, Any]:
-    """`langsmith-trace`, and `langsmith-project`, `langsmith-tags` and `langsmith-metadata` of the baggage; empty without a trace."""
+    """`langsmith-trace`, and `langsmith-project`, `langsmith-tags` and `langsmith-metadata` of the baggage; empty
+    without a trace."""
     trace, baggage = headers.get(TRACE, "").strip(), headers.get("baggage", "")
     if len(trace) > LONGEST or not _DOTTED_ORDER.fullmatch(trace):
         return {}

@@ -63,7 +63,8 @@ class Query:
     def integer(
         self, name: str, default: int | None = None, minimum: int | None = None, maximum: int | None = None
     ) -> int | None:
-        """Raises BadRequest for a value that is not an integer, Invalid for one out of range; both name the parameter."""
+        """Raises BadRequest for a value that is not an integer, Invalid for one out of range; both name the
+        parameter."""
         text = self.get(name)
         if text is None or not text:
             return default
@@ -105,8 +106,8 @@ def _in_range(name: str, value: int, minimum: int | None, maximum: int | None) -
 def parse_json(body: bytes) -> Any:
     """`body` as JSON (RFC 8259): the order of keys is kept, integers are exact.
 
-    Raises Invalid, with the wording of LangGraph's server, when it is missing or malformed, and for a key that an object
-    has twice.
+    Raises Invalid, with the wording of LangGraph's server, when it is missing or malformed, and for a key that an
+    object has twice.
     """
     try:
         value = exact_json.loads(body)
@@ -206,8 +207,8 @@ class Stream:
     endless: bool = False
     """True: it has no end of its own, like a watch, and ends when its token expires."""
     whole_within: float = 0.0
-    """Seconds to wait for the whole body before it is sent as a stream. A whole body occupies no thread, and an error still
-    decides the status. A disconnect in this time is noticed after it."""
+    """Seconds to wait for the whole body before it is sent as a stream. A whole body occupies no thread, and an error
+    still decides the status. A disconnect in this time is noticed after it."""
 
 
 def json_response(value: Any, status: int = 200, headers: Headers = ()) -> Response:

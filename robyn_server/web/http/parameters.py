@@ -21,8 +21,8 @@ _MAX_NAME_LENGTH = 64
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`max_values`: how many values it may have. `max_length`: characters of each. `choices`: the allowed values. `within`: an integer
-    in that closed range. `default`: documentation only."""
+    """`max_values`: how many values it may have. `max_length`: characters of each. `choices`: the allowed values.
+    `within`: an integer in that closed range. `default`: documentation only."""
 
     name: str
     description: str

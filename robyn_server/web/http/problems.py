@@ -1,6 +1,7 @@
 """Error responses with problem bodies (RFC 9457). `core/http_status.py` maps errors to statuses.
 
-`detail` is always a string, because the LangGraph SDK shows it. The SDK parses the body as JSON whatever its media type.
+`detail` is always a string, because the LangGraph SDK shows it. The SDK parses the body as JSON whatever its media
+type.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ def problem(error: AgenthallError, request_id: str, headers: Headers = ()) -> Re
 
 
 def not_offered(error: NotOffered, allowed: list[str], request_id: str) -> Response:
-    """For an operation that is not built. `allowed` are the methods that are, for the header that a 405 has (RFC 9110, 15.5.6)."""
+    """For an operation that is not built.
+
+    `allowed` are the methods that are, for the header that a 405 has (RFC 9110, 15.5.6).
+    """
     return problem(error, request_id, _allow(allowed))
 
 
@@ -37,7 +41,8 @@ def method_not_allowed(allowed: list[str], request_id: str) -> Response:
 
 
 def internal_error(request_id: str) -> Response:
-    """For an unexpected error: its traceback is in the log under the request id, and the client is told nothing about it."""
+    """For an unexpected error: its traceback is in the log under the request id, and the client is told nothing about
+    it."""
     return _response(500, "Internal Server Error", "internal", request_id, ())
 
 

@@ -1,4 +1,7 @@
-"""The table of routes. The edge serves them, `/openapi.json` and `/docs` describe them, and 405 is derived from them."""
+"""The table of routes.
+
+The edge serves them, `/openapi.json` and `/docs` describe them, and 405 is derived from them.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,8 @@ class RouteTable(Sequence[Route]):
         return iter(self._routes)
 
     def add(self, method: str, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
-        """Options are those of `Route`: body, success, other_statuses, public, streams, media_type, query, has_deadline."""
+        """Options are those of `Route`: body, success, other_statuses, public, streams, media_type, query,
+        has_deadline."""
 
         def register(handler: H) -> H:
             self._routes.append(Route(method, path, handler, summary, self._tag, **{"query": self._query, **options}))

@@ -1,9 +1,10 @@
 """Parse request bodies into a route's pydantic model, and turn validation errors into a sentence that names the field.
 
 Rules
-  1. The cost of a refusal does not grow with the body. A body with too many values is refused before it is parsed, and the lists of
-     a model end at their first bad element (`core/json/bounded.py`).
-  2. A large body is parsed and validated in a thread. There is one, so that several large bodies do not hold memory at once.
+  1. The cost of a refusal does not grow with the body. A body with too many values is refused before it is parsed, and
+     the lists of a model end at their first bad element (`core/json/bounded.py`).
+  2. A large body is parsed and validated in a thread. There is one, so that several large bodies do not hold memory at
+     once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ async def parse_request_body(model: type[BaseModel], body: bytes, max_values: in
 
 
 def parse_body(model: type[BaseModel], body: bytes, max_values: int = MAX_VALUES) -> BaseModel:
-    """Raises Invalid when `body` is missing, is not JSON, or does not fit `model`; TooLarge when it has too many values."""
+    """Raises Invalid when `body` is missing, is not JSON, or does not fit `model`; TooLarge when it has too many
+    values."""
     if has_more_values(body, max_values):
         raise TooLarge(
             f"The request body has more than {max_values} values (AGENTHALL_MAX_BODY_VALUES).", code="too_many_values"

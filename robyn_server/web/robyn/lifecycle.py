@@ -4,9 +4,9 @@
                      │                        └ second signal → exit 130
                      └ Misconfigured → exit 2, anything else → exit 3
 
-Robyn neither exits on SIGTERM nor lets requests finish, and its exit code is always 0. So we install our signal handlers once it
-serves, and end the process ourselves. While it drains, new requests get 503. Their connections cannot be closed, because actix
-removes a `connection: close` header from every reply.
+Robyn neither exits on SIGTERM nor lets requests finish, and its exit code is always 0. So we install our signal
+handlers once it serves, and end the process ourselves. While it drains, new requests get 503. Their connections cannot
+be closed, because actix removes a `connection: close` header from every reply.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Runs the edge on Robyn.
 
-Uses Robyn's low-level `Server` and not its class `Robyn`, which calls `logging.basicConfig`, reads `robyn.env` into the environment
-and asks for another port on standard input. One catch-all route per method leads to the edge, so routes may be added after the
-socket listens, and 404, 405, HEAD and OPTIONS are ours. `tests/web` holds a regression test for each fault of Robyn.
+Uses Robyn's low-level `Server` and not its class `Robyn`, which calls `logging.basicConfig`, reads `robyn.env` into the
+environment and asks for another port on standard input. One catch-all route per method leads to the edge, so routes may
+be added after the socket listens, and 404, 405, HEAD and OPTIONS are ours. `tests/web` holds a regression test for each
+fault of Robyn.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ def run(
     `build` runs on the loop after the socket listens; `on_ready` is called when the application has started.
     `share_port`: other processes of this server listen there, too (the supervisor checks that the port is free).
     `cpu`: pin the process to that core. `stall_seconds`: how long a stream waits for a reader that does not read.
-    `identify`: authenticates requests (unset: by the settings alone, which know no API keys). `gate`: the handlers of a project,
-    which do so for the LangGraph API. `spans`: of requests, where they are traced.
+    `identify`: authenticates requests (unset: by the settings alone, which know no API keys). `gate`: the handlers of a
+    project, which do so for the LangGraph API. `spans`: of requests, where they are traced.
     """
     writer = logs.configure(settings)
     for number in SIGNALS:

@@ -1,7 +1,7 @@
 """/runs and /threads/{thread_id}/runs
 
-A run's stream begins with `metadata`, which the web sends as soon as the run is in the queue; it is number 0 of the run's events.
-Later attempts announce themselves. The run's final status is committed before its stream closes.
+A run's stream begins with `metadata`, which the web sends as soon as the run is in the queue; it is number 0 of the
+run's events. Later attempts announce themselves. The run's final status is committed before its stream closes.
 """
 
 from __future__ import annotations
@@ -213,7 +213,10 @@ async def _joined_stream(services: Services, request: Request, thread_id: UUID |
 
 
 async def _start_seq(services: Services, last_event_id: str | None, run: FoundRun) -> int:
-    """The seq to continue after: the newest, unless the client names one. Negative: from the start. Raises Invalid, Unavailable."""
+    """The seq to continue after: the newest, unless the client names one.
+
+    Negative: from the start. Raises Invalid, Unavailable.
+    """
     if not (last_event_id and run.resumable):
         return await services.runs.last_seq_before_end(run)
     named = parse_event_id(last_event_id)
@@ -250,7 +253,10 @@ def _metadata_frame(run_id: UUID, resumable: bool) -> bytes:
 
 
 def _belongs(event: str, modes: Collection[str]) -> bool:
-    """Whether an event belongs to one of the modes. `error` belongs to all, as a note of lost events does; `metadata` to none."""
+    """Whether an event belongs to one of the modes.
+
+    `error` belongs to all, as a note of lost events does; `metadata` to none.
+    """
     name = event.partition("|")[0]
     if name in ("metadata", "error", MISSING):
         return name != "metadata"
@@ -260,7 +266,10 @@ def _belongs(event: str, modes: Collection[str]) -> bool:
 
 
 def _modes(values: list[str]) -> set[str] | None:
-    """Parse stream_mode: one value, a JSON array, a comma-separated list, or a repeated parameter. Return None for all modes."""
+    """Parse stream_mode: one value, a JSON array, a comma-separated list, or a repeated parameter.
+
+    Return None for all modes.
+    """
     chosen: set[str] = set()
     for value in values:
         if value.startswith("["):

@@ -1,7 +1,7 @@
 """/threads/{thread_id}/stream: all runs of a thread, one after the other. The stream ends when the thread is deleted.
 
-A run begins with the event `metadata` that names it, and ends with one that has the status `run_done`. The id of an event is that
-of the run, a colon, and the id of the event in the run's own stream.
+A run begins with the event `metadata` that names it, and ends with one that has the status `run_done`. The id of an
+event is that of the run, a colon, and the id of the event in the run's own stream.
 """
 
 from __future__ import annotations

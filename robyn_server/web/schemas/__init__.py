@@ -1,1 +1,4 @@
-"""Request bodies. Unknown fields are ignored, as the API does; a known field that is not offered yet is refused by name."""
+"""Request bodies.
+
+Unknown fields are ignored, as the API does; a known field that is not offered yet is refused by name.
+"""

@@ -21,7 +21,10 @@ SortOrder = Literal["asc", "desc"]
 IfExists = Literal["raise", "do_nothing"]
 
 MAX_DEPTH = 100
-"""Levels of objects and lists in a body. The stored value is wrapped a little deeper, and orjson writes at most 254 levels."""
+"""Levels of objects and lists in a body.
+
+The stored value is wrapped a little deeper, and orjson writes at most 254 levels.
+"""
 
 _ORJSON_MAX_DEPTH = 254
 

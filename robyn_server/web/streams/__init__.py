@@ -1,1 +1,2 @@
-"""Open response streams: their admission, production and re-authorization, and the bridge to the thread that sends them."""
+"""Open response streams: their admission, production and re-authorization, and the bridge to the thread that sends
+them."""

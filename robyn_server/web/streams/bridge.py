@@ -1,13 +1,13 @@
 """The bridge from a producer on the event loop to the thread that sends its bytes.
 
-Robyn pulls a body by calling `__next__` of a plain iterator from one of its threads, and drops the iterator when the client
-disconnects. Therefore:
+Robyn pulls a body by calling `__next__` of a plain iterator from one of its threads, and drops the iterator when the
+client disconnects. Therefore:
 
 - The iterator only waits on a queue, at most a second, so that an overloaded thread pool stays fair.
-- The producer is a task on the event loop. It writes to a `StreamWriter` and holds no reference to the iterator: the iterator's
-  `__del__` is the only sign of a disconnect, and a reference would prevent it.
-- Each waiting stream occupies a thread of Robyn. Beyond the pool a stream would get its headers and then nothing, so streams are
-  counted, and refused above a limit (`open_streams.py`).
+- The producer is a task on the event loop. It writes to a `StreamWriter` and holds no reference to the iterator: the
+  iterator's `__del__` is the only sign of a disconnect, and a reference would prevent it.
+- Each waiting stream occupies a thread of Robyn. Beyond the pool a stream would get its headers and then nothing, so
+  streams are counted, and refused above a limit (`open_streams.py`).
 
        event loop                          Robyn's thread
     produce → StreamWriter.put → SimpleQueue → ResponseIterator.__next__ → socket

@@ -88,7 +88,8 @@ class OpenStreams:
 
     @contextlib.contextmanager
     def reserve(self, identity: str) -> Iterator[StreamSlot]:
-        """Reserve a slot for a stream that the block may start, before its request has any effect: a refused client tries again.
+        """Reserve a slot for a stream that the block may start, before its request has any effect: a refused client
+        tries again.
 
         Raises TooMany when the principal has its share, Unavailable when the limit of the process is reached.
         """
@@ -116,7 +117,8 @@ class OpenStreams:
     async def answer(
         self, stream: Stream, slot: StreamSlot | None = None, authorization: StreamAuthorization | None = None
     ) -> bytes | ResponseIterator:
-        """Begin to produce `stream`, for which room was promised. Return its body if it is whole in `stream.whole_within`.
+        """Begin to produce `stream`, for which room was promised. Return its body if it is whole in
+        `stream.whole_within`.
 
         Without `authorization` nobody's right to it is asked for again. Raises what the producer raised in that time.
         """
@@ -204,7 +206,8 @@ class OpenStreams:
                 opened.stop(End.DRAINING)
 
     def truncate_all(self) -> None:
-        """Stop all producers and leave their bodies unterminated, so that clients see an error and not a short response.
+        """Stop all producers and leave their bodies unterminated, so that clients see an error and not a short
+        response.
 
         Called when the server exits.
         """

@@ -1,11 +1,12 @@
 """Authorizes open streams again, and ends those that their client could not open now.
 
 Rules
-  1. A check is that of a new request: the same headers, and the scope of the same route. Answers may be cached, so a check costs
-     a dictionary lookup or the verification of a signature.
+  1. A check is that of a new request: the same headers, and the scope of the same route. Answers may be cached, so a
+     check costs a dictionary lookup or the verification of a signature.
   2. Access to the stream's subject is checked only when the principal has changed (`Stream.permits`).
-  3. An expired token ends endless streams (watches) only. A run was started or joined with a valid token, and its stream is read
-     to the end: runs may last longer than tokens. A 401 of a project's handler counts as an expired token.
+  3. An expired token ends endless streams (watches) only. A run was started or joined with a valid token, and its
+     stream is read to the end: runs may last longer than tokens. A 401 of a project's handler counts as an expired
+     token.
   4. A check without an answer ends nothing: a stream is not closed because the database is unavailable.
 """
 
@@ -37,7 +38,8 @@ CHECK_TIMEOUT_SECONDS = 10.0
 _UNAUTHORIZED = 401
 _DENIED = frozenset({_UNAUTHORIZED, 403, 404})
 DENIALS = (Unauthenticated, Forbidden, NotFound)
-"""Errors that deny access, as a handler's refusal with such a status does; any other error means that the check had no answer."""
+"""Errors that deny access, as a handler's refusal with such a status does; any other error means that the check had no
+answer."""
 
 
 class StreamReauthorizer:
@@ -103,6 +105,7 @@ def _log_unanswered(reasons: Sequence[str]) -> None:
 
 
 def final_frame(media_type: str, error: AgenthallError, request_id: str) -> bytes:
-    """The problem that a request would be answered with, plus the members that LangGraph's clients read: `error` and `message`."""
+    """The problem that a request would be answered with, plus the members that LangGraph's clients read: `error` and
+    `message`."""
     body = orjson.loads(problem(error, request_id).body) | {"error": error.code, "message": error.detail}
     return orjson.dumps({"__error__": body}) if media_type == JSON else frame("error", body)

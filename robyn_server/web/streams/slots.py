@@ -1,7 +1,7 @@
 """Slots for streams: how many of one process's streams each principal may have.
 
-A slot is released when its client has disconnected, and not before. A stalled client no longer counts against the limit of the
-process. But its buffered frames still use memory, which stays within the share of its principal.
+A slot is released when its client has disconnected, and not before. A stalled client no longer counts against the limit
+of the process. But its buffered frames still use memory, which stays within the share of its principal.
 """
 
 from __future__ import annotations

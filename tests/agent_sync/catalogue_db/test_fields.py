@@ -1,4 +1,7 @@
-"""A field of the catalogue is described once. These tests name every other place that a new field has to be added to."""
+"""A field of the catalogue is described once.
+
+These tests name every other place that a new field has to be added to.
+"""
 
 from __future__ import annotations
 

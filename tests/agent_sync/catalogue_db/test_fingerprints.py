@@ -26,7 +26,10 @@ from robyn_server.core.json.canonical import content_hash
 
 ALL = AgentSyncScope("all")
 MAPPED = {1: "0850e4f219e3c19e4b6ca602bb2d0419"}
-"""Hashes of the mapped samples, by version of the mapping. When the test fails, raise MAPPING_VERSION and add a line."""
+"""Hashes of the mapped samples, by version of the mapping.
+
+When the test fails, raise MAPPING_VERSION and add a line.
+"""
 
 
 async def fingerprints(pool, scope=ALL, mapping="m", size=100):

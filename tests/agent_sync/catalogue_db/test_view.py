@@ -1,4 +1,5 @@
-"""The catalogue as a view of the product's own: what is wrong with it is named, and it heals; what an operator installs suffices."""
+"""The catalogue as a view of the product's own: what is wrong with it is named, and it heals; what an operator installs
+suffices."""
 
 from __future__ import annotations
 

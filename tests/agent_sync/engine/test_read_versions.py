@@ -75,7 +75,8 @@ def reads(pool, storage):
 
 
 async def edited(catalogue, reads):
-    """(agent id, what was read before its edit, as a row, what was read after, as a row); applied is what was before both."""
+    """(agent id, what was read before its edit, as a row, what was read after, as a row); applied is what was before
+    both."""
     agent_id = await catalogue.add_agent(system_prompt="first")
     await reads.apply(await reads.one(agent_id))
     await catalogue.update_agent(agent_id, system_prompt="old")

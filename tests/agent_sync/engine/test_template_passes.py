@@ -1,4 +1,7 @@
-"""An edit of a template agent reaches every copy by every path. A dry run reports it before, and a failure fails alone."""
+"""An edit of a template agent reaches every copy by every path.
+
+A dry run reports it before, and a failure fails alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Copies of a template agent go out of service with it, and come back with it: it leaves the scope, becomes global, or the setting is switched."""
+"""Copies of a template agent go out of service with it, and come back with it: it leaves the scope, becomes global, or
+the setting is switched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A catalogue without triggers, in a running server: edits are found by `updated_at`, and every replica reports the same passes."""
+"""A catalogue without triggers, in a running server: edits are found by `updated_at`, and every replica reports the
+same passes."""
 
 from __future__ import annotations
 

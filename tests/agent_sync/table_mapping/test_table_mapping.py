@@ -1,4 +1,5 @@
-"""A product's own tables become the catalogue: what is guessed, what has to be said, and that the SQL does what it says."""
+"""A product's own tables become the catalogue: what is guessed, what has to be said, and that the SQL does what it
+says."""
 
 from __future__ import annotations
 

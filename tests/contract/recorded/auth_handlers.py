@@ -1,4 +1,5 @@
-"""The handlers of the recorded exchanges about authorization: a user owns threads, creates no assistants, and has a part of the store."""
+"""The handlers of the recorded exchanges about authorization: a user owns threads, creates no assistants, and has a
+part of the store."""
 
 from __future__ import annotations
 

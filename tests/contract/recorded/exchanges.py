@@ -14,9 +14,9 @@ A file of the folder `exchanges` is one conversation or several:
     = 404 {...} | rule             the answer of this server where it is meant to differ, and the rule of that
     ~ [0].ttl {...} | rule         the member of the answer that is meant to differ; without a value: it is missing
 
-Options: `begin` reads the answer while the next exchanges run. `drop N` closes the connection after N events. `eventually`
-repeats the request until the answer is as recorded. `tail` wants events that are the end of the recorded ones; `head` the
-beginning. `added`: was not recorded, and waits until a run is where it was in the recording.
+Options: `begin` reads the answer while the next exchanges run. `drop N` closes the connection after N events.
+`eventually` repeats the request until the answer is as recorded. `tail` wants events that are the end of the recorded
+ones; `head` the beginning. `added`: was not recorded, and waits until a run is where it was in the recording.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Differences from LangGraph's server that are the same in every answer, and are meant. docs/reference/conformance.md says why.
+"""Differences from LangGraph's server that are the same in every answer, and are meant. docs/reference/conformance.md
+says why.
 
-Each rule changes a recorded answer into the one of this server. Differences of single exchanges stand beside them in the
-folder `exchanges`.
+Each rule changes a recorded answer into the one of this server. Differences of single exchanges stand beside them in
+the folder `exchanges`.
 """
 
 from __future__ import annotations

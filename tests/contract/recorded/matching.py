@@ -1,7 +1,8 @@
 """Compare an answer with what was recorded.
 
-In a recorded text, `<time>`, `<text>` and `<int>` stand for any value of that kind, and `<any>` for any value at all. Another
-name in such brackets, as `<run1>`, is an id. The first answer that has it says what it is. From then on it must be the same.
+In a recorded text, `<time>`, `<text>` and `<int>` stand for any value of that kind, and `<any>` for any value at all.
+Another name in such brackets, as `<run1>`, is an id. The first answer that has it says what it is. From then on it must
+be the same.
 """
 
 from __future__ import annotations

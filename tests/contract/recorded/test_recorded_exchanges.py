@@ -1,4 +1,5 @@
-"""This server answers each recorded request as LangGraph's own server does, but for differences that are meant and documented."""
+"""This server answers each recorded request as LangGraph's own server does, but for differences that are meant and
+documented."""
 
 from __future__ import annotations
 

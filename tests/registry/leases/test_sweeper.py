@@ -135,7 +135,8 @@ class TestOutages:
         return await lease_db.now()
 
     async def _lives(self, lease_db: LeaseDatabase, began: datetime) -> tuple[UUID, UUID]:
-        """Ten instances of each keeper, the last sign of whose life was just before the outage, as was the last sweep."""
+        """Ten instances of each keeper, the last sign of whose life was just before the outage, as was the last
+        sweep."""
         a, b = uuid4(), uuid4()
         for number, keeper in enumerate((a, b)):
             for each in range(10):

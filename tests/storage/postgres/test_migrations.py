@@ -1,4 +1,5 @@
-"""Migrations under everything that may happen to them: several at once, killed, edited, too new, not permitted; on PostgreSQL 15 too."""
+"""Migrations under everything that may happen to them: several at once, killed, edited, too new, not permitted; on
+PostgreSQL 15 too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every named query fits the schema, and the hot ones find their rows by an index, whatever PostgreSQL knows about the tables."""
+"""Every named query fits the schema, and the hot ones find their rows by an index, whatever PostgreSQL knows about the
+tables."""
 
 from __future__ import annotations
 

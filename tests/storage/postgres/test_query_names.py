@@ -20,7 +20,10 @@ UNRUN = {"fragments", "agent_sync/fragments"}
 
 @dataclass(frozen=True)
 class Use:
-    """One `_SQL["name"]` or `_TEMPLATES["name"]` in `function`. `values`: what `.bind()` is given there; None where that cannot be read off the code."""
+    """One `_SQL["name"]` or `_TEMPLATES["name"]` in `function`.
+
+    `values`: what `.bind()` is given there; None where that cannot be read off the code.
+    """
 
     where: str
     noun: str

@@ -42,7 +42,8 @@ select r.run_id, 1, 1, 'values', '{}' from agenthall.runs r"""
 
 @pytest.fixture(scope="module", params=[6, 6_000])
 async def filled(request: pytest.FixtureRequest, postgres: str, template: str) -> AsyncIterator[RunStorage]:
-    """Three tenants' rows, so few that every plan reads the table and so many that plans use indexes; one connection."""
+    """Three tenants' rows, so few that every plan reads the table and so many that plans use indexes; one
+    connection."""
     async with fresh_database(postgres, template) as url, open_run_storage(url, size=1) as storage:
         await storage.admin.execute(_FILL, request.param, ORGANIZATIONS)
         await storage.admin.execute(_FILL_THREADS, request.param)

@@ -1,4 +1,5 @@
-"""Items of the store: the same answers as LangGraph's own store, lifetimes, and costs that do not grow with the table."""
+"""Items of the store: the same answers as LangGraph's own store, lifetimes, and costs that do not grow with the
+table."""
 
 from __future__ import annotations
 

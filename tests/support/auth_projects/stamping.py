@@ -1,4 +1,7 @@
-"""One global handler, as LangGraph's tutorial has it: it stamps the owner, and filters by it. `x-plain` leaves out the stamp."""
+"""One global handler, as LangGraph's tutorial has it: it stamps the owner, and filters by it.
+
+`x-plain` leaves out the stamp.
+"""
 
 from __future__ import annotations
 

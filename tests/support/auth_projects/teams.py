@@ -1,4 +1,7 @@
-"""Handlers of a project with teams. A token is `name:team`, with permissions behind it: `ada:red:delete,agenthall:admin`."""
+"""Handlers of a project with teams.
+
+A token is `name:team`, with permissions behind it: `ada:red:delete,agenthall:admin`.
+"""
 
 from __future__ import annotations
 

@@ -226,7 +226,10 @@ async def _accepted(served: WebProcess) -> bool:
 
 
 async def test_a_malformed_chunk_kills_this_process_and_no_other() -> None:
-    """An upstream bug (sparckles/Robyn, issue 1425): one panic aborts the process. It is why a supervisor stands above."""
+    """An upstream bug (sparckles/Robyn, issue 1425): one panic aborts the process.
+
+    It is why a supervisor stands above.
+    """
     async with web_process() as poisoned, web_process() as other:
         await poisoned.ready()
         await other.ready()
