@@ -46,7 +46,8 @@ from robyn_server.storage.registry.configurations import Configurations
 from robyn_server.storage.registry.instances import Instances
 from robyn_server.storage.registry.manifests import Manifests
 from robyn_server.storage.registry.tickets import SocketTickets
-from robyn_server.storage.runs import RunQueue, Runs
+from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.runs import Runs
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.threads import Threads
 

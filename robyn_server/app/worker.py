@@ -20,7 +20,7 @@ from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.metrics import announce, answer_scrapes
 from robyn_server.settings import Settings
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
-from robyn_server.storage.runs import RunQueue
+from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.thread_retention import ThreadRetention
 from robyn_server.storage.workers import Workers

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.runs import END, RunEvent
-from robyn_server.storage.runs import LARGEST_READ, ONLY_END
+from robyn_server.storage.run_queue import LARGEST_READ, ONLY_END
 
 from .transport import EventSource
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.ids import find_uuid
-from robyn_server.storage.runs import BegunRun, RunQueue
+from robyn_server.storage.run_queue import BegunRun, RunQueue
 
 _POLL_SECONDS = 2.0
 _LONGEST_BACKOFF = 5.0

@@ -24,7 +24,8 @@ from robyn_server.core.trace_context import TraceContext
 from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.storage.assistants import ResolvedAssistant
 from robyn_server.storage.postgres.notify import RUNS, Notifier
-from robyn_server.storage.runs import CANCELLED, FoundRun, NewRun, RunQueue, Runs
+from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.runs import CANCELLED, FoundRun, NewRun, Runs
 from robyn_server.storage.threads import Threads
 
 from .assistants import AssistantService

@@ -46,7 +46,7 @@ from robyn_server.metrics.definitions import (
 from robyn_server.run_events.run_writer import RunWriter
 from robyn_server.run_events.writer import EventWriter
 from robyn_server.storage.postgres.notify import RUNS, THREADS, Listener, Notifier
-from robyn_server.storage.runs import RunLease, RunQueue
+from robyn_server.storage.run_queue import RunLease, RunQueue
 
 from .lease_renewer import LeaseRenewer, OpenQueue
 from .loop_watch import INTERVAL, LoopWatch

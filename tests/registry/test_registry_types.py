@@ -12,7 +12,7 @@ from robyn_server.core.access.principal import LOCAL
 from robyn_server.metrics.definitions import INSTANCES, MOST_AGENTS
 from robyn_server.services.metrics import MetricsService
 from robyn_server.storage.registry.leases import Leases
-from robyn_server.storage.runs import RunQueue
+from robyn_server.storage.run_queue import RunQueue
 
 TYPES = 130
 _FILL = f"""

@@ -17,7 +17,8 @@ from robyn_server.core.ids import new_id
 from robyn_server.core.runs import END, ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.postgres.pools import Pool
-from robyn_server.storage.runs import EndedRun, NewRun, RunQueue, Runs
+from robyn_server.storage.run_queue import EndedRun, RunQueue
+from robyn_server.storage.runs import NewRun, Runs
 from robyn_server.storage.threads import Threads
 
 LEASE = timedelta(seconds=60)

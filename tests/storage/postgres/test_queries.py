@@ -123,11 +123,14 @@ HOT = [
         "app",
         runs._list(False, "to_1000").bind(**ACTING, thread_id=SOME, limit=10, offset=0, fields=None),
     ),
-    ("system", load("runs")["list_held"].bind(worker_id=SOME)),
-    ("system", load("runs")["read_events"].bind(run_ids=[SOME, UUID(int=6)], after=[0, 2], limit=100, max_bytes=1000)),
-    ("system", load("runs")["last_seq_before_end"].bind(run_id=SOME)),
-    ("system", load("runs")["list_following"].bind(thread_ids=[SOME, UUID(int=6)], after=[SOME, SOME], limit=100)),
-    ("system", load("runs")["thread_position"].bind(thread_id=SOME)),
+    ("system", load("run_queue")["list_held"].bind(worker_id=SOME)),
+    (
+        "system",
+        load("run_queue")["read_events"].bind(run_ids=[SOME, UUID(int=6)], after=[0, 2], limit=100, max_bytes=1000),
+    ),
+    ("system", load("run_queue")["last_seq_before_end"].bind(run_id=SOME)),
+    ("system", load("run_queue")["list_following"].bind(thread_ids=[SOME, UUID(int=6)], after=[SOME, SOME], limit=100)),
+    ("system", load("run_queue")["thread_position"].bind(thread_id=SOME)),
 ]
 
 
