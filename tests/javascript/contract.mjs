@@ -95,10 +95,15 @@ await calls("threads.joinStream", async () => {
   const watched = await thread();
   const reading = new AbortController();
   const stream = threads.joinStream(watched, { signal: reading.signal, streamMode: ["run_modes"] });
-  const first = stream.next();
-  first.catch(() => undefined); // it may fail before it is awaited
-  await runs.create(watched, "counter", { input: { until: 2 }, streamMode: "values" });
-  assert.ok((await first).value.event);
+  let first;
+  const reader = stream.next().then((part) => (first = part));
+  reader.catch(() => undefined); // it may fail before it is awaited
+  // Nothing says when the stream is open, and it has only runs that begin afterwards.
+  while (first === undefined) {
+    await runs.wait(watched, "counter", { input: { until: 2 } });
+    await Promise.race([reader, null]);
+  }
+  assert.ok(first.value.event);
   reading.abort();
   await stream.return?.().catch(() => undefined);
 });
