@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections import defaultdict
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from pausable_server import PausableServer
 
 INFO = {
     "version": "0.10.0",
@@ -25,31 +26,13 @@ INFO = {
 }
 
 
-class LangSmithServer:
+class LangSmithServer(PausableServer):
     """`runs`: by their id, posts and patches merged, with `inputs` and `outputs`. `keys`: the API keys of requests."""
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = defaultdict(dict)
         self.keys: set[str] = set()
-        self.asked = 0
-        self.released = threading.Event()
-        self.released.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def hang(self) -> None:
-        """Answer nothing until `close`."""
-        self.released.clear()
-
-    def close(self) -> None:
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__()
 
     def ended(self, run_id: str) -> dict[str, Any] | None:
         """The run with this id, once its end was sent."""

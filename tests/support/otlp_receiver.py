@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from live_server import until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from pausable_server import PausableServer
 
 
 @dataclass(frozen=True)
@@ -37,33 +37,14 @@ class Received:
         return str(self.resource.get("agenthall.process", ""))
 
 
-@dataclass
-class OtlpReceiver:
-    """`hangs`: while set, requests get no answer."""
+class OtlpReceiver(PausableServer):
+    """`spans`: all that were sent. `bodies` and `headers`: of the requests."""
 
-    spans: list[Received] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    asked: int = 0
-
-    def __post_init__(self) -> None:
-        self.released = threading.Event()
-        self.released.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def hang(self) -> None:
-        self.released.clear()
-
-    def close(self) -> None:
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
+    def __init__(self) -> None:
+        self.spans: list[Received] = []
+        self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
+        super().__init__()
 
     def find(self, **wanted: Any) -> list[Received]:
         """The spans whose attributes or members (`name`, `trace`, `parent`, `id`) have these values; `__` is a
