@@ -65,7 +65,7 @@ def _seconds(process: psutil.Process) -> float:
 
 
 async def _events(http: httpx.AsyncClient, path: str, body: dict[str, Any] | None) -> list[float]:
-    """Read a stream to its end. Return when each of its custom events came, on the monotonic clock."""
+    """Read a stream to its end. Return the times of its custom events, in seconds of the monotonic clock."""
     method = "GET" if body is None else "POST"
     async with http.stream(method, path, json=body) as answer:
         answer.raise_for_status()

@@ -25,7 +25,7 @@ class Followed:
 
 
 class ResumingClient:
-    """One run of a graph on a thread of its own."""
+    """A client that streams one run on a new thread."""
 
     def __init__(self, http: httpx.AsyncClient, body: dict[str, Any]) -> None:
         self._http = http
