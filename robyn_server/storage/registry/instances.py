@@ -28,6 +28,8 @@ from robyn_server.storage.postgres.json import from_json, to_json
 from robyn_server.storage.postgres.pools import Connection, Pool
 from robyn_server.storage.postgres.queries import Bound, Query, load
 
+from .versions import range_parameters
+
 _SQL = load("registry/instances")
 _FIRST = UUID(int=0)
 
@@ -177,7 +179,7 @@ def _search(instance_filter: InstanceFilter, versions: VersionRange) -> tuple[Qu
         "status": instance_filter.status or RegistrationStatus.ACTIVE,
         "healths": _healths(instance_filter),
         "free_slots": instance_filter.free_slots,
-        **_range(versions),
+        **range_parameters(versions),
     }
     terms = _terms(instance_filter)
     return (_SQL["search_by_terms"], {"terms": terms, **filters}) if terms else (_SQL["search_current"], filters)
@@ -189,7 +191,7 @@ def _lapsed(instance_filter: InstanceFilter, versions: VersionRange) -> dict[str
         "capabilities": instance_filter.capabilities,
         "tags": instance_filter.tags,
         "zone": instance_filter.zone,
-        **_range(versions),
+        **range_parameters(versions),
     }
 
 
@@ -208,16 +210,6 @@ def _terms(instance_filter: InstanceFilter) -> list[str]:
         f"tag:{word}" for word in instance_filter.tags
     ]
     return list(dict.fromkeys(named + words))
-
-
-def _range(versions: VersionRange) -> dict[str, Any]:
-    low, high = versions.low, versions.high
-    return {
-        "low": None if low is None else low.text,
-        "low_inclusive": low is not None and low.inclusive,
-        "high": None if high is None else high.text,
-        "high_inclusive": high is not None and high.inclusive,
-    }
 
 
 def _request(row: asyncpg.Record) -> RegistrationRequest:

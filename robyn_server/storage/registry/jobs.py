@@ -1,0 +1,172 @@
+"""Jobs of one organization, through the functions of schema mcp.
+
+Works as agenthall_app, or as agenthall_system for the server's own processes. Each call is one round trip and one
+transaction, and its statement selects the organization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from robyn_server.core.registry.jobs import (
+    CancelOutcome,
+    CreatedJob,
+    JobEnd,
+    JobEvent,
+    JobOutcome,
+    JobRef,
+    JobState,
+    NewJob,
+    OpenedSlots,
+)
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.json import to_json
+from robyn_server.storage.postgres.pools import Connection, Pool
+from robyn_server.storage.postgres.queries import Bound, load
+
+from .versions import range_parameters
+
+_SQL = load("registry/jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """`outcome`: that of the registration's epoch. `offered`: registrations that got offers."""
+
+    outcome: str
+    offered: Sequence[UUID]
+    changed: Sequence[UUID]
+
+
+class Jobs:
+    """Raises Invalid naming the field, Forbidden (code configuration_disabled), Unavailable."""
+
+    def __init__(self, pool: Pool | Connection) -> None:
+        self._pool = pool
+
+    async def open_slots(
+        self, organization_id: UUID, registration_id: UUID, epoch: int, slots: int, job_ids: Sequence[UUID]
+    ) -> OpenedSlots:
+        """State how many jobs the instance takes at a time, and which it still has from earlier epochs."""
+        row = await self._row(
+            _SQL["open_slots"].bind(
+                organization_id=organization_id,
+                registration_id=registration_id,
+                epoch=epoch,
+                slots=slots,
+                job_ids=list(job_ids),
+            )
+        )
+        return OpenedSlots(row["outcome"], row["continued"], row["offered"], row["changed"])
+
+    async def claim(
+        self, organization_id: UUID, registration_id: UUID, epoch: int, max_jobs: int, wait_seconds: float
+    ) -> Claimed:
+        """Ask for offers, now and for `wait_seconds`."""
+        row = await self._row(
+            _SQL["claim"].bind(
+                organization_id=organization_id,
+                registration_id=registration_id,
+                epoch=epoch,
+                max_jobs=max_jobs,
+                wait_seconds=wait_seconds,
+            )
+        )
+        return Claimed(row["outcome"], row["offered"], row["changed"])
+
+    async def create(self, job: NewJob) -> CreatedJob:
+        """Create a job and offer it to an instance, if one can take it now."""
+        conditions, policy = job.conditions, job.policy
+        row = await self._row(
+            _SQL["create"].bind(
+                organization_id=job.organization_id,
+                agent_id=job.agent_id,
+                input=to_json(job.input),
+                job_id=job.job_id,
+                thread_id=job.thread_id,
+                run_id=job.run_id,
+                capabilities=list(conditions.capabilities),
+                tags=list(conditions.tags),
+                zone=conditions.zone,
+                affinity_key=conditions.affinity_key,
+                retry=policy.retry,
+                max_attempts=policy.max_attempts,
+                start_within=policy.start_within,
+                run_within=policy.run_within,
+                **range_parameters(conditions.version),
+            )
+        )
+        return CreatedJob(JobState(row["state"]), row["is_new"], row["offered"])
+
+    async def accept(self, ref: JobRef) -> tuple[JobOutcome, float]:
+        """Accept an offer. Return the outcome, and how many seconds the instance has the job."""
+        row = await self._row(_SQL["accept"].bind(**_named(ref)))
+        return JobOutcome(row["outcome"]), row["lease_seconds"]
+
+    async def reject(self, ref: JobRef, reason: str | None) -> tuple[JobOutcome, Sequence[UUID]]:
+        """Reject an offer, or hand a running job back. Return the outcome, and registrations that got offers."""
+        row = await self._row(_SQL["reject"].bind(**_named(ref), reason=reason))
+        return JobOutcome(row["outcome"]), row["offered"]
+
+    async def append_events(self, ref: JobRef, events: Sequence[JobEvent]) -> tuple[JobOutcome, int | None]:
+        """Store events with consecutive numbers.
+
+        Return the outcome, and the number of the last event that is stored, which is None for a fenced message.
+        """
+        row = await self._row(
+            _SQL["append_events"].bind(
+                **_named(ref),
+                first_seq=events[0].seq,
+                events=[each.event for each in events],
+                data=[each.data for each in events],
+            )
+        )
+        return JobOutcome(row["outcome"]), row["applied_through"]
+
+    async def finish(self, ref: JobRef, end: JobEnd, through_seq: int) -> tuple[JobOutcome, int | None, Sequence[UUID]]:
+        """End a running job after its event `through_seq`.
+
+        Return the outcome, the number of the last event that is stored, and registrations that got offers.
+        """
+        row = await self._row(
+            _SQL["finish"].bind(
+                **_named(ref),
+                through_seq=through_seq,
+                state=end.state,
+                result=to_json(end.result),
+                error=to_json(end.error),
+                interrupts=to_json(end.interrupts),
+            )
+        )
+        return JobOutcome(row["outcome"]), row["applied_through"], row["offered"]
+
+    async def cancel(
+        self, organization_id: UUID, job_id: UUID, reason: str | None, grace_seconds: float
+    ) -> tuple[CancelOutcome, UUID | None]:
+        """Cancel a job. Return the outcome, and the registration to notify, if an instance has the job."""
+        query = _SQL["cancel"].bind(
+            organization_id=organization_id, job_id=job_id, reason=reason, grace_seconds=grace_seconds
+        )
+        row = await self._row(query)
+        return CancelOutcome(row["outcome"]), row["registration_id"]
+
+    async def _row(self, query: Bound) -> asyncpg.Record:
+        async with translated():
+            row = await self._pool.fetchrow(*query)
+        assert row is not None  # noqa: S101 - one row, or an error
+        return row
+
+
+def _named(ref: JobRef) -> dict[str, Any]:
+    return {
+        "organization_id": ref.organization_id,
+        "job_id": ref.job_id,
+        "attempt": ref.attempt,
+        "registration_id": ref.registration_id,
+        "epoch": ref.epoch,
+    }

@@ -1,0 +1,52 @@
+-- Jobs of one organization. Runs as agenthall_app. The functions of schema mcp select the organization themselves.
+
+-- name: open_slots
+select o.outcome, o.continued::text as continued, o.offered, o.changed
+  from mcp.open_agent_slots(
+    tenant_id => :organization_id, registration_id => :registration_id, epoch => :epoch, slots => :slots,
+    jobs => :job_ids) o
+
+-- name: claim
+select c.outcome, c.offered, c.changed
+  from mcp.claim_agent_jobs(
+    tenant_id => :organization_id, registration_id => :registration_id, epoch => :epoch, max_jobs => :max_jobs,
+    wait_seconds => :wait_seconds) c
+
+-- name: create
+select c.state, c.is_new, c.offered
+  from mcp.create_agent_job(
+    tenant_id => :organization_id, agent_id => :agent_id, input => :input, job_id => :job_id, thread_id => :thread_id,
+    run_id => :run_id, required_capabilities => :capabilities, required_tags => :tags, version_low => :low,
+    version_low_inclusive => :low_inclusive, version_high => :high, version_high_inclusive => :high_inclusive,
+    zone => :zone, affinity_key => :affinity_key, retry => :retry, max_attempts => :max_attempts,
+    start_within => :start_within, run_within => :run_within) c
+
+-- name: accept
+select a.outcome, a.lease_seconds
+  from mcp.accept_agent_job(
+    tenant_id => :organization_id, job_id => :job_id, attempt => :attempt, registration_id => :registration_id,
+    epoch => :epoch) a
+
+-- name: reject
+select r.outcome, r.offered
+  from mcp.reject_agent_job(
+    tenant_id => :organization_id, job_id => :job_id, attempt => :attempt, registration_id => :registration_id,
+    epoch => :epoch, reason => :reason) r
+
+-- name: append_events
+select a.outcome, a.applied_through
+  from mcp.append_job_events(
+    tenant_id => :organization_id, job_id => :job_id, attempt => :attempt, registration_id => :registration_id,
+    epoch => :epoch, first_seq => :first_seq, events => :events, data => :data) a
+
+-- name: finish
+select f.outcome, f.applied_through, f.offered
+  from mcp.finish_agent_job(
+    tenant_id => :organization_id, job_id => :job_id, attempt => :attempt, registration_id => :registration_id,
+    epoch => :epoch, through_seq => :through_seq, state => :state, result => :result, error => :error,
+    interrupts => :interrupts) f
+
+-- name: cancel
+select c.outcome, c.registration_id
+  from mcp.cancel_agent_job(
+    tenant_id => :organization_id, job_id => :job_id, reason => :reason, grace_seconds => :grace_seconds) c
