@@ -99,7 +99,7 @@ begin
   return next;
 end $$;
 comment on function mcp.create_agent_job is
-  'Create a job and offer it to an instance, if one can take it. A call that repeats a job_id changes nothing. '
+  'Create a job and offer it to an instance, if one can take it. A repeated job_id changes nothing. '
   'start_within: how long it may wait for an instance that accepts it; 0: not at all. run_within: how long it may take '
   'in all. For both, null is without limit. offered: registrations that got offers.';
 
