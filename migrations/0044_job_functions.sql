@@ -9,7 +9,7 @@ $$;
 comment on function mcp.end_offer is 'Record how the open offer of a job ended.';
 
 create function mcp.free_slot(job mcp.agent_jobs) returns void language sql volatile as $$
-  update mcp.agent_slots s set used = s.used - 1, tie = random()
+  update mcp.agent_slots s set used = s.used - 1
    where job.holds_slot and s.registration_id = job.registration_id
 $$;
 comment on function mcp.free_slot is
@@ -765,8 +765,8 @@ begin
   return next;
 end $$;
 comment on function mcp.sweep_agent_jobs is
-  'Apply what is due, at most max_rows of each kind, and offer what is queued. Due are offers without an answer, lapsed '
-  'leases, deadlines, forced cancellations, and jobs that no instance took in time. Call it each second, as '
+  'Apply what is due, at most max_rows of each kind, and offer what is queued. Due are offers without an answer, '
+  'lapsed leases, deadlines, forced cancellations, and jobs that no instance took in time. Call it each second, as '
   'agenthall_system or as the owner. changed: jobs whose state changed. told: registrations to tell. offered: '
   'registrations that got offers. skipped: another session is sweeping.';
 
