@@ -202,9 +202,9 @@ class JobEnd:
 
 @dataclass(frozen=True, slots=True)
 class FollowedJob:
-    """A job as its follower reads it. `events`: those after the follower's position.
+    """A job as its follower reads it. `events`: those after the follower's position, a page of them.
 
-    `result`, `error` and `interrupts` are those of the end.
+    `result`, `error` and `interrupts` are those of the end. `has_more`: there may be further events.
     """
 
     job_id: UUID
@@ -215,6 +215,7 @@ class FollowedJob:
     result: Any = None
     error: Mapping[str, Any] | None = None
     interrupts: Sequence[Mapping[str, Any]] | None = None
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

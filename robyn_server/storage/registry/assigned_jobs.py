@@ -120,4 +120,5 @@ def _followed(row: asyncpg.Record) -> FollowedJob:
         from_json(row["result"]),
         from_json(row["error"]),
         from_json(row["interrupts"]),
+        has_more=len(row["seqs"]) == _EVENTS_PER_JOB,
     )

@@ -31,6 +31,12 @@ from robyn_server.storage.postgres.queries import Bound, load
 
 from .versions import range_parameters
 
+JOBS = "agent_jobs"
+"""Channel. Payload: ids of jobs whose state or events have changed, separated by commas."""
+
+OFFERS = "agent_offers"
+"""Channel. Payload: ids of registrations that are to be told something about a job, separated by commas."""
+
 _SQL = load("registry/jobs")
 
 

@@ -1,0 +1,1 @@
+"""Jobs: work for instances that dialled in. Callers start and follow them; the sweeper applies what is due."""
