@@ -26,7 +26,7 @@ from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 OF_THE_POOL = (
     "SELECT current_setting('jit')",
     "WITH RECURSIVE typeinfo_tree",
-    "select agenthall.forget_outgrown_plans()",
+    "select agenthall.discard_outgrown_plans()",
 )
 """Sent once for each connection, to learn the types of arrays; and every few seconds, to replace plans."""
 
