@@ -34,6 +34,22 @@ async def release_session(hub: SessionHub, session: Session) -> None:
             await _end(hub, held, is_clean=is_clean, grace=0.0 if is_revoked else hub.limits.grace_seconds)
 
 
+async def withdraw_session(hub: SessionHub, session: Session, close: CloseCode, reason: str) -> None:
+    """End the leases of a session that has lost the right to them, then close its socket.
+
+    In this order, nobody finds the instances any more when the client learns of it. The session keeps them, so that
+    they end once more with the socket: a heartbeat that was under way may have revived one.
+    """
+    for held in list(session.registrations.values()):
+        await _end(hub, held, is_clean=False, grace=0.0)
+    session.close_after_reply(close, reason)
+
+
+async def withdraw_foreign(hub: SessionHub, session: Session) -> None:
+    """Withdraw a session whose renewed credentials no longer cover a registration."""
+    await withdraw_session(hub, session, CloseCode.TENANT, "the credentials no longer belong to the tenant")
+
+
 async def _end(hub: SessionHub, held: HeldRegistration, *, is_clean: bool, grace: float) -> None:
     instances, limits = hub.dependencies.instances, hub.limits
     # The server acts for itself: credentials that were withdrawn would not permit it.

@@ -12,6 +12,7 @@ from robyn_server.metrics.definitions import SLOW_CONSUMERS
 from robyn_server.sockets.protocol.errors import CloseCode, to_protocol_error
 
 from .authentication import PresentedCredentials
+from .cleanup import withdraw_foreign, withdraw_session
 from .sessions.hub import SessionHub
 from .sessions.session import Session
 
@@ -94,13 +95,20 @@ class LivenessMonitor:
             authenticated = await self._hub.dependencies.authenticator.authenticate(credentials)
         except (Unauthenticated, Forbidden) as error:
             if session.uses_credentials(credentials):
-                session.close_after_reply(to_protocol_error(error).close or CloseCode.TENANT, error.detail)
+                await self._close_refused(session, to_protocol_error(error).close or CloseCode.TENANT, error.detail)
         except Unavailable as error:
             # the session stays: only the verifier's answer ends it
             _log.warning("credentials cannot be verified now", reason=error.detail)
         else:
-            if session.uses_credentials(credentials):
-                session.renew(authenticated)
+            if session.uses_credentials(credentials) and not session.renew(authenticated):
+                await withdraw_foreign(self._hub, session)
+
+    async def _close_refused(self, session: Session, close: CloseCode, reason: str) -> None:
+        """Close a session whose credentials are refused now. Those that expired may be followed by fresh ones."""
+        if session.has_expired:
+            session.close_after_reply(close, reason)
+        else:
+            await withdraw_session(self._hub, session, close, reason)
 
     async def drain(self, seconds: float) -> None:
         """Notify all clients, and close all sockets with jitter within `seconds`.

@@ -16,7 +16,7 @@ from robyn_server.storage.postgres.json import dump_json
 
 from . import replies
 from .authentication import PresentedCredentials
-from .cleanup import release_session
+from .cleanup import release_session, withdraw_foreign
 from .limits import TokenBucket
 from .methods import table
 from .protocol import envelope
@@ -178,7 +178,8 @@ class SessionReader:
                 reason="principal_differs",
                 close=CloseCode.CREDENTIALS,
             )
-        session.renew(authenticated)
+        if not session.renew(authenticated):
+            await withdraw_foreign(self._hub, session)
         session.organization_id = auth.tenant_id or session.organization_id
 
     def _take_slot(self, identity: str) -> None:

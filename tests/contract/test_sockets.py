@@ -166,9 +166,8 @@ async def test_a_revoked_key_closes_its_sockets_in_time(deployment: SocketsDeplo
         one = await socket.ask("agent.register", agent_id="revoked")
         await deployment.service.revoke(LOCAL, made.key.prefix)
         assert await socket.close_code() == 4401
-    ended = "select l.lease_expires_at <= e.at from mcp.agent_leases l join mcp.agent_events e using (registration_id) where registration_id = $1 and e.kind = 'disconnected'"
-    assert await until(lambda: deployment.database.fetchval(ended, UUID(one["registration_id"]))), "without a grace"
-    assert (await deployment.get_status(one["registration_id"]))["registration_status"] == "inactive"
+        status = await deployment.get_status(one["registration_id"])
+    assert status["registration_status"] == "inactive", "nobody finds it once its socket is closed"
 
 
 async def test_a_ticket_opens_one_socket_on_whichever_process(deployment: SocketsDeployment) -> None:

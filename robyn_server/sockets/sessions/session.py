@@ -86,16 +86,15 @@ class Session:
 
     # credentials
 
-    def renew(self, authenticated: AuthenticatedSocket) -> None:
+    def renew(self, authenticated: AuthenticatedSocket) -> bool:
         """Take over newly verified credentials of the same principal.
 
-        Close when they no longer cover a registration.
+        Return False if they no longer cover a registration: then the caller withdraws the session.
         """
         self.authenticated = authenticated
         self.verified_at = self.socket.loop.time()
         self._track_expiry()
-        if any(not authenticated.principal.is_member(each.organization_id) for each in self.registrations.values()):
-            self.close_after_reply(CloseCode.TENANT, "the credentials no longer belong to the tenant")
+        return all(authenticated.principal.is_member(each.organization_id) for each in self.registrations.values())
 
     def uses_credentials(self, credentials: PresentedCredentials) -> bool:
         return self.authenticated is not None and self.authenticated.credentials is credentials
