@@ -30,6 +30,8 @@ CLIENT_FUNCTIONS = (
     "drain_agent_instance",
     "disconnect_agent_instance",
     "deregister_agent_instance",
+    "cordon_agent_instance",
+    "uncordon_agent_instance",
     "agent_registrations_at",
     "is_alive",
     "sweep_agent_instances",

@@ -16,6 +16,7 @@ from robyn_server.identity.tickets import TicketService
 from robyn_server.registry import (
     BrakeService,
     ConfigurationService,
+    CordonService,
     InstanceService,
     ManifestService,
     OrganizationSelector,
@@ -108,6 +109,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         instances=InstanceService(Instances(app), lease_services.heartbeats, lease_services.events.wake_all),
         manifests=ManifestService(Manifests(app, system), select_organization),
         configurations=ConfigurationService(Configurations(app), lease_services.events.wake_all),
+        cordons=CordonService(Instances(app), lease_services.events.wake_all),
         brakes=BrakeService(Brakes(app)),
         select_organization=select_organization,
         instance_events=lease_services.events,

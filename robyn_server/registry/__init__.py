@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .brakes import BrakeService
 from .configurations import ConfigurationService
+from .cordons import CordonService
 from .instances import InstanceService
 from .manifests import ManifestService
 from .organizations import OrganizationSelector
@@ -15,6 +16,7 @@ from .python_api import register_agent_instance
 __all__ = [
     "BrakeService",
     "ConfigurationService",
+    "CordonService",
     "InstanceService",
     "ManifestService",
     "OrganizationSelector",

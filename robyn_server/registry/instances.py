@@ -19,6 +19,7 @@ import structlog
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.json import exact_json
 from robyn_server.core.registry.instances import (
+    MAX_IDENTITY_LENGTH,
     HealthStatus,
     Heartbeat,
     HeartbeatResult,
@@ -37,7 +38,6 @@ from .organizations import ensure_member
 from .outcomes import missing_registration
 from .registration_metrics import count_registration
 
-MAX_IDENTITY_LENGTH = 255
 _log = structlog.get_logger(__name__)
 
 

@@ -13,6 +13,7 @@ from robyn_server.identity.tickets import TicketService
 from robyn_server.registry import (
     BrakeService,
     ConfigurationService,
+    CordonService,
     InstanceService,
     ManifestService,
     OrganizationSelector,
@@ -48,6 +49,7 @@ class Services:
     instances: InstanceService
     manifests: ManifestService
     configurations: ConfigurationService
+    cordons: CordonService
     brakes: BrakeService
     select_organization: OrganizationSelector
     instance_events: InstanceEventBroker

@@ -27,6 +27,7 @@ KEYS = {
     "registration_id", "tenant_id", "agent_id", "manifest_id", "instance_id", "name", "agent_type", "version", "capabilities", "tags",
     "zone", "registration_status", "health_status", "status_reason", "last_health_check", "lease_expires_at", "epoch", "workload",
     "load", "metrics", "connection_details", "runtime_config", "registered_by", "registered_at", "connected_at", "updated_at",
+    "cordoned_at", "cordoned_by", "cordon_reason",
 }  # fmt: skip
 
 

@@ -22,6 +22,8 @@ async def test_a_message_may_leave_out_the_only_registration(server: LocalSocket
             "epoch": 1,
             "heartbeat_interval_seconds": 5.0,
             "lease_ttl_seconds": 15.0,
+            "enabled": True,
+            "cordoned": False,
         }
         assert (await socket.ask("agent.drain", reason="update"))["registration_status"] == "draining"
         assert (await socket.ask("agent.update", zone="b"))["instance_id"] == "one"

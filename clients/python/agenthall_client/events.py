@@ -14,9 +14,9 @@ LISTED, RESET = "listed", "reset"
 class Event:
     """One change of one instance. All watchers see the same order.
 
-    `kind`: registered, reconnected, updated, health, draining, deregistered, disconnected, stale, revived, inactive,
-    deleted. This package adds two: `listed` (the instance existed when the watch began) and `reset` (events were
-    lost: forget all instances, a new list follows).
+    `kind`: registered, reconnected, updated, health, draining, cordoned, uncordoned, deregistered, disconnected, stale,
+    revived, inactive, deleted. This package adds two: `listed` (the instance existed when the watch began) and `reset`
+    (events were lost: forget all instances, a new list follows).
     `position`: pass it as `after=` to resume. `instance`: its public representation at that moment; empty for `reset`.
     """
 

@@ -109,6 +109,35 @@ def drain(
     typer.echo(as_json(drained) if output is Output.JSON else fields)
 
 
+@server_command(agents, "cordon", open_registry)
+def cordon(
+    registry: RegistryClient,
+    which: Which,
+    reason: Annotated[str, typer.Option(help="Reason, shown with the instance.")] = "cordoned by an operator",
+    output: Out = Output.TABLE,
+) -> None:
+    """Keep an instance from work until `uncordon`, through all its further registrations. It stays registered."""
+    from .format import as_json
+
+    cordoned = registry.cordon(registry.find(which)["registration_id"], reason)
+    fields = f"{cordoned['agent_id']} {cordoned['instance_id']} is cordoned since {cordoned['cordoned_at']}"
+    typer.echo(as_json(cordoned) if output is Output.JSON else fields)
+
+
+@server_command(agents, "uncordon", open_registry)
+def uncordon(
+    registry: RegistryClient,
+    which: Which,
+    output: Out = Output.TABLE,
+) -> None:
+    """Lift the cordon of an instance."""
+    from .format import as_json
+
+    found = registry.uncordon(registry.find(which)["registration_id"])
+    fields = f"{found['agent_id']} {found['instance_id']} is not cordoned"
+    typer.echo(as_json(found) if output is Output.JSON else fields)
+
+
 @server_command(agents, "deregister", open_registry)
 def deregister(
     registry: RegistryClient,

@@ -58,10 +58,13 @@ def set_fields(
     max_workload: Annotated[int | None, typer.Option(min=0, help="Work that one instance takes at a time.")] = None,
     capability: Annotated[list[str] | None, typer.Option(help="Replaces all; may be repeated.")] = None,
     configuration: Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object of your own.")] = None,
-    enabled: Annotated[bool | None, typer.Option(help="Whether instances may register.")] = None,
+    enabled: Annotated[bool | None, typer.Option(help="Whether instances may register and are found.")] = None,
     output: Out = Output.TABLE,
 ) -> None:
-    """Change the given fields of a configuration, or create it. `--no-enabled` refuses further registrations."""
+    """Change the given fields of a configuration, or create it.
+
+    With `--no-enabled`, instances neither register nor are found.
+    """
     from .format import print_one
 
     text = {"name": name, "agent_type": agent_type, "model_id": model_id, "system_prompt": system_prompt}

@@ -38,10 +38,15 @@ class _Column(NamedTuple):
     ratio: int | None = None
 
 
+def _status(instance: Instance) -> str:
+    status = str(instance["registration_status"])
+    return "cordoned" if status == "active" and instance.get("cordoned_at") else status
+
+
 _COLUMNS = (
     _Column("agent", lambda each: each["agent_id"], ratio=2),
     _Column("instance", lambda each: each["instance_id"], ratio=2),
-    _Column("status", lambda each: each["registration_status"], 50),
+    _Column("status", _status, 50),
     _Column("health", lambda each: each["health_status"], 60),
     _Column("load", lambda each: each["workload"], 80),
     _Column("version", lambda each: each["version"], 120, ratio=1),

@@ -112,6 +112,15 @@ class RegistryClient(ServerClient):
         drained: Instance = self.request("POST", path, json={"epoch": instance["epoch"], "reason": reason}).json()
         return drained
 
+    def cordon(self, registration_id: str, reason: str) -> Instance:
+        path = f"{PATH}/{registration_id}/cordon"
+        cordoned: Instance = self.request("POST", path, json={"reason": reason}).json()
+        return cordoned
+
+    def uncordon(self, registration_id: str) -> Instance:
+        uncordoned: Instance = self.request("POST", f"{PATH}/{registration_id}/uncordon").json()
+        return uncordoned
+
     def deregister(self, registration_id: str, epoch: int, reason: str) -> None:
         self.request("DELETE", f"{PATH}/{registration_id}", params={"epoch": epoch, "reason": reason})
 

@@ -45,7 +45,7 @@ MEANINGS: dict[Scope, str] = {
     Scope.STORE_WRITE: "write the store",
     Scope.AGENTS_READ: "list, discover and watch registered agents and their instances",
     Scope.AGENTS_REGISTER: "register instances, keep them alive, drain and remove them",
-    Scope.AGENTS_WRITE: "change manifests and configurations of registered agents",
+    Scope.AGENTS_WRITE: "change manifests and configurations of registered agents, cordon instances",
 }
 
 

@@ -18,7 +18,10 @@ from uuid import UUID
 
 MAX_EPOCH = 2**63 - 1
 MAX_REASON_LENGTH = 1024
-"""Characters of the reason for a drain or a deregistration."""
+"""Characters of the reason for a drain, a cordon or a deregistration."""
+
+MAX_IDENTITY_LENGTH = 255
+"""Characters of an identity that are stored with what it did."""
 
 
 class RegistrationStatus(StrEnum):
@@ -65,6 +68,8 @@ class EventKind(StrEnum):
     UPDATED = "updated"
     HEALTH = "health"
     DRAINING = "draining"
+    CORDONED = "cordoned"
+    UNCORDONED = "uncordoned"
     DEREGISTERED = "deregistered"
     DISCONNECTED = "disconnected"
     STALE = "stale"
@@ -126,11 +131,16 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatResult:
-    """`outcome` is OK, SUPERSEDED or MUST_REGISTER. The seconds are meaningful with OK only."""
+    """`outcome` is OK, SUPERSEDED or MUST_REGISTER. The other fields are meaningful with OK only.
+
+    `enabled`: whether the configuration is. `cordoned`: whether operators keep the instance from work.
+    """
 
     outcome: Outcome
     heartbeat_interval_seconds: float
     lease_ttl_seconds: float
+    enabled: bool = True
+    cordoned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +163,10 @@ class InstanceFilter:
     - capabilities, tags: an instance must have all of them.
     - version: a range of comparators, such as `>=1.2,<2`.
     - status, health: without both, instances match that can be given work (active, with a live lease, in
-      ROUTABLE_HEALTHS). With `status` alone, any health matches. With `health` alone, active instances match; STALE
-      matches instances whose lease has lapsed and that have not ended. INACTIVE matches both stale and ended ones.
+      ROUTABLE_HEALTHS, not cordoned, of an enabled configuration). With `status` alone, any health matches, and
+      cordoned and disabled ones, too. With `health` alone, active instances match that can be given work but for their
+      health; STALE matches instances whose lease has lapsed and that have not ended. INACTIVE matches both stale and
+      ended ones.
     - free_slots: the least number of further runs up to max_workload.
     """
 

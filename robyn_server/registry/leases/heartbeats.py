@@ -240,11 +240,19 @@ def _stopping() -> Unavailable:
 
 def _answer(batch: Sequence[_Pending], result: BatchResult) -> None:
     for each in batch:
-        outcome = result.outcome(each.heartbeat)
-        if outcome == INVALID:
+        answer = result.answer(each.heartbeat)
+        if answer.outcome == INVALID:
             _fail([each], rejection_reason(each.heartbeat))
             continue
         for caller in _waiting([each]):
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - not a secret
             seconds = round(result.interval_seconds * jitter, 3)
-            caller.set_result(HeartbeatResult(Outcome(outcome), seconds, result.ttl_seconds))
+            caller.set_result(
+                HeartbeatResult(
+                    Outcome(answer.outcome),
+                    seconds,
+                    result.ttl_seconds,
+                    enabled=answer.enabled,
+                    cordoned=answer.cordoned,
+                )
+            )

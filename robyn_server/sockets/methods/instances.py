@@ -136,6 +136,8 @@ async def heartbeat(hub: SessionHub, session: Session, given: HeartbeatParams) -
         **held.identity(),
         "heartbeat_interval_seconds": result.heartbeat_interval_seconds,
         "lease_ttl_seconds": result.lease_ttl_seconds,
+        "enabled": result.enabled,
+        "cordoned": result.cordoned,
     }
 
 

@@ -5,15 +5,12 @@ Works as agenthall_app. Each call is one round trip and one transaction, and its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from robyn_server.core.registry.instances import (
-    ROUTABLE_HEALTHS,
     HealthStatus,
     InstanceChange,
     InstanceFilter,
@@ -26,9 +23,9 @@ from robyn_server.core.registry.version_range import VersionRange
 from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.json import from_json, to_json
 from robyn_server.storage.postgres.pools import Connection, Pool
-from robyn_server.storage.postgres.queries import Bound, Query, load
+from robyn_server.storage.postgres.queries import Bound, load
 
-from .versions import range_parameters
+from .instance_search import choose_search
 
 _SQL = load("registry/instances")
 _FIRST = UUID(int=0)
@@ -111,6 +108,20 @@ class Instances:
             )
         )
 
+    async def cordon(
+        self, organization_id: UUID, registration_id: UUID, cordoned_by: str, reason: str | None
+    ) -> Outcome:
+        return await self._outcome(
+            _SQL["cordon"].bind(
+                organization_id=organization_id, registration_id=registration_id, reason=reason, cordoned_by=cordoned_by
+            )
+        )
+
+    async def uncordon(self, organization_id: UUID, registration_id: UUID) -> Outcome:
+        return await self._outcome(
+            _SQL["uncordon"].bind(organization_id=organization_id, registration_id=registration_id)
+        )
+
     async def update(self, organization_id: UUID, registration_id: UUID, epoch: int, change: InstanceChange) -> Outcome:
         return await self._outcome(
             _SQL["update"].bind(
@@ -160,56 +171,13 @@ class Instances:
         after: UUID | None,
         limit: int,
     ) -> InstancePage:
-        query, filters = _search(instance_filter, versions)
+        query, filters = choose_search(instance_filter, versions)
         async with translated():
             rows = await self._pool.fetch(
                 *query.bind(organization_id=organization_id, after=after or _FIRST, limit=limit + 1, **filters)
             )
         more = len(rows) > limit
         return InstancePage([row["body"] for row in rows[:limit]], rows[limit - 1]["registration_id"] if more else None)
-
-
-def _search(instance_filter: InstanceFilter, versions: VersionRange) -> tuple[Query, dict[str, Any]]:
-    """Choose the query, and the values that it filters by."""
-    if instance_filter.status is RegistrationStatus.INACTIVE:
-        return _SQL["search_inactive"], _lapsed(instance_filter, versions)
-    if instance_filter.health is HealthStatus.STALE:
-        return _SQL["search_stale"], _lapsed(instance_filter, versions)
-    filters = {
-        "status": instance_filter.status or RegistrationStatus.ACTIVE,
-        "healths": _healths(instance_filter),
-        "free_slots": instance_filter.free_slots,
-        **range_parameters(versions),
-    }
-    terms = _terms(instance_filter)
-    return (_SQL["search_by_terms"], {"terms": terms, **filters}) if terms else (_SQL["search_current"], filters)
-
-
-def _lapsed(instance_filter: InstanceFilter, versions: VersionRange) -> dict[str, Any]:
-    return {
-        "agent_id": instance_filter.agent_id,
-        "capabilities": instance_filter.capabilities,
-        "tags": instance_filter.tags,
-        "zone": instance_filter.zone,
-        **range_parameters(versions),
-    }
-
-
-def _healths(instance_filter: InstanceFilter) -> Sequence[HealthStatus] | None:
-    """None: any health."""
-    if instance_filter.health is not None:
-        return [instance_filter.health]
-    return ROUTABLE_HEALTHS if instance_filter.status is None else None
-
-
-def _terms(instance_filter: InstanceFilter) -> list[str]:
-    """The terms as in mcp.agent_search_terms, each once."""
-    named = [f"agent:{instance_filter.agent_id}"] if instance_filter.agent_id is not None else []
-    named += [f"zone:{instance_filter.zone}"] if instance_filter.zone is not None else []
-    words = [f"capability:{word}" for word in instance_filter.capabilities] + [
-        f"tag:{word}" for word in instance_filter.tags
-    ]
-    return list(dict.fromkeys(named + words))
 
 
 def _request(row: asyncpg.Record) -> RegistrationRequest:

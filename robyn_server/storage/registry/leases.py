@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -27,17 +27,24 @@ _BEAT_SECONDS = 5.0
 _KEEPER_SECONDS = 2.0
 
 
+class BeatAnswer(NamedTuple):
+    """`outcome`: the value of an Outcome, or INVALID."""
+
+    outcome: str
+    enabled: bool
+    cordoned: bool
+
+
 @dataclass(frozen=True, slots=True)
 class BatchResult:
     """The results of a batch of heartbeats, and the current interval and TTL without jitter."""
 
-    accepted: Mapping[tuple[UUID, int], str]
-    rejected: Mapping[tuple[UUID, UUID, int], str]
+    accepted: Mapping[tuple[UUID, int], BeatAnswer]
+    rejected: Mapping[tuple[UUID, UUID, int], BeatAnswer]
     interval_seconds: float
     ttl_seconds: float
 
-    def outcome(self, beat: Heartbeat) -> str:
-        """The value of an Outcome, or INVALID."""
+    def answer(self, beat: Heartbeat) -> BeatAnswer:
         rejected = self.rejected.get((beat.tenant_id, beat.registration_id, beat.epoch))
         return rejected or self.accepted[beat.registration_id, beat.epoch]
 
@@ -132,8 +139,9 @@ class Leases:
         )
         async with translated():
             rows = await self._pool.fetch(*query, timeout=_BEAT_SECONDS)
-        accepted = {(row[1], row[2]): row[3] for row in rows if row[0] is None}
-        rejected = {(row[0], row[1], row[2]): row[3] for row in rows if row[0] is not None}
+        answers = [(row, BeatAnswer(row["outcome"], row["enabled"], row["cordoned"])) for row in rows]
+        accepted = {(row[1], row[2]): answer for row, answer in answers if row[0] is None}
+        rejected = {(row[0], row[1], row[2]): answer for row, answer in answers if row[0] is not None}
         return BatchResult(accepted, rejected, rows[0]["interval_seconds"], rows[0]["ttl_seconds"])
 
     async def touch_keeper(self, keeper_id: UUID, kind: str, *, now: datetime | None = None) -> KeeperState:

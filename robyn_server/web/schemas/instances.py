@@ -67,6 +67,10 @@ class LeavingBody(_EpochBody):
     reason: Reason | None = None
 
 
+class CordonBody(StrictBody):
+    reason: Reason | None = None
+
+
 def _idempotency_key(field: str | None, header: str | None) -> str | None:
     if field is not None and header and field != header:
         raise BadRequest(
@@ -97,4 +101,6 @@ def render_heartbeat(heartbeat: Heartbeat, result: HeartbeatResult) -> dict[str,
         "epoch": heartbeat.epoch,
         "heartbeat_interval_seconds": result.heartbeat_interval_seconds,
         "lease_ttl_seconds": result.lease_ttl_seconds,
+        "enabled": result.enabled,
+        "cordoned": result.cordoned,
     }

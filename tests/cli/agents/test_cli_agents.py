@@ -297,6 +297,24 @@ async def test_an_instance_is_deregistered_by_an_operator(shell: Shell) -> None:
     assert (shown["registration_status"], shown["status_reason"]) == ("inactive", "moved")
 
 
+async def test_an_instance_is_cordoned_and_uncordoned_by_an_operator(shell: Shell) -> None:
+    async with httpx.AsyncClient(base_url=shell.environment["AGENTHALL_URL"]) as http:
+        headers = {"x-api-key": shell.environment["AGENTHALL_API_KEY"]}
+        body = {"agent_id": "cordoned-bot", "instance_id": "desk-11"}
+        assert (await http.post("/agents/instances", json=body, headers=headers)).status_code == 201
+    done = shell.run("cordon", "desk-11", "--reason", "bad answers")
+    assert done.out.startswith("cordoned-bot desk-11 is cordoned since 20") and (done.status, done.err) == (0, "")
+    shown = shell.json("describe", "desk-11")
+    assert (shown["registration_status"], shown["cordon_reason"]) == ("active", "bad answers")
+    assert "bad answers" in shell.run("describe", "desk-11").out
+    assert shell.run("list", "--agent", "cordoned-bot").out == "no instances\n"
+    assert " cordoned " in shell.run("list", "--agent", "cordoned-bot", "--status", "active").out
+    assert shell.run("uncordon", "desk-11") == (0, "cordoned-bot desk-11 is not cordoned\n", "")
+    assert " active " in shell.run("list", "--agent", "cordoned-bot").out
+    assert shell.json("cordon", "desk-11")["cordon_reason"] == "cordoned by an operator"
+    assert shell.json("uncordon", "desk-11")["cordoned_at"] is None
+
+
 async def test_a_brake_is_listed_and_released(shell: Shell) -> None:
     assert shell.run("brakes", "list").out == "none\n"
     connection = await asyncpg.connect(shell.environment["REGISTRY_DATABASE"])

@@ -25,7 +25,8 @@ json_build_object(
   case when i.may_hold_secrets then mcp.redact_secrets(i.connection_details) else i.connection_details end,
   'runtime_config', case when i.may_hold_secrets then mcp.redact_secrets(i.runtime_config) else i.runtime_config end,
   'registered_by', i.registered_by, 'registered_at', agenthall.iso(i.registered_at),
-  'connected_at', agenthall.iso(i.connected_at), 'updated_at', agenthall.iso(i.updated_at))::text
+  'connected_at', agenthall.iso(i.connected_at), 'updated_at', agenthall.iso(i.updated_at),
+  'cordoned_at', agenthall.iso(i.cordoned_at), 'cordoned_by', i.cordoned_by, 'cordon_reason', i.cordon_reason)::text
 
 -- fragment: ends
 -- The ends of the version range as sort keys; null: open.
@@ -37,7 +38,8 @@ cross join lateral (
 and (:high::text is null or i.version_key < ends.high or (:high_inclusive and i.version_key = ends.high))
 
 -- fragment: live
--- The instance of `listed` with its lease, if it is alive and matches the filters.
+-- The instance of `listed` with its lease, if it is alive and matches the filters. With :takes_work, neither its
+-- configuration is disabled nor the instance cordoned.
 cross join lateral (
   select {instance} as body
     from mcp.agent_instances i
@@ -45,6 +47,9 @@ cross join lateral (
     left join mcp.lease_keepers k on k.id = l.keeper_id
    where i.tenant_id = :organization_id and i.id = listed.registration_id
      and i.registration_status = :status and mcp.is_alive(l, k, statement_timestamp())
+     and (not :takes_work or i.cordoned_at is null and not exists (
+       select from mcp.agent_configurations c
+        where c.tenant_id = :organization_id and c.manifest_id = i.manifest_id and not c.enabled))
      and (:healths::text[] is null or l.health_status = any (:healths))
      and {in_range}
      and (:free_slots::bigint is null or (
@@ -87,6 +92,12 @@ select d.outcome from mcp.deregister_agent_instance(:organization_id, :registrat
 -- name: disconnect
 select d.outcome from mcp.disconnect_agent_instance(:organization_id, :registration_id, :epoch, :grace_seconds) as d
 
+-- name: cordon
+select c.outcome from mcp.cordon_agent_instance(:organization_id, :registration_id, :reason, :cordoned_by) as c
+
+-- name: uncordon
+select u.outcome from mcp.uncordon_agent_instance(:organization_id, :registration_id) as u
+
 -- name: update
 select u.outcome
   from mcp.update_agent_instance(
@@ -127,12 +138,14 @@ select found.body
 
 -- name: search_by_terms
 -- Instances that have all of :terms. The walk follows the rarest term. Ids are random, so that is the term whose 64th
--- entry after :after has the largest id, or which has fewer entries.
+-- entry after :after has the largest id, or which has fewer entries. There is no walk through a disabled type.
 select found.registration_id, found.body, {bounded}
   from mcp.act_for(:organization_id) as acting
  cross join lateral (
    select named.term from unnest(:terms::text[]) as named (term)
-    where acting
+    where acting and not (:takes_work and exists (
+      select from mcp.agent_configurations c
+       where c.tenant_id = :organization_id and c.agent_id = :agent_id::text and not c.enabled))
     order by case when cardinality(:terms::text[]) > 1 then (
       select t.registration_id from mcp.agent_search_terms t
        where t.tenant_id = :organization_id and t.term = named.term and t.registration_id > :after

@@ -4,8 +4,13 @@
 -- The parameters are columns: one heartbeat for each position. Returns one row for each heartbeat, in any order.
 -- mcp.heartbeat_agent_instances does not know organizations. So a heartbeat for another organization's registration is
 -- kept from it and answered as if the registration did not exist. Only those rows name their organization.
+-- `withheld` looks among the disabled configurations and the cordoned instances, which are few and have indexes.
 with given as materialized (
-  select g.tenant_id, g.registration_id, g.epoch, g.health, g.load, g.metrics, l.registration_id is not null as held
+  select g.tenant_id, g.registration_id, g.epoch, g.health, g.load, g.metrics, l.registration_id is not null as held,
+         exists (select from mcp.agent_configurations c
+                  where c.tenant_id = l.tenant_id and c.manifest_id = l.manifest_id and not c.enabled) as disabled,
+         exists (select from mcp.agent_instances i
+                  where i.id = l.registration_id and i.cordoned_at is not null) as cordoned
     from unnest(:organization_ids::uuid[], :registration_ids::uuid[], :epochs::bigint[], :healths::text[],
                 :loads::jsonb[], :metrics::jsonb[])
       as g (tenant_id, registration_id, epoch, health, load, metrics)
@@ -24,9 +29,16 @@ answers as (
   union all
   select g.tenant_id, g.registration_id, g.epoch, mcp.heartbeat_rejection(g.tenant_id, g.registration_id, g.epoch)
     from given g
-   where not g.held)
-select a.tenant_id, a.registration_id, a.epoch, a.outcome, pace.interval_seconds, pace.ttl_seconds
+   where not g.held),
+withheld as (
+  select g.registration_id, bool_or(g.disabled) as disabled, bool_or(g.cordoned) as cordoned
+    from given g
+   where g.disabled or g.cordoned
+   group by g.registration_id)
+select a.tenant_id, a.registration_id, a.epoch, a.outcome, pace.interval_seconds, pace.ttl_seconds,
+       not coalesce(w.disabled, false) as enabled, coalesce(w.cordoned, false) as cordoned
   from answers a
+  left join withheld w on w.registration_id = a.registration_id
  cross join mcp.current_pace() as pace
 
 -- name: touch_keeper

@@ -12,6 +12,7 @@ from robyn_server.web.http.messages import Request, Response, empty, json_respon
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.http.validation import parse_body
 from robyn_server.web.schemas.instances import (
+    CordonBody,
     HeartbeatBody,
     LeavingBody,
     RegisterBody,
@@ -82,6 +83,22 @@ async def drain(services: Services, request: Request, body: LeavingBody) -> Resp
     organization_id = services.select_organization(request.principal)
     outcome = await services.instances.drain(request.principal, organization_id, _id(request), body.epoch, body.reason)
     raise_for_outcome(outcome)
+    return await _get(services, request, organization_id)
+
+
+@routes.post(
+    f"{_ONE}/cordon", body=CordonBody, summary="Keep an instance from work, through all its further registrations"
+)
+async def cordon(services: Services, request: Request, body: CordonBody) -> Response:
+    organization_id = services.select_organization(request.principal)
+    await services.cordons.cordon(request.principal, organization_id, _id(request), body.reason)
+    return await _get(services, request, organization_id)
+
+
+@routes.post(f"{_ONE}/uncordon", summary="Lift the cordon of an instance")
+async def uncordon(services: Services, request: Request) -> Response:
+    organization_id = services.select_organization(request.principal)
+    await services.cordons.uncordon(request.principal, organization_id, _id(request))
     return await _get(services, request, organization_id)
 
 

@@ -1,0 +1,44 @@
+"""Use cases of cordons, with which operators keep an instance from work through all its registrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.registry.instances import MAX_IDENTITY_LENGTH
+from robyn_server.storage.registry.instances import Instances
+
+from .organizations import ensure_member
+from .outcomes import raise_for_outcome
+
+_log = structlog.get_logger(__name__)
+
+
+class CordonService:
+    """Every method raises Forbidden if the principal is not a member of the organization, and NotFound.
+
+    `on_change` is called after each change is committed, so that its events are published.
+    """
+
+    def __init__(self, instances: Instances, on_change: Callable[[], None]) -> None:
+        self._instances = instances
+        self._on_change = on_change
+
+    async def cordon(
+        self, principal: Principal, organization_id: UUID, registration_id: UUID, reason: str | None = None
+    ) -> None:
+        """Cordoning again replaces the reason. Raises Invalid."""
+        ensure_member(principal, organization_id)
+        by = principal.identity[:MAX_IDENTITY_LENGTH]
+        raise_for_outcome(await self._instances.cordon(organization_id, registration_id, by, reason))
+        self._on_change()
+        _log.info("instance cordoned", registration_id=str(registration_id), by=by, reason=reason)
+
+    async def uncordon(self, principal: Principal, organization_id: UUID, registration_id: UUID) -> None:
+        ensure_member(principal, organization_id)
+        raise_for_outcome(await self._instances.uncordon(organization_id, registration_id))
+        self._on_change()
+        _log.info("instance uncordoned", registration_id=str(registration_id), by=principal.identity)
