@@ -42,6 +42,13 @@ def create(
         list[str] | None,
         typer.Option(help="Scope that the key is limited to; may be repeated. Unset: the rights of a member."),
     ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AGENT_ID",
+            help="Type of agent whose instances the key may write; may be repeated. Unset: any. It reads as its scopes say.",
+        ),
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="Lifetime: 30d, 12h, 90m, 4w. Unset: no end.")] = None,
     identity: Annotated[str | None, typer.Option(help="Identity that the key acts as. Unset: key:<prefix>.")] = None,
     kind: Annotated[KindOfKey, typer.Option(help="User of the key.")] = KindOfKey.SERVICE,
@@ -54,7 +61,13 @@ def create(
     from robyn_server.identity.api_keys import KeyRequest
 
     request = KeyRequest(
-        frozenset(tenant or ()), name, tuple(scope) if scope else None, _lifetime(expires), identity, kind.value
+        frozenset(tenant or ()),
+        name,
+        tuple(scope) if scope else None,
+        _lifetime(expires),
+        identity,
+        kind.value,
+        tuple(agent) if agent else None,
     )
     made = _run(data_dir, _creation(request))
     sys.stderr.write(f"{_auth_mode_warning()}{_description(made.key)}\n")
@@ -134,8 +147,9 @@ def _lifetime(text: str | None) -> timedelta | None:
 def _description(key: ApiKey) -> str:
     tenants = ", ".join(map(str, key.organizations)) or "no organization"
     scopes = "not limited" if key.scopes is None else ", ".join(key.scopes)
+    bound = "" if key.agents is None else f"; writes agents {', '.join(key.agents)} only"
     until = "without end" if key.expires_at is None else f"until {key.expires_at:%Y-%m-%d %H:%M %Z}"
-    return f"key {key.prefix} ({key.kind} {key.identity}): {tenants}; {scopes}; {until}. It is shown this once:"
+    return f"key {key.prefix} ({key.kind} {key.identity}): {tenants}; {scopes}{bound}; {until}. It is shown this once:"
 
 
 def _created_json(made: IssuedKey) -> str:
@@ -159,7 +173,7 @@ def _as_table(found: list[ApiKey]) -> str:
     """Return plain columns, for people and for programs such as `cut`."""
     if not found:
         return "there are no keys"
-    head = ("PREFIX", "STATUS", "KIND", "IDENTITY", "TENANTS", "SCOPES", "EXPIRES", "LAST USED", "NAME")
+    head = ("PREFIX", "STATUS", "KIND", "IDENTITY", "TENANTS", "SCOPES", "AGENTS", "EXPIRES", "LAST USED", "NAME")
     rows = [head, *(_cells(key) for key in found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     return "\n".join(
@@ -175,6 +189,7 @@ def _cells(key: ApiKey) -> tuple[str, ...]:
         key.identity,
         ",".join(map(str, key.organizations)) or "–",
         "–" if key.scopes is None else ",".join(key.scopes),
+        "–" if key.agents is None else ",".join(key.agents),
         f"{key.expires_at:%Y-%m-%d}" if key.expires_at else "–",
         f"{key.last_used_at:%Y-%m-%dT%H:%M}" if key.last_used_at else "–",
         key.name,

@@ -51,6 +51,7 @@ class ApiKeyVerifier:
             Kind(known.kind),
             limited=known.scopes is not None,
             expires_at=known.expires_at,
+            agents=known.agents,
         )
 
     def forget(self, prefix: str) -> None:

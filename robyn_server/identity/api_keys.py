@@ -24,7 +24,8 @@ _KINDS = (Kind.SERVICE, Kind.INSTANCE)
 class KeyRequest:
     """`scopes` None: not limited, the rights of a member.
 
-    `identity` None: `key:<prefix>`. `lifetime` None: without end.
+    `agents`: the agent_ids whose instances it may write; None: any. `identity` None: `key:<prefix>`. `lifetime` None:
+    without end.
     """
 
     organizations: frozenset[UUID]
@@ -33,6 +34,7 @@ class KeyRequest:
     lifetime: timedelta | None = None
     identity: str | None = None
     kind: str = Kind.SERVICE
+    agents: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def _validate(prefix: str, request: KeyRequest, created_by: str) -> NewApiKey:
         _kind(request.kind),
         _organizations(request),
         _scopes(request.scopes),
+        _agents(request),
         _lifetime(request.lifetime),
         created_by,
     )
@@ -107,6 +110,17 @@ def _scopes(names: tuple[str, ...] | None) -> frozenset[str] | None:
     if names is not None and not names:
         raise Invalid("scopes: an empty list; leave it out for a key that is not limited", field="scopes")
     return None if names is None else parse_scopes(names)
+
+
+def _agents(request: KeyRequest) -> frozenset[str] | None:
+    """The database refuses what is no agent_id."""
+    if request.agents is None:
+        return None
+    if not request.agents:
+        raise Invalid("agents: an empty list; leave it out for a key that is not bound", field="agents")
+    if Scope.ADMIN in (request.scopes or ()):
+        raise Invalid("agents: a key with the scope admin writes all agents; leave one of them out", field="agents")
+    return frozenset(request.agents)
 
 
 def _organizations(request: KeyRequest) -> frozenset[UUID]:

@@ -30,7 +30,8 @@ class BrakeService:
         return {"brakes": [orjson.Fragment(body) for body in found]}
 
     async def release(self, principal: Principal, organization_id: UUID, agent_id: str) -> None:
-        """Release a brake whose instances are gone for good. Raises NotFound."""
+        """Release a brake whose instances are gone for good. Raises NotFound, Forbidden (a key of other agents)."""
         ensure_member(principal, organization_id)
+        principal.require_agent(agent_id)
         if not await self._brakes.release(organization_id, agent_id):
             raise NotFound(f"There is no brake on agent {agent_id!r}.", field="agent_id")

@@ -16,7 +16,8 @@ from .organizations import ensure_member
 
 
 class ConfigurationService:
-    """Every method raises Forbidden if the principal is not a member of the organization.
+    """Every method raises Forbidden if the principal is not a member of the organization. Methods that write also raise
+    it if the principal's key is bound to other agents.
 
     `on_change` is called after each change of instances is committed, so that their events are published.
     """
@@ -46,6 +47,7 @@ class ConfigurationService:
         Returns the configuration as JSON text, and whether it is new. Raises Invalid, Conflict.
         """
         ensure_member(principal, organization_id)
+        principal.require_agent(agent_id)
         return await self._configurations.upsert(organization_id, agent_id, fields)
 
     async def update(
@@ -53,11 +55,13 @@ class ConfigurationService:
     ) -> str:
         """Change the given fields. Raises NotFound, Invalid, Conflict."""
         ensure_member(principal, organization_id)
+        principal.require_agent(agent_id)
         return _found(await self._configurations.update(organization_id, agent_id, fields), agent_id)
 
     async def delete(self, principal: Principal, organization_id: UUID, agent_id: str) -> None:
         """Delete a configuration and its instances. Raises NotFound."""
         ensure_member(principal, organization_id)
+        principal.require_agent(agent_id)
         if not await self._configurations.delete(organization_id, agent_id):
             raise _missing(agent_id)
         self._on_change()

@@ -11,6 +11,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.registry.instances import MAX_IDENTITY_LENGTH
 from robyn_server.storage.registry.instances import Instances
 
+from .bound_agents import BoundAgents
 from .organizations import ensure_member
 from .outcomes import raise_for_outcome
 
@@ -18,13 +19,15 @@ _log = structlog.get_logger(__name__)
 
 
 class CordonService:
-    """Every method raises Forbidden if the principal is not a member of the organization, and NotFound.
+    """Every method raises Forbidden if the principal is not a member of the organization, or if its key is bound to
+    other agents, and NotFound.
 
     `on_change` is called after each change is committed, so that its events are published.
     """
 
     def __init__(self, instances: Instances, on_change: Callable[[], None]) -> None:
         self._instances = instances
+        self._bound = BoundAgents(instances)
         self._on_change = on_change
 
     async def cordon(
@@ -32,6 +35,7 @@ class CordonService:
     ) -> None:
         """Cordoning again replaces the reason. Raises Invalid."""
         ensure_member(principal, organization_id)
+        await self._bound.ensure_writable(principal, organization_id, registration_id)
         by = principal.identity[:MAX_IDENTITY_LENGTH]
         raise_for_outcome(await self._instances.cordon(organization_id, registration_id, by, reason))
         self._on_change()
@@ -39,6 +43,7 @@ class CordonService:
 
     async def uncordon(self, principal: Principal, organization_id: UUID, registration_id: UUID) -> None:
         ensure_member(principal, organization_id)
+        await self._bound.ensure_writable(principal, organization_id, registration_id)
         raise_for_outcome(await self._instances.uncordon(organization_id, registration_id))
         self._on_change()
         _log.info("instance uncordoned", registration_id=str(registration_id), by=principal.identity)

@@ -5,6 +5,7 @@ Rules
   2. Every message about a registration carries its epoch. A message with an older epoch changes nothing.
   3. A registration that has ended is MUST_REGISTER: its instance registers again. One that the organization never had
      is UNKNOWN.
+  4. A key that is bound to types of agents writes only their instances.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from robyn_server.core.registry.instances import (
 from robyn_server.core.registry.version_range import VersionRange, parse_version_range
 from robyn_server.storage.registry.instances import InstancePage, Instances
 
+from .bound_agents import BoundAgents
 from .leases.heartbeats import HeartbeatBatcher
 from .organizations import ensure_member
 from .outcomes import missing_registration
@@ -42,13 +44,15 @@ _log = structlog.get_logger(__name__)
 
 
 class InstanceService:
-    """Every method raises Forbidden if the principal is not a member of the organization.
+    """Every method raises Forbidden if the principal is not a member of the organization. Methods that write also raise
+    it if the principal's key is bound to other agents.
 
     `on_change` is called after each change is committed, so that its events are published.
     """
 
     def __init__(self, instances: Instances, heartbeats: HeartbeatBatcher, on_change: Callable[[], None]) -> None:
         self._instances = instances
+        self._bound = BoundAgents(instances)
         self._heartbeats = heartbeats
         self._on_change = on_change
 
@@ -58,6 +62,7 @@ class InstanceService:
         Raises Forbidden (also code configuration_disabled), Invalid.
         """
         ensure_member(principal, organization_id)
+        principal.require_agent(request.agent_id)
         registration = await self._instances.register(
             organization_id,
             request,
@@ -76,7 +81,7 @@ class InstanceService:
 
     async def heartbeat(self, principal: Principal, heartbeat: Heartbeat) -> HeartbeatResult:
         """Renew a lease. Raises NotFound for a registration that the organization never had, Invalid, Unavailable."""
-        ensure_member(principal, heartbeat.tenant_id)
+        await self._ensure_writable(principal, heartbeat.tenant_id, heartbeat.registration_id)
         result = await self._heartbeats.submit(heartbeat)
         if result.outcome is Outcome.MUST_REGISTER and not await self._is_known(
             heartbeat.tenant_id, heartbeat.registration_id
@@ -90,7 +95,7 @@ class InstanceService:
     async def drain(
         self, principal: Principal, organization_id: UUID, registration_id: UUID, epoch: int, reason: str | None = None
     ) -> Outcome:
-        ensure_member(principal, organization_id)
+        await self._ensure_writable(principal, organization_id, registration_id)
         return await self._commit(
             self._instances.drain(organization_id, registration_id, epoch, reason), organization_id, registration_id
         )
@@ -98,7 +103,7 @@ class InstanceService:
     async def deregister(
         self, principal: Principal, organization_id: UUID, registration_id: UUID, epoch: int, reason: str | None = None
     ) -> Outcome:
-        ensure_member(principal, organization_id)
+        await self._ensure_writable(principal, organization_id, registration_id)
         return await self._commit(
             self._instances.deregister(organization_id, registration_id, epoch, reason),
             organization_id,
@@ -108,7 +113,7 @@ class InstanceService:
     async def disconnect(
         self, principal: Principal, organization_id: UUID, registration_id: UUID, epoch: int, grace_seconds: float
     ) -> Outcome:
-        ensure_member(principal, organization_id)
+        await self._ensure_writable(principal, organization_id, registration_id)
         return await self._commit(
             self._instances.disconnect(organization_id, registration_id, epoch, grace_seconds),
             organization_id,
@@ -118,10 +123,14 @@ class InstanceService:
     async def update(
         self, principal: Principal, organization_id: UUID, registration_id: UUID, epoch: int, change: InstanceChange
     ) -> Outcome:
-        ensure_member(principal, organization_id)
+        await self._ensure_writable(principal, organization_id, registration_id)
         return await self._commit(
             self._instances.update(organization_id, registration_id, epoch, change), organization_id, registration_id
         )
+
+    async def _ensure_writable(self, principal: Principal, organization_id: UUID, registration_id: UUID) -> None:
+        ensure_member(principal, organization_id)
+        await self._bound.ensure_writable(principal, organization_id, registration_id)
 
     async def _commit(self, change: Awaitable[Outcome], organization_id: UUID, registration_id: UUID) -> Outcome:
         outcome = await change

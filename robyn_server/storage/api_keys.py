@@ -26,13 +26,14 @@ _TEMPLATES = load_templates("api_keys")
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """A key to create. `scopes` None: unrestricted. `lifetime` None: it never expires."""
+    """A key to create. `scopes`, `agents` None: unrestricted. `lifetime` None: it never expires."""
 
     name: str
     identity: str
     kind: str
     organizations: frozenset[UUID]
     scopes: frozenset[str] | None
+    agents: frozenset[str] | None
     lifetime: timedelta | None
     created_by: str
 
@@ -47,6 +48,7 @@ class ApiKey:
     kind: str
     organizations: list[UUID]
     scopes: list[str] | None
+    agents: list[str] | None
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -75,6 +77,7 @@ class KnownKey:
     kind: str
     organizations: frozenset[UUID]
     scopes: frozenset[str] | None
+    agents: frozenset[str] | None
     is_revoked: bool
     until: float
     is_use_unwritten: bool
@@ -100,6 +103,7 @@ class ApiKeys:
                     kind=new.kind,
                     organizations=sorted(new.organizations),
                     scopes=None if new.scopes is None else sorted(new.scopes),
+                    agents=None if new.agents is None else sorted(new.agents),
                     lifetime=new.lifetime,
                     created_by=new.created_by,
                 )
@@ -120,6 +124,7 @@ class ApiKeys:
             row["kind"],
             frozenset(row["organizations"]),
             None if row["scopes"] is None else frozenset(row["scopes"]),
+            None if row["agents"] is None else frozenset(row["agents"]),
             row["is_revoked"],
             float("inf") if left is None else asked_at + left,
             row["is_use_unwritten"],
@@ -176,6 +181,7 @@ def _api_key(row: asyncpg.Record) -> ApiKey:
         kind=row["kind"],
         organizations=list(row["organizations"]),
         scopes=None if row["scopes"] is None else list(row["scopes"]),
+        agents=None if row["agents"] is None else list(row["agents"]),
         created_at=row["created_at"],
         created_by=row["created_by"],
         expires_at=row["expires_at"],

@@ -68,6 +68,17 @@ async def test_a_key_made_by_hand_opens_a_server_of_keys_only_until_it_is_revoke
             await until(refused)
 
 
+async def test_a_key_is_bound_to_agents(keys: Run) -> None:
+    made = keys("create", "--tenant", HARBOUR, "--agent", "my-bot", "--agent", "your-bot")
+    match = KEY.fullmatch(made.stdout)
+    assert match and "writes agents my-bot, your-bot only" in made.stderr
+    listed = orjson.loads(keys("list", "--tenant", HARBOUR, "-o", "json").stdout)
+    assert {each["prefix"]: each["agents"] for each in listed}[match[1]] == ["my-bot", "your-bot"]
+    assert "my-bot,your-bot" in keys("list", "--tenant", HARBOUR).stdout
+    refused = keys("create", "--tenant", HARBOUR, "--agent", " ")
+    assert refused.returncode != 0 and "agents:" in refused.stderr
+
+
 async def test_keys_are_listed_for_people_and_for_programs(keys: Run) -> None:
     made = KEY.fullmatch(
         keys("create", "--tenant", MEADOW, "--scope", "runs", "--scope", "threads:read", "--kind", "instance").stdout

@@ -201,6 +201,34 @@ async def test_a_key_without_scopes_is_a_member_and_no_administrator(server: Liv
         assert (await client.get("/keys")).status_code == 200
 
 
+async def test_a_key_that_is_bound_to_agents_writes_no_other_agent(server: LiveServer, keys: Keys) -> None:
+    made = await keys.make(HARBOUR, agents=["my-bot"], scopes=["agents:register", "agents:read"])
+    other = (await keys.make(HARBOUR))["key"]
+    assert made["agents"] == ["my-bot"]
+    async with server.http(**{"x-api-key": made["key"]}) as bot, server.http(**{"x-api-key": other}) as free:
+        own = await bot.post("/agents/instances", json={"agent_id": "my-bot", "instance_id": "1"})
+        foreign = await free.post("/agents/instances", json={"agent_id": "ide", "instance_id": "1"})
+        assert (own.status_code, foreign.status_code) == (201, 201)
+        path = f"/agents/instances/{foreign.json()['registration_id']}"
+        for method, where, body in (
+            ("POST", "/agents/instances", {"agent_id": "ide", "instance_id": "2"}),
+            ("POST", f"{path}/heartbeat", {"epoch": 1}),
+            ("POST", f"{path}/drain", {"epoch": 1}),
+            ("PATCH", path, {"epoch": 1, "zone": "x"}),
+            ("DELETE", path, {"epoch": 1}),
+        ):
+            answer = await bot.request(method, where, json=body)
+            assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
+                403,
+                "agent_not_allowed",
+                "agent_id",
+            ), where
+            assert "'ide'" in answer.json()["detail"]
+        assert (await bot.get(path)).json()["registration_status"] == "active", "it reads as its scopes say"
+        own_path = f"/agents/instances/{own.json()['registration_id']}"
+        assert (await bot.post(f"{own_path}/heartbeat", json={"epoch": 1})).status_code == 200
+
+
 async def test_keys_are_listed_without_their_secrets(keys: Keys, root: httpx.AsyncClient) -> None:
     organization = str(uuid4())
     made = await keys.make(organization, name="the bot", scopes=["runs"], expires_in=3600)
@@ -224,6 +252,11 @@ async def test_keys_are_listed_without_their_secrets(keys: Keys, root: httpx.Asy
         ({"organizations": [HARBOUR], "expires_in": 0}, "expires_in"),
         ({"organizations": [HARBOUR], "kind": "user"}, "kind"),
         ({"organizations": [HARBOUR], "identity": "system"}, "identity"),
+        ({"organizations": [HARBOUR], "agents": []}, "agents"),
+        ({"organizations": [HARBOUR], "agents": "my-bot"}, "agents"),
+        ({"organizations": [HARBOUR], "agents": [" spaced "]}, "agents"),
+        ({"organizations": [HARBOUR], "agents": [HARBOUR]}, "agents"),
+        ({"organizations": [HARBOUR], "agents": ["a"], "scopes": ["admin"]}, "agents"),
     ],
 )
 async def test_a_key_that_makes_no_sense_is_422(root: httpx.AsyncClient, body: dict[str, Any], field: str) -> None:

@@ -170,6 +170,36 @@ async def test_a_revoked_key_closes_its_sockets_in_time(deployment: SocketsDeplo
     assert status["registration_status"] == "inactive", "nobody finds it once its socket is closed"
 
 
+async def test_a_key_that_is_bound_to_agents_writes_no_other_agent_nor_does_its_ticket(
+    deployment: SocketsDeployment,
+) -> None:
+    key = (await deployment.issue_key(HARBOUR, agents=("bound-bot",))).text.text
+    async with deployment.server.http(**{"X-API-Key": key}) as http:
+        ticket = (await http.post("/agents/tickets")).json()["ticket"]
+    async with (
+        deployment.dial() as free,
+        deployment.dial(key=key) as bound,
+        dial(f"{deployment.one.url}?ticket={ticket}") as ticketed,
+    ):
+        foreign = await free.ask("agent.register", agent_id="free-bot", instance_id="f-1")
+        which = {"registration_id": foreign["registration_id"], "epoch": foreign["epoch"]}
+        for number, socket in enumerate((bound, ticketed)):
+            await socket.ask("agent.register", agent_id="bound-bot", instance_id=f"b-{number}")
+            for method, params in (
+                ("agent.register", {"agent_id": "free-bot", "instance_id": "f-1"}),
+                ("agent.register", {"resume_token": foreign["resume_token"]}),
+                ("agent.heartbeat", which),
+                ("agent.drain", which),
+                ("agent.update", {**which, "zone": "x"}),
+                ("agent.deregister", which),
+            ):
+                error = await expect_refused(socket.ask(method, **params))
+                assert (error.code, error.reason, error.field) == (4001, "agent_not_allowed", "agent_id"), method
+                assert "'free-bot'" in error.error["message"]
+            assert (await socket.ask("agent.heartbeat"))["enabled"]
+        assert (await free.ask("agent.heartbeat"))["epoch"] == foreign["epoch"]
+
+
 async def test_a_ticket_opens_one_socket_on_whichever_process(deployment: SocketsDeployment) -> None:
     async with deployment.server.http(**{"X-API-Key": deployment.harbour_key}) as http:
         answer = await http.post("/agents/tickets")

@@ -48,6 +48,8 @@ class Principal:
     """
     grants: Grants | None = field(default=None, repr=False)
     """The rows that the handlers of a project let it reach. None: those of the rules above."""
+    agents: frozenset[str] | None = None
+    """The agent_ids whose instances and configurations it may write in the registry. None: any."""
     auth: str | None = field(default=None, repr=False)
     """The user that a project's handler authenticated, with what its runs need, as JSON text.
 
@@ -66,6 +68,16 @@ class Principal:
         """Raises Forbidden."""
         if not self.may(scope):
             raise Forbidden(f"Missing scope: {scope.value!r}.", code="scope_missing", field=scope.value)
+
+    def require_agent(self, agent_id: str) -> None:
+        """Raises Forbidden for an agent that the principal's key is not bound to."""
+        if self.agents is not None and agent_id not in self.agents:
+            bound = ", ".join(sorted(self.agents))
+            raise Forbidden(
+                f"This key is bound to {bound}. It may not write agent {agent_id!r}.",
+                code="agent_not_allowed",
+                field="agent_id",
+            )
 
     def is_member(self, organization: UUID) -> bool:
         """Administrators are members of every organization."""

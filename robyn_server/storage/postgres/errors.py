@@ -30,6 +30,10 @@ _BY_CONSTRAINT: dict[str, AgenthallError] = {
     "agent_configurations_configuration": Invalid(
         "configuration: must be a JSON object of at most 64 KiB", field="configuration"
     ),
+    "api_keys_agents": Invalid(
+        "agents: must be 1 to 64 names of agents, each of 1 to 128 printable characters, in Unicode's form NFC, not a UUID",
+        field="agents",
+    ),
     "agent_configurations_system_prompt": Invalid("system_prompt: must have at most 256 KiB", field="system_prompt"),
 }
 

@@ -149,6 +149,13 @@ class Instances:
             status = await self._pool.fetchval(*query)
         return None if status is None else RegistrationStatus(status)
 
+    async def find_agent_id(self, organization_id: UUID, registration_id: UUID) -> str | None:
+        """None when the organization has no such registration."""
+        async with translated():
+            query = _SQL["find_agent_id"].bind(organization_id=organization_id, registration_id=registration_id)
+            agent_id: str | None = await self._pool.fetchval(*query)
+        return agent_id
+
     async def find(self, organization_id: UUID, registration_id: UUID) -> str | None:
         """As JSON text, without secrets."""
         async with translated():

@@ -3,20 +3,20 @@
 -- include: fragments
 
 -- fragment: columns
-k.prefix, k.name, k.identity, k.kind, k.organizations, k.scopes, k.created_at, k.created_by, k.expires_at, k.revoked_at,
-       k.last_used_at, coalesce(k.expires_at <= now(), false) as is_expired
+k.prefix, k.name, k.identity, k.kind, k.organizations, k.scopes, k.agents, k.created_at, k.created_by, k.expires_at,
+       k.revoked_at, k.last_used_at, coalesce(k.expires_at <= now(), false) as is_expired
 
 -- name: create
 -- A null :lifetime never expires.
 insert into agenthall.api_keys as k
-  (prefix, digest, name, identity, kind, organizations, scopes, expires_at, created_by)
-values (:prefix, :digest, :name, :identity, :kind, :organizations::uuid[], :scopes::text[], now() + :lifetime::interval,
-        :created_by)
+  (prefix, digest, name, identity, kind, organizations, scopes, agents, expires_at, created_by)
+values (:prefix, :digest, :name, :identity, :kind, :organizations::uuid[], :scopes::text[], :agents::text[],
+        now() + :lifetime::interval, :created_by)
 returning {columns}
 
 -- name: find
-select k.digest, k.identity, k.kind, k.organizations, k.scopes, k.revoked_at is not null as is_revoked, k.expires_at,
-       extract(epoch from k.expires_at - now())::float8 as seconds_left,
+select k.digest, k.identity, k.kind, k.organizations, k.scopes, k.agents, k.revoked_at is not null as is_revoked,
+       k.expires_at, extract(epoch from k.expires_at - now())::float8 as seconds_left,
        coalesce(k.last_used_at < now() - interval '1 minute', true) as is_use_unwritten
   from agenthall.api_keys k
  where k.prefix = :prefix

@@ -27,6 +27,7 @@ class KeyBody(Body):
     organizations: Annotated[Listed[OrganizationId], Field(default_factory=list)]
     name: Name = ""
     scopes: Listed[Name] | None = None
+    agents: Listed[Name] | None = None
     expires_in: Seconds | None = None
     identity: Name | None = None
     kind: Name = "service"
@@ -39,6 +40,7 @@ class KeyBody(Body):
             None if self.expires_in is None else timedelta(seconds=self.expires_in),
             self.identity,
             self.kind,
+            None if self.agents is None else tuple(self.agents),
         )
 
 
@@ -51,6 +53,7 @@ def rendered(key: ApiKey) -> dict[str, Any]:
         "kind": key.kind,
         "organizations": [str(each) for each in key.organizations],
         "scopes": key.scopes,
+        "agents": key.agents,
         "created_at": key.created_at,
         "created_by": key.created_by,
         "expires_at": key.expires_at,

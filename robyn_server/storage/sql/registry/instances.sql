@@ -113,6 +113,14 @@ select found.registration_status
     where acting and i.tenant_id = :organization_id and i.id = :registration_id
    offset 0) as found
 
+-- name: find_agent_id
+select found.agent_id
+  from mcp.act_for(:organization_id) as acting
+ cross join lateral (
+   select i.agent_id from mcp.agent_instances i
+    where acting and i.tenant_id = :organization_id and i.id = :registration_id
+   offset 0) as found
+
 -- name: find_last_request
 -- With the secrets that the instance sent.
 select found.agent_id, found.instance_id, found.name, found.agent_type, found.version, found.capabilities, found.tags,
