@@ -19,16 +19,16 @@ from job_database import Instance, JobDatabase, Ref
 from registry_database import ORG_1, ORG_2
 
 _EMPTY = "delete from mcp.agent_configurations; delete from mcp.agent_manifests; delete from mcp.lease_keepers"
-_USED = """
+USED = """
 select s.registration_id, s.used, count(j.id) as held
   from mcp.agent_slots s left join mcp.agent_jobs j on j.registration_id = s.registration_id and j.holds_slot
  group by s.registration_id, s.used having s.used <> count(j.id)"""
-_OPEN_OFFERS = """
+OPEN_OFFERS = """
 select j.id, j.state, count(o.job_id) filter (where o.outcome is null) as open
   from mcp.agent_jobs j left join mcp.agent_job_offers o on o.job_id = j.id
  group by j.id having count(o.job_id) filter (where o.outcome is null)
                       <> case when j.state in ('offered', 'running') then 1 else 0 end"""
-_ACCEPTED_TWICE = """
+ACCEPTED_TWICE = """
 select job_id, attempt from mcp.agent_job_offers where accepted_at is not null
  group by job_id, attempt having count(*) > 1"""
 _GAPS = """
@@ -225,7 +225,7 @@ class JobStateMachine(RuleBasedStateMachine):
 
     @invariant()
     def rules_hold(self) -> None:
-        for query in (_USED, _OPEN_OFFERS, _ACCEPTED_TWICE, _GAPS, _LOST_EVENTS, _TOO_MANY):
+        for query in (USED, OPEN_OFFERS, ACCEPTED_TWICE, _GAPS, _LOST_EVENTS, _TOO_MANY):
             assert self._rows(query) == [], query
 
     @invariant()
