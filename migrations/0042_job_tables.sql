@@ -103,6 +103,7 @@ comment on column mcp.agent_slots.offered_at is
   'when it was last chosen; among equal shares the one that has waited longest is next';
 create index agent_slots_free on mcp.agent_slots (tenant_id, manifest_id, is_degraded, share, offered_at)
   where is_open and used < slots;
+create index agent_slots_set on mcp.agent_slots (tenant_id, manifest_id);
 create index agent_slots_ejected on mcp.agent_slots (tenant_id, manifest_id, ejected_until) where is_open;
 
 create table mcp.agent_jobs (
@@ -179,6 +180,7 @@ comment on column mcp.agent_jobs.applied_through is 'number of the last event of
 comment on column mcp.agent_jobs.has_output is 'an attempt has stored an event';
 comment on column mcp.agent_jobs.cancel_by is 'when a cancelled job ends without an answer; null: not cancelled';
 create index agent_jobs_queue on mcp.agent_jobs (tenant_id, manifest_id, created_at, id) where state = 'queued';
+create index agent_jobs_offered on mcp.agent_jobs (tenant_id, manifest_id) where state = 'offered';
 create index agent_jobs_start_by on mcp.agent_jobs (start_by) where state = 'queued';
 create index agent_jobs_deadline on mcp.agent_jobs (deadline) where state = 'queued';
 create index agent_jobs_assigned on mcp.agent_jobs (registration_id) where holds_slot;

@@ -20,6 +20,7 @@ from robyn_server.registry import (
     InstanceService,
     ManifestService,
     OrganizationSelector,
+    ScalingService,
 )
 from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.run_events.feeds import RunEventFeeds
@@ -46,6 +47,7 @@ from robyn_server.storage.registry.brakes import Brakes
 from robyn_server.storage.registry.configurations import Configurations
 from robyn_server.storage.registry.instances import Instances
 from robyn_server.storage.registry.manifests import Manifests
+from robyn_server.storage.registry.scaling import Scaling
 from robyn_server.storage.registry.tickets import SocketTickets
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.runs import Runs
@@ -104,13 +106,14 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         store=StoreService(StoreItems(app), _embedder(settings), settings.store_lifetimes),
         agent_sync=AgentSyncService(dependencies.operations),
         keys=ApiKeyService(ApiKeys(system)),
-        metrics=MetricsService(queue, lease_services.leases),
+        metrics=MetricsService(queue, lease_services.leases, Scaling(system)),
         tickets=TicketService(SocketTickets(system)),
         instances=InstanceService(Instances(app), lease_services.heartbeats, lease_services.events.wake_all),
         manifests=ManifestService(Manifests(app, system), select_organization),
         configurations=ConfigurationService(Configurations(app), lease_services.events.wake_all),
         cordons=CordonService(Instances(app), lease_services.events.wake_all),
         brakes=BrakeService(Brakes(app)),
+        scaling=ScalingService(Scaling(app)),
         select_organization=select_organization,
         instance_events=lease_services.events,
         check_database=lambda: _check_database(app),

@@ -180,6 +180,10 @@ BRAKES = Reading(
 BRAKES_ENGAGED = Counter(
     "registry_brakes_engaged", "Circuit breakers opened. Each is counted once, by the process whose sweep opened it."
 )
+JOBS_QUEUED = Reading("jobs_queued", "Jobs that wait for an instance, by type of agent.", agent=AGENTS)
+JOB_WAITING = Reading("jobs_queued_oldest_seconds", "Wait of the oldest job in the queue. 0: none waits.", agent=AGENTS)
+JOB_SLOTS = Reading("job_slots", "Slots of the instances that can take jobs, by type of agent.", agent=AGENTS)
+JOB_SLOTS_USED = Reading("job_slots_used", "Slots that jobs take, offers too, by type of agent.", agent=AGENTS)
 REGISTRATIONS = Counter(
     "registry_registrations",
     "Registrations over HTTP, WebSocket and Python in a server process, by result: new (registered), known (reconnected),"

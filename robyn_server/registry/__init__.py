@@ -12,6 +12,7 @@ from .instances import InstanceService
 from .manifests import ManifestService
 from .organizations import OrganizationSelector
 from .python_api import register_agent_instance
+from .scaling import ScalingService
 
 __all__ = [
     "BrakeService",
@@ -20,5 +21,6 @@ __all__ = [
     "InstanceService",
     "ManifestService",
     "OrganizationSelector",
+    "ScalingService",
     "register_agent_instance",
 ]

@@ -17,6 +17,7 @@ from robyn_server.registry import (
     InstanceService,
     ManifestService,
     OrganizationSelector,
+    ScalingService,
 )
 from robyn_server.registry.leases.event_broker import InstanceEventBroker
 
@@ -51,6 +52,7 @@ class Services:
     configurations: ConfigurationService
     cordons: CordonService
     brakes: BrakeService
+    scaling: ScalingService
     select_organization: OrganizationSelector
     instance_events: InstanceEventBroker
     check_database: Callable[[], Awaitable[None]]

@@ -18,6 +18,10 @@ from robyn_server.metrics.definitions import (
     HTTP_REQUESTS,
     INSTANCES,
     INSTANCES_STALE,
+    JOB_SLOTS,
+    JOB_SLOTS_USED,
+    JOB_WAITING,
+    JOBS_QUEUED,
     MOST_AGENTS,
     OTHER_AGENTS,
     RUN_WAITING,
@@ -29,6 +33,7 @@ from robyn_server.metrics.definitions import (
 )
 from robyn_server.metrics.exposition import Readings, Text, as_text, samples
 from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.scaling import Scaling
 from robyn_server.storage.run_queue import QueueState, RunQueue
 
 _QUERY_TIMEOUT = 2.0
@@ -39,9 +44,10 @@ _log = structlog.get_logger(__name__)
 
 
 class MetricsService:
-    def __init__(self, queue: RunQueue, registry: Leases | None = None) -> None:
+    def __init__(self, queue: RunQueue, registry: Leases | None = None, scaling: Scaling | None = None) -> None:
         self._queue = queue
         self._registry = registry
+        self._scaling = scaling
 
     async def text(self, principal: Principal, accept: str) -> Text:
         """Metrics for Prometheus, in the format of the header `accept`.
@@ -67,6 +73,7 @@ class MetricsService:
         try:
             queue = await self._state()
             registry = {} if self._registry is None else await _with_timeout(_registry_readings(self._registry))
+            jobs = {} if self._scaling is None else await _with_timeout(_job_readings(self._scaling))
         except Unavailable as error:
             _log.warning("the database did not answer a scrape", reason=error.detail)
             return {DATABASE_UP: {(): 0}}
@@ -77,6 +84,7 @@ class MetricsService:
             RUN_WAITING: {(): queue.longest_wait or 0},
             RUNS_UNSERVED: {(): queue.unserved},
             **registry,
+            **jobs,
         }
 
     async def _state(self) -> QueueState:
@@ -89,6 +97,16 @@ async def _registry_readings(registry: Leases) -> Readings:
         INSTANCES: {(agent,): count for agent, count in living.items()},
         INSTANCES_STALE: {(): status.stale},
         BRAKES: {(): status.brakes},
+    }
+
+
+async def _job_readings(scaling: Scaling) -> Readings:
+    totals = await scaling.totals(MOST_AGENTS)
+    return {
+        JOBS_QUEUED: {(each.agent,): each.queued for each in totals},
+        JOB_WAITING: {(each.agent,): each.oldest_queued_seconds for each in totals},
+        JOB_SLOTS: {(each.agent,): each.slots for each in totals},
+        JOB_SLOTS_USED: {(each.agent,): each.used for each in totals},
     }
 
 

@@ -79,6 +79,11 @@ SYNC_FAILURES = (
 )
 
 
+SCALING = (
+    Parameter("agent_id", "This type of agent alone.", max_length=MAX_SHORT_LENGTH),
+    _LIMIT,
+    _CURSOR,
+)
 BRAKES = (
     Parameter("limit", "Brakes on a page.", within=(1, MOST_BRAKES), default=MOST_BRAKES),
     Parameter("offset", "Brakes to pass over, the oldest first.", within=(0, 2**31 - 1), default=0),

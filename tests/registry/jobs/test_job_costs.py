@@ -91,7 +91,7 @@ async def _costs(registry: RegistryDatabase) -> dict[str, int]:
         ref = await _ref(connection, new.job_id)
         await count("list_notices", assigned.list_notices([ref.registration_id]))
         await count("accept", jobs.accept(ref))
-        await count("append_events", jobs.append_events(ref, [JobEvent(1, 1, "token", '1')]))
+        await count("append_events", jobs.append_events(ref, [JobEvent(1, 1, "token", "1")]))
         await count("extend", assigned.extend([ref]))
         await count("follow", assigned.follow({ref.job_id: (0, 0)}))
         await count("list_of_run", assigned.list_of_run(new.run_id or uuid4()))
