@@ -207,6 +207,9 @@ class Settings(BaseSettings):
         "AGENTHALL_RUN_MAX_ATTEMPTS", 3, "Attempts of a run before it ends with an error.", ge=1
     )
     run_timeout_seconds: float = _env("AGENTHALL_RUN_TIMEOUT", 86400.0, "Seconds that one run may take.", gt=0)
+    agent_depth: int = _env(
+        "AGENTHALL_AGENT_DEPTH", 4, "Agents that may call one another as tools, one within the other.", ge=1, le=16
+    )
     loop_stall_seconds: float = _env(
         "AGENTHALL_LOOP_STALL",
         60.0,

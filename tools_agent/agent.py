@@ -1,8 +1,8 @@
 """The tools agent: `graph(config)` makes the agent that a configuration describes.
 
 Rules
-- The configuration and the tools that its servers offer now are the only inputs of a build. Equal inputs share one
-  build.
+- The configuration, the tools that its servers offer now and the agents that it may call are the only inputs of a
+  build. Equal inputs share one build.
 - `AgentGraph.notices` and the system prompt list tools that are configured but missing.
 - `topology(config)` has the same nodes and channels for every configuration. It opens no connection and needs no key.
 - A graph has no checkpointer. Use `compiled.copy({"checkpointer": …})` for each run; never assign the attribute, or
@@ -30,8 +30,9 @@ from .limits import Limits, set_limits
 from .models.chat import load_model
 from .models.offline import OfflineChatModel
 from .models.providers import ProviderRules, rules_of
-from .notices import Notice, agent_tools_not_offered, collect, with_notices
+from .notices import Notice, collect, with_notices
 from .tool_outcomes import ToolOutcomes
+from .tools.agents import FoundAgents, find_agents
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -77,12 +78,12 @@ async def graph(config: RunnableConfig) -> AgentGraph:
     Raises ConfigurationInvalid and the ModelUnavailable family; a tool server that fails is a notice, not an error.
     """
     agent = agent_config(config)
-    discovered = await _discover_tools(agent)
-    notices = _notices(agent, discovered)
-    key = _key(agent, discovered, notices)
+    discovered, others = await asyncio.gather(_discover_tools(agent), find_agents(agent.agent_tools, config))
+    notices = (*(discovered.notices if discovered else ()), *others.notices)
+    key = _key(agent, discovered, others, notices)
     built = _built.get(key)
     if built is None:
-        built = await _build(agent, discovered, notices)
+        built = await _build(agent, discovered, others, notices)
         _cache(key, built)
     else:
         _built.move_to_end(key)
@@ -114,16 +115,17 @@ graph.close = close_sessions  # type: ignore[attr-defined]
 _built: OrderedDict[Hashable, AgentGraph] = OrderedDict()
 
 
-async def _build(agent: AgentConfig, discovered: DiscoveredTools | None, notices: tuple[Notice, ...]) -> AgentGraph:
+async def _build(
+    agent: AgentConfig, discovered: DiscoveredTools | None, others: FoundAgents, notices: tuple[Notice, ...]
+) -> AgentGraph:
     rules = rules_of(agent.model_name)
     # In threads: the first import of a provider's package takes seconds, and 250 schemas 0.4 s.
     model = await asyncio.to_thread(load_model, agent)
     if discovered is None:
-        return _compile(model, (), agent.system_prompt, notices, rules)
-    offered = await asyncio.to_thread(discovered.offered, rules)
-    return await asyncio.to_thread(
-        _compile, model, offered.tools, agent.system_prompt, (*offered.notices, *notices), rules
-    )
+        return _compile(model, others.tools(()), agent.system_prompt, notices, rules)
+    offered = await asyncio.to_thread(discovered.offered, rules.with_room_for(len(others.agents)))
+    tools = [*offered.tools, *others.tools([each.name for each in offered.tools])]
+    return await asyncio.to_thread(_compile, model, tools, agent.system_prompt, (*offered.notices, *notices), rules)
 
 
 async def _discover_tools(agent: AgentConfig) -> DiscoveredTools | None:
@@ -135,14 +137,11 @@ async def _discover_tools(agent: AgentConfig) -> DiscoveredTools | None:
     return discovered
 
 
-def _notices(agent: AgentConfig, discovered: DiscoveredTools | None) -> tuple[Notice, ...]:
-    missing = discovered.notices if discovered else ()
-    return (*missing, agent_tools_not_offered(agent.agent_tools)) if agent.agent_tools else missing
-
-
-def _key(agent: AgentConfig, discovered: DiscoveredTools | None, notices: Sequence[Notice]) -> Hashable:
+def _key(
+    agent: AgentConfig, discovered: DiscoveredTools | None, others: FoundAgents, notices: Sequence[Notice]
+) -> Hashable:
     description = json.dumps([agent.model_dump(mode="json"), notices], sort_keys=True)
-    return description, discovered.identity if discovered else ()
+    return description, discovered.identity if discovered else (), others.agents
 
 
 @cache

@@ -9,6 +9,7 @@ ToolsAgentError
 │   ├── ModelKeyMissing       the provider's API key is not set
 │   └── SamplingNotOffered    the provider does not support a sampling key
 ├── ServerUnavailable         an MCP server cannot be reached or refuses the connection
+├── AgentFailed               another agent, called as a tool, has failed or cannot be called
 └── ToolFailed                a call of a tool failed
     ├── ArgumentsUnsendable   the model's arguments have no form in JSON; the tool did not run
     ├── AnswerUnreadable      the server's answer is no JSON-RPC; the tool may have run
@@ -65,6 +66,10 @@ class SamplingNotOffered(ModelUnavailable):
 
 class ServerUnavailable(ToolsAgentError):
     code = "mcp_server_unavailable"
+
+
+class AgentFailed(ToolsAgentError):
+    code = "agent_failed"
 
 
 class ToolFailed(ToolsAgentError):

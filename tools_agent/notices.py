@@ -80,12 +80,11 @@ def tools_unusable(server: str, url: str, tools: Sequence[tuple[str, str]]) -> N
     }
 
 
-def agent_tools_not_offered(ids: Iterable[object]) -> Notice:
-    names = [str(agent) for agent in ids]
+def agent_tools_not_offered(agent_id: object, why: str) -> Notice:
     return {
         "kind": "agent_tools_not_offered",
-        "names": names,
-        "detail": one_line(f"Other agents are not offered as tools yet: {', '.join(names)}"),
+        "names": [str(agent_id)],
+        "detail": one_line(f"Agent {agent_id} is not offered as a tool: {why}"),
     }
 
 

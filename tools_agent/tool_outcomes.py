@@ -21,7 +21,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
 
-from .errors import InteractionRequired, ToolFailed, ToolReportedError, ToolsAgentError
+from .errors import AgentFailed, InteractionRequired, ToolFailed, ToolReportedError, ToolsAgentError
 from .models.providers import ProviderRules
 from .models.request_messages import request_messages
 from .notices import METADATA_KEY, Notice, collect, interaction_required, one_line
@@ -76,8 +76,11 @@ def _interaction_message(request: ToolCallRequest, needed: InteractionRequired) 
 
 def _failure_message(request: ToolCallRequest, error: Exception) -> ToolMessage:
     name = request.tool_call["name"]
+    metadata = (request.tool.metadata if request.tool else None) or {}
+    if isinstance(error, AgentFailed):
+        return _error_message(request, one_line(f"The agent {metadata.get('agent', name)} failed: {error.detail}"))
     if isinstance(error, ToolsAgentError):
-        server = ((request.tool.metadata if request.tool else None) or {}).get("mcp_server", "?")
+        server = metadata.get("mcp_server", "?")
         tool = f"The tool {name} of MCP server {server}"
         if isinstance(error, ToolFailed) and error.may_have_run:
             return _error_message(

@@ -18,7 +18,8 @@ from robyn_server.core.errors import Misconfigured
 from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.metrics import announce, answer_scrapes
-from robyn_server.settings import Settings
+from robyn_server.settings import AuthMode, Settings
+from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
@@ -34,6 +35,7 @@ from .redis import open_redis
 from .tracing import start_tracing
 
 if TYPE_CHECKING:
+    from robyn_server.worker.agent_host import RunAgentHost
     from robyn_server.worker.run_traces import RunTraces
     from robyn_server.worker.worker import WorkerOptions
 
@@ -77,6 +79,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     embedder = None if settings.store_index is None else ItemEmbedder(settings.store_index)
     open_lease_queue = partial(_open_lease_queue, settings.dsn)
     items = StoreItems(system)
+    host = await _open_agent_host(settings, closing, graphs)
     worker = Worker(
         RunQueue(system),
         graphs,
@@ -88,6 +91,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         settings.keeper_id,
         await open_redis(settings, closing, "agenthall worker"),
         traces,
+        host,
     )
     export_pool_metrics(system=system)
     announcement = Announcement(Workers(system), worker.id, graphs.ids)
@@ -113,6 +117,18 @@ def _start_traces(closing: AsyncExitStack) -> RunTraces:
     set_call_context(mcp_call_context)
     closing.push_async_callback(lambda: asyncio.gather(tracing.stop(), flush_run_trees()))
     return RunTraces(tracing.attempts)
+
+
+async def _open_agent_host(settings: Settings, closing: AsyncExitStack, graphs: Graphs) -> RunAgentHost:
+    """Let the agents of runs call other agents as tools."""
+    from robyn_server.worker.agent_host import RunAgentHost
+    from tools_agent.tools.agents import set_agent_host
+
+    assistants = Assistants(await Pools(settings, closing).app("agenthall worker agents"))
+    is_open = settings.auth_mode is AuthMode.NONE
+    host = RunAgentHost(graphs, assistants, max_depth=settings.agent_depth, is_open=is_open)
+    set_agent_host(host)
+    return host
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from robyn_server.storage.runs import CANCELLED, FoundRun, NewRun, Runs
 from robyn_server.storage.threads import Threads
 
 from .assistants import AssistantService
+from .called_agents import sync_called_agents
 from .models import AllowedModels
 from .run_config import refuse_catalogue_keys, validate
 
@@ -108,7 +109,7 @@ class RunService:
 
         Raises NotFound (assistant, thread), Conflict (busy, or a key of the catalogue), Forbidden, Invalid.
         """
-        assistant = await self._assistants.resolve(principal, request.assistant_id)
+        assistant = await self._resolve(principal, request)
         new = self._new_run(principal, thread_id, request, assistant)
         with self._enqueuing(new) as trace:
             outcome, body = await self._runs.enqueue(principal, _traced(new, trace))
@@ -121,14 +122,16 @@ class RunService:
 
     async def start_batch(self, principal: Principal, requests: Sequence[RunRequest]) -> Sequence[str]:
         """Enqueue runs without a thread, all or none, and return them as JSON text. Raises as `start` does."""
-        batch = [
-            self._new_run(principal, None, each, await self._assistants.resolve(principal, each.assistant_id))
-            for each in requests
-        ]
+        batch = [self._new_run(principal, None, each, await self._resolve(principal, each)) for each in requests]
         with self._enqueuing(*batch) as trace:
             bodies = await self._runs.enqueue_batch(principal, [_traced(each, trace) for each in batch])
         self._notifier.notify(RUNS)
         return bodies
+
+    async def _resolve(self, principal: Principal, request: RunRequest) -> ResolvedAssistant:
+        assistant = await self._assistants.resolve(principal, request.assistant_id)
+        await sync_called_agents(self._assistants, principal, assistant)
+        return assistant
 
     def _enqueuing(self, *batch: NewRun) -> AbstractContextManager[TraceContext | None]:
         """The span in which runs are enqueued, if it is traced."""

@@ -12,6 +12,7 @@ from uuid import UUID
 from robyn_server.core.access.grants import Condition
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.catalogue.fields import Origin
+from robyn_server.core.ids import user_assistant_id
 from robyn_server.core.page import Page
 
 from .postgres.errors import translated
@@ -54,6 +55,19 @@ class ResolvedAssistant:
     is_fresh: bool
     template_id: UUID | None
     owner_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallableAssistant:
+    """An assistant that an agent may call as a tool. `agent_id`: of a user's copy, the id of the agent."""
+
+    agent_id: UUID
+    assistant_id: UUID
+    graph_id: str
+    name: str
+    description: str | None
+    config: dict[str, Any]
+    context: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,25 @@ class Assistants:
             row["template_id"],
             row["owner_id"],
         )
+
+    async def find_callable(self, principal: Principal, agent_ids: Sequence[UUID]) -> dict[UUID, CallableAssistant]:
+        """Those of the agents that the principal may call, by id. Of a template it is the principal's own copy."""
+        ids = [*agent_ids, *(user_assistant_id(each, principal.identity) for each in agent_ids)]
+        async with translated():
+            query = _SQL["find_callable"].bind(**acting(principal), assistant_ids=ids)
+            rows = await self._pool.fetch(*query)
+        return {
+            row["agent_id"]: CallableAssistant(
+                row["agent_id"],
+                row["assistant_id"],
+                row["graph_id"],
+                row["name"],
+                row["description"],
+                from_json(row["config"]),
+                from_json(row["context"]),
+            )
+            for row in rows
+        }
 
     async def find_former(self, principal: Principal, assistant_id: UUID) -> FormerAssistant | None:
         """An assistant that agent sync made, or the retired default assistant of a graph; None if there is no such

@@ -21,6 +21,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from robyn_server.graphs.loading.served_graphs import Graphs
     from robyn_server.redis_streams.connection import RedisConnection
     from robyn_server.run_events.redis_sink import RedisEventWriter
+
+    from .agent_host import RunAgentHost
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 15.0
@@ -131,6 +134,7 @@ class Worker:
         worker_id: UUID | None = None,
         redis: RedisConnection | None = None,
         traces: RunTraces | None = None,
+        agents: RunAgentHost | None = None,
     ) -> None:
         self.id = worker_id or new_id()
         self._has_predecessor = worker_id is not None
@@ -139,6 +143,7 @@ class Worker:
         self._checkpoints = checkpoints
         self._stores = stores
         self._traces = traces or RunTraces()
+        self._agents = agents
         self._options = options
         self._active: dict[UUID, _ActiveRun] = {}
         self._lapse: asyncio.TimerHandle | None = None
@@ -280,7 +285,8 @@ class Worker:
             if run.attempt > 1:
                 await writer.emit("metadata", b'{"run_id":"%s","attempt":%d}' % (str(run.run_id).encode(), run.attempt))
             checkpoints = self._checkpoints.with_lease(self.id, run.run_id, run.attempt)
-            end = await execute(run, self._graphs, checkpoints, store, writer.emit, active.stop, trace.callbacks)
+            with nullcontext() if self._agents is None else self._agents.of(run, store):
+                end = await execute(run, self._graphs, checkpoints, store, writer.emit, active.stop, trace.callbacks)
             await _end(active, writer, trace, end, began)
         except asyncio.CancelledError:
             _log.info("run dropped", run_id=str(run.run_id), attempt=run.attempt)

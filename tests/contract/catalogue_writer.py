@@ -41,6 +41,12 @@ class CatalogueWriter:
                 await self.add_tool(agent_id, url, name)
         return str(agent_id)
 
+    async def set_agent_tools(self, agent_id: str, called: list[str]) -> None:
+        """Let an agent call others."""
+        await self._connection.execute(
+            "update public.agents set assistant_tool_ids = $2, updated_at = now() where id = $1", agent_id, called
+        )
+
     async def add_tool(self, agent_id: UUID, url: str, name: str, *, auth_required: bool = False) -> None:
         tool_id = uuid4()
         await self._connection.execute(

@@ -82,3 +82,11 @@ paused = _graph(lambda _: {"messages": [AIMessage("it went on")]}, interrupt_bef
 """Stops at a breakpoint."""
 
 GRAPHS = ("researcher", "careful", "asker", "failing", "endless", "waiting", "strange", "paused")
+
+
+async def _ask_back(_state: MessagesState) -> dict[str, list[AIMessage]]:
+    return {"messages": [AIMessage(f"You said {interrupt('Which one?')}.")]}
+
+
+asking_back = _graph(_ask_back)
+"""Interrupts with a question, and repeats the answer."""

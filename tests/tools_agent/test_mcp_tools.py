@@ -148,7 +148,7 @@ async def test_only_http_is_spoken(configure):
     assert [notice["server"] for notice in compiled.notices] == [f"s{n}" for n in range(len(urls))]
 
 
-async def test_agent_tools_are_named_as_not_offered_and_the_agent_runs(configure, ask):
+async def test_agent_tools_without_a_host_are_named_as_not_offered_and_the_agent_runs(configure, ask):
     other = uuid4()
     compiled = await graph(configure(agent_tools=[str(other)]))
     assert compiled.notices[0]["kind"] == "agent_tools_not_offered"

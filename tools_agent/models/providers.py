@@ -7,7 +7,7 @@ strictest of both.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 OPENAI_FAMILY = frozenset({"openai", "azure_openai", "deepseek", "together", "upstage", "xai"})
 """Clients built on langchain-openai."""
@@ -43,6 +43,10 @@ class ProviderRules:
     takes_links_to_files: bool = False
     max_image_bytes: int = 3_500_000
     """Anthropic's limit is 5 MB of base64, OpenAI's is larger."""
+
+    def with_room_for(self, tools: int) -> ProviderRules:
+        """The rules for tools that share a request with so many others."""
+        return self if self.max_tools is None else replace(self, max_tools=max(0, self.max_tools - tools))
 
 
 _ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")

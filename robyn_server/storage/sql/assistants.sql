@@ -44,6 +44,19 @@ select found.*
       and {visible}
    offset 0) as found
 
+-- name: find_callable
+-- Assistants that an agent may call as tools, under the visibility of `find`. `agent_id`: of a user's copy, the agent's.
+select found.*
+  from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
+ cross join lateral (
+   select coalesce(a.template_id, a.assistant_id) as agent_id, a.assistant_id, a.graph_id, a.name, a.description,
+          a.config::text as config, a.context::text as context
+     from agenthall.assistants a
+    where acting and a.assistant_id = any (:assistant_ids) and a.retired_at is null
+      and {visible}
+    order by a.template_id is null desc
+   offset 0) as found
+
 -- name: find_former
 -- The assistant of an agent that the catalogue may not offer any more, retired or not, or the retired default assistant
 -- of a graph, under the visibility of `find`.
