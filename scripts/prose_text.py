@@ -32,6 +32,9 @@ _DRAWING = re.compile(r"[\u2500-\u257f]")
 _PRAGMA = re.compile(
     r"#\s*(?:prose:.*|(?:noqa|type:\s*ignore|fmt|ruff|mypy|pragma)(?:\[[^\]]*\]|:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*|:\s*\S+)?)[\s#]*"
 )
+_TYPESCRIPT = re.compile(
+    r"""//(?!/)(?P<comment>[^\n]*)|/\*\*?(?P<long>.*?)\*/|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`""", re.DOTALL
+)
 _SQL = re.compile(r"--(?P<comment>[^\n]*)|/\*(?P<long>.*?)\*/|'(?P<string>(?:[^']|'')*)'", re.DOTALL)
 
 
@@ -157,6 +160,20 @@ def sql_blocks(source: str) -> Iterator[Block]:
     yield from _comments(comments)
 
 
+def typescript_blocks(source: str) -> Iterator[Block]:
+    """Yield comments. Strings, also those with `//` in them, are skipped."""
+    comments = []
+    for match in _TYPESCRIPT.finditer(source):
+        line = source.count("\n", 0, match.start()) + 1
+        if (comment := match["comment"]) is not None:
+            has_own_line = not source[source.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+            comments.append((line, comment.removeprefix(" "), has_own_line))
+        elif (long := match["long"]) is not None:
+            lines = [(line + n, re.sub(r"^\s*\*? ?", "", text)) for n, text in enumerate(long.split("\n"))]
+            yield from _paragraphs("docstring", lines, line - 1, lines[-1][0])
+    yield from _comments(comments)
+
+
 def markdown_blocks(source: str) -> Iterator[Block]:
     """Yield paragraphs, headings, list items and table cells."""
     run: list[NumberedLine] = []
@@ -229,4 +246,5 @@ EXTRACTORS: dict[str, Callable[[str], Iterator[Block]]] = {
     ".py": python_blocks,
     ".pyi": python_blocks,
     ".sql": sql_blocks,
+    ".ts": typescript_blocks,
 }

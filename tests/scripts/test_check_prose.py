@@ -97,6 +97,13 @@ def test_texts_of_comment_on_and_messages_of_sql_are_checked(tmp_path: Path) -> 
     assert findings(tmp_path, "query.sql", sql) == [(2, "long-sentence"), (3, "coinage"), (5, "gendered-pronoun")]
 
 
+def test_comments_of_typescript_are_checked_and_strings_are_not(tmp_path: Path) -> None:
+    source = (
+        'const a = "// whoever";\n/**\n * Read rows.\n * Whoever reads.\n */\nlet b = `https://whoever`; // it is his\n'
+    )
+    assert findings(tmp_path, "module.ts", source) == [(4, "whoever"), (6, "gendered-pronoun")]
+
+
 def test_fences_generated_tables_and_examples_are_skipped() -> None:
     page = "A.\n\n```\nWhoever\n```\n\n<!-- [[[cog\nx\n]]] -->\n| Whoever |\n<!-- [[[end]]] -->\n\n| cell | `code` |\n|---|---|\n"
     assert [block.text.strip() for block in markdown_blocks(page)] == ["A.", "cell", "`xxxx`"]
