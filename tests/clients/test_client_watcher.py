@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-import asyncpg
 from agenthall_client import Event
+from client_events import compact_events
 from deadlines import DEADLINE
 from faulty_proxy import WebSocketProxy
 from registry_server import RegistryServer
@@ -99,7 +99,7 @@ async def test_when_events_are_compacted_the_watch_resets_and_lists_again(
         proxy.is_refusing = True
         proxy.cut()
         await there.update(zone="z")
-        await _compact_events(server, there.registration_id)
+        await compact_events(server, there.registration_id)
         proxy.is_refusing = False
         *_, reset = await take_until(events, "reset")
         (listed,) = await take(events, 1)
@@ -131,14 +131,3 @@ async def test_a_watch_ends_with_its_client(server: RegistryServer) -> None:
 
 async def _collect(events: AsyncIterator[Event]) -> list[Event]:
     return [each async for each in events]
-
-
-async def _compact_events(server: RegistryServer, registration_id: str | None) -> None:
-    connection = await asyncpg.connect(server.database)
-    async with asyncio.timeout(DEADLINE):
-        while not await connection.fetchval(
-            "select count(*) from mcp.agent_events where registration_id = $1 and kind = 'updated'", registration_id
-        ):
-            await asyncio.sleep(0.02)
-    await connection.execute("select mcp.compact_agent_events('0 seconds', 0)")
-    await connection.close()

@@ -16,7 +16,8 @@ class FaultyProxy:
     """Forwards connections to a port of this machine.
 
     `is_refusing`: break new connections. `is_frozen`: new connections are half open, as after `freeze`.
-    `is_dropping_replies`: break a connection when the server replies; `dropped` counts.
+    `is_dropping_replies`: break a connection when the server replies; `dropped` counts. `bytes_to_client` counts what
+    the server sent.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -25,6 +26,7 @@ class FaultyProxy:
         self.port = 0
         self.accepted = 0
         self.dropped = 0
+        self.bytes_to_client = 0
         self.is_refusing = False
         self.is_frozen = False
         self.is_dropping_replies = False
@@ -90,6 +92,7 @@ class FaultyProxy:
                     self._drop(connection)
                     return
                 await connection.flowing.wait()
+                self.bytes_to_client += len(chunk)
                 connection.to_client.write(chunk)
         connection.to_client.close()
 
