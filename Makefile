@@ -55,6 +55,7 @@ lint-files: setup
 	$(BIN)/codespell
 	$(BIN)/python -m scripts.check_prose
 	$(BIN)/python -m cogapp --check $(PAGES)
+	@! test -d clients/typescript/node_modules || npm --prefix clients/typescript run --silent lint
 
 lint-commits: setup
 	$(BIN)/python -m scripts.check_commits

@@ -10,7 +10,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 OTHERS = [
     *(page for page in sorted(ROOT.glob("*.md")) if page not in PAGES),
-    *(ROOT / folder / "README.md" for folder in ("clients/python", "deploy", "migrations")),
+    *(ROOT / folder / "README.md" for folder in ("clients/python", "clients/typescript", "deploy", "migrations")),
 ]
 """Pages that link into the documentation from elsewhere."""
 

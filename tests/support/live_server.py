@@ -148,11 +148,15 @@ _PORTS_OF_A_SERVER = 4
 """The web's, the sockets' and those of the demo's servers follow each other."""
 
 
+_BLOCKED_BY_FETCH = 10_080
+"""A port to which `fetch` does not connect. The standard blocks it."""
+
+
 def _candidates() -> Iterator[int]:
     """Ports of this worker of the suite, below those that the system gives to outgoing connections (from 32768)."""
     worker = int("0" + "".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", ""))))
     first = 10_000 + worker % 4 * 5_000
-    ports = range(first, first + 5_000, _PORTS_OF_A_SERVER)
+    ports = [port for port in range(first, first + 5_000, _PORTS_OF_A_SERVER) if port != _BLOCKED_BY_FETCH]
     start = random.randrange(len(ports))  # another suite may run on this machine
     return itertools.cycle([*ports[start:], *ports[:start]])
 
