@@ -8,10 +8,21 @@ Logs go to the logger `agenthall_client`.
 """
 
 from .client import Client
-from .errors import ClientError, Closed, Forbidden, Refused, Superseded, Unauthenticated, Unreachable
+from .errors import (
+    ClientError,
+    Closed,
+    Forbidden,
+    JobCancelled,
+    JobLost,
+    Refused,
+    Superseded,
+    Unauthenticated,
+    Unreachable,
+)
 from .events import Event
 from .instance import AgentInstance
 from .instance_record import InstanceRecord
+from .jobs.job import Job
 from .registration import Registration, State
 from .timing import Timing
 
@@ -25,6 +36,9 @@ __all__ = [
     "Event",
     "Forbidden",
     "InstanceRecord",
+    "Job",
+    "JobCancelled",
+    "JobLost",
     "Refused",
     "Registration",
     "State",

@@ -6,6 +6,8 @@ ClientError
 ├── Superseded        a newer process has registered under the same instance_id and has taken over
 ├── Refused           the server rejects a request; `retryable` says whether the same request may succeed later
 ├── Unreachable       no server answered within the time limit
+├── JobLost           the job ended, or was given to another instance; what this one does has no effect
+├── JobCancelled      the job is to stop
 └── Closed            the client was used before it was opened or after it was closed
 """
 
@@ -57,6 +59,14 @@ class Refused(ClientError):
 
 
 class Unreachable(ClientError):
+    pass
+
+
+class JobLost(ClientError):
+    pass
+
+
+class JobCancelled(ClientError):
     pass
 
 

@@ -1,31 +1,27 @@
-"""An agent instance: it registers, renews its lease with heartbeats, and deregisters.
-
-Rules
-  1. One registration at a time is in progress. It is repeated with the same idempotency key and values until an answer
-     arrives, so a lost answer costs no epoch.
-  2. After a broken connection the instance first asks whether its epoch is still current. If not, a newer process has
-     taken over and this one ends (Superseded). Two processes never take turns.
-  3. The instance remembers that it drains: after a broken connection it drains again.
-  4. One task sends everything about the registration: heartbeats, and a new registration when one is needed.
-"""
+"""An agent instance: it registers, renews its lease with heartbeats, works on jobs, and deregisters."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
-from uuid import uuid4
 
-from .backoff import jitter
 from .client import Client
 from .credentials import TokenSource
 from .errors import ClientError, Closed, Refused, Superseded, unexpected_error
 from .heartbeat_callbacks import HealthCallback, HeartbeatCallbacks, ValuesCallback
+from .heartbeats import Heartbeats
 from .instance_ids import ClaimedInstanceId, claim_instance_id
 from .instance_record import InstanceRecord
+from .jobs.assigned_jobs import AssignedJobs
+from .jobs.handlers import Handler, run_with
+from .jobs.job import Job
+from .jobs.messenger import JobMessenger
+from .jobs.serving import serve_jobs
+from .lease import Lease
 from .message_channel import Disconnected, MessageChannel
 from .registration import Registration, State
 from .sigterm import on_first_sigterm
@@ -33,9 +29,6 @@ from .string_lists import string_list
 from .timing import Timing
 
 _log = logging.getLogger("agenthall_client")
-
-MIN_INTERVAL_FRACTION = 0.85
-"""A heartbeat follows after 85 to 100 % of the interval that the server sets."""
 
 UPDATABLE_FIELDS = frozenset(
     {"name", "capabilities", "tags", "zone", "version", "runtime_config", "connection_details"}
@@ -51,6 +44,7 @@ class AgentInstance(Client):
     Of the instance's description, what is None keeps the value of an earlier registration.
     `health` returns starting, healthy, degraded or unhealthy; `load` an object whose `workload` is the number of
     running tasks; `metrics` an object. They are called for every heartbeat and must not block.
+    `slots`: how many jobs the instance works on at a time. None: it takes no jobs.
     `drain_on_sigterm`: the first SIGTERM drains, see `until_draining`.
 
     Raises what Client raises, and Superseded when a newer process has registered under the same instance_id.
@@ -76,12 +70,12 @@ class AgentInstance(Client):
         health: HealthCallback | None = None,
         load: ValuesCallback | None = None,
         metrics: ValuesCallback | None = None,
+        slots: int | None = None,
         drain_on_sigterm: bool = False,
         timing: Timing | None = None,
     ) -> None:
         super().__init__(url, api_key=api_key, token=token, tenant_id=tenant_id, timing=timing)
         self.agent_id = agent_id
-        self.registration: Registration | None = None
         optional = {
             "name": name,
             "agent_type": agent_type,
@@ -95,18 +89,18 @@ class AgentInstance(Client):
             **{name: value for name, value in optional.items() if value is not None},
             **{name: string_list(name, value) for name, value in lists.items() if value is not None},
         }
+        self._slots = slots
         self._claimed_id = None if instance_id is None else ClaimedInstanceId(instance_id)
         self._callbacks = HeartbeatCallbacks(health, load, metrics)
         self._drain_on_sigterm = drain_on_sigterm
         self._signal_handlers = contextlib.ExitStack()
-        self._unanswered: dict[str, Any] | None = None
-        """The params of a registration whose answer has not arrived. It is repeated word for word."""
-        self._needs_registration = False
-        self._heartbeat_due = asyncio.Event()
-        self._is_draining = asyncio.Event()
-        self._drain_reason: str | None = None
-        self._drain_tasks: set[asyncio.Task[Any]] = set()
+        self._lease = Lease(self._describe, self._on_registered, self._on_draining)
+        self._jobs = AssignedJobs(
+            slots, self._lease, JobMessenger(lambda: self._connection, self._lease, self.beat_now)
+        )
+        self._heartbeats: Heartbeats | None = None
         self._heartbeat_task: asyncio.Task[None] | None = None
+        self._drain_tasks: set[asyncio.Task[Any]] = set()
         self._final_state: State | None = None
 
     @property
@@ -115,6 +109,10 @@ class AgentInstance(Client):
         if self._claimed_id is None:
             raise Closed("The instance_id is not known yet. Use it inside `async with`.")
         return self._claimed_id.instance_id
+
+    @property
+    def registration(self) -> Registration | None:
+        return self._lease.registration
 
     @property
     def registration_id(self) -> str | None:
@@ -128,7 +126,7 @@ class AgentInstance(Client):
     def state(self) -> State:
         if self._final_state is not None:
             return self._final_state
-        if self._is_draining.is_set():
+        if self._lease.draining.is_set():
             return State.DRAINING
         if self.registration is None:
             return State.CONNECTING
@@ -148,23 +146,16 @@ class AgentInstance(Client):
             if changes[name] is not None
         }
         given = changes | lists
-        instance = await self._connection.request("agent.update", lambda: {**self._registered.reference, **given})
+        instance = await self._connection.request("agent.update", lambda: {**self._lease.reference, **given})
         self._description |= given
         return InstanceRecord.from_json(instance)
-
-    @property
-    def _registered(self) -> Registration:
-        if self.registration is None:
-            raise Closed("The instance has not registered.")
-        return self.registration
 
     async def drain(self, reason: str = "draining") -> None:
         """Leave discovery for good, to finish running work and take no more. Raises Refused, Forbidden, Unreachable."""
         connection = self._connection
-        self._drain_reason = self._drain_reason or reason
-        self._is_draining.set()
+        self._lease.start_draining(reason)
         try:
-            await connection.request("agent.drain", lambda: {**self._registered.reference, "reason": reason})
+            await connection.request("agent.drain", lambda: {**self._lease.reference, "reason": reason})
         except Refused as refused:
             if refused.reason != "must_register":
                 raise
@@ -172,11 +163,32 @@ class AgentInstance(Client):
 
     async def until_draining(self) -> None:
         """Wait for `drain`, for SIGTERM with `drain_on_sigterm`, or until the server orders to drain."""
-        await self._is_draining.wait()
+        await self._lease.draining.wait()
 
     def beat_now(self) -> None:
         """Send the next heartbeat now, because health or load have changed."""
-        self._heartbeat_due.set()
+        if self._heartbeats is not None:
+            self._heartbeats.beat_now()
+
+    # Jobs
+
+    async def jobs(self) -> AsyncIterator[Job]:
+        """Yield jobs, until the instance drains. Several tasks may iterate at the same time.
+
+        Raises ValueError without `slots`, and the final error of the instance.
+        """
+        if not self._slots:
+            raise ValueError("The instance takes no jobs. Pass slots= with the number of jobs at a time.")
+        while (job := await self._jobs.take()) is not None:
+            yield job
+
+    async def serve(self, handler: Handler) -> None:
+        """Give each job to `handler`, in a task of its own, until the instance drains and all jobs have ended.
+
+        `handler`: an async generator of tokens, a coroutine function, a generator or function (which run in threads),
+        or a compiled LangGraph graph. Raises TypeError, and what `jobs` raises.
+        """
+        await serve_jobs(self.jobs(), run_with(handler, self._slots or 1))
 
     # Opening and closing
 
@@ -201,7 +213,9 @@ class AgentInstance(Client):
     def _release(self, final_state: State) -> None:
         self._final_state = self._final_state or final_state
         self._signal_handlers.close()
-        for task in [*self._drain_tasks, *([self._heartbeat_task] if self._heartbeat_task else [])]:
+        self._jobs.stop(Closed("the instance was closed"))
+        self._stop_heartbeats()
+        for task in self._drain_tasks:
             task.cancel()
         if self._claimed_id is not None:
             self._claimed_id.release()
@@ -210,11 +224,12 @@ class AgentInstance(Client):
         self._final_state = State.FAILED
         instance_id = self._claimed_id and self._claimed_id.instance_id
         _log.error("instance %s of agent %s failed: %s", instance_id, self.agent_id, error)
+        self._jobs.stop(error)
         super()._on_final_error(error)
 
     def _on_sigterm(self) -> None:
         _log.info("SIGTERM: draining")
-        self._is_draining.set()
+        self._lease.start_draining("SIGTERM")
         if self.registration is None:  # there is nothing to drain, and the server may never answer
             if self._opened is not None:
                 self._opened.fail(Closed("SIGTERM arrived before the instance was registered"))
@@ -230,10 +245,11 @@ class AgentInstance(Client):
             _log.warning("could not tell the server that this instance drains: %s", error)
 
     async def _close(self, error: BaseException | None) -> None:
-        if self._heartbeat_task is not None:
-            self._heartbeat_task.cancel()
+        self._jobs.stop_taking()
         if self._drain_tasks:  # watchers see `draining` before `deregistered`
             await asyncio.wait(self._drain_tasks, timeout=self._timing.leave)
+        await self._jobs.flush(self._timing.leave)
+        self._stop_heartbeats()
         channel = self._connection.current_channel
         if channel is not None and self.registration is not None:
             await self._deregister(channel, self.registration, error)
@@ -252,80 +268,16 @@ class AgentInstance(Client):
     # The connection's listener
 
     async def _on_connected(self, channel: MessageChannel) -> None:
-        if self.registration is not None and self._unanswered is None:
-            await self._ensure_not_superseded(channel, self.registration)
-        await self._register(channel)
-        self._heartbeat_task = asyncio.create_task(self._run_heartbeats(channel), name="agenthall.heartbeat")
+        await self._lease.resume(channel)
+        self._stop_heartbeats()
+        self._heartbeats = Heartbeats(channel, self._lease, self._callbacks, self._jobs)
+        self._heartbeat_task = asyncio.create_task(
+            self._run_heartbeats(channel, self._heartbeats), name="agenthall.heartbeat"
+        )
 
-    def _on_disconnected(self, channel: MessageChannel) -> None:
-        if self._heartbeat_task is not None:
-            self._heartbeat_task.cancel()
-        super()._on_disconnected(channel)
-
-    def _on_notification(self, method: str, params: dict[str, Any]) -> None:
-        super()._on_notification(method, params)
-        registration = self.registration
-        if registration is None or any(params.get(name) != value for name, value in registration.reference.items()):
-            return
-        if method == "agent.superseded":
-            self._connection.fail(Superseded(str(params.get("message"))))
-        elif method == "agent.lease_lost":
-            self._request_registration()
-        elif method == "agent.lapsed":
-            self.beat_now()
-        elif method == "agent.draining":
-            self._drain_reason = self._drain_reason or str(params.get("reason") or params.get("message"))
-            self._is_draining.set()
-
-    # Registering
-
-    def _request_registration(self) -> None:
-        self._needs_registration = True
-        self._heartbeat_due.set()
-
-    async def _ensure_not_superseded(self, channel: MessageChannel, registration: Registration) -> None:
-        """Raises Superseded."""
+    async def _run_heartbeats(self, channel: MessageChannel, heartbeats: Heartbeats) -> None:
         try:
-            await channel.request("agent.heartbeat", registration.reference)
-        except Refused as refused:
-            if refused.reason == "superseded":
-                raise Superseded(f"another process has registered as {registration.instance_id}") from None
-            if not _is_registration_gone(refused):
-                raise
-
-    async def _register(self, channel: MessageChannel) -> None:
-        if self._unanswered is None:
-            self._unanswered = {
-                "agent_id": self.agent_id,
-                "instance_id": self.instance_id,
-                **self._description,
-                "health": await self._callbacks.read_health(),
-                "idempotency_key": uuid4().hex,
-            }
-        try:
-            result = await channel.request("agent.register", self._unanswered)
-        except ClientError as error:
-            if not (isinstance(error, Refused) and error.retryable):
-                self._unanswered = None
-            raise
-        self._unanswered, self._needs_registration = None, False
-        self.registration = Registration.from_result(result)
-        _log.info("registered as %s, epoch %d", self.registration.registration_id, self.registration.epoch)
-        if self._is_draining.is_set():
-            reason = self._drain_reason or "SIGTERM"
-            await channel.request("agent.drain", {**self.registration.reference, "reason": reason})
-
-    # Heartbeats
-
-    async def _run_heartbeats(self, channel: MessageChannel) -> None:
-        interval = self._registered.heartbeat_interval_seconds
-        try:
-            while True:
-                await self._wait_until_due(interval)
-                if self._needs_registration:
-                    await self._register(channel)
-                else:
-                    interval = await self._send_heartbeat(channel, await self._callbacks.read()) or interval
+            await heartbeats.run()
         except Disconnected:
             self._connection.discard(channel)
         except ClientError as error:
@@ -336,36 +288,46 @@ class AgentInstance(Client):
         except Exception as error:  # noqa: BLE001 - a fault here must not let the lease expire unnoticed
             self._connection.fail(unexpected_error(error))
 
-    async def _wait_until_due(self, interval: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(jitter(interval, MIN_INTERVAL_FRACTION * interval)):
-                await self._heartbeat_due.wait()
-        self._heartbeat_due.clear()
+    def _stop_heartbeats(self) -> None:
+        if self._heartbeat_task is not None:
+            self._heartbeat_task.cancel()
 
-    async def _send_heartbeat(self, channel: MessageChannel, values: Mapping[str, Any]) -> float | None:
-        """Return the next interval in seconds. None: it does not change."""
-        try:
-            result = await channel.request("agent.heartbeat", {**self._registered.reference, **values})
-        except Refused as refused:
-            return await self._handle_refused_heartbeat(channel, refused, values)
-        return float(result["heartbeat_interval_seconds"])
+    def _on_disconnected(self, channel: MessageChannel) -> None:
+        if self._heartbeats is not None and self._heartbeats.channel is channel:
+            self._stop_heartbeats()
+        super()._on_disconnected(channel)
 
-    async def _handle_refused_heartbeat(
-        self, channel: MessageChannel, refused: Refused, values: Mapping[str, Any]
-    ) -> float | None:
-        """Raises Superseded."""
-        if refused.reason == "superseded":
-            raise Superseded(str(refused))
-        if _is_registration_gone(refused):
+    def _on_notification(self, method: str, params: dict[str, Any]) -> None:
+        super()._on_notification(method, params)
+        self._jobs.on_notification(method, params)
+        if not self._lease.is_current(params):
+            return
+        if method == "agent.superseded":
+            self._connection.fail(Superseded(str(params.get("message"))))
+        elif method == "agent.lease_lost":
             self._request_registration()
-        elif refused.retryable:
-            _log.warning("a heartbeat failed: %s", refused)
-        else:
-            _log.error("a heartbeat was refused; sending it without health, load and metrics: %s", refused)
-            return await self._send_heartbeat(channel, {}) if values else None
-        return None
+        elif method == "agent.lapsed":
+            self.beat_now()
+        elif method == "agent.draining":
+            self._lease.start_draining(str(params.get("reason") or params.get("message")))
 
+    # Registering
 
-def _is_registration_gone(refused: Refused) -> bool:
-    """Whether the instance must register again."""
-    return refused.reason in {"must_register", "not_found"}
+    def _request_registration(self) -> None:
+        self._lease.needs_registration = True
+        self.beat_now()
+
+    async def _describe(self) -> dict[str, Any]:
+        return {
+            "agent_id": self.agent_id,
+            "instance_id": self.instance_id,
+            **self._description,
+            **self._jobs.registration(),
+            "health": await self._callbacks.read_health(),
+        }
+
+    def _on_registered(self, result: Mapping[str, Any]) -> None:
+        self._jobs.on_registered(result)
+
+    def _on_draining(self) -> None:
+        self._jobs.stop_taking()

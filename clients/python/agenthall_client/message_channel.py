@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from .close_policy import CloseEvent
 from .errors import Refused, error_from_message
+from .json_text import join_members
 
 _log = logging.getLogger("agenthall_client")
 
@@ -45,13 +46,17 @@ class MessageChannel:
         self._response_timeout = response_timeout
         self._ids = itertools.count(1)
         self._pending: dict[str, _PendingRequest] = {}
-        self._reconnect_after: float | None = None
+        self.reconnect_after: float | None = None
+        """The seconds that the server announced before a restart."""
+        self.is_restarting = asyncio.Event()
         self._is_closed = False
 
     async def request(
         self, method: str, params: Mapping[str, Any] | None = None, *, on_result: ResultCallback | None = None
     ) -> dict[str, Any]:
         """Send a request and return its result. `on_result` is called with the result before any later message is read.
+
+        Members of `params` may be a JsonText.
 
         Raises Refused, Forbidden, Unauthenticated, Disconnected. A WebSocket that does not answer in time is aborted.
         """
@@ -74,7 +79,7 @@ class MessageChannel:
 
     async def _send(self, message: dict[str, Any]) -> None:
         try:
-            text = json.dumps(message, separators=(",", ":"), allow_nan=False)
+            text = join_members({**message, "params": join_members(message["params"])})
         except (TypeError, ValueError) as error:
             raise Refused(f"{message['method']}: {error}", reason="no_json") from None
         if len(text) > MAX_MESSAGE_BYTES:  # characters are bytes here: json.dumps escapes what is not ASCII
@@ -120,7 +125,7 @@ class MessageChannel:
     def _close_event(self) -> CloseEvent:
         close = self._socket.protocol.close_rcvd
         return CloseEvent(
-            None if close is None else int(close.code), close.reason if close else "", self._reconnect_after
+            None if close is None else int(close.code), close.reason if close else "", self.reconnect_after
         )
 
     def _handle_message(self, text: str | bytes) -> None:
@@ -133,7 +138,8 @@ class MessageChannel:
 
     def _handle_notification(self, method: str, params: dict[str, Any]) -> None:
         if method == "server.restarting":
-            self._reconnect_after = float(params.get("reconnect_after_seconds") or 0)
+            self.reconnect_after = float(params.get("reconnect_after_seconds") or 0)
+            self.is_restarting.set()
         self._on_notification(method, params)
 
     def _handle_response(self, message: dict[str, Any]) -> None:

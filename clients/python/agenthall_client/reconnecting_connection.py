@@ -5,24 +5,20 @@
        └────────────── delay ──────────────┘      ends with an error that retrying does not fix
 
 On each new WebSocket the listener goes first (`on_connected`, where an instance registers). After that, all requests
-may use it.
+may use it. When the server announces a restart, the next WebSocket is opened at once, and the first one stays in use
+until the next is available.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
-from websockets.typing import Subprotocol
-
-from .address import ServerAddress, is_loopback
+from .address import ServerAddress
 from .backoff import Backoff, jitter
 from .close_policy import (
     CREDENTIALS,
@@ -30,21 +26,16 @@ from .close_policy import (
     CloseEvent,
     RetryConnection,
     error_for_close,
-    error_for_status,
-    parse_retry_after,
 )
 from .credentials import Credentials
 from .errors import ClientError, Closed, Refused, Unreachable, unexpected_error
 from .message_channel import Disconnected, MessageChannel
+from .opening import open_websocket
 from .timing import Timing
 
 _log = logging.getLogger("agenthall_client")
-_SUBPROTOCOL = Subprotocol("mcp.v1")
 _RATE_LIMITED = 4002
 _CREDENTIALS_EXPIRING = "auth.expiring"
-MAX_RECEIVED_BYTES = 16 * 2**20
-"""Of a message from the server. The largest is a page of instances with all their metadata."""
-
 PROXY_REFUSALS = frozenset({"handshake", "no_sockets_url", "no_server"})
 """Final on the first connection only: later, a proxy may give these reasons while the server restarts."""
 Params = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
@@ -80,6 +71,8 @@ class ReconnectingConnection:
         self._last_failure = "no attempt was made"
         self._was_connected = False
         self._renewal: asyncio.Task[None] | None = None
+        self._retired: set[asyncio.Task[None]] = set()
+        """Tasks of channels whose successor was asked for."""
 
     # Use of the connection
 
@@ -164,6 +157,9 @@ class ReconnectingConnection:
         except asyncio.CancelledError:
             self.fail(Closed("the connection was closed"))
             raise
+        finally:
+            for task in self._retired:
+                task.cancel()
         if self._final_error is not None:
             raise self._final_error
 
@@ -174,27 +170,53 @@ class ReconnectingConnection:
         await asyncio.sleep(seconds)
 
     async def _run_channel(self) -> None:
-        """Connect, and use the channel until it is lost. Raises RetryConnection, or the final ClientError."""
-        channel = MessageChannel(await self._connect(), self._handle_notification, self._timing.answer)
+        """Connect, and use the channel until it is lost or is to be replaced.
+
+        Raises RetryConnection, or the final ClientError.
+        """
+        channel: MessageChannel = MessageChannel(
+            await open_websocket(self._address, self._credentials, self._timing),
+            lambda method, params: self._handle_notification(channel, method, params),
+            self._timing.answer,
+        )
         receiving = asyncio.create_task(channel.receive(self._timing.keepalive), name="agenthall.receive")
         started = asyncio.get_running_loop().time()
-        was_available = False
+        was_available = is_retired = False
         try:
             was_available = await self._make_available(channel)
-            event = await receiving
+            is_retired = await _is_restart_announced(channel, receiving)
         finally:
-            self.discard(channel)
-            channel.abort()
-            receiving.cancel()
-            if self._renewal is not None:
-                self._renewal.cancel()
+            if is_retired:
+                self._keep_in_background(self._await_end(channel, receiving))
+            else:
+                self._drop(channel, receiving)
         if asyncio.get_running_loop().time() - started > self._timing.steady:
             self._backoff.reset()
-        raise self._final_error or self._error_for_close(event, was_available=was_available)
+        if is_retired:
+            # Less than the time that is left: the server closes this channel up to a second before `reconnect_after`.
+            raise RetryConnection("the server restarts", spread=max(0.0, (channel.reconnect_after or 0.0) - 1.0))
+        raise self._final_error or self._error_for_close(receiving.result(), was_available=was_available)
 
-    def _handle_notification(self, method: str, params: dict[str, Any]) -> None:
-        channel = self._channel
-        if method == _CREDENTIALS_EXPIRING and channel is not None and self._credentials.can_refresh:
+    def _drop(self, channel: MessageChannel, receiving: asyncio.Task[CloseEvent]) -> None:
+        self.discard(channel)
+        channel.abort()
+        receiving.cancel()
+        if self._renewal is not None:
+            self._renewal.cancel()
+
+    async def _await_end(self, channel: MessageChannel, receiving: asyncio.Task[CloseEvent]) -> None:
+        try:
+            await receiving
+        finally:
+            self._drop(channel, receiving)
+
+    def _keep_in_background(self, step: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(step, name="agenthall.retired")
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    def _handle_notification(self, channel: MessageChannel, method: str, params: dict[str, Any]) -> None:
+        if method == _CREDENTIALS_EXPIRING and self._credentials.can_refresh:
             self._renewal = asyncio.create_task(self._renew_credentials(channel), name="agenthall.renew")
         self._listener.on_notification(method, params)
 
@@ -223,39 +245,19 @@ class ReconnectingConnection:
                 raise
             min_delay = TOO_MANY_SECONDS if refused.code == _RATE_LIMITED else 0.0
             raise RetryConnection(str(refused), min_delay=min_delay) from None
-        self._channel, self._was_connected = channel, True
+        replaced, self._channel, self._was_connected = self._channel, channel, True
         self._is_settled.set()
+        if replaced is not None:
+            self._listener.on_disconnected(replaced)
+            self._keep_in_background(replaced.close())
         return True
 
-    async def _connect(self) -> ClientConnection:
-        url = await self._address.websocket_url()
-        try:
-            return await connect(
-                url,
-                additional_headers=await self._credentials.headers(),
-                subprotocols=[_SUBPROTOCOL],
-                compression=None,
-                proxy=None if is_loopback(url) else True,
-                open_timeout=self._timing.answer,
-                ping_interval=None,  # MessageChannel sends the pings, and aborts at the first that is not answered
-                close_timeout=self._timing.leave,
-                max_size=MAX_RECEIVED_BYTES,
-            )
-        except InvalidStatus as error:
-            response = error.response
-            raise error_for_status(
-                response.status_code, _problem_detail(response.body), parse_retry_after(response.headers)
-            ) from None
-        except InvalidURI as error:
-            raise Refused(str(error), reason="url") from None
-        except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
-            self._address.forget()
-            raise RetryConnection(f"{url} cannot be reached: {error or type(error).__name__}") from None
 
-
-def _problem_detail(body: bytes | bytearray | None) -> str:
-    """`detail` of a problem document (RFC 9457). A proxy may answer with something else."""
+async def _is_restart_announced(channel: MessageChannel, receiving: asyncio.Task[CloseEvent]) -> bool:
+    """Wait until the channel is lost, or the server announces a restart while it lasts."""
+    announced = asyncio.create_task(channel.is_restarting.wait(), name="agenthall.restarting")
     try:
-        return str(json.loads(body or b"")["detail"])
-    except (ValueError, KeyError, TypeError):
-        return "the handshake was refused"
+        await asyncio.wait([announced, receiving], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        announced.cancel()
+    return not receiving.done()
