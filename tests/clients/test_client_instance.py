@@ -131,8 +131,11 @@ async def test_the_body_of_a_superseded_instance_is_cancelled_and_raises_superse
     assert older.state == State.FAILED
 
 
-async def test_sigterm_drains_and_running_work_is_finished(server: RegistryServer, start_program: Program) -> None:
-    process = start_program("drainer", "pod-1")
+@pytest.mark.parametrize("kind", [(), ("blocking",)], ids=["asyncio", "blocking"])
+async def test_sigterm_drains_and_running_work_is_finished(
+    server: RegistryServer, start_program: Program, kind: tuple[str, ...]
+) -> None:
+    process = start_program("drainer", "pod-1", *kind)
     registration_id = process.stdout.readline().split()[1]
     process.send_signal(signal.SIGTERM)
     lines = [await asyncio.to_thread(process.stdout.readline) for _ in range(2)]

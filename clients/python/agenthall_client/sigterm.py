@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 
 @contextlib.contextmanager
@@ -30,3 +31,20 @@ def on_first_sigterm(callback: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         restore()
+
+
+@contextlib.contextmanager
+def on_first_sigterm_of_thread(callback: Callable[[], None]) -> Iterator[None]:
+    """The same for a program without asyncio. `callback` must not block. Raises ValueError outside the main thread."""
+    previous = signal.getsignal(signal.SIGTERM)
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, previous)
+        callback()
+
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is handle:
+            signal.signal(signal.SIGTERM, previous)
