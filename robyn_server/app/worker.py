@@ -18,9 +18,15 @@ from robyn_server.core.errors import Misconfigured
 from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.metrics import announce, answer_scrapes
+from robyn_server.registry.jobs.follower import JobFollower
+from robyn_server.registry.jobs.starter import JobStarter
+from robyn_server.registry.jobs.sweeper import JobSweeper
 from robyn_server.settings import AuthMode, Settings
 from robyn_server.storage.assistants import Assistants
+from robyn_server.storage.postgres.notify import Listener, Notifier
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
+from robyn_server.storage.registry.assigned_jobs import AssignedJobs
+from robyn_server.storage.registry.jobs import JOBS, Jobs
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.thread_retention import ThreadRetention
@@ -80,6 +86,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     open_lease_queue = partial(_open_lease_queue, settings.dsn)
     items = StoreItems(system)
     host = await _open_agent_host(settings, closing, graphs)
+    jobs = _start_jobs(settings, closing, system)
     worker = Worker(
         RunQueue(system),
         graphs,
@@ -92,6 +99,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         await open_redis(settings, closing, "agenthall worker"),
         traces,
         host,
+        jobs,
     )
     export_pool_metrics(system=system)
     announcement = Announcement(Workers(system), worker.id, graphs.ids)
@@ -117,6 +125,19 @@ def _start_traces(closing: AsyncExitStack) -> RunTraces:
     set_call_context(mcp_call_context)
     closing.push_async_callback(lambda: asyncio.gather(tracing.stop(), flush_run_trees()))
     return RunTraces(tracing.attempts)
+
+
+def _start_jobs(settings: Settings, closing: AsyncExitStack, system: Pool) -> JobStarter:
+    """Let runs give work to instances, and sweep jobs."""
+    from robyn_server.graphs.instances.runner import set_job_runner
+
+    assigned, notifier = AssignedJobs(system), Notifier(settings.direct_dsn, "agenthall worker jobs")
+    follower = JobFollower(assigned)
+    starter = JobStarter(Jobs(system), assigned, follower, notifier)
+    listener = Listener(settings.direct_dsn, "agenthall worker jobs", {JOBS: follower.wake}, follower.wake_all)
+    start_services(closing, notifier, follower, listener, JobSweeper(assigned, starter, notifier))
+    set_job_runner(starter)
+    return starter
 
 
 async def _open_agent_host(settings: Settings, closing: AsyncExitStack, graphs: Graphs) -> RunAgentHost:

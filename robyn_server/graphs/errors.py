@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from robyn_server.core.errors import NotFound, TooLarge
+
+
+class ReportedError(Exception):
+    """An error that ends a run under the name that its reporter gave it, such as an instance's error of a job.
+
+    `body`: the error as clients get it, {error, message, …}.
+    """
+
+    def __init__(self, error: str, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.body: dict[str, Any] = {"error": error, "message": message, **more}
 
 
 class StateTooLarge(TooLarge):

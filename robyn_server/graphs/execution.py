@@ -32,7 +32,7 @@ from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
 from .checkpoints.config import ensure_checkpoint
 from .checkpoints.serialization import ValuesSerializer, dumps
 from .commands import command_of
-from .errors import StateTooLarge
+from .errors import ReportedError, StateTooLarge
 from .finished_tasks import keep_finished_tasks
 from .loading.contexts import context_for
 from .loading.factories import run_runtime
@@ -211,10 +211,11 @@ class _Execution:
                     await self._emit(EVENTS, await serializer.dumps(event))
 
     async def failed(self, error: Exception) -> RunEnd:
-        body = {"error": type(error).__name__, "message": str(error)[:_LONGEST_MESSAGE]}
+        body = _error_body(error)
         await self._emit("error", dumps(body))
         values = await self._last_values()
-        return self._end(RunStatus.ERROR, ThreadStatus.ERROR, values, error=body, traceback=own_traceback(error))
+        shown = None if isinstance(error, ReportedError) else own_traceback(error)
+        return self._end(RunStatus.ERROR, ThreadStatus.ERROR, values, error=body, traceback=shown)
 
     async def stopped(self, reason: StopReason) -> RunEnd:
         if reason is StopReason.ROLLBACK:  # the database deletes the run, whatever its end
@@ -326,6 +327,13 @@ class _Execution:
         during = self._graphs.notices_in(self._run.graph_id, messages) if self._graphs and messages else []
         notices = self._notices + [each for each in during if each not in self._notices]
         return {"agenthall_notices": notices} if notices else {}
+
+
+def _error_body(error: Exception) -> dict[str, Any]:
+    """The error as clients get it."""
+    if isinstance(error, ReportedError):
+        return {**error.body, "message": error.body["message"][:_LONGEST_MESSAGE]}
+    return {"error": type(error).__name__, "message": str(error)[:_LONGEST_MESSAGE]}
 
 
 def _count_tool_calls(values: Any) -> int:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from robyn_server.graphs.checkpoints.saver import Checkpoints
     from robyn_server.graphs.loading.served_graphs import Graphs
     from robyn_server.redis_streams.connection import RedisConnection
+    from robyn_server.registry.jobs.starter import JobStarter
     from robyn_server.run_events.redis_sink import RedisEventWriter
 
     from .agent_host import RunAgentHost
@@ -135,6 +136,7 @@ class Worker:
         redis: RedisConnection | None = None,
         traces: RunTraces | None = None,
         agents: RunAgentHost | None = None,
+        jobs: JobStarter | None = None,
     ) -> None:
         self.id = worker_id or new_id()
         self._has_predecessor = worker_id is not None
@@ -144,6 +146,7 @@ class Worker:
         self._stores = stores
         self._traces = traces or RunTraces()
         self._agents = agents
+        self._jobs = jobs
         self._options = options
         self._active: dict[UUID, _ActiveRun] = {}
         self._lapse: asyncio.TimerHandle | None = None
@@ -287,6 +290,7 @@ class Worker:
             checkpoints = self._checkpoints.with_lease(self.id, run.run_id, run.attempt)
             with nullcontext() if self._agents is None else self._agents.of(run, store):
                 end = await execute(run, self._graphs, checkpoints, store, writer.emit, active.stop, trace.callbacks)
+            await self._cancel_jobs(active)
             await _end(active, writer, trace, end, began)
         except asyncio.CancelledError:
             _log.info("run dropped", run_id=str(run.run_id), attempt=run.attempt)
@@ -297,6 +301,13 @@ class Worker:
             timer.cancel()
             store.close()
             writer.close()
+
+    async def _cancel_jobs(self, active: _ActiveRun) -> None:
+        """Cancel the jobs of a run that was stopped on purpose. Jobs of a run that is dropped go on without it."""
+        if self._jobs is None or active.stop.reason is None:
+            return
+        with contextlib.suppress(Unavailable):  # the sweeper cancels jobs whose run is over
+            await self._jobs.cancel_of_run(active.run.run_id, f"the run was stopped ({active.stop.reason})")
 
     def _held_leases(self) -> set[RunLease] | None:
         """The leases to renew. Called from the thread.
