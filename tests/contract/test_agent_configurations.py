@@ -66,6 +66,19 @@ async def test_free_slots_are_counted_against_the_configuration(ada: httpx.Async
         ("max_workload", {"max_workload": -1}),
         ("name", {"name": ""}),
         ("enabled", {"enabled": "yes"}),
+        ("execution", {"execution": "there"}),
+        ("jobs", {"jobs": None}),
+        ("jobs.retries", {"jobs": {"retries": 1}}),
+        ("jobs.retry", {"jobs": {"retry": "sometimes"}}),
+        ("jobs.max_attempts", {"jobs": {"max_attempts": 0}}),
+        ("jobs.max_attempts", {"jobs": {"max_attempts": None}}),
+        ("jobs.schedule_to_start_seconds", {"jobs": {"schedule_to_start_seconds": -1}}),
+        ("jobs.schedule_to_start_seconds", {"jobs": {"schedule_to_start_seconds": True}}),
+        ("jobs.run_within_seconds", {"jobs": {"run_within_seconds": 0}}),
+        ("jobs.required_capabilities.0", {"jobs": {"required_capabilities": [""]}}),
+        ("jobs.required_tags", {"jobs": {"required_tags": "gpu"}}),
+        ("jobs.version", {"jobs": {"version": "^1.2"}}),
+        ("jobs.zone", {"jobs": {"zone": ""}}),
         ("configuration", {"configuration": {"x": "y" * 70_000}}),
         ("system_prompt", {"system_prompt": "é" * 140_000}),
     ],
@@ -74,6 +87,44 @@ async def test_a_configuration_that_makes_no_sense_is_422(
     ada: httpx.AsyncClient, field: str, body: dict[str, Any]
 ) -> None:
     assert problem(await ada.put(f"{CONFIGURATIONS}/{new_agent_id()}", json=body)) == (422, "invalid", field)
+
+
+JOBS: Any = {
+    "retry": "if_silent",
+    "max_attempts": 3,
+    "schedule_to_start_seconds": 60,
+    "run_within_seconds": None,
+    "required_capabilities": [],
+    "required_tags": [],
+    "version": None,
+    "zone": None,
+}
+
+
+async def test_an_agent_without_a_model_and_a_prompt_runs_in_its_instances(ada: httpx.AsyncClient) -> None:
+    path = f"{CONFIGURATIONS}/{new_agent_id()}"
+    made = (await ada.put(path, json={})).json()
+    assert (made["execution"], made["effective_execution"], made["jobs"]) == (None, "instances", JOBS)
+    for field, value in (("model_id", "offline:demo"), ("system_prompt", "Answer.")):
+        assert (await ada.patch(path, json={field: value})).json()["effective_execution"] == "here"
+        assert (await ada.patch(path, json={field: None})).json()["effective_execution"] == "instances"
+    chosen = (await ada.patch(path, json={"execution": "here"})).json()
+    assert (chosen["execution"], chosen["effective_execution"]) == ("here", "here")
+    chosen = (await ada.patch(path, json={"execution": "instances", "model_id": "offline:demo"})).json()
+    assert (chosen["execution"], chosen["effective_execution"]) == ("instances", "instances")
+    assert (await ada.patch(path, json={"execution": None})).json()["effective_execution"] == "here"
+
+
+async def test_a_patch_keeps_the_options_of_jobs_that_it_does_not_give_and_a_put_does_not(
+    ada: httpx.AsyncClient,
+) -> None:
+    path = f"{CONFIGURATIONS}/{new_agent_id()}"
+    given = {"retry": "always", "version": ">=1.2,<2", "required_tags": ["gpu"], "schedule_to_start_seconds": None}
+    assert (await ada.put(path, json={"jobs": given})).json()["jobs"] == JOBS | given
+    patched = await ada.patch(path, json={"jobs": {"zone": "eu", "schedule_to_start_seconds": 0}})
+    assert patched.json()["jobs"] == JOBS | given | {"zone": "eu", "schedule_to_start_seconds": 0}
+    assert (await ada.patch(path, json={"name": "same"})).json()["jobs"] == patched.json()["jobs"]
+    assert (await ada.put(path, json={})).json()["jobs"] == JOBS
 
 
 async def test_a_configuration_is_its_tenants_alone(ada: httpx.AsyncClient, mia: httpx.AsyncClient) -> None:

@@ -99,7 +99,7 @@ async def test_a_tenant_has_as_many_types_as_it_may_create(registry: RegistryDat
 
 
 async def test_a_tenant_has_as_many_configurations_as_it_may_have(registry: RegistryDatabase) -> None:
-    fields = {"capabilities": [], "configuration": {}, "enabled": True}
+    fields = {"capabilities": [], "configuration": {}, "enabled": True, "jobs": {}}
     async with limited(registry, configurations=3) as pool:
         put = Configurations(pool)
         for name in ("a", "b", "c"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 configurations = typer.Typer(help="Configurations: settings for types of agents.", no_args_is_help=True)
 
 _PATH = "/agents/configurations"
-_COLUMNS = ("agent_id", "name", "enabled", "model_id", "max_workload")
+_COLUMNS = ("agent_id", "name", "enabled", "effective_execution", "model_id", "max_workload")
+
+
+class Execution(StrEnum):
+    INSTANCES = "instances"
+    HERE = "here"
+    DEFAULT = "default"
 
 
 @server_command(configurations, "list", open_registry)
@@ -59,6 +66,12 @@ def set_fields(
     capability: Annotated[list[str] | None, typer.Option(help="Replaces all; may be repeated.")] = None,
     configuration: Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object of your own.")] = None,
     enabled: Annotated[bool | None, typer.Option(help="Whether instances may register and are found.")] = None,
+    execution: Annotated[
+        Execution | None, typer.Option(help="Where it runs. Default: in instances, if it has no model and no prompt.")
+    ] = None,
+    jobs: Annotated[
+        str | None, typer.Option(metavar="JSON", help='Options of jobs to change, such as {"retry": "always"}.')
+    ] = None,
     output: Out = Output.TABLE,
 ) -> None:
     """Change the given fields of a configuration, or create it.
@@ -66,11 +79,14 @@ def set_fields(
     With `--no-enabled`, instances neither register nor are found.
     """
     from .format import print_one
+    from .registry_http import NULL
 
     text = {"name": name, "agent_type": agent_type, "model_id": model_id, "system_prompt": system_prompt}
     numbers = {"temperature": temperature, "max_tokens": max_tokens, "max_workload": max_workload}
-    more = {"capabilities": capability or None, "configuration": _object(configuration), "enabled": enabled}
-    found = registry.set_fields(_PATH, agent_id, {**text, **numbers, **more})
+    objects = {"configuration": _object("--configuration", configuration), "jobs": _object("--jobs", jobs)}
+    where = NULL if execution is Execution.DEFAULT else execution
+    more = {"capabilities": capability or None, "enabled": enabled, "execution": where}
+    found = registry.set_fields(_PATH, agent_id, {**text, **numbers, **objects, **more})
     print_one(found, output)
 
 
@@ -84,7 +100,7 @@ def delete(
     typer.echo(f"the configuration of {agent_id} is deleted")
 
 
-def _object(text: str | None) -> dict[str, object] | None:
+def _object(option: str, text: str | None) -> dict[str, object] | None:
     """Raises Misconfigured for anything but a JSON object."""
     if text is None:
         return None
@@ -95,7 +111,7 @@ def _object(text: str | None) -> dict[str, object] | None:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise Misconfigured(f"--configuration: {error}") from None
+        raise Misconfigured(f"{option}: {error}") from None
     if not isinstance(value, dict):
-        raise Misconfigured("--configuration: must be a JSON object")
+        raise Misconfigured(f"{option}: must be a JSON object")
     return value

@@ -18,6 +18,8 @@ BRAKES = "/agents/brakes"
 PAGE = 100
 _MIN_ID_PREFIX = 4
 STATUSES = ("active", "draining", "inactive")
+NULL = object()
+"""A field that becomes null."""
 
 Instance = dict[str, Any]
 
@@ -58,8 +60,11 @@ class RegistryClient(ServerClient):
         return found
 
     def set_fields(self, path: str, agent_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Change fields of a manifest or a configuration; create it if there is none. None: the field stays."""
-        given = {name: value for name, value in fields.items() if value is not None}
+        """Change fields of a manifest or a configuration; create it if there is none.
+
+        None: the field stays. NULL: it becomes null.
+        """
+        given = {name: None if value is NULL else value for name, value in fields.items() if value is not None}
         where = f"{path}/{quote(agent_id, safe='')}"
         try:
             changed: dict[str, Any] = self.request("PATCH", where, json=given).json()

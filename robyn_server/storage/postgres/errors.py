@@ -34,6 +34,7 @@ _BY_CONSTRAINT: dict[str, AgenthallError] = {
         "agents: must be 1 to 64 names of agents, each of 1 to 128 printable characters, in Unicode's form NFC, not a UUID",
         field="agents",
     ),
+    "agent_configurations_jobs": Invalid("jobs: must have the members and values of mcp.job_options()", field="jobs"),
     "agent_configurations_system_prompt": Invalid("system_prompt: must have at most 256 KiB", field="system_prompt"),
 }
 

@@ -274,9 +274,10 @@ async def test_configurations_manifests_and_instances_are_handled_from_the_termi
     assert shell.json("configurations", "show", "cfg-bot") == changed
     assert "cfg-bot" in shell.run("configurations", "list").out and "cfg-bot" in shell.run("manifests", "list").out
     assert shell.json("manifests", "show", "cfg-bot")["published"] is False
-    for wrong, told in (("[1]", "must be a JSON object"), ("{", "--configuration:")):
-        refused = shell.run("configurations", "set", "cfg-bot", "--configuration", wrong)
-        assert refused.status == 2 and told in refused.err
+    for option in ("--configuration", "--jobs"):
+        for wrong, told in (("[1]", f"{option}: must be a JSON object"), ("{", f"{option}:")):
+            refused = shell.run("configurations", "set", "cfg-bot", option, wrong)
+            assert refused.status == 2 and told in refused.err
     for arguments in (("manifests", "set", "cfg-bot", "--published"), ("manifests", "delete", "cfg-bot")):
         refused = shell.run(*arguments)
         assert refused.status == 1 and "admin" in refused.err
@@ -284,6 +285,18 @@ async def test_configurations_manifests_and_instances_are_handled_from_the_termi
     missing = shell.run("configurations", "show", "cfg-bot")
     assert missing.status == 1 and "cfg-bot" in missing.err
     assert "cfg-bot" not in shell.run("manifests", "list").out, "nothing else used the manifest"
+
+
+async def test_where_an_agent_runs_and_how_it_is_given_work_is_set_from_the_terminal(shell: Shell) -> None:
+    made = shell.json("configurations", "set", "jobs-bot", "--jobs", '{"retry": "always", "max_attempts": 5}')
+    assert (made["execution"], made["effective_execution"], made["jobs"]["max_attempts"]) == (None, "instances", 5)
+    changed = shell.json("configurations", "set", "jobs-bot", "--execution", "here", "--jobs", '{"retry": "never"}')
+    assert (changed["execution"], changed["jobs"]) == ("here", made["jobs"] | {"retry": "never"})
+    assert "here" in shell.run("configurations", "list").out
+    reset = shell.json("configurations", "set", "jobs-bot", "--execution", "default")
+    assert (reset["execution"], reset["effective_execution"]) == (None, "instances")
+    refused = shell.run("configurations", "set", "jobs-bot", "--jobs", '{"retry": "sometimes"}')
+    assert refused.status == 1 and "jobs.retry" in refused.err
 
 
 async def test_an_instance_is_deregistered_by_an_operator(shell: Shell) -> None:
