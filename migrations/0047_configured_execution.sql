@@ -4,6 +4,12 @@
 --   1. `execution` null is the default, which follows from the other columns: an agent without a model and a prompt
 --      runs in its instances. Only mcp.effective_execution() decides.
 --   2. `jobs` holds the options that were given. mcp.job_options() adds the defaults of the others.
+--   3. An enabled configuration whose agent runs in instances has an assistant of origin `instances`, with the id of
+--      the configuration. The transaction that writes the configuration writes it. A registration that finds its
+--      configuration writes neither.
+--   4. An agent that moves between its instances and this server keeps its assistant, with versions and threads: the
+--      origin changes between `instances` and `configuration`, which agent sync owns. No other origin changes.
+--   5. An assistant with the id of a configuration and another origin stays as it is. `agenthall doctor` reports it.
 
 create function mcp.is_version_range(range text) returns boolean language plpgsql immutable parallel safe as $$
 declare
@@ -94,3 +100,185 @@ language sql immutable parallel safe as $$
 $$;
 comment on function mcp.effective_execution is
   'Return where the agent of a configuration runs: instances or here.';
+
+-- Assistants ----------------------------------------------------------------------------------------------------------
+
+alter table agenthall.assistants
+  drop constraint assistants_origin,
+  add constraint assistants_origin check (origin in ('client', 'graph', 'catalogue', 'configuration', 'instances'));
+comment on column agenthall.assistants.origin is
+  'creator of the assistant: a client, a graph (its default assistant), agent sync, from the catalogue or from a '
+  'configuration of the registry, or a configuration whose agent runs in instances. It never changes, except between '
+  'the last two.';
+
+drop trigger keep_origin on agenthall.assistants;
+create trigger keep_origin before update on agenthall.assistants
+  for each row when (
+    old.origin <> new.origin
+    and not (old.origin in ('configuration', 'instances') and new.origin in ('configuration', 'instances')))
+  execute function agenthall.refuse_other_origin();
+
+create function agenthall.next_version(a agenthall.assistants) returns integer language sql stable as $$
+  select greatest(a.version, (
+    select max(v.version) from agenthall.assistant_versions v where v.assistant_id = a.assistant_id)) + 1
+$$;
+comment on function agenthall.next_version is
+  'Return the next version of an assistant, which may have been set back, or raised after the statement began.';
+
+create function agenthall.without_own_keys(p_config jsonb) returns jsonb language sql immutable parallel safe as $$
+  select p_config || jsonb_build_object('configurable', coalesce((
+    select jsonb_object_agg(member.key, member.value)
+      from jsonb_each(case jsonb_typeof(p_config -> 'configurable') when 'object' then p_config -> 'configurable'
+                           else '{}' end) as member
+     where member.key not like 'agenthall\_%'), '{}'))
+$$;
+comment on function agenthall.without_own_keys is
+  'Return the config of an assistant without the members of configurable that only the server sets.';
+
+create function agenthall.instances_config(c mcp.agent_configurations, p_config jsonb) returns jsonb
+language sql stable as $$
+  select kept.config || jsonb_build_object('configurable', kept.config -> 'configurable' || jsonb_build_object(
+           'agenthall_agent_id', c.agent_id, 'agenthall_organization_id', c.tenant_id,
+           'agenthall_jobs', mcp.job_options(c.jobs)))
+    from (select agenthall.without_own_keys(p_config) as config offset 0) as kept
+$$;
+comment on function agenthall.instances_config is
+  'Return the config of the assistant of a configuration: p_config with what the graph needs to give jobs.';
+
+-- An id that another assistant has is left to it. So is one of an assistant that another organization left behind.
+create function agenthall.serve_instances(c mcp.agent_configurations, p_may_move boolean) returns void
+language plpgsql as $$
+begin
+  insert into agenthall.assistants as a (
+    assistant_id, graph_id, name, config, metadata,
+    owner_id, organization_id, visibility, origin)
+  values (
+    c.id, 'instances', c.name, agenthall.instances_config(c, '{}'),
+    jsonb_build_object(
+      'agent_source', 'configuration', 'agent_id', c.agent_id, 'supabase_organization_id', c.tenant_id),
+    'system', c.tenant_id, 'organization', 'instances')
+  on conflict (assistant_id) do update
+    set (version, graph_id, name, description, config, context, metadata,
+         organization_id, origin, catalogue_hash, retired_at, updated_at) = (
+          select case when (a.graph_id, a.name, a.config, a.context, a.metadata) = (
+                        excluded.graph_id, excluded.name, merged.config, merged.context, merged.metadata)
+                       and a.description is null then a.version else agenthall.next_version(a) end,
+                 excluded.graph_id, excluded.name, null::text, merged.config, merged.context, merged.metadata,
+                 excluded.organization_id, excluded.origin, null::text, null::timestamptz, clock_timestamp()
+            from (select agenthall.instances_config(c, case when kept.is_same then a.config else '{}' end) as config,
+                         case when kept.is_same then a.context else '{}' end as context,
+                         case when kept.in_organization then a.metadata - 'synced_at' else '{}' end || excluded.metadata
+                           as metadata
+                    from (select a.organization_id = c.tenant_id as in_organization,
+                                 a.organization_id = c.tenant_id and a.origin = 'instances' as is_same) as kept
+                ) as merged)
+    where a.origin in ('configuration', 'instances') and (p_may_move or a.organization_id = c.tenant_id);
+end $$;
+comment on function agenthall.serve_instances is
+  'Create the assistant of a configuration whose agent runs in instances, or bring it into line. It keeps additions of '
+  'members of its organization. p_may_move: also an assistant of another organization.';
+
+create function agenthall.retire_instances(p_assistant_id uuid, p_runs_here boolean) returns void
+language plpgsql as $$
+begin
+  update agenthall.assistants a
+     set version = case when p_runs_here then agenthall.next_version(a) else a.version end,
+         config = case when p_runs_here then agenthall.without_own_keys(a.config) else a.config end,
+         origin = case when p_runs_here then 'configuration' else a.origin end,
+         catalogue_hash = case when p_runs_here then '' end,
+         retired_at = coalesce(a.retired_at, clock_timestamp()), updated_at = clock_timestamp()
+   where a.assistant_id = p_assistant_id and a.origin = 'instances' and (p_runs_here or a.retired_at is null);
+end $$;
+comment on function agenthall.retire_instances is
+  'Take the assistant of a configuration out of service. p_runs_here: agent sync owns it from now on.';
+
+create function agenthall.follow_configuration() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if tg_op = 'DELETE' then
+    perform agenthall.retire_instances(old.id, false);
+  elsif mcp.effective_execution(new.execution, new.model_id, new.system_prompt) = 'here' then
+    perform agenthall.retire_instances(new.id, true);
+  elsif new.enabled then
+    perform agenthall.serve_instances(new, tg_op = 'UPDATE');
+  else
+    perform agenthall.retire_instances(new.id, false);
+  end if;
+  return null;
+end $$;
+comment on function agenthall.follow_configuration is
+  'Keep the assistant of a configuration in line with it (trigger).';
+
+create function agenthall.follow_truncation() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform agenthall.retire_instances(a.assistant_id, false) from agenthall.assistants a where a.origin = 'instances';
+  return null;
+end $$;
+comment on function agenthall.follow_truncation is 'Retire the assistants of all configurations (trigger).';
+
+revoke execute on function agenthall.follow_configuration, agenthall.follow_truncation from public;
+grant create on schema agenthall to agenthall_system;
+alter function agenthall.follow_configuration owner to agenthall_system;
+alter function agenthall.follow_truncation owner to agenthall_system;
+revoke create on schema agenthall from agenthall_system;
+
+create trigger follow_inserted after insert on mcp.agent_configurations for each row
+  when (new.enabled and mcp.effective_execution(new.execution, new.model_id, new.system_prompt) = 'instances')
+  execute function agenthall.follow_configuration();
+create trigger follow_updated after update on mcp.agent_configurations for each row
+  when ((old.tenant_id, old.name, old.enabled, old.jobs,
+         mcp.effective_execution(old.execution, old.model_id, old.system_prompt)) is distinct from
+        (new.tenant_id, new.name, new.enabled, new.jobs,
+         mcp.effective_execution(new.execution, new.model_id, new.system_prompt)))
+  execute function agenthall.follow_configuration();
+create trigger follow_deleted after delete on mcp.agent_configurations for each row
+  execute function agenthall.follow_configuration();
+create trigger follow_truncated after truncate on mcp.agent_configurations
+  for each statement execute function agenthall.follow_truncation();
+
+-- Row-level security hides the rows from their owner.
+set local role agenthall_system;
+select agenthall.serve_instances(c, false) from mcp.agent_configurations c
+ where c.enabled and mcp.effective_execution(c.execution, c.model_id, c.system_prompt) = 'instances'
+ order by c.id;
+reset role;
+
+-- Agent sync ----------------------------------------------------------------------------------------------------------
+-- It leaves out agents that run in instances. One that runs here by choice needs neither a model nor a prompt.
+
+create or replace view agenthall.configured_agents with (security_invoker = true) as
+select c.id as agent_id, c.tenant_id as organization_id, c.name::text as name, c.agent_id as registry_id,
+       c.system_prompt,
+       jsonb_strip_nulls(
+         jsonb_build_object('temperature', c.temperature, 'max_tokens', c.max_tokens)) as sampling_params,
+       c.model_id as runtime_model_name, null::jsonb as mcp_tools, c.updated_at, 'agent'::text as graph_id,
+       c.id::text as langgraph_assistant_id, -- so that nothing is written back
+       null::text as description, null::boolean as is_global, null::uuid[] as assistant_tool_ids,
+       null::text as engine_type, null::boolean as engine_found
+  from mcp.agent_configurations c
+ where c.enabled and mcp.effective_execution(c.execution, c.model_id, c.system_prompt) = 'here';
+
+create or replace function agenthall.configurations_inserted() returns trigger language plpgsql as $$
+begin
+  perform agenthall.notify_configurations(array(
+    select n.id from new_rows n
+     where n.enabled and mcp.effective_execution(n.execution, n.model_id, n.system_prompt) = 'here'));
+  return null;
+end $$;
+create or replace function agenthall.configurations_deleted() returns trigger language plpgsql as $$
+begin
+  perform agenthall.notify_configurations(array(
+    select o.id from old_rows o
+     where o.enabled and mcp.effective_execution(o.execution, o.model_id, o.system_prompt) = 'here'));
+  return null;
+end $$;
+create or replace function agenthall.configurations_updated() returns trigger language plpgsql as $$
+begin
+  perform agenthall.notify_configurations(array(
+    select coalesce(n.id, o.id) from old_rows o full join new_rows n on n.id = o.id
+     where (o.tenant_id, o.name, o.model_id, o.temperature, o.max_tokens, o.system_prompt, o.enabled, o.execution)
+           is distinct from
+           (n.tenant_id, n.name, n.model_id, n.temperature, n.max_tokens, n.system_prompt, n.enabled, n.execution)));
+  return null;
+end $$;

@@ -23,6 +23,7 @@ from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.hosts import LOOPBACK, local_host
 from robyn_server.core.redis_url import check_redis_url
+from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.core.runs import EventTransport
 from robyn_server.core.store.options import StoreIndex, StoreLifetimes
 from robyn_server.core.ttl import LONGEST_TTL, PruneStrategy
@@ -437,6 +438,13 @@ class Settings(BaseSettings):
     log_format: LogFormat = _env(
         "AGENTHALL_LOG_FORMAT", LogFormat.AUTO, "`console`, `json`, or `auto`: `console` in a terminal, else `json`."
     )
+
+    @field_validator("graphs")
+    @classmethod
+    def _without_built_in(cls, value: dict[str, GraphSource]) -> dict[str, GraphSource]:
+        if INSTANCES_GRAPH in value:
+            raise ValueError(f"'{INSTANCES_GRAPH}' is the id of the server's own graph; choose another")
+        return value
 
     @field_validator("mcp_tool_names")
     @classmethod

@@ -19,6 +19,7 @@ def test_every_setting_has_a_variable_and_a_description() -> None:
     [
         ("AGENTHALL_PORT", "x"),
         ("AGENTHALL_GRAPHS", "{"),
+        ("AGENTHALL_GRAPHS", '{"instances": "module:graph"}'),
         ("AUTH_MODE", "magic"),
         ("AGENTHALL_WORKER_SLOTS", "0"),
         ("AGENT_SYNC_CACHE_TTL", "-1"),

@@ -102,7 +102,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         jobs,
     )
     export_pool_metrics(system=system)
-    announcement = Announcement(Workers(system), worker.id, graphs.ids)
+    announcement = Announcement(Workers(system), worker.id, graphs.all_ids)
     sweep = Periodic("expired items of the store", items.sweep, _STORE_SWEEP_SECONDS)
     start_services(closing, announcement, worker, metrics_refresh(), sweep, *_thread_sweeps(settings, system))
     preloading = asyncio.create_task(graphs.preload(), name="preload graphs")

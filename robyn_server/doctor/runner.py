@@ -25,6 +25,7 @@ from .identity import identity_checks
 from .models import model_checks
 from .port import check_port
 from .redis import redis_checks
+from .registered_agents import registered_agents_checks
 from .running_server import describe_settings
 from .tracing import check_traces
 
@@ -133,6 +134,7 @@ def _database(dsn: str, direct: str, keys: Collection[str]) -> Iterator[Check]:
     yield check_async("schema", check_schema(dsn))
     yield check_async("notify", _notify(direct))
     yield from agent_sync_checks(dsn)
+    yield from registered_agents_checks(dsn)
     yield from model_checks(dsn, keys)
     yield from identity_checks(dsn)
 

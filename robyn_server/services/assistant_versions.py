@@ -12,6 +12,7 @@ from robyn_server.storage.assistant_versions import AssistantVersion, AssistantV
 from robyn_server.storage.assistants import Assistants, LockedAssistant
 
 from .assistants import AssistantService
+from .derived_assistants import refuse_restoration
 from .models import AllowedModels
 from .run_config import validate
 
@@ -37,15 +38,15 @@ class AssistantVersionService:
     async def restore(self, principal: Principal, name: str, version: int) -> str:
         """Set the assistant back to one of its versions, and return it as JSON text.
 
-        Raises NotFound, Conflict (the catalogue owns it), Unservable (the version's graph), and Forbidden, also for a
-        configuration that the principal may not give it now.
+        Raises NotFound, Conflict (it follows from an agent), Unservable (the version's graph), and Forbidden, also for
+        a configuration that the principal may not give it now.
         """
         assistant_id = self._service.id_of(name)
         async with self._assistants.transaction(principal) as connection:
             locked = await self._service.lock(connection, principal, assistant_id)
             if locked is None:
                 raise await self._service.unchangeable(principal, assistant_id)
-            _refuse_synced(locked)
+            refuse_restoration(locked)
             wanted = await self._versions.find(connection, locked.assistant_id, version)
             if wanted is None:
                 raise _missing(locked.assistant_id, version)
@@ -63,14 +64,6 @@ class AssistantVersionService:
         validate(principal, wanted.config, None)
         self._service.check_configuration(wanted.graph_id, wanted.context)
         self._models.check(principal, wanted.context, locked.config.get("configurable"))
-
-
-def _refuse_synced(locked: LockedAssistant) -> None:
-    if locked.origin.is_synced:
-        raise Conflict(
-            f"Assistant {locked.assistant_id} comes from the catalogue, which decides its content; change it there.",
-            code="catalogue_owned",
-        )
 
 
 def _missing(assistant_id: UUID, version: int) -> NotFound:

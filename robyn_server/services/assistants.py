@@ -10,7 +10,7 @@ from uuid import UUID
 
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.access.server_keys import settable_configurable
-from robyn_server.core.catalogue.fields import CATALOGUE_METADATA_KEYS, Origin
+from robyn_server.core.catalogue.fields import Origin
 from robyn_server.core.errors import CatalogueUnavailable, Conflict, Forbidden, Invalid, NotFound, Unservable
 from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid, user_assistant_id
 from robyn_server.core.page import Page
@@ -28,10 +28,10 @@ from robyn_server.storage.assistants import (
 )
 
 from .agent_lookup import AgentLookup, sync_for
+from .derived_assistants import refuse_deletion, without_derived_fields
 from .models import AllowedModels
-from .run_config import check_agent_configuration, refuse_catalogue_keys, validate
+from .run_config import check_agent_configuration, validate
 
-_FROM_CATALOGUE = ("graph_id", "name", "description")
 _COPY_UUID_VERSION = 5
 """Ids of copies are derived from the agent's id and the user's."""
 _TAKEN = "Assistant {} already exists"
@@ -98,7 +98,7 @@ class AssistantService:
 
     def ensure_served(self, graph_id: str, assistant_id: UUID, field: str = "assistant_id") -> None:
         """Raises Unservable. `field`: what names the graph."""
-        if graph_id not in self._graphs.ids:
+        if not self._graphs.serves(graph_id):
             raise Unservable(
                 f"This server serves no graph '{graph_id}', which assistant {assistant_id} has. "
                 f"It serves: {', '.join(self._graphs.ids)}.",
@@ -180,7 +180,7 @@ class AssistantService:
 
         Raises NotFound (graph, or an agent that it names), Conflict (the id is taken), BadRequest, Forbidden.
         """
-        self._graphs.check(request.graph_id)
+        self._graphs.check_nameable(request.graph_id)
         config, context = validate(principal, request.config, request.context)
         self.check_configuration(request.graph_id, context)
         self._models.check(principal, context)
@@ -238,10 +238,10 @@ class AssistantService:
     async def update(self, principal: Principal, assistant_id: UUID, change: AssistantChange) -> str:
         """The assistant's next version as JSON text.
 
-        Raises NotFound, Forbidden, Conflict (the catalogue owns it), BadRequest.
+        Raises NotFound, Forbidden, Conflict (it follows from an agent), BadRequest.
         """
         if change.graph_id is not None:
-            self._graphs.check(change.graph_id)
+            self._graphs.check_nameable(change.graph_id)
         config, context = validate(principal, change.config, change.context)
         change = replace(change, config=config if change.config is not None else None, context=context)
         async with self._assistants.transaction(principal) as connection:
@@ -255,7 +255,7 @@ class AssistantService:
                 )
             self.check_configuration(change.graph_id or locked.graph_id, change.context)
             self._models.check(principal, change.context, locked.config.get("configurable"))
-            change = _without_catalogue_fields(locked, _with_context(locked, change))
+            change = without_derived_fields(locked, _with_context(locked, change))
             body = await self._assistants.update(connection, locked.assistant_id, change)
         if body is None:
             raise NotFound(f"Assistant {assistant_id} not found")
@@ -275,14 +275,11 @@ class AssistantService:
         return Forbidden(f"Assistant {assistant_id} is shared; only its owner and administrators may change it.")
 
     async def delete(self, principal: Principal, assistant_id: UUID, *, with_threads: bool) -> None:
-        """Raises NotFound, Forbidden, or Conflict when the catalogue owns it."""
+        """Raises NotFound, Forbidden, or Conflict when it follows from an agent."""
         async with self._assistants.transaction(principal) as connection:
             locked = await self.lock(connection, principal, assistant_id)
-            if locked is not None and locked.origin.is_synced:
-                raise Conflict(
-                    f"Assistant {assistant_id} comes from the catalogue; disable or delete its agent there.",
-                    code="catalogue_owned",
-                )
+            if locked is not None:
+                refuse_deletion(locked)
             deleted = await self._assistants.delete(connection, assistant_id, with_threads=with_threads)
         if not deleted:
             error = await self.unchangeable(principal, assistant_id)
@@ -299,7 +296,7 @@ class AssistantService:
     def _served(self, where: AssistantFilter) -> AssistantFilter:
         for graph_id in where.graph_ids or ():
             self._graphs.check(graph_id)
-        return replace(where, graph_ids=self._graphs.ids) if where.graph_ids is None else where
+        return replace(where, graph_ids=self._graphs.all_ids) if where.graph_ids is None else where
 
 
 def _retired(assistant_id: UUID, former: FormerAssistant) -> NotFound:
@@ -317,29 +314,3 @@ def _with_context(locked: LockedAssistant, change: AssistantChange) -> Assistant
     if change.config is not None or change.context is None:
         return change
     return replace(change, config={**locked.config, "configurable": settable_configurable(change.context)})
-
-
-def _without_catalogue_fields(locked: LockedAssistant, change: AssistantChange) -> AssistantChange:
-    """The change, with the keys that the catalogue owns unchanged.
-
-    Raises Conflict naming a key that it would change.
-    """
-    if not locked.origin.is_synced:
-        return change
-    for name in _FROM_CATALOGUE:
-        if getattr(change, name) is not None or (name == "description" and change.sets_description):
-            raise _owned(name)
-    for key in CATALOGUE_METADATA_KEYS:
-        if key in (change.metadata or {}):
-            raise _owned(f"metadata.{key}")
-    if change.config is None and change.context is None:
-        return change
-    owned = locked.config.get("configurable", {})
-    refuse_catalogue_keys(owned, change.context, "Assistant")
-    context = owned | (change.context or {})
-    config = {**(change.config or {}), "configurable": settable_configurable(context)}
-    return replace(change, config=config, context=context)
-
-
-def _owned(name: str) -> Conflict:
-    return Conflict(f"'{name}' belongs to the catalogue; change it there.", code="catalogue_owned", field=name)

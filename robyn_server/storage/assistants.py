@@ -86,6 +86,7 @@ class LockedAssistant:
     owner_id: str
     visibility: str
     config: dict[str, Any]
+    metadata: dict[str, Any]
     origin: Origin
 
 
@@ -176,8 +177,8 @@ class Assistants:
         }
 
     async def find_former(self, principal: Principal, assistant_id: UUID) -> FormerAssistant | None:
-        """An assistant that agent sync made, or the retired default assistant of a graph; None if there is no such
-        one."""
+        """An assistant that follows from an agent, or the retired default assistant of a graph; None if there is no
+        such one."""
         async with translated():
             query = _SQL["find_former"].bind(**acting(principal), assistant_id=assistant_id)
             row = await self._pool.fetchrow(*query)
@@ -254,6 +255,7 @@ class Assistants:
             row["owner_id"],
             row["visibility"],
             from_json(row["config"]),
+            from_json(row["metadata"]),
             Origin(row["origin"]),
         )
 

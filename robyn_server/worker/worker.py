@@ -247,7 +247,7 @@ class Worker:
             await self._release_predecessor_runs()
         self._is_claiming = True
         try:
-            runs = await self._queue.claim(self.id, free, self._options.lease, self._graphs.ids)
+            runs = await self._queue.claim(self.id, free, self._options.lease, self._graphs.all_ids)
             for run in runs:
                 self._start_run(run)
             self._notifier.notify(THREADS, {str(run.thread_id) for run in runs if run.keep_thread})

@@ -29,6 +29,7 @@ from robyn_server.agent_sync import (
     sync_named_agent,
 )
 from robyn_server.core.catalogue.fields import AgentSource, SyncAction
+from robyn_server.core.errors import Conflict
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.agent_sync.view import AgentSyncView
 
@@ -130,6 +131,55 @@ async def test_what_only_a_registration_made_is_no_bare_default_agent(registry, 
     assert (
         await lazy_sync_agent(system_pool, configured, agent_id=config_id, owner_id="system", options=OPTIONS) is None
     )
+
+
+async def test_an_agent_that_runs_in_instances_by_choice_is_left_out(registry, system_pool, either):
+    config_id = await registry.configure("slack-bot", system_prompt="for the instance", execution="instances")
+    assert (await sync(system_pool, either))["total"] == 0
+    assert (await get_assistant(either, config_id))["origin"] == "instances"
+
+
+async def test_an_agent_that_runs_here_by_choice_needs_neither_a_model_nor_a_prompt(registry, system_pool, either):
+    config_id = await registry.configure("slack-bot", execution="here")
+    assert (await sync(system_pool, either))["created"] == 1
+    assert (await get_assistant(either, config_id))["config"]["configurable"]["model_name"] == "offline:demo"
+
+
+async def test_an_agent_that_moves_here_and_back_is_one_assistant_that_nobody_fights_about(
+    registry, system_pool, either, real_pool
+):
+    config_id = await registry.configure("slack-bot")
+    await registry.change(config_id, system_prompt="Answer.")
+    assert (await sync(system_pool, either))["updated"] == 1
+    here = await get_assistant(either, config_id)
+    assert (here["origin"], here["graph_id"], here["retired_at"]) == ("configuration", "agent", None)
+    assert here["config"]["configurable"]["system_prompt"] == "Answer."
+    await registry.change(config_id, system_prompt=None)
+    assert (await sync(system_pool, either))["total"] == 0
+    assert await retire_absent_agents(system_pool, either, ALL, OPTIONS) == 0
+    back = await get_assistant(either, config_id)
+    assert (back["origin"], back["graph_id"], back["retired_at"]) == ("instances", "instances", None)
+    assert await sync_named_agent(system_pool, either, config_id, options=OPTIONS) is None
+    await registry.change(config_id, system_prompt="Answer.")
+    assert (await sync(system_pool, either))["updated"] == 1
+    versions = "select array_agg(graph_id order by version) from agenthall.assistant_versions where assistant_id = $1"
+    assert await real_pool.fetchval(versions, config_id) == [
+        *("instances", "instances", "agent"),
+        *("instances", "instances", "agent"),
+    ]
+
+
+async def test_a_reading_from_before_a_move_to_instances_is_not_written(registry, system_pool, configured):
+    config_id = await registry.configure("slack-bot", system_prompt="x")
+    await sync(system_pool, configured)
+    read = await get_assistant(configured, config_id)
+    await registry.change(config_id, execution="instances")
+    payload = {**read, "metadata": read["metadata"] | {"synced_at": "2100-01-01T00:00:00+00:00"}, "name": "late"}
+    with pytest.raises(Conflict):
+        await configured.assistants.update(str(config_id), payload, "system")
+    with pytest.raises(Conflict):
+        await configured.assistants.create(payload, "system")
+    assert (await get_assistant(configured, config_id))["origin"] == "instances"
 
 
 async def test_a_disabled_or_deleted_configuration_is_retired_and_comes_back(registry, system_pool, configured):

@@ -249,6 +249,7 @@ _OTHER_ORIGINS: Mapping[str, str] = {
     Origin.GRAPH: "the default assistant of a graph",
     Origin.CATALOGUE: "an agent of another source (catalogue)",
     Origin.CONFIGURATION: "an agent of another source (configuration)",
+    Origin.INSTANCES: "an agent that runs in instances",
 }
 
 

@@ -57,18 +57,26 @@ class AgentSource(StrEnum):
 class Origin(StrEnum):
     """The creator of an assistant.
 
-    An origin never changes, and nothing of one origin writes an assistant of another.
+    An origin never changes, and nothing of one origin writes an assistant of another. Only the assistant of a
+    configuration moves between `CONFIGURATION` and `INSTANCES`, when its agent does.
     """
 
     CLIENT = "client"
     GRAPH = "graph"
     CATALOGUE = AgentSource.CATALOGUE.value
     CONFIGURATION = AgentSource.CONFIGURATION.value
+    INSTANCES = "instances"
+    """A configuration whose agent runs in instances. The database writes the assistant with the configuration."""
 
     @property
     def is_synced(self) -> bool:
-        """Whether agent sync owns the assistant."""
+        """Whether agent sync writes the assistant."""
         return self in {Origin.CATALOGUE, Origin.CONFIGURATION}
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether the assistant follows from an agent of the catalogue, or from a configuration."""
+        return self.is_synced or self is Origin.INSTANCES
 
 
 class StaleRead(Conflict):

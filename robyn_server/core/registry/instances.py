@@ -16,6 +16,9 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
+INSTANCES_GRAPH = "instances"
+"""Id of the built-in graph that gives the runs of an agent to its instances. No other graph and no agent has it."""
+
 MAX_EPOCH = 2**63 - 1
 MAX_REASON_LENGTH = 1024
 """Characters of the reason for a drain, a cordon or a deregistration."""

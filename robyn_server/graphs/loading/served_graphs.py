@@ -1,4 +1,4 @@
-"""Loads the graphs of AGENTHALL_GRAPHS, and builds them for a run.
+"""Loads the graphs of AGENTHALL_GRAPHS and the built-in one, and builds them for a run.
 
 `AGENTHALL_GRAPHS` maps a graph id to `module:name` or `path/to/file.py:name`. The name is a compiled graph, a builder
 (anything with `.compile()`), or a factory (factories.py). Optional attributes of a factory:
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from robyn_server.core.errors import Misconfigured, NotFound
+from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.graphs.tracebacks import own_traceback
 
 from .factories import MakeRuntime, Reading, is_factory, opened, reading_runtime
@@ -35,26 +36,44 @@ if TYPE_CHECKING:
     from langgraph.pregel import Pregel
 
 TOOLS_AGENT = "tools_agent."
+_BUILT_IN = {INSTANCES_GRAPH: "robyn_server.graphs.instances.factory:graph"}
 
 _log = structlog.get_logger(__name__)
 
 
 class Graphs:
-    """The served graphs. The code of a graph is imported when it is first used."""
+    """The served graphs. The code of a graph is imported when it is first used.
+
+    Clients name the graphs of `paths`. Only assistants of configurations have the built-in graph.
+    """
 
     def __init__(self, paths: Mapping[str, str], default_model: str) -> None:
-        self._paths = dict(paths)
+        self._named = sorted(paths)
+        self._paths = {**paths, **_BUILT_IN}
         self._default_model = default_model
         self._loaded: dict[str, Any] = {}
         self._loading = asyncio.Lock()
 
     @property
     def ids(self) -> list[str]:
+        """The graphs that clients may name."""
+        return self._named
+
+    @property
+    def all_ids(self) -> list[str]:
         return sorted(self._paths)
+
+    def serves(self, graph_id: str) -> bool:
+        return graph_id in self._paths
 
     def check(self, graph_id: str) -> None:
         """Raises NotFound, with the wording of LangGraph's server, for a graph that is not served."""
         if graph_id not in self._paths:
+            raise NotFound(f"Graph '{graph_id}' not found. Expected one of: {self.ids}", field="graph_id")
+
+    def check_nameable(self, graph_id: str) -> None:
+        """As `check`, also for the built-in graph, which a client cannot give to an assistant."""
+        if graph_id not in self._named:
             raise NotFound(f"Graph '{graph_id}' not found. Expected one of: {self.ids}", field="graph_id")
 
     def is_tools_agent(self, graph_id: str) -> bool:
@@ -87,7 +106,7 @@ class Graphs:
     async def preload(self) -> None:
         """Import the code of all graphs off the event loop, so that no run waits for it. Failures are logged; a run of
         such a graph reports them, too."""
-        for graph_id in self.ids:
+        for graph_id in self.all_ids:
             try:
                 await self._load_async(graph_id)
             except Misconfigured as error:

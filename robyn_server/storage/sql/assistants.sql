@@ -58,8 +58,8 @@ select found.*
    offset 0) as found
 
 -- name: find_former
--- The assistant of an agent that the catalogue may not offer any more, retired or not, or the retired default assistant
--- of a graph, under the visibility of `find`.
+-- The assistant of an agent that may not be offered any more, retired or not, or the retired default assistant of a
+-- graph, under the visibility of `find`.
 select found.name, found.retired_at, found.unserved_graph
   from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
@@ -67,7 +67,7 @@ select found.name, found.retired_at, found.unserved_graph
           case when a.origin = 'graph' then a.graph_id end as unserved_graph
      from agenthall.assistants a
     where acting and a.assistant_id = :assistant_id and {visible}
-      and (a.origin in ('catalogue', 'configuration') or (a.origin = 'graph' and a.retired_at is not null))
+      and (a.origin in ('catalogue', 'configuration', 'instances') or (a.origin = 'graph' and a.retired_at is not null))
    offset 0) as found
 
 -- fragment: page

@@ -1,0 +1,57 @@
+"""The doctor on agents that registered and cannot be called."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from uuid import UUID, uuid4
+
+import asyncpg
+from databases import fresh_database
+from deadlines import DEADLINE
+
+
+async def doctor(url: str) -> str:
+    ours = ("AGENT", "AUTH_", "DATABASE_", "CATALOGUE_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    said = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "robyn_server", "doctor", "--port", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+        env={**inherited, "DATABASE_URL": url},
+    )
+    return next(line for line in said.stdout.splitlines() if line.split()[1] == "agents")
+
+
+async def test_an_agent_whose_id_another_assistant_has_is_named(postgres: str, template: str) -> None:
+    taken, tenant = uuid4(), uuid4()
+    async with fresh_database(postgres, template) as url:
+        connection = await asyncpg.connect(url)
+        await connection.execute("set role agenthall_system")
+        await connection.execute("select mcp.register_agent_instance($1, 'fine-bot', 'c1')", tenant)
+        assert (await doctor(url)).startswith("ok")
+        await _make_client_assistant(connection, taken)
+        await connection.execute(
+            "insert into mcp.agents (id, tenant_id, name) values ($1, $2, 'Late Bot')", taken, tenant
+        )
+        told = await doctor(url)
+        assert told.startswith("FAIL") and "'late-bot'" in told and "fine-bot" not in told
+        await connection.close()
+
+
+async def test_a_database_without_tables_has_none(postgres: str) -> None:
+    async with fresh_database(postgres) as url:
+        assert (await doctor(url)).split(maxsplit=2)[2] == "none yet"
+
+
+async def _make_client_assistant(connection: asyncpg.Connection, assistant_id: UUID) -> None:
+    await connection.execute(
+        "insert into agenthall.assistants (assistant_id, graph_id, name, owner_id, visibility)"
+        " values ($1, 'agent', 'mine', 'anna', 'private')",
+        assistant_id,
+    )
