@@ -22,10 +22,11 @@ from langgraph.types import interrupt
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
+from robyn_server.core.registry.instances import INSTANCES_GRAPH
+
 from .agent_node import ANSWERS, run_agent
 from .options import SCHEMA_KEY
 
-GRAPH_NAME = "instances"
 _CACHED = 256
 _typed_dict: Any = TypedDict
 """Type checkers take TypedDict with literal names only."""
@@ -48,7 +49,7 @@ def _build(properties: str) -> CompiledStateGraph[Any, Any, Any, Any]:
     builder.add_node("ask", _ask)
     builder.add_edge(START, "agent")
     builder.add_edge("ask", "agent")
-    compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=GRAPH_NAME)
+    compiled: CompiledStateGraph[Any, Any, Any, Any] = builder.compile(name=INSTANCES_GRAPH)
     return compiled
 
 
