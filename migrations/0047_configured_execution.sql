@@ -10,6 +10,7 @@
 --   4. An agent that moves between its instances and this server keeps its assistant, with versions and threads: the
 --      origin changes between `instances` and `configuration`, which agent sync owns. No other origin changes.
 --   5. An assistant with the id of a configuration and another origin stays as it is. `agenthall doctor` reports it.
+--   6. A caller may name an assistant by its agent_id. The name of a graph comes first, so no new agent has one.
 
 create function mcp.is_version_range(range text) returns boolean language plpgsql immutable parallel safe as $$
 declare
@@ -282,3 +283,72 @@ begin
            (n.tenant_id, n.name, n.model_id, n.temperature, n.max_tokens, n.system_prompt, n.enabled, n.execution)));
   return null;
 end $$;
+
+-- Names ---------------------------------------------------------------------------------------------------------------
+
+create function agenthall.is_graph_id(p_name text) returns boolean language sql stable as $$
+  select p_name = 'instances' or exists (
+    select from agenthall.assistants a where a.origin = 'graph' and a.graph_id = p_name and a.retired_at is null)
+$$;
+comment on function agenthall.is_graph_id is 'Return whether a graph that is served, or the built-in one, has this id.';
+
+-- SECURITY DEFINER, because a caller of schema mcp may not see assistants.
+create function mcp.refuse_graph_id() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if agenthall.is_graph_id(new.agent_id) then
+    raise exception 'agent_id "%" is the name of a graph of the server; choose another', new.agent_id
+      using errcode = '22023', column = 'agent_id';
+  end if;
+  return null;
+end $$;
+comment on function mcp.refuse_graph_id is
+  'Fail with 22023 for an agent with the name of a graph: a run that names it would run the graph (trigger).';
+revoke execute on function mcp.refuse_graph_id from public;
+grant create on schema mcp to agenthall_system;
+alter function mcp.refuse_graph_id owner to agenthall_system;
+revoke create on schema mcp from agenthall_system;
+create trigger refuse_graph_id after insert on mcp.agent_manifests for each row
+  execute function mcp.refuse_graph_id();
+create trigger refuse_graph_id after insert on mcp.agent_configurations for each row
+  execute function mcp.refuse_graph_id();
+
+-- Reads a bounded number of configurations, whatever the name and however many organizations have it.
+create function agenthall.find_agents(p_agent_id text, p_organization_id uuid)
+returns table (assistant_id uuid, is_enabled boolean) language plpgsql security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+  if p_organization_id is not null then
+    return query
+      select c.id, c.enabled from mcp.agent_configurations c
+       where c.tenant_id = p_organization_id and c.agent_id = p_agent_id
+         and (agenthall.current_is_admin() or agenthall.is_current_member(p_organization_id));
+  elsif agenthall.current_has_every_organization()
+     or agenthall.current_is_admin() and cardinality(agenthall.current_organizations()) = 0 then
+    return query
+      select c.id, c.enabled from mcp.agent_manifests m
+        join mcp.agent_configurations c on c.manifest_id = m.id
+       where m.agent_id = p_agent_id and c.enabled limit 2;
+    if not found then
+      return query
+        select c.id, c.enabled from mcp.agent_manifests m
+          join mcp.agent_configurations c on c.manifest_id = m.id
+         where m.agent_id = p_agent_id limit 1;
+    end if;
+  else
+    return query
+      select c.id, c.enabled from unnest(agenthall.current_organizations()) as o (id)
+       cross join lateral (
+         select own.id, own.enabled from mcp.agent_configurations own
+          where own.tenant_id = o.id and own.agent_id = p_agent_id offset 0) as c
+       order by c.enabled desc limit 2;
+  end if;
+end $$;
+comment on function agenthall.find_agents is
+  'Find up to two configurations of an agent in the organizations of the principal, or in one of them. A disabled one '
+  'is found if no other is.';
+revoke execute on function agenthall.find_agents from public;
+grant execute on function agenthall.find_agents to agenthall_app;
+grant create on schema agenthall to agenthall_system;
+alter function agenthall.find_agents owner to agenthall_system;
+revoke create on schema agenthall from agenthall_system;

@@ -28,6 +28,7 @@ from robyn_server.run_events.thread_runs import ThreadRunFinder
 from robyn_server.services import Services
 from robyn_server.services.agent_sync import AgentSyncService
 from robyn_server.services.assistant_graphs import AssistantGraphService
+from robyn_server.services.assistant_names import AssistantNames
 from robyn_server.services.assistant_versions import AssistantVersionService
 from robyn_server.services.assistants import AssistantService
 from robyn_server.services.metrics import MetricsService
@@ -43,6 +44,7 @@ from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.notify import Notifier
 from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.registry.agent_names import AgentNames
 from robyn_server.storage.registry.brakes import Brakes
 from robyn_server.storage.registry.configurations import Configurations
 from robyn_server.storage.registry.instances import Instances
@@ -84,7 +86,8 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
     lease_services = dependencies.lease_services
     models = AllowedModels(settings.default_model, settings.allowed_models)
     stored_assistants = Assistants(app)
-    assistants = AssistantService(stored_assistants, dependencies.graphs, models, dependencies.sources)
+    names = AssistantNames(AgentNames(app), dependencies.graphs, settings.dev_tenant)
+    assistants = AssistantService(stored_assistants, dependencies.graphs, models, dependencies.sources, names)
     threads, select_organization = Threads(app), OrganizationSelector(settings.dev_tenant)
     return Services(
         assistants=assistants,

@@ -12,9 +12,9 @@ from .assistants import AssistantService
 
 
 class AssistantGraphService:
-    """Methods take an assistant's UUID, or the name of a graph.
+    """Methods take an assistant's UUID, or the name of a graph or an agent.
 
-    They return JSON, and raise Invalid, NotFound, Unservable, Unavailable.
+    They return JSON, and raise Invalid, BadRequest, NotFound, Unservable, Unavailable.
     """
 
     def __init__(self, service: AssistantService, introspection: GraphIntrospection) -> None:

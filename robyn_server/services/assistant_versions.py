@@ -41,7 +41,7 @@ class AssistantVersionService:
         Raises NotFound, Conflict (it follows from an agent), Unservable (the version's graph), and Forbidden, also for
         a configuration that the principal may not give it now.
         """
-        assistant_id = self._service.id_of(name)
+        assistant_id = await self._service.id_of(principal, name)
         async with self._assistants.transaction(principal) as connection:
             locked = await self._service.lock(connection, principal, assistant_id)
             if locked is None:

@@ -11,8 +11,8 @@ from uuid import UUID
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.access.server_keys import settable_configurable
 from robyn_server.core.catalogue.fields import Origin
-from robyn_server.core.errors import CatalogueUnavailable, Conflict, Forbidden, Invalid, NotFound, Unservable
-from robyn_server.core.ids import default_assistant_id, find_uuid, new_id, parse_uuid, user_assistant_id
+from robyn_server.core.errors import CatalogueUnavailable, Conflict, Forbidden, NotFound, Unservable
+from robyn_server.core.ids import new_id, parse_uuid, user_assistant_id
 from robyn_server.core.page import Page
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.metrics.definitions import LAZY_SYNCS
@@ -28,6 +28,7 @@ from robyn_server.storage.assistants import (
 )
 
 from .agent_lookup import AgentLookup, sync_for
+from .assistant_names import AssistantNames
 from .derived_assistants import refuse_deletion, without_derived_fields
 from .models import AllowedModels
 from .run_config import check_agent_configuration, validate
@@ -60,23 +61,32 @@ class AssistantRequest:
 
 
 class AssistantService:
-    def __init__(self, assistants: Assistants, graphs: Graphs, models: AllowedModels, catalogue: AgentLookup) -> None:
+    def __init__(
+        self,
+        assistants: Assistants,
+        graphs: Graphs,
+        models: AllowedModels,
+        catalogue: AgentLookup,
+        names: AssistantNames,
+    ) -> None:
         self._assistants = assistants
+        self._names = names
         self._models = models
         self._graphs = graphs
         self._catalogue = catalogue
 
-    async def get(self, principal: Principal, assistant_id: UUID) -> str:
-        """The assistant as JSON text. Raises NotFound."""
+    async def get(self, principal: Principal, name: str) -> str:
+        """The assistant as JSON text. `name`: its UUID, or an agent's. Raises Invalid, BadRequest, NotFound."""
+        assistant_id = await self._names.id_in_path(principal, name)
         found = await self._current(principal, assistant_id, self._assistants.find)
         if found is None:
             raise await self._missing(principal, assistant_id, "Not Found")
         return found.body
 
     async def resolve(self, principal: Principal, name: str) -> ResolvedAssistant:
-        """The assistant that a run names, by UUID or by its graph's name.
+        """The assistant that a run names, by UUID, by its graph's name, or by its agent's.
 
-        Raises Invalid, NotFound, Unservable (its graph).
+        Raises Invalid, BadRequest (several agents), NotFound, Unservable (its graph).
         """
         found = await self.find_named(principal, name, "Thread or assistant not found.")
         self.ensure_served(found.graph_id, found.assistant_id)
@@ -84,17 +94,17 @@ class AssistantService:
 
     async def find_named(self, principal: Principal, name: str, missing: str) -> ResolvedAssistant:
         """As `resolve`, whether or not its graph is served. `missing`: the text of NotFound."""
-        assistant_id = self.id_of(name)
+        assistant_id = await self._names.id_of(principal, name)
         found = await self._current(principal, assistant_id, self._assistants.resolve)
         if found is None:
             raise await self._missing(principal, assistant_id, missing)
-        if find_uuid(name) is None and found.origin is not Origin.GRAPH:
+        if self._names.is_graph(name) and found.origin is not Origin.GRAPH:
             raise NotFound(missing)
         return found
 
-    def id_of(self, name: str) -> UUID:
-        """The UUID that `name` is, or the id of the default assistant of the graph `name`. Raises Invalid."""
-        return find_uuid(name) or self._default(name)
+    async def id_of(self, principal: Principal, name: str) -> UUID:
+        """The id of the assistant that `name` means, see AssistantNames. Raises Invalid, BadRequest."""
+        return await self._names.id_of(principal, name)
 
     def ensure_served(self, graph_id: str, assistant_id: UUID, field: str = "assistant_id") -> None:
         """Raises Unservable. `field`: what names the graph."""
@@ -166,15 +176,6 @@ class AssistantService:
         synced = await sync_for(self._catalogue, principal, agent_id, owner, is_stale=found is not None)
         return synced if synced in {assistant_id, user_assistant_id(assistant_id, principal.identity)} else None
 
-    def _default(self, graph_id: str) -> UUID:
-        if graph_id not in self._graphs.ids:
-            raise Invalid(
-                f"Invalid assistant: '{graph_id}'. Must be either:\n- A valid assistant UUID, or\n"
-                f"- One of the registered graphs: {', '.join(self._graphs.ids)}",
-                field="assistant_id",
-            )
-        return default_assistant_id(graph_id)
-
     async def create(self, principal: Principal, request: AssistantRequest) -> str:
         """The new assistant as JSON text; the synced one when the request names an agent of the catalogue.
 
@@ -235,11 +236,12 @@ class AssistantService:
             raise Conflict(_TAKEN.format(assistant_id), field="assistant_id")
         return found.body
 
-    async def update(self, principal: Principal, assistant_id: UUID, change: AssistantChange) -> str:
-        """The assistant's next version as JSON text.
+    async def update(self, principal: Principal, name: str, change: AssistantChange) -> str:
+        """The assistant's next version as JSON text. `name`: as in `get`.
 
-        Raises NotFound, Forbidden, Conflict (it follows from an agent), BadRequest.
+        Raises Invalid, NotFound, Forbidden, Conflict (it follows from an agent), BadRequest.
         """
+        assistant_id = await self._names.id_in_path(principal, name)
         if change.graph_id is not None:
             self._graphs.check_nameable(change.graph_id)
         config, context = validate(principal, change.config, change.context)
@@ -274,8 +276,9 @@ class AssistantService:
             return NotFound(f"Assistant {assistant_id} not found")
         return Forbidden(f"Assistant {assistant_id} is shared; only its owner and administrators may change it.")
 
-    async def delete(self, principal: Principal, assistant_id: UUID, *, with_threads: bool) -> None:
-        """Raises NotFound, Forbidden, or Conflict when it follows from an agent."""
+    async def delete(self, principal: Principal, name: str, *, with_threads: bool) -> None:
+        """`name`: as in `get`. Raises Invalid, BadRequest, NotFound, Forbidden, Conflict (it follows from an agent)."""
+        assistant_id = await self._names.id_in_path(principal, name)
         async with self._assistants.transaction(principal) as connection:
             locked = await self.lock(connection, principal, assistant_id)
             if locked is not None:

@@ -89,7 +89,7 @@ async def test_values_that_cannot_be_sent_do_not_cost_the_lease(
 
 
 async def test_an_instance_whose_health_callback_raises_is_unhealthy(server: RegistryServer) -> None:
-    async with server.instance("failing", health=lambda: 1 / 0) as me:
+    async with server.instance("failing-bot", health=lambda: 1 / 0) as me:
         assert (await server.get_instance(me.registration_id))["health_status"] == "unhealthy"
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from databases import fresh_database
 from langgraph_sdk.client import LangGraphClient
-from langgraph_sdk.errors import ConflictError, NotFoundError, PermissionDeniedError
+from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError, PermissionDeniedError
 from live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
 
 from robyn_server.core.ids import default_assistant_id
@@ -365,6 +365,36 @@ async def test_an_assistant_is_found_and_run_by_those_that_the_filter_names(
     assert assistant_id not in {each["assistant_id"] for each in await bob.assistants.search(limit=100)}
     with pytest.raises(PermissionDeniedError):
         await ada.assistants.delete(assistant_id)  # the global handler denies
+
+
+async def test_an_agent_of_the_registry_is_named_and_the_handler_decides_about_its_assistant(
+    server: LiveServer, ada: LangGraphClient, bob: LangGraphClient
+) -> None:
+    connection = await asyncpg.connect(server.database)
+    await connection.execute("set role agenthall_system")
+    assistant_id = await connection.fetchval(
+        "select config_id from mcp.register_agent_instance($1, 'red-bot', 'c1')", uuid4()
+    )
+    await connection.execute(
+        """update agenthall.assistants set metadata = metadata || '{"teams": ["red"]}', version = 2
+            where assistant_id = $1""",
+        assistant_id,
+    )
+    assert (await ada.assistants.get("red-bot"))["assistant_id"] == str(assistant_id)
+    client = sdk(server, "sam:red:stamped")
+    runs = [
+        await client.runs.create(None, "red-bot", input={}),
+        *await client.runs.create_batch([{"assistant_id": "red-bot", "input": {}}, {"assistant_id": "echo"}]),
+    ]
+    assert [each["assistant_id"] for each in runs] == [*[str(assistant_id)] * 2, str(default_assistant_id("echo"))]
+    assert {each["kwargs"]["input"]["text"] for each in runs[:2]} == {f"{assistant_id} for sam"}
+    for refused in (bob.assistants.get("red-bot"), bob.runs.create(None, "red-bot", input={})):
+        with pytest.raises(NotFoundError):
+            await refused
+    await connection.execute("select mcp.register_agent_instance($1, 'red-bot', 'c1')", uuid4())
+    with pytest.raises(BadRequestError, match="Several"):
+        await ada.assistants.get("red-bot")
+    await connection.close()
 
 
 async def test_default_assistants_run_and_are_listed_only_where_the_filter_matches(ada: LangGraphClient) -> None:

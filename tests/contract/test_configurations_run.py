@@ -95,10 +95,18 @@ async def test_it_is_an_assistant_that_names_its_source_and_is_its_tenants_alone
     assert run.status_code == 404
 
 
-async def test_the_name_of_the_type_names_no_assistant(anna: UserClient, slack_bot: str) -> None:
+async def test_the_name_of_the_type_names_its_assistant(
+    anna: UserClient, product_database: asyncpg.Connection[Any], slack_bot: str
+) -> None:
     (assistant,) = await found(anna, slack_bot)
-    body = {"assistant_id": assistant["metadata"]["agent_id"], "input": ASKED}
-    assert (await anna.http.post("/runs/wait", json=body)).status_code in {404, 422}
+    name = assistant["metadata"]["agent_id"]
+    thread = await anna.thread()
+    await anna.sdk.runs.wait(thread, name, input=ASKED)
+    (run,) = await anna.sdk.runs.list(thread)
+    assert run["assistant_id"] == slack_bot
+    await product_database.execute("delete from agenthall.assistants where assistant_id = $1", UUID(slack_bot))
+    await product_database.execute("delete from agenthall.agent_sync where agent_id = $1", UUID(slack_bot))
+    assert (await anna.sdk.assistants.get(name))["assistant_id"] == slack_bot, "synced on its first reference"
 
 
 async def test_an_edit_is_live_before_anybody_asks(anna: UserClient, slack_bot: str) -> None:

@@ -13,7 +13,7 @@ from databases import fresh_database
 from deadlines import DEADLINE
 
 
-async def doctor(url: str) -> str:
+async def doctor(url: str, **environment: str) -> str:
     ours = ("AGENT", "AUTH_", "DATABASE_", "CATALOGUE_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     said = await asyncio.to_thread(
@@ -23,7 +23,7 @@ async def doctor(url: str) -> str:
         text=True,
         check=False,
         timeout=DEADLINE,
-        env={**inherited, "DATABASE_URL": url},
+        env={**inherited, "DATABASE_URL": url, **environment},
     )
     return next(line for line in said.stdout.splitlines() if line.split()[1] == "agents")
 
@@ -42,6 +42,16 @@ async def test_an_agent_whose_id_another_assistant_has_is_named(postgres: str, t
         told = await doctor(url)
         assert told.startswith("FAIL") and "'late-bot'" in told and "fine-bot" not in told
         await connection.close()
+
+
+async def test_an_agent_with_the_name_of_a_graph_is_named(postgres: str, template: str) -> None:
+    async with fresh_database(postgres, template) as url:
+        connection = await asyncpg.connect(url)
+        await connection.execute("select mcp.register_agent_instance($1, 'late-graph', 'c1')", uuid4())
+        await connection.close()
+        assert (await doctor(url)).startswith("ok")
+        told = await doctor(url, AGENTHALL_GRAPHS='{"late-graph": "tools_agent.agent:graph"}')
+        assert told.startswith("FAIL") and "'late-graph'" in told
 
 
 async def test_a_database_without_tables_has_none(postgres: str) -> None:

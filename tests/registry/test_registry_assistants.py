@@ -216,3 +216,35 @@ async def test_truncation_retires_all(registry: RegistryDatabase, bot: UUID) -> 
 async def test_no_other_origin_changes(registry: RegistryDatabase, bot: UUID) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match="never changes"):
         await registry.system.execute("update agenthall.assistants set origin = 'client' where assistant_id = $1", bot)
+
+
+_SERVED = """
+insert into agenthall.assistants (assistant_id, graph_id, name, owner_id, visibility, origin, retired_at)
+values (gen_random_uuid(), $1, $1, 'system', 'everyone', 'graph', $2)
+"""
+
+
+@pytest.mark.parametrize("name", ["instances", "served"])
+async def test_a_new_agent_with_the_name_of_a_graph_is_refused_and_the_field_is_named(
+    registry: RegistryDatabase, name: str
+) -> None:
+    await registry.system.execute(_SERVED, "served", None)
+    with pytest.raises(asyncpg.InvalidParameterValueError, match=f'"{name}" is the name of a graph') as refused:
+        await registry.register(name)
+    assert refused.value.column_name == "agent_id"
+    with pytest.raises(asyncpg.InvalidParameterValueError):
+        await registry.system.execute("insert into mcp.agents (tenant_id, name) values ($1, $2)", ORG_1, name)
+    await registry.system.execute("delete from agenthall.assistants where graph_id = 'served'")
+
+
+async def test_an_agent_that_was_there_before_the_graph_goes_on_and_no_other_organization_gets_it(
+    registry: RegistryDatabase,
+) -> None:
+    await registry.register("early")
+    await registry.system.execute(_SERVED, "early", None)
+    assert (await registry.register("early"))["epoch"] == 2
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="name of a graph"):
+        await registry.register("early", tenant=ORG_2)
+    await registry.system.execute("update agenthall.assistants set retired_at = now() where graph_id = 'early'")
+    assert (await registry.register("early", tenant=ORG_2))["epoch"] == 1, "no process serves the graph any more"
+    await registry.system.execute("delete from agenthall.assistants where graph_id = 'early'")

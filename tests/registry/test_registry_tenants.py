@@ -146,6 +146,7 @@ async def test_every_table_enables_and_forces_row_level_security(registry: Regis
             "fill_agent_id",
             "limit_agent_types",
             "manifest_id_for",
+            "refuse_graph_id",
         )
     ]
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from robyn_server.core.errors import Conflict, NotFound
+from robyn_server.core.errors import Conflict, Invalid, NotFound
 
 from .pages import pages_by_offset
 from .server import ServerClient
@@ -42,8 +42,8 @@ class ApiClient(ServerClient):
         return pages_by_offset(page, limit, PAGE)
 
     def find_assistant(self, which: str) -> Assistant:
-        """Return the assistant with this id, the default assistant of the graph with this name, or the only one with
-        this name.
+        """Return the assistant with this id, of the graph with this name, of the agent with this agent_id, or the only
+        one with this name.
 
         Raises NotFound, with similar names, and Conflict if there are several.
         """
@@ -52,6 +52,8 @@ class ApiClient(ServerClient):
         similar = list(self.search("assistants", {"name": which, "sort_by": "name", "sort_order": "asc"}))
         if default := [one for one in similar if _is_default_of(one, which)]:
             return default[0]
+        if (agent := self._find_agent(which)) is not None:
+            return agent
         exact = [one for one in similar if one["name"] == which]
         found = exact or [one for one in similar if str(one["name"]).casefold() == which.casefold()]
         if len(found) > 1:
@@ -60,6 +62,12 @@ class ApiClient(ServerClient):
         if not found:
             raise NotFound(f"no assistant and no graph is called {which!r}; {_similar(similar)}")
         return found[0]
+
+    def _find_agent(self, agent_id: str) -> Assistant | None:
+        try:
+            return dict(self.request("GET", _path("assistants", agent_id)).json())
+        except (Invalid, NotFound):
+            return None
 
     def thread(self, thread_id: str) -> Thread:
         return self._get("thread", thread_id, _path("threads", thread_id))

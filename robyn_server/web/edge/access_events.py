@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,18 +24,14 @@ from robyn_server.web.schemas.runs import RunBatch
 Value = dict[str, Any]
 
 
-class NamesAssistants(Protocol):
-    def id_of(self, name: str) -> Any:
-        """The UUID of an assistant that is named by it, or by its graph."""
-
-
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A request with its parsed body. `index`: of the run in a batch."""
+    """A request with its parsed body. `assistants`: the ids of the assistants that it names. `index`: of the run in a
+    batch."""
 
     request: Request
     body: Any
-    assistants: NamesAssistants
+    assistants: Mapping[str, UUID]
     index: int | None = None
 
     @property
@@ -136,7 +133,7 @@ class RunEvent(Event):
         body = subject.part.model_dump(mode="python")
         strategy = body.get("multitask_strategy") or "enqueue"
         return {
-            "assistant_id": subject.assistants.id_of(subject.part.assistant_id),
+            "assistant_id": subject.assistants[subject.part.assistant_id],
             "thread_id": _parameter(subject, "thread_id"),
             "run_id": None,
             "status": "pending",
@@ -165,7 +162,7 @@ class AssistantOfRunEvent(Event):
     """The assistant of a run is read. A filter does not hide the default assistants of graphs from runs."""
 
     def value(self, subject: Subject) -> Value:
-        return {"assistant_id": subject.assistants.id_of(subject.part.assistant_id)}
+        return {"assistant_id": subject.assistants[subject.part.assistant_id]}
 
     def conditions(self, found: Conditions) -> Conditions:
         return tuple(replace(each, defaults=True) for each in found)
@@ -233,7 +230,7 @@ def _parameter(subject: Subject, name: str) -> Any:
     text = subject.request.path_params.get(name)
     if text is None:
         return None
-    return subject.assistants.id_of(text) if name == "assistant_id" else parse_uuid(text, name.replace("_id", " ID"))
+    return subject.assistants[text] if name == "assistant_id" else parse_uuid(text, name.replace("_id", " ID"))
 
 
 def _changed(before: Value, after: Value) -> set[str]:

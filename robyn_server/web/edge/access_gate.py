@@ -22,9 +22,10 @@ from robyn_server.web.http.messages import Request
 from robyn_server.web.http.routing import Route
 from robyn_server.web.schemas.runs import RunBatch
 
-from .access_events import Event, NamesAssistants, RunEvent, Subject
+from .access_events import Event, RunEvent, Subject
 from .access_table import events_of, is_governed
 from .authentication import acting_for
+from .named_assistants import NamesAssistants, with_ids
 
 _log = structlog.get_logger(__name__)
 
@@ -66,11 +67,11 @@ class AccessGate:
     async def admit(
         self, user: User, route: Route, request: Request, body: Any, assistants: NamesAssistants
     ) -> Admitted:
-        """Raises Forbidden, and what the handlers raise."""
+        """Raises Forbidden, Invalid (a name that means no assistant), and what the handlers raise."""
         events = events_of(route)
         if events is None:
             raise Forbidden("The project's handlers cannot decide about this route.", code="route_not_authorized")
-        subject, grants = Subject(request, body, assistants), Grants()
+        subject, grants = Subject(*await with_ids(request, body, assistants)), Grants()
         for index in range(len(body.root)) if isinstance(body, RunBatch) else [None]:
             subject = replace(subject, index=index)
             for event in events:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from robyn_server.core.ids import parse_uuid
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
@@ -49,18 +46,18 @@ async def count(services: Services, request: Request, body: AssistantCount) -> R
 
 @routes.get("/assistants/{assistant_id}", summary="Get an assistant")
 async def get(services: Services, request: Request) -> Response:
-    return json_response(await services.assistants.get(request.principal, _id(request)))
+    return json_response(await services.assistants.get(request.principal, _name(request)))
 
 
 @routes.patch("/assistants/{assistant_id}", body=AssistantPatch, summary="Update an assistant")
 async def update(services: Services, request: Request, body: AssistantPatch) -> Response:
-    return json_response(await services.assistants.update(request.principal, _id(request), body.change()))
+    return json_response(await services.assistants.update(request.principal, _name(request), body.change()))
 
 
 @routes.delete("/assistants/{assistant_id}", summary="Delete an assistant", success=204)
 async def delete(services: Services, request: Request) -> Response:
     with_threads = request.query.boolean("delete_threads")
-    await services.assistants.delete(request.principal, _id(request), with_threads=with_threads)
+    await services.assistants.delete(request.principal, _name(request), with_threads=with_threads)
     return empty()
 
 
@@ -101,9 +98,5 @@ async def get_subgraphs(services: Services, request: Request) -> Response:
 
 
 def _name(request: Request) -> str:
-    """An assistant's UUID, or the name of a graph for its default assistant."""
+    """An assistant's UUID, the name of an agent, or, where the service takes it, of a graph."""
     return request.path_params["assistant_id"]
-
-
-def _id(request: Request) -> UUID:
-    return parse_uuid(request.path_params["assistant_id"], "assistant ID")

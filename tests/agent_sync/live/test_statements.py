@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -17,11 +17,13 @@ from robyn_server.agent_sync.live.sources import AgentSources
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.graphs.loading.served_graphs import Graphs
+from robyn_server.services.assistant_names import AssistantNames
 from robyn_server.services.assistants import AssistantService
 from robyn_server.services.models import AllowedModels
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
+from robyn_server.storage.registry.agent_names import AgentNames
 
 OF_THE_POOL = (
     "SELECT current_setting('jit')",
@@ -69,9 +71,9 @@ async def server(agent_sync_dsn: str, pool: Pool) -> AsyncIterator[Server]:
     runner = SyncRunner(pools["catalogue"], store, ["agent"], options, ttl, dsn=agent_sync_dsn, every=3600)
     graphs = Graphs({"agent": "robyn_server.agent:graph"}, "offline:demo")
     sources = AgentSources({AgentSource.CATALOGUE: runner})
-    yield Server(
-        AssistantService(Assistants(pools["app"]), graphs, AllowedModels("offline:demo"), sources), sources, statements
-    )
+    names = AssistantNames(AgentNames(pools["app"]), graphs)
+    assistants = AssistantService(Assistants(pools["app"]), graphs, AllowedModels("offline:demo"), sources, names)
+    yield Server(assistants, sources, statements)
     for each in pools.values():
         await each.close()
 
@@ -85,7 +87,7 @@ def expire(server: Server) -> None:
 
 async def get(server: Server, agent_id: UUID) -> dict[str, int]:
     server.statements.sent.clear()
-    assert str(agent_id) in await server.service.get(LOCAL, agent_id)
+    assert str(agent_id) in await server.service.get(LOCAL, str(agent_id))
     return server.statements.counts()
 
 
@@ -93,6 +95,20 @@ async def test_a_warm_get_is_one_statement(server: Server, catalogue: CatalogueE
     agent_id = await catalogue.add_agent()
     await get(server, agent_id)
     assert await get(server, agent_id) == {"app": 1, "system": 0, "catalogue": 0}
+
+
+async def test_a_run_resolves_a_uuid_in_one_statement_and_the_name_of_an_agent_in_two(
+    server: Server, agent_sync_dsn: str
+) -> None:
+    connection = await asyncpg.connect(agent_sync_dsn)
+    await connection.execute("set role agenthall_system")
+    register = "select config_id from mcp.register_agent_instance($1, 'named-bot', 'c1')"
+    config_id = await connection.fetchval(register, uuid4())
+    await connection.close()
+    for name, statements in ((str(config_id), 1), ("named-bot", 2)):
+        server.statements.sent.clear()
+        assert (await server.service.resolve(LOCAL, name)).assistant_id == config_id
+        assert server.statements.counts() == {"app": statements, "system": 0, "catalogue": 0}
 
 
 async def test_a_cold_get_of_an_agent_that_did_not_change_reads_each_row_once_and_writes_no_assistant(
