@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 from job_database import JobDatabase
-from registry_database import ORG_2
+from registry_database import ORG_1, ORG_2
+
+from robyn_server.storage.registry.instances import Instances
 
 
 async def _chosen(jobs: JobDatabase, **more: Any) -> tuple[str, str]:
@@ -261,3 +263,15 @@ async def test_jobs_fail_at_once_while_the_circuit_is_open(jobs: JobDatabase) ->
     assert (job["state"], error["error"], error["retry_after"]) == ("failed", "circuit_open", 10)
     await jobs.serve("i2")
     assert await jobs.state(await jobs.create()) == "offered"
+
+
+async def test_an_instance_shows_why_it_was_ejected(jobs: JobDatabase) -> None:
+    bad = await jobs.serve("bad", slots=5)
+    await _fail(jobs, 3)
+    found = json.loads(await Instances(jobs.registry.app).find(ORG_1, bad.registration_id) or "{}")
+    shown = found["jobs"]
+    assert (shown["slots"], shown["used"], shown["breaker"], shown["reason"]) == (5, 0, "open", "broken")
+    assert shown["ejected_until"] is not None
+    plain = await jobs.register("plain")
+    found = json.loads(await Instances(jobs.registry.app).find(ORG_1, plain.registration_id) or "{}")
+    assert found["jobs"] is None, "it takes none"

@@ -134,10 +134,17 @@ select found.agent_id, found.instance_id, found.name, found.agent_type, found.ve
    offset 0) as found
 
 -- name: find
+-- With the jobs that the instance takes and has, and its circuit breaker; null: it takes none.
 select found.body
   from mcp.act_for(:organization_id) as acting
  cross join lateral (
-   select {instance} as body
+   select left({instance}, -1) || ', "jobs": ' || coalesce((
+            select json_build_object(
+                     'slots', s.slots, 'used', s.used, 'breaker', mcp.breaker_state(s, clock_timestamp()),
+                     'failures', s.failures, 'ejected_until', agenthall.iso(s.ejected_until),
+                     'reason', s.ejection_reason)::text
+              from mcp.agent_slots s
+             where s.registration_id = i.id), 'null') || '}' as body
      from mcp.agent_instances i
      left join mcp.agent_leases l on l.registration_id = i.id
      left join mcp.lease_keepers k on k.id = l.keeper_id
