@@ -15,8 +15,9 @@ _IN_HARBOUR, _IN_MEADOW = {"x-organization-id": HARBOUR}, {"x-organization-id": 
 
 @pytest.fixture
 async def bot(ada: httpx.AsyncClient) -> tuple[str, str]:
-    """The name of an agent of Harbour, and the id of its assistant."""
+    """The name of an agent of Harbour, and the id of its assistant. Its runs fail at once: no instance takes jobs."""
     name = new_agent_id()
+    await ada.put(f"{CONFIGURATIONS}/{name}", json={"jobs": {"schedule_to_start_seconds": 0}})
     return name, str((await register(ada, name))["config_id"])
 
 
@@ -99,7 +100,7 @@ async def test_a_name_may_have_characters_that_an_address_escapes(ada: httpx.Asy
     quoted = httpx.QueryParams({"x": name})["x"].encode().hex()
     path = "".join(f"%{quoted[at : at + 2]}" for at in range(0, len(quoted), 2))
     assert (await ada.get(f"/assistants/{path}")).json()["assistant_id"] == assistant_id
-    run = await ada.post("/runs", json={"assistant_id": name, "input": {}})
+    run = await ada.post("/runs", json={"assistant_id": name, "input": {}, "after_seconds": 3600})
     assert run.json()["assistant_id"] == assistant_id
     await ada.delete(f"{CONFIGURATIONS}/{path}")
 

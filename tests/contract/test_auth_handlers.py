@@ -380,6 +380,7 @@ async def test_an_agent_of_the_registry_is_named_and_the_handler_decides_about_i
             where assistant_id = $1""",
         assistant_id,
     )
+    await connection.execute("update mcp.agent_configurations set jobs = '{\"schedule_to_start_seconds\": 0}'")
     assert (await ada.assistants.get("red-bot"))["assistant_id"] == str(assistant_id)
     client = sdk(server, "sam:red:stamped")
     runs = [
