@@ -79,7 +79,7 @@ create table mcp.agent_slots (
   ejection_reason text,
   share           double precision not null
     generated always as (used::double precision / greatest(slots, 1)) stored,
-  offered_at      timestamptz not null default '-infinity',
+  turn            double precision not null default 0,
   foreign key (tenant_id, registration_id) references mcp.agent_instances (tenant_id, id) on delete cascade,
   constraint agent_slots_slots check (slots between 0 and 1000),
   constraint agent_slots_used check (used >= 0),
@@ -99,9 +99,9 @@ comment on column mcp.agent_slots.ejections is 'consecutive ejections';
 comment on column mcp.agent_slots.ejected_until is
   'when the last ejection ends. Afterwards the instance gets one job as a probe. Null: not ejected.';
 comment on column mcp.agent_slots.share is 'used share of the slots';
-comment on column mcp.agent_slots.offered_at is
-  'when it was last chosen; among equal shares the one that has waited longest is next';
-create index agent_slots_free on mcp.agent_slots (tenant_id, manifest_id, is_degraded, share, offered_at)
+comment on column mcp.agent_slots.turn is
+  'its place in the weighted round of its set: each offer adds 1 / slots, and among equal shares the lowest is next';
+create index agent_slots_free on mcp.agent_slots (tenant_id, manifest_id, is_degraded, share, turn)
   where is_open and used < slots;
 create index agent_slots_set on mcp.agent_slots (tenant_id, manifest_id);
 create index agent_slots_ejected on mcp.agent_slots (tenant_id, manifest_id, ejected_until) where is_open;

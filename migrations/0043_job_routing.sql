@@ -129,7 +129,7 @@ begin
      where s.tenant_id = job.tenant_id and s.manifest_id = job.manifest_id and s.is_open and s.used < s.slots
        and s.zone = job.zone and not s.is_degraded
        and mcp.has_room(s, max_workload, at) and mcp.has_required(s, job) and mcp.may_take(s, job, at)
-     order by s.is_degraded, s.share, s.offered_at limit 1
+     order by s.is_degraded, s.share, s.turn limit 1
        for update skip locked;
     if slot.registration_id is not null then
       return;
@@ -139,14 +139,14 @@ begin
   select s.* into slot from mcp.agent_slots s
    where s.tenant_id = job.tenant_id and s.manifest_id = job.manifest_id and s.is_open and s.used < s.slots
      and mcp.has_room(s, max_workload, at) and mcp.has_required(s, job) and mcp.may_take(s, job, at)
-   order by s.is_degraded, s.share, s.offered_at limit 1
+   order by s.is_degraded, s.share, s.turn limit 1
      for update skip locked;
 end $$;
 comment on function mcp.select_instance is
   'Choose and lock the slots of the instance for a job. First the instance that had the last job of the affinity key; '
   'for a new key that was given, one by rendezvous hashing. Then a healthy instance in the preferred zone. Then '
-  'healthy ones before degraded ones, by the used share of their slots, then the longest wait. Null: none can take it '
-  'now.';
+  'healthy ones before degraded ones, by the used share of their slots, then in a weighted round. Null: none can take '
+  'it now.';
 
 create function mcp.circuit_opens_at(tenant_id uuid, manifest_id uuid, at timestamptz) returns timestamptz
 language sql stable as $$
@@ -226,7 +226,7 @@ begin
        set state = 'offered', registration_id = v_slot.registration_id, epoch = v_slot.epoch,
            instance_id = v_slot.instance_id, holds_slot = true, accept_by = at + mcp.job_accept_within()
      where j.id = v_job.id and j.state = 'queued';
-    update mcp.agent_slots s set used = s.used + 1, offered_at = clock_timestamp(), credit = s.credit - 1
+    update mcp.agent_slots s set used = s.used + 1, turn = s.turn + 1.0 / s.slots, credit = s.credit - 1
      where s.registration_id = v_slot.registration_id;
     insert into mcp.agent_job_offers (
       job_id, ordinal, tenant_id, attempt, registration_id, instance_id, epoch, chosen_by, share, offered_at)

@@ -201,17 +201,19 @@ declare
 begin
   insert into mcp.agent_slots as s (
     registration_id, tenant_id, manifest_id, instance_id, epoch, slots, is_open, is_degraded, zone, capabilities, tags,
-    version_key)
+    version_key, turn)
   select i.id, i.tenant_id, i.manifest_id, i.instance_id, ensure_slots.epoch, coalesce(ensure_slots.slots, 1),
          i.registration_status = 'active' and i.cordoned_at is null and l.health_status in ('healthy', 'degraded'),
-         l.health_status <> 'healthy', i.zone, i.capabilities, i.tags, i.version_key
+         l.health_status <> 'healthy', i.zone, i.capabilities, i.tags, i.version_key,
+         mcp.next_turn(i.tenant_id, i.manifest_id)
     from mcp.agent_instances i
     join mcp.agent_leases l on l.registration_id = i.id
    where i.id = ensure_slots.registration_id and i.tenant_id = ensure_slots.tenant_id
   on conflict (registration_id) do update
     set epoch = greatest(s.epoch, excluded.epoch), slots = coalesce(ensure_slots.slots, s.slots),
         is_open = excluded.is_open, is_degraded = excluded.is_degraded, zone = excluded.zone,
-        capabilities = excluded.capabilities, tags = excluded.tags, version_key = excluded.version_key
+        capabilities = excluded.capabilities, tags = excluded.tags, version_key = excluded.version_key,
+        turn = greatest(s.turn, excluded.turn)
   returning * into v_slot;
   return v_slot;
 end $$;

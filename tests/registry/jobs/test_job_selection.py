@@ -151,6 +151,30 @@ async def test_equal_instances_get_equal_shares(jobs: JobDatabase) -> None:
     assert set(chosen.values()) == {30}
 
 
+async def test_instances_get_shares_in_proportion_to_their_slots(jobs: JobDatabase) -> None:
+    for name, slots in (("one", 1), ("two", 2), ("four", 4)):
+        await jobs.serve(name, slots=slots)
+    chosen: Counter[str] = Counter()
+    for _ in range(140):
+        job_id = await jobs.create()
+        chosen[(await jobs.offers(job_id))[0]["instance_id"]] += 1
+        await jobs.finish(await jobs.run(job_id))
+    assert chosen == {"one": 20, "two": 40, "four": 80}
+
+
+async def test_a_new_instance_does_not_catch_up(jobs: JobDatabase) -> None:
+    await jobs.serve("old", slots=2)
+    for _ in range(20):
+        await jobs.finish(await jobs.run(await jobs.create()))
+    await jobs.serve("new", slots=2)
+    chosen: Counter[str] = Counter()
+    for _ in range(10):
+        job_id = await jobs.create()
+        chosen[(await jobs.offers(job_id))[0]["instance_id"]] += 1
+        await jobs.finish(await jobs.run(job_id))
+    assert chosen == {"old": 5, "new": 5}
+
+
 # polls
 
 
