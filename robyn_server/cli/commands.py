@@ -10,6 +10,7 @@ import typer
 from robyn_server.terminal import has_colour
 
 from .agents.commands import agents
+from .agents.jobs import jobs
 from .backup import backup, restore
 from .catalogue.mapping import catalogue_map
 from .chat.command import chat
@@ -171,6 +172,7 @@ commands.command()(storage)
 commands.command()(chat)
 commands.add_typer(keys, name="keys")
 commands.add_typer(agents, name="agents")
+commands.add_typer(jobs, name="jobs")
 commands.add_typer(assistants, name="assistants")
 commands.add_typer(threads, name="threads")
 commands.add_typer(runs, name="runs")

@@ -11,11 +11,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 from live_server import LiveServer, until
+from sql_bot import SqlBot, SqlJob
 
 from .conftest import UserClient, UserClientFactory
 from .demo_users import HARBOUR
 from .registry_api import new_agent_id
-from .sql_bot import SqlBot, SqlJob
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 

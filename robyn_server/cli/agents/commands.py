@@ -170,7 +170,7 @@ def watch(
         if output is Output.TABLE:
             typer.echo(event_head())
 
-    with _until_interrupted():
+    with until_interrupted():
         for event in follow(registry, filters, _warn, on_connected):
             typer.echo(show(event))
 
@@ -195,7 +195,7 @@ def register(
     more = {"capabilities": capability or None, "tags": tag or None, "version": version}
     show = as_line if output is Output.JSON else instance_line
     instance = RegisteredInstance(registry, {**fields, **more}, lambda instance: typer.echo(show(instance)), _warn)
-    with _until_interrupted(), instance.registration():
+    with until_interrupted(), instance.registration():
         instance.keep_alive()
 
 
@@ -205,7 +205,7 @@ def _warn(text: str) -> None:
 
 
 @contextmanager
-def _until_interrupted() -> Iterator[None]:
+def until_interrupted() -> Iterator[None]:
     """End without an error after Ctrl-C, SIGTERM or when the reader of the output is gone (`| head`)."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -52,7 +52,17 @@ _EVENT_COLOURS = {
     "deleted": "dim",
 }
 _EVENT = ("<8", "<12", "<20", "<28", "<9", "<9", ">5", "")
+_JOB = ("<8", "<10", "<20", "<28", ">7", ">7", "")
 """Alignment and width of each column."""
+_JOB_COLOURS = {
+    "queued": "yellow",
+    "offered": "cyan",
+    "running": "cyan",
+    "succeeded": "green",
+    "failed": "bold red",
+    "expired": "bold red",
+    "cancelled": "dim",
+}
 
 
 def print_one(found: Instance, output: Output) -> None:
@@ -135,6 +145,24 @@ def event_line(event: dict[str, Any]) -> str:
     return _row(cells, styles)
 
 
+def job_head() -> str:
+    return _row(("TIME", "STATE", "AGENT", "INSTANCE", "ATTEMPT", "EVENTS", "JOB"), ("bold",) * 7, _JOB)
+
+
+def job_line(job: Mapping[str, Any]) -> str:
+    at = job["ended_at"] or job["accepted_at"] or job["created_at"]
+    cells = (
+        _time(at),
+        job["state"],
+        job["agent_id"],
+        job["instance_id"],
+        job["attempt"],
+        job["events"],
+        job["job_id"],
+    )
+    return _row(cells, ("dim", _JOB_COLOURS.get(job["state"]), "", "", "", "", "dim"), _JOB)
+
+
 def _health(event: Mapping[str, Any]) -> Any:
     """The health after an event.
 
@@ -143,9 +171,9 @@ def _health(event: Mapping[str, Any]) -> Any:
     return "unknown" if event["kind"] == "disconnected" else event["instance"].get("health_status")
 
 
-def _row(cells: Sequence[Any], styles: Sequence[str | None]) -> str:
+def _row(cells: Sequence[Any], styles: Sequence[str | None], widths: Sequence[str] = _EVENT) -> str:
     """Return a line of cells. Styles have no width, so they are added to the aligned text."""
-    texts = [f"{_plain(_value(cell)):{width}}" for cell, width in zip(cells, _EVENT, strict=True)]
+    texts = [f"{_plain(_value(cell)):{width}}" for cell, width in zip(cells, widths, strict=True)]
     texts[-1] = texts[-1].rstrip()
     return "  ".join(styled(text, style or "") for text, style in zip(texts, styles, strict=True))
 

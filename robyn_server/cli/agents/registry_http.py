@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -15,6 +16,7 @@ from robyn_server.core.errors import Conflict, NotFound
 
 PATH = "/agents/instances"
 BRAKES = "/agents/brakes"
+JOBS = "/agents/jobs"
 PAGE = 100
 _MIN_ID_PREFIX = 4
 STATUSES = ("active", "draining", "inactive")
@@ -51,6 +53,21 @@ class RegistryClient(ServerClient):
             return rows
 
         return pages_by_offset(page, None, PAGE)
+
+    def jobs(self, filters: Mapping[str, Any], most: int) -> Iterator[dict[str, Any]]:
+        """Yield at most `most` matching jobs, the newest first. Filters that are None are not sent."""
+        given = {name: value for name, value in filters.items() if value is not None}
+        return islice(self.pages(JOBS, "jobs", given), most)
+
+    def get_job(self, job_id: str) -> dict[str, Any]:
+        """A job with its offers. Raises NotFound."""
+        return self.get_one(JOBS, job_id)
+
+    def cancel_job(self, job_id: str, reason: str, grace_seconds: float) -> dict[str, Any]:
+        """Cancel a job, and return it as it is then. Raises NotFound."""
+        body = {"reason": reason, "grace_seconds": grace_seconds}
+        found: dict[str, Any] = self.request("POST", f"{JOBS}/{quote(job_id, safe='')}/cancel", json=body).json()
+        return found
 
     def release_brake(self, agent_id: str) -> None:
         self.delete(BRAKES, agent_id)
