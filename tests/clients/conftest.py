@@ -14,6 +14,7 @@ from faulty_proxy import WebSocketProxy
 from issued_api_keys import issue_api_key
 from live_server import free_port, live_server
 from registry_server import ORGANIZATION, OTHER_ORGANIZATION, RegistryServer
+from scripted_job_server import ScriptedJobServer, scripted_job_server
 from sockets_process import SocketsProcess
 
 
@@ -50,6 +51,19 @@ async def server(
 async def proxy(server: RegistryServer) -> AsyncIterator[WebSocketProxy]:
     proxy = WebSocketProxy(server.sockets_port)
     async with proxy.serving():
+        yield proxy
+
+
+@pytest.fixture
+async def jobs_server() -> AsyncIterator[ScriptedJobServer]:
+    """Gives jobs as the test tells it."""
+    async with scripted_job_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def jobs_proxy(jobs_server: ScriptedJobServer) -> AsyncIterator[WebSocketProxy]:
+    async with WebSocketProxy(jobs_server.port).serving() as proxy:
         yield proxy
 
 

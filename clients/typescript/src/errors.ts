@@ -7,6 +7,8 @@
  *     ├── Superseded        a newer process has registered under the same instanceId and has taken over
  *     ├── Refused           the server rejects a request; `retryable` says whether it may succeed later
  *     ├── Unreachable       no server answered within the time limit
+ *     ├── JobLost           the job ended, or was given to another instance; what this one does has no effect
+ *     ├── JobCancelled      the job is to stop
  *     └── Closed            the client was used before it was opened or after it was closed
  */
 import type { JsonObject } from "./json.js";
@@ -30,6 +32,14 @@ export class Superseded extends ClientError {
 
 export class Unreachable extends ClientError {
   override name = "Unreachable";
+}
+
+export class JobLost extends ClientError {
+  override name = "JobLost";
+}
+
+export class JobCancelled extends ClientError {
+  override name = "JobCancelled";
 }
 
 export class Closed extends ClientError {

@@ -4,6 +4,7 @@ import { jitter } from "./connection/backoff.js";
 import type { MessageChannel } from "./connection/message-channel.js";
 import { Refused, Superseded } from "./errors.js";
 import type { HeartbeatCallbacks } from "./heartbeat-callbacks.js";
+import type { AssignedJobs } from "./jobs/assigned-jobs.js";
 import type { JsonObject } from "./json.js";
 import { isRegistrationGone, type Lease } from "./lease.js";
 import type { Logger } from "./logger.js";
@@ -16,9 +17,10 @@ export class Heartbeats {
   #isStopped = false;
 
   constructor(
-    private readonly channel: MessageChannel,
+    readonly channel: MessageChannel,
     private readonly lease: Lease,
     private readonly callbacks: HeartbeatCallbacks,
+    private readonly jobs: AssignedJobs,
     private readonly log: Logger,
   ) {}
 
@@ -46,11 +48,15 @@ export class Heartbeats {
 
   /** Returns the next interval in seconds. Undefined: it does not change. */
   async #send(values: JsonObject): Promise<number | undefined> {
+    const { reference } = this.lease;
     try {
-      const result = await this.channel.request("agent.heartbeat", { ...this.lease.reference, ...values });
+      const params = { ...reference, ...values, ...this.jobs.heartbeat() };
+      const result = await this.channel.request("agent.heartbeat", params);
+      if (this.lease.isCurrent(reference)) this.jobs.onHeartbeat(result);
       return Number(result["heartbeat_interval_seconds"]);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
+      if (!this.lease.isCurrent(reference)) return undefined; // this instance registers again, on another connection
       return await this.#handleRefused(error, values);
     }
   }

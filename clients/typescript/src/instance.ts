@@ -1,4 +1,4 @@
-/** An agent instance: it registers, renews its lease with heartbeats, and deregisters. */
+/** An agent instance: it registers, renews its lease with heartbeats, works on jobs, and deregisters. */
 import { platform } from "#platform";
 import { Client, type ClientOptions } from "./client.js";
 import { Disconnected, type MessageChannel } from "./connection/message-channel.js";
@@ -6,6 +6,10 @@ import { ClientError, Closed, Refused, Superseded, unexpectedError } from "./err
 import { type HeartbeatCallbackOptions, HeartbeatCallbacks } from "./heartbeat-callbacks.js";
 import { Heartbeats } from "./heartbeats.js";
 import { type InstanceRecord, instanceFromJson } from "./instance-record.js";
+import { AssignedJobs } from "./jobs/assigned-jobs.js";
+import type { Job } from "./jobs/job.js";
+import { JobMessenger } from "./jobs/messenger.js";
+import { type JobHandler, serveJobs } from "./jobs/serving.js";
 import { type JsonObject, toParams } from "./json.js";
 import { Lease } from "./lease.js";
 import type { ClaimedInstanceId } from "./platform/types.js";
@@ -26,6 +30,8 @@ export interface AgentInstanceOptions extends ClientOptions, InstanceDescription
   agentType?: string;
   /** Identifies the process over restarts. Default: see `platform/`. */
   instanceId?: string;
+  /** How many jobs the instance works on at a time. Default: it takes no jobs. */
+  slots?: number;
   /** The first SIGTERM drains, see `untilDraining`. Not in browsers. */
   drainOnSigterm?: boolean;
 }
@@ -43,6 +49,7 @@ export class AgentInstance extends Client {
   readonly #options: AgentInstanceOptions;
   readonly #callbacks: HeartbeatCallbacks;
   readonly #lease: Lease;
+  readonly #jobs: AssignedJobs;
   #description: JsonObject;
   #claimed: ClaimedInstanceId | undefined;
   #heartbeats: Heartbeats | undefined;
@@ -57,7 +64,20 @@ export class AgentInstance extends Client {
     const given = DESCRIPTION.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]);
     this.#description = toParams(Object.fromEntries(given), DESCRIPTION);
     this.#callbacks = new HeartbeatCallbacks(options, this.log);
-    this.#lease = new Lease(() => this.#describe(), this.log);
+    this.#lease = new Lease(
+      {
+        describe: () => this.#describe(),
+        onRegistered: (result) => this.#jobs.onRegistered(result),
+        onDraining: () => this.#jobs.stopTaking(),
+      },
+      this.log,
+    );
+    const messenger = new JobMessenger(
+      () => this.connection,
+      this.#lease,
+      () => this.beatNow(),
+    );
+    this.#jobs = new AssignedJobs(options.slots, this.#lease, messenger, this.log);
   }
 
   /** Throws Closed before `open` when no instanceId was given. */
@@ -124,6 +144,23 @@ export class AgentInstance extends Client {
     this.#heartbeats?.beatNow();
   }
 
+  // Jobs
+
+  /**
+   * Yield jobs, until the instance drains. Several loops may iterate at the same time.
+   *
+   * Throws TypeError without `slots`, and the final error of the instance.
+   */
+  async *jobs(): AsyncGenerator<Job, void> {
+    if (!this.#options.slots) throw new TypeError("The instance takes no jobs. Pass slots: the number at a time.");
+    for (let job = await this.#jobs.take(); job !== undefined; job = await this.#jobs.take()) yield job;
+  }
+
+  /** Give each job to `handler`, until the instance drains and all jobs have ended. Throws what `jobs` throws. */
+  async serve(handler: JobHandler): Promise<void> {
+    await serveJobs(this.jobs(), handler);
+  }
+
   // Opening and closing
 
   override async open(): Promise<this> {
@@ -139,8 +176,10 @@ export class AgentInstance extends Client {
   }
 
   override async close(): Promise<void> {
-    this.#heartbeats?.stop();
+    this.#jobs.stopTaking();
     await this.withinLeave(this.#draining); // watchers see `draining` before `deregistered`
+    await this.withinLeave(this.#jobs.flush());
+    this.#heartbeats?.stop();
     if (this.registration !== undefined) await this.#deregister();
     await super.close();
     this.#release("closed");
@@ -156,6 +195,7 @@ export class AgentInstance extends Client {
   #release(finalState: State): void {
     this.#finalState ??= finalState;
     this.#stopListening();
+    this.#jobs.stop(new Closed("the instance was closed"));
     this.#heartbeats?.stop();
     this.#claimed?.release();
   }
@@ -178,7 +218,8 @@ export class AgentInstance extends Client {
   /** @internal */
   protected override async onConnected(channel: MessageChannel): Promise<void> {
     await this.#lease.resume(channel);
-    const heartbeats = new Heartbeats(channel, this.#lease, this.#callbacks, this.log);
+    this.#heartbeats?.stop();
+    const heartbeats = new Heartbeats(channel, this.#lease, this.#callbacks, this.#jobs, this.log);
     this.#heartbeats = heartbeats;
     void heartbeats.run().catch((error: unknown) => this.#onHeartbeatError(channel, error));
   }
@@ -192,14 +233,15 @@ export class AgentInstance extends Client {
 
   /** @internal */
   protected override onDisconnected(channel: MessageChannel): void {
-    this.#heartbeats?.stop();
+    if (this.#heartbeats?.channel === channel) this.#heartbeats.stop();
     super.onDisconnected(channel);
   }
 
   /** @internal */
   protected override onNotification(method: string, params: JsonObject): void {
     super.onNotification(method, params);
-    if (!this.#lease.isMeant(params)) return;
+    this.#jobs.onNotification(method, params);
+    if (!this.#lease.isCurrent(params)) return;
     if (method === "agent.superseded") this.connection.fail(new Superseded(String(params["message"])));
     else if (method === "agent.lease_lost") this.#requestRegistration();
     else if (method === "agent.lapsed") this.beatNow();
@@ -209,6 +251,7 @@ export class AgentInstance extends Client {
   /** @internal */
   protected override onFinalError(error: ClientError): void {
     this.#finalState = "failed";
+    this.#jobs.stop(error);
     this.log.error(`instance ${this.instanceId} of agent ${this.agentId} failed: ${error.message}`);
   }
 
@@ -219,7 +262,8 @@ export class AgentInstance extends Client {
 
   async #describe(): Promise<JsonObject> {
     const { agentId: agent_id, instanceId: instance_id } = this;
-    return { agent_id, instance_id, ...this.#description, health: await this.#callbacks.readHealth() };
+    const health = await this.#callbacks.readHealth();
+    return { agent_id, instance_id, ...this.#description, ...this.#jobs.registration(), health };
   }
 }
 

@@ -16,19 +16,30 @@ import type { Logger } from "./logger.js";
 import { randomHex } from "./random.js";
 import { type Registration, referenceTo, registrationFromResult } from "./registration.js";
 
+export interface LeaseListener {
+  /** Returns the params of a registration, without the idempotency key. */
+  describe(): Promise<JsonObject>;
+  /** Called with each answer, before any later message is read. */
+  onRegistered(result: JsonObject): void;
+  onDraining(): void;
+}
+
 export class Lease {
   registration: Registration | undefined;
   readonly draining = new AsyncEvent();
-  drainReason: string | undefined;
+  /** Set unless a registration is in progress. */
+  readonly settled = new AsyncEvent();
   needsRegistration = false;
+  #drainReason: string | undefined;
   /** The params of a registration whose answer has not arrived. It is repeated word for word. */
   #unanswered: JsonObject | undefined;
 
-  /** `describe` returns the params of a registration, without the idempotency key. */
   constructor(
-    private readonly describe: () => Promise<JsonObject>,
+    private readonly listener: LeaseListener,
     private readonly log: Logger,
-  ) {}
+  ) {
+    this.settled.set();
+  }
 
   /** The params by which a message refers to the registration. Throws Closed. */
   get reference(): JsonObject {
@@ -36,14 +47,15 @@ export class Lease {
     return referenceTo(this.registration);
   }
 
-  /** Whether a notification is about this registration and epoch. */
-  isMeant(params: JsonObject): boolean {
-    return this.registration !== undefined && matches(params, this.reference);
+  /** Whether a message is about this registration and epoch, and no other registration is in progress. */
+  isCurrent(params: JsonObject): boolean {
+    return this.settled.isSet && this.registration !== undefined && matches(params, this.reference);
   }
 
   startDraining(reason: string): void {
-    this.drainReason ??= reason;
+    this.#drainReason ??= reason;
     this.draining.set();
+    this.listener.onDraining();
   }
 
   /** Register on a new connection. Throws Superseded, and what `register` throws. */
@@ -67,23 +79,31 @@ export class Lease {
 
   /** Throws ClientError, Disconnected. */
   async register(channel: MessageChannel): Promise<void> {
-    this.#unanswered ??= { ...(await this.describe()), idempotency_key: randomHex(16) };
-    let result: JsonObject;
+    this.settled.clear();
+    this.#unanswered ??= { ...(await this.listener.describe()), idempotency_key: randomHex(16) };
     try {
-      result = await channel.request("agent.register", this.#unanswered);
+      await channel.request("agent.register", this.#unanswered, (result) => this.#accept(result));
     } catch (error) {
-      if (error instanceof Refused && !error.retryable) this.#unanswered = undefined;
+      if (error instanceof Refused && !error.retryable) {
+        this.#unanswered = undefined;
+        this.settled.set();
+      }
       throw error;
     }
+    if (this.draining.isSet) await this.drain(channel);
+  }
+
+  #accept(result: JsonObject): void {
     this.#unanswered = undefined;
     this.needsRegistration = false;
     this.registration = registrationFromResult(result);
     this.log.info(`registered as ${this.registration.registrationId}, epoch ${this.registration.epoch}`);
-    if (this.draining.isSet) await this.drain(channel);
+    this.settled.set();
+    this.listener.onRegistered(result);
   }
 
   async drain(channel: MessageChannel): Promise<void> {
-    await channel.request("agent.drain", { ...this.reference, reason: this.drainReason ?? "draining" });
+    await channel.request("agent.drain", { ...this.reference, reason: this.#drainReason ?? "draining" });
   }
 }
 

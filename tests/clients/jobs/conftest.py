@@ -1,28 +1,15 @@
-"""A server that gives jobs as the tests tell it, and instances of it."""
+"""Instances of the scripted server."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from agenthall_client import AgentInstance
-from faulty_proxy import WebSocketProxy
 from registry_server import FAST_TIMING
-from scripted_job_server import ScriptedJobServer, scripted_job_server
+from scripted_job_server import ScriptedJobServer
 
 Create = Callable[..., AgentInstance]
-
-
-@pytest.fixture
-async def jobs_server() -> AsyncIterator[ScriptedJobServer]:
-    async with scripted_job_server() as server:
-        yield server
-
-
-@pytest.fixture
-async def jobs_proxy(jobs_server: ScriptedJobServer) -> AsyncIterator[WebSocketProxy]:
-    async with WebSocketProxy(jobs_server.port).serving() as proxy:
-        yield proxy
 
 
 @pytest.fixture

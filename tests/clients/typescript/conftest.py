@@ -10,6 +10,7 @@ import pytest
 from node import build_typescript_client
 from node_client import FAST_TIMING, NodeClient, start_node_client
 from registry_server import RegistryServer
+from scripted_job_server import ScriptedJobServer
 
 Start = Callable[..., Awaitable[NodeClient]]
 
@@ -48,3 +49,20 @@ def opened(start: Start) -> Start:
         return client
 
     return start_and_open
+
+
+@pytest.fixture
+async def worker(node: str, jobs_server: ScriptedJobServer) -> AsyncIterator[Start]:
+    """Starts an AgentInstance with one slot at the scripted server, and opens it."""
+    started: list[NodeClient] = []
+
+    async def start(**options: Any) -> NodeClient:
+        given = {"url": jobs_server.url, "apiKey": "k", "timing": FAST_TIMING, "slots": 1} | options
+        options = {name: value for name, value in given.items() if value is not None}
+        started.append(await start_node_client(node, "AgentInstance", "worker", options))
+        await started[-1].call("open")
+        return started[-1]
+
+    yield start
+    for each in started:
+        await each.release()

@@ -50,6 +50,10 @@ class NodeClient:
                 answer.set_exception(NodeError(line["error"]))
             else:
                 answer.set_result(line["value"])
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ConnectionError("the program has ended"))
+                answer.exception()  # retrieved: nobody may wait for it
 
     def send(self, **message: Any) -> tuple[int, asyncio.Future[Any]]:
         """Send a line. Returns its number, and the answer."""
@@ -69,6 +73,15 @@ class NodeClient:
 
     async def set_callbacks(self, **values: Any) -> None:
         await self.send(callbacks=values)[1]
+
+    def serve(self, handler: str) -> asyncio.Future[Any]:
+        """Serve a handler of `handlers.mjs`. The answer comes when the instance has drained."""
+        return self.send(serve=handler)[1]
+
+    async def take(self) -> NodeJob:
+        """Take the next job."""
+        async with asyncio.timeout(DEADLINE):
+            return NodeJob(self, await self.send(take=True)[1])
 
     def find(self, name: str) -> list[Any]:
         """The values of this member in the lines that have it."""
@@ -114,6 +127,27 @@ class NodeClient:
         self.kill()
         await self.process.wait()
         await self._reading
+
+
+class NodeJob:
+    """A job that the program has taken. `request`: its members."""
+
+    def __init__(self, client: NodeClient, request: dict[str, Any]) -> None:
+        self._client = client
+        self.request = request
+
+    def begin(self, name: str, *arguments: Any) -> asyncio.Future[Any]:
+        """Call a method, and return without its answer."""
+        return self._client.send(job=self.request["jobId"], name=name, arguments=arguments)[1]
+
+    async def call(self, name: str, *arguments: Any) -> Any:
+        async with asyncio.timeout(DEADLINE):
+            return await self.begin(name, *arguments)
+
+    async def stopped(self) -> str:
+        """Wait until the job is to stop. Returns the name of the reason."""
+        await until(lambda: self.request["jobId"] in self._client.find("stopped"))
+        return next(line["reason"] for line in self._client.lines if line.get("stopped") == self.request["jobId"])
 
 
 class Watch:

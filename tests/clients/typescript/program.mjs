@@ -5,12 +5,18 @@
 //   {"id": 2, "follow": {"agentId": "x"}}                       watches; each event is a line {"watch": 2, "event": …}
 //   {"id": 3, "unfollow": 2}                                    ends that watch
 //   {"callbacks": {"health": "degraded"}}                       changes what a callback returns; {"throws": …} throws
+//   {"id": 4, "serve": "tokens"}                                serves a handler of handlers.mjs
+//   {"id": 5, "take": true}                                     takes a job; the answer is its request
+//   {"id": 6, "job": "…", "name": "emit", "arguments": ["a"]}   calls a method of a job that was taken
 import { createInterface } from "node:readline";
+import * as handlers from "./handlers.mjs";
 import * as package_ from "../../../clients/typescript/dist/index.js";
 
 const [kind, given = "[]", scripted = "{}"] = process.argv.slice(2);
 const callbacks = JSON.parse(scripted);
 const watches = new Map();
+const jobs = new Map();
+let taking;
 
 function say(message) {
   process.stdout.write(`${JSON.stringify(message)}\n`);
@@ -43,7 +49,20 @@ async function follow(id, filters) {
   for await (const event of events) say({ watch: id, event });
 }
 
-async function handle({ id, name, arguments: values, follow: filters, unfollow, callbacks: changed }) {
+async function take() {
+  taking ??= client.jobs();
+  const { value: job } = await taking.next();
+  if (job === undefined) return null;
+  jobs.set(job.jobId, job);
+  job.signal.addEventListener("abort", () => say({ stopped: job.jobId, reason: job.signal.reason.name }));
+  return { ...job, messages: job.messages, result: undefined };
+}
+
+async function handle({ id, name, arguments: values, job: jobId, ...call }) {
+  const { follow: filters, unfollow, callbacks: changed, serve, take: takes } = call;
+  if (takes) return await take();
+  if (serve !== undefined) return await client.serve(handlers[serve]);
+  if (jobId !== undefined) return await jobs.get(jobId)[name](...values);
   Object.assign(callbacks, changed);
   if (filters !== undefined) return await follow(id, filters);
   if (unfollow !== undefined) return await watches.get(unfollow).return();

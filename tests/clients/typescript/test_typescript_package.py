@@ -30,8 +30,10 @@ INSTANCE = CLIENT | {
     "drain",
     "epoch",
     "instanceId",
+    "jobs",
     "registration",
     "registrationId",
+    "serve",
     "state",
     "untilDraining",
     "update",
@@ -70,14 +72,14 @@ def test_the_package_is_imported_by_its_name(node: str, project: Path, flags: tu
     )
     assert set(json.loads(run(node, *flags, "names.mjs", cwd=project))) == {
         *("AgentInstance", "Client", "ClientError", "Closed", "Forbidden"),
-        *("Refused", "Superseded", "Unauthenticated", "Unreachable"),
+        *("JobCancelled", "JobLost", "Refused", "Superseded", "Unauthenticated", "Unreachable"),
     }
 
 
 @pytest.mark.parametrize(("module", "names"), [("client", CLIENT), ("instance", INSTANCE - CLIENT | {"open", "close"})])
 def test_a_client_has_no_other_public_names(node: str, module: str, names: set[str]) -> None:
     body = (TYPESCRIPT_CLIENT / "dist" / f"{module}.d.ts").read_text(encoding="utf-8").partition("declare class ")[2]
-    public = set(re.findall(r"^    (?:get |readonly )?(\w+)[(:]", body, re.MULTILINE))
+    public = set(re.findall(r"^    (?:get |readonly )?(\w+)[(:<]", body, re.MULTILINE))
     assert public - {"constructor", "agentId"} == names
 
 

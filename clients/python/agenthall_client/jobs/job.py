@@ -116,7 +116,7 @@ class Job(JobRequest):
     def _end_of_block(self, error: BaseException | None, *, is_handled: bool) -> JobEnd:
         if not is_handled:
             return ends.handed_back(f"the instance stopped: {type(error).__name__}")
-        if isinstance(self.stopped, JobCancelled) and error is not None:
+        if isinstance(self.stopped, JobCancelled):
             return ends.cancelled()
         if error is None:
             return ends.result(self.result)

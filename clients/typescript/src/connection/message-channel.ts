@@ -1,11 +1,12 @@
 /** Requests, responses and notifications over one WebSocket. */
 import { platform } from "#platform";
 import { ClientError, errorFromMessage, Refused } from "../errors.js";
-import { type JsonObject, toJson } from "../json.js";
+import { joinMembers, type JsonObject, JsonText } from "../json.js";
 import type { Logger } from "../logger.js";
 import type { Socket, SocketTarget } from "../platform/types.js";
 import type { Timing } from "../timing.js";
 import { reasonOf } from "./address.js";
+import { AsyncEvent } from "./async-event.js";
 import { type CloseEvent, RetryConnection } from "./close-policy.js";
 
 /** Of a message to the server, which closes the connection over a longer one. */
@@ -28,7 +29,9 @@ interface PendingRequest {
 
 /** Sends requests, and calls `onNotification` for each notification in order. */
 export class MessageChannel {
-  /** How the WebSocket ended. */
+  /** Set when the server announces a restart. */
+  readonly restarting = new AsyncEvent();
+  /** The end of the WebSocket. */
   readonly closed: Promise<CloseEvent>;
   readonly #onNotification: NotificationCallback;
   readonly #timing: Timing;
@@ -47,6 +50,11 @@ export class MessageChannel {
     this.#timing = timing;
     this.#log = log;
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
+  }
+
+  /** The seconds that the server announced before a restart. */
+  get reconnectAfter(): number | undefined {
+    return this.#reconnectAfter;
   }
 
   get isClosed(): boolean {
@@ -83,7 +91,7 @@ export class MessageChannel {
     return new Promise((resolve, reject) => {
       if (this.#isClosed || this.#socket === undefined) throw new Disconnected();
       const id = String(this.#nextId++);
-      const text = encode(method, { type: REQUEST, id, method, params });
+      const text = encode(method, id, params);
       const timer = setTimeout(() => this.#abortFor(`no answer to ${method}`), this.#timing.answer * 1000);
       this.#pending.set(id, { resolve, reject, onResult, timer });
       this.#socket.send(text);
@@ -132,7 +140,7 @@ export class MessageChannel {
     if (this.#socket?.ping !== undefined) this.#socket.ping();
     // The server answers such a ping after the requests before it. Each of those has its own time limit.
     else if (this.#pending.size > 0) this.#isAlive = true;
-    else this.#socket?.send(toJson({ type: PING, id: "ping" }));
+    else this.#socket?.send(joinMembers({ type: PING, id: "ping" }).text);
   }
 
   #receive(text: string): void {
@@ -153,7 +161,10 @@ export class MessageChannel {
   }
 
   #notify(method: string, params: JsonObject): void {
-    if (method === "server.restarting") this.#reconnectAfter = Number(params["reconnect_after_seconds"] ?? 0);
+    if (method === "server.restarting") {
+      this.#reconnectAfter = Number(params["reconnect_after_seconds"] ?? 0);
+      this.restarting.set();
+    }
     this.#onNotification(method, params);
   }
 
@@ -175,16 +186,15 @@ export class MessageChannel {
   }
 }
 
-function encode(method: string, message: JsonObject): string {
-  let text: string;
+function encode(method: string, id: string, params: JsonObject): string {
+  let message: JsonText;
   try {
-    text = toJson(message);
+    message = joinMembers({ type: REQUEST, id, method, params: joinMembers(params) });
   } catch (error) {
     throw new Refused(`${method}: ${(error as Error).message}`, { reason: "no_json" });
   }
-  const bytes = new TextEncoder().encode(text).length;
-  if (bytes <= MAX_MESSAGE_BYTES) return text;
-  const detail = `${method}: the message has ${bytes} bytes; the limit is ${MAX_MESSAGE_BYTES}`;
+  if (message.bytes <= MAX_MESSAGE_BYTES) return message.text;
+  const detail = `${method}: the message has ${message.bytes} bytes; the limit is ${MAX_MESSAGE_BYTES}`;
   throw new Refused(detail, { reason: "too_large" });
 }
 

@@ -6,7 +6,8 @@
  *        └────────────── delay ─────────────┘      ends with an error that retrying does not fix
  *
  * On each new WebSocket the listener goes first (`onConnected`, where an instance registers). After that, all requests
- * may use it.
+ * may use it. When the server announces a restart, the next WebSocket is opened at once, and the first one stays in use
+ * until the next is available.
  */
 import { platform } from "#platform";
 import { ClientError, Closed, Refused, Unreachable, unexpectedError } from "../errors.js";
@@ -42,8 +43,8 @@ export class ReconnectingConnection {
   /** Set while there is a channel, and once there is a final error. */
   readonly #isSettled = new AsyncEvent();
   readonly #hasFailed = new AsyncEvent();
-  /** The newest channel, which may not be available yet. */
-  #newest: MessageChannel | undefined;
+  /** All that are not closed: the one in use, its successor, and those that it replaced. */
+  readonly #channels = new Set<MessageChannel>();
   #channel: MessageChannel | undefined;
   #finalError: ClientError | undefined;
   #lastFailure = "no attempt was made";
@@ -129,7 +130,7 @@ export class ReconnectingConnection {
   fail(error: ClientError): void {
     this.#end(error);
     if (this.#channel !== undefined) this.discard(this.#channel);
-    this.#newest?.abort();
+    for (const channel of this.#channels) channel.abort();
   }
 
   #end(error: ClientError): void {
@@ -159,7 +160,7 @@ export class ReconnectingConnection {
     await this.#hasFailed.wait(seconds);
   }
 
-  /** Connect, and use the channel until it is lost. Returns when to connect again, or throws what is final. */
+  /** Connect, and use the channel until it is lost or is to be replaced. Returns when to connect again, or throws what is final. */
   async #runChannel(): Promise<RetryConnection> {
     const channel = new MessageChannel((...of) => this.#onNotification(channel, ...of), this.timing, this.log);
     let availableAt = Infinity;
@@ -167,20 +168,23 @@ export class ReconnectingConnection {
       await this.#open(channel);
       await this.#makeAvailable(channel);
       availableAt = now();
-      await channel.closed;
+      await Promise.race([channel.closed, channel.restarting.wait()]);
     } catch (error) {
-      if (!(error instanceof Disconnected)) return this.#retryFor(error);
-    } finally {
-      this.discard(channel);
       channel.abort();
-      if (now() - availableAt > this.timing.steady) this.#backoff.reset();
+      if (!(error instanceof Disconnected)) return this.#retryFor(error);
     }
+    if (now() - availableAt > this.timing.steady) this.#backoff.reset();
+    if (!channel.isClosed) return retryForRestart(channel.reconnectAfter);
     return this.#retryAfter(await channel.closed, availableAt < Infinity);
   }
 
   async #open(channel: MessageChannel): Promise<void> {
     const target = await platform.resolveTarget(this.address, this.credentials);
-    this.#newest = channel;
+    this.#channels.add(channel);
+    void channel.closed.then(() => {
+      this.#channels.delete(channel);
+      this.discard(channel);
+    });
     if (this.#finalError !== undefined) throw this.#finalError;
     await channel.open(target);
     const auth = target.isAuthenticated ? undefined : await this.credentials.authParams();
@@ -190,9 +194,13 @@ export class ReconnectingConnection {
   async #makeAvailable(channel: MessageChannel): Promise<void> {
     await this.listener.onConnected(channel);
     if (this.#finalError !== undefined || channel.isClosed) throw new Disconnected();
+    const replaced = this.#channel;
     this.#channel = channel;
     this.#wasConnected = true;
     this.#isSettled.set();
+    if (replaced === undefined) return;
+    this.listener.onDisconnected(replaced);
+    void replaced.close();
   }
 
   /** Returns when to connect again after a channel that did not become available. Throws `error` if it is final. */
@@ -235,4 +243,9 @@ export class ReconnectingConnection {
       }
     }
   }
+}
+
+/** Connect in less than the time that is left: the server closes up to a second before `reconnectAfter`. */
+function retryForRestart(reconnectAfter = 0): RetryConnection {
+  return new RetryConnection("the server restarts", { spread: Math.max(0, reconnectAfter - 1) });
 }

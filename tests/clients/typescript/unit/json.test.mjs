@@ -1,12 +1,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toCamelCase, toJson, toParams, toSnakeCase } from "../../../../clients/typescript/dist/json.js";
+import {
+  joinItems,
+  joinMembers,
+  toCamelCase,
+  toJson,
+  toParams,
+  toSnakeCase,
+} from "../../../../clients/typescript/dist/json.js";
 import { instanceFromJson } from "../../../../clients/typescript/dist/instance-record.js";
 import { registrationFromResult } from "../../../../clients/typescript/dist/registration.js";
 
 test("what is no JSON is an error", () => {
   for (const value of [NaN, Infinity, 1n]) assert.throws(() => toJson({ a: [value] }), TypeError);
-  assert.equal(toJson({ a: undefined, b: 1.5 }), '{"b":1.5}');
+  for (const value of [undefined, () => 1]) assert.throws(() => toJson(value), TypeError);
+  assert.equal(toJson({ a: undefined, b: 1.5 }).text, '{"b":1.5}');
+});
+
+test("JSON texts are joined as they are", () => {
+  const one = joinMembers({ a: toJson("ü"), b: undefined, c: null });
+  assert.equal(joinItems([one, toJson(1)]).text, '[{"a":"ü","c":null},1]');
+  assert.equal(toJson("ü").bytes, 4);
 });
 
 test("names are camel case here and snake case in messages", () => {
