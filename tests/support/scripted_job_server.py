@@ -95,7 +95,7 @@ class ScriptedJobServer:
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Self]:
         async with serve(
-            self._serve, "127.0.0.1", 0, subprotocols=["mcp.v1"], max_size=2**20, ping_interval=None
+            self._serve, "127.0.0.1", 0, subprotocols=["mcp.v1"], max_size=2**20 + 1, ping_interval=None
         ) as server:
             self.port = server.sockets[0].getsockname()[1]
             yield self

@@ -20,7 +20,8 @@ from .json_text import join_members
 _log = logging.getLogger("agenthall_client")
 
 MAX_MESSAGE_BYTES = 64 * 1024
-"""Of a message to the server, which closes the connection over a longer one."""
+MAX_JOB_MESSAGE_BYTES = 1024 * 1024
+"""Of a message to the server, and of one about a job. The server closes the connection over a longer one."""
 
 REQUEST, RESPONSE, NOTIFICATION, ERROR = 0, 1, 2, 3
 NotificationCallback = Callable[[str, dict[str, Any]], None]
@@ -82,8 +83,9 @@ class MessageChannel:
             text = join_members({**message, "params": join_members(message["params"])})
         except (TypeError, ValueError) as error:
             raise Refused(f"{message['method']}: {error}", reason="no_json") from None
-        if len(text) > MAX_MESSAGE_BYTES:  # characters are bytes here: json.dumps escapes what is not ASCII
-            detail = f"{message['method']}: the message has {len(text)} bytes; the limit is {MAX_MESSAGE_BYTES}"
+        limit = MAX_JOB_MESSAGE_BYTES if message["method"].startswith("job.") else MAX_MESSAGE_BYTES
+        if text.size > limit:
+            detail = f"{message['method']}: the message has {text.size} bytes; the limit is {limit}"
             raise Refused(detail, reason="too_large")
         try:
             async with asyncio.timeout(self._response_timeout):

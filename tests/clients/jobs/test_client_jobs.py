@@ -156,10 +156,10 @@ async def test_large_events_are_sent_apart_and_too_large_ones_are_refused(
         given = await jobs_server.offer("worker")
         async with await anext(me.jobs()) as job:
             with pytest.raises(Refused) as refused:
-                await job.emit("x" * 70_000)
-            for _ in range(6):
-                await job.emit("y" * 40_000)
-        assert refused.value.reason == "too_large" and given.tokens == "y" * 240_000
+                await job.emit("x" * 300_000)
+            for _ in range(4):
+                await job.emit("y" * 200_000)
+        assert refused.value.reason == "too_large" and given.tokens == "y" * 800_000
         assert max(given.batches) == 1
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from agenthall_client import AgentInstance, State, Superseded
+from agenthall_client import AgentInstance, Job, State, Superseded
 from deadlines import DEADLINE
 from faulty_proxy import WebSocketProxy
 from live_server import until
@@ -174,3 +174,24 @@ async def test_a_program_that_ends_at_once_reports_its_result_first(
     await finishing
     assert given.end == {"result": "bye"}
     assert [method for method, _ in jobs_server.received][-1] == "agent.deregister"
+
+
+async def test_an_instance_with_many_jobs_names_all_of_them_in_turn(
+    jobs_server: ScriptedJobServer, instance: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agenthall_client.jobs.assigned_jobs.MOST_NAMED", 2)
+
+    async def wait(job: Job) -> None:
+        await asyncio.Event().wait()
+
+    async with instance(slots=5) as me:
+        serving = asyncio.create_task(me.serve(wait))
+        given = {(await jobs_server.offer("worker")).job_id for _ in range(5)}
+
+        def named() -> set[str]:
+            heartbeats = [params.get("jobs", []) for params in jobs_server.requests("agent.heartbeat")]
+            assert max(map(len, heartbeats)) <= 2
+            return {each["job_id"] for jobs in heartbeats for each in jobs}
+
+        await until(lambda: jobs_server.requests("agent.heartbeat") and named() == given)
+        serving.cancel()

@@ -121,11 +121,11 @@ async def test_large_events_are_sent_apart_and_too_large_ones_are_refused(
     given = await jobs_server.offer("worker")
     job = await me.take()
     with pytest.raises(NodeError) as refused:
-        await job.call("emit", "ü" * 40_000)
-    for _ in range(6):
-        await job.call("emit", "y" * 40_000)
+        await job.call("emit", "ü" * 150_000)
+    for _ in range(4):
+        await job.call("emit", "y" * 200_000)
     await job.call("finish")
-    assert refused.value.members["reason"] == "too_large" and given.tokens == "y" * 240_000
+    assert refused.value.members["reason"] == "too_large" and given.tokens == "y" * 800_000
     assert max(given.batches) == 1
 
 

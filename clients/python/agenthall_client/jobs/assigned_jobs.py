@@ -15,6 +15,9 @@ from . import ends
 from .job import Job
 from .messenger import JobMessenger
 
+MOST_NAMED = 400
+"""Jobs that fit into a heartbeat. Three heartbeats fit into the lease of a job."""
+
 _log = logging.getLogger("agenthall_client")
 
 
@@ -31,6 +34,7 @@ class AssignedJobs:
         self._early: list[tuple[str, Mapping[str, Any]]] = []
         """Notifications that came before the answer to the registration that they are about."""
         self._changed = asyncio.Event()
+        self._named = 0
         self._is_taking = True
         self._has_taker = False
         self._final_error: ClientError | None = None
@@ -77,8 +81,12 @@ class AssignedJobs:
         return {} if self._slots is None else {"slots": self._slots, "jobs": list(self._jobs)}
 
     def heartbeat(self) -> dict[str, Any]:
+        """Name the running jobs; when there are many, some with each heartbeat."""
         running = [job.reporter.reference for job in self._jobs.values() if job.reporter.accepted.is_set()]
-        return {"jobs": running} if running else {}
+        self._named = self._named if self._named < len(running) else 0
+        named = running[self._named : self._named + MOST_NAMED]
+        self._named += MOST_NAMED
+        return {"jobs": named} if named else {}
 
     # Messages of the server
 

@@ -9,6 +9,7 @@ from typing import Any
 from agenthall_client.json_text import join_items, join_members
 
 MAX_REASON = 1024
+MAX_NAME = 128
 MAX_MESSAGE = 8192
 
 
@@ -26,7 +27,7 @@ def result(value: Any) -> JobEnd:
 
 
 def error(name: str, message: str) -> JobEnd:
-    return JobEnd("job.finish", {"error": {"error": name, "message": message[:MAX_MESSAGE]}})
+    return JobEnd("job.finish", {"error": {"error": name[:MAX_NAME], "message": message[:MAX_MESSAGE]}})
 
 
 def exception(raised: BaseException) -> JobEnd:

@@ -8,13 +8,12 @@ result.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, time
 from typing import Any
 from uuid import UUID
 
-from agenthall_client.json_text import JsonText
+from agenthall_client.json_text import JsonText, to_json
 
 from .job import Job
 
@@ -72,7 +71,7 @@ def _without_interrupts(chunk: Any) -> Any:
 
 def to_plain_json(value: Any) -> JsonText:
     """Return JSON of what a state may hold: messages, models, dataclasses, times. Raises TypeError for others."""
-    return JsonText(json.dumps(value, default=_to_plain, separators=(",", ":"), allow_nan=False))
+    return to_json(value, _to_plain)
 
 
 def _to_plain(value: Any) -> Any:

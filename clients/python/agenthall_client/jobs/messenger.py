@@ -13,8 +13,6 @@ from agenthall_client.message_channel import Disconnected
 from agenthall_client.reconnecting_connection import ReconnectingConnection
 
 FENCED = "fenced"
-MAX_MESSAGE_BYTES = 60 * 1024
-"""Of events in one message. The rest of the message needs some bytes, too."""
 
 
 class JobMessenger:

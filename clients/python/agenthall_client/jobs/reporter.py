@@ -13,8 +13,8 @@ from agenthall_client.json_text import join_items, join_members
 
 from . import ends
 from .ends import JobEnd
-from .messenger import MAX_MESSAGE_BYTES, JobMessenger
-from .outbox import EventOutbox
+from .messenger import JobMessenger
+from .outbox import MAX_BYTES, EventOutbox
 from .request import JobRequest
 
 EVENTS = frozenset({"token", "messages", "values", "updates", "custom"})
@@ -69,8 +69,8 @@ class JobReporter:
         if event not in EVENTS:
             raise ValueError(f"{event!r} is no event. Events: {', '.join(sorted(EVENTS))}.")
         text = join_members({"event": event, "data": data})
-        if len(text) > MAX_MESSAGE_BYTES:
-            detail = f"the event has {len(text)} bytes; the limit is {MAX_MESSAGE_BYTES}"
+        if text.size > MAX_BYTES:
+            detail = f"the event has {text.size} bytes; the limit is {MAX_BYTES}"
             raise Refused(detail, reason="too_large", field="data")
         self.begin()
         while self._outbox.is_full and self._lost is None:
@@ -189,7 +189,7 @@ class JobReporter:
     def _next_events(self) -> Mapping[str, Any]:
         if self._lost is not None:
             raise self._lost
-        first_seq, events = self._outbox.next_batch(MAX_MESSAGE_BYTES)
+        first_seq, events = self._outbox.next_batch()
         return {**self.reference, "first_seq": first_seq, "events": join_items(events)}
 
     def _stop_for(self, refused: Refused) -> None:

@@ -9,8 +9,9 @@ import { reasonOf } from "./address.js";
 import { AsyncEvent } from "./async-event.js";
 import { type CloseEvent, RetryConnection } from "./close-policy.js";
 
-/** Of a message to the server, which closes the connection over a longer one. */
-export const MAX_MESSAGE_BYTES = 64 * 1024;
+/** Of a message to the server, and of one about a job. The server closes the connection over a longer one. */
+const MAX_MESSAGE_BYTES = 64 * 1024;
+const MAX_JOB_MESSAGE_BYTES = 1024 * 1024;
 
 const [REQUEST, RESPONSE, NOTIFICATION, ERROR, PING] = [0, 1, 2, 3, 4];
 
@@ -193,8 +194,9 @@ function encode(method: string, id: string, params: JsonObject): string {
   } catch (error) {
     throw new Refused(`${method}: ${(error as Error).message}`, { reason: "no_json" });
   }
-  if (message.bytes <= MAX_MESSAGE_BYTES) return message.text;
-  const detail = `${method}: the message has ${message.bytes} bytes; the limit is ${MAX_MESSAGE_BYTES}`;
+  const limit = method.startsWith("job.") ? MAX_JOB_MESSAGE_BYTES : MAX_MESSAGE_BYTES;
+  if (message.bytes <= limit) return message.text;
+  const detail = `${method}: the message has ${message.bytes} bytes; the limit is ${limit}`;
   throw new Refused(detail, { reason: "too_large" });
 }
 

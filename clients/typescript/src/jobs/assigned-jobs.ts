@@ -8,12 +8,16 @@ import { cancelledEnd, handedBackEnd } from "./ends.js";
 import { Job } from "./job.js";
 import type { JobMessenger } from "./messenger.js";
 
+/** Jobs that fit into a heartbeat. Three heartbeats fit into the lease of a job. */
+const MOST_NAMED = 400;
+
 export class AssignedJobs {
   readonly #jobs = new Map<string, Job>();
   readonly #changed = new AsyncEvent();
   #waiting: Job[] = [];
   /** Notifications that came before the answer to the registration that they are about. */
   #early: [method: string, params: JsonObject][] = [];
+  #named = 0;
   #isTaking = true;
   #hasTaker = false;
   #finalError: ClientError | undefined;
@@ -65,9 +69,12 @@ export class AssignedJobs {
     return this.slots === undefined ? {} : { slots: this.slots, jobs: [...this.#jobs.keys()] };
   }
 
+  /** Name the running jobs; when there are many, some with each heartbeat. */
   heartbeat(): JsonObject {
     const running = [...this.#jobs.values()].filter((job) => job.reporter.accepted.isSet);
-    return running.length > 0 ? { jobs: running.map((job) => job.reporter.reference) } : {};
+    if (this.#named >= running.length) this.#named = 0;
+    const named = running.slice(this.#named, (this.#named += MOST_NAMED));
+    return named.length > 0 ? { jobs: named.map((job) => job.reporter.reference) } : {};
   }
 
   // Messages of the server

@@ -2,6 +2,7 @@
 import { joinItems, joinMembers, type JsonObject } from "../json.js";
 
 const MAX_REASON = 1024;
+const MAX_NAME = 128;
 const MAX_MESSAGE = 8192;
 
 export interface JobEnd {
@@ -16,7 +17,10 @@ export function resultEnd(value: unknown): JobEnd {
 }
 
 export function errorEnd(name: string, message: string): JobEnd {
-  return { method: "job.finish", params: { error: { error: name, message: message.slice(0, MAX_MESSAGE) } } };
+  return {
+    method: "job.finish",
+    params: { error: { error: name.slice(0, MAX_NAME), message: message.slice(0, MAX_MESSAGE) } },
+  };
 }
 
 export function exceptionEnd(thrown: unknown): JobEnd {

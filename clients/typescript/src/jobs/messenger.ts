@@ -7,8 +7,6 @@ import type { JsonObject } from "../json.js";
 import { isRegistrationGone, type Lease } from "../lease.js";
 
 const FENCED = "fenced";
-/** Of events in one message. The rest of the message needs some bytes, too. */
-export const MAX_EVENT_BYTES = 60 * 1024;
 
 /** Sends each message under the registration and epoch of the moment. */
 export class JobMessenger {

@@ -1,9 +1,9 @@
 /** The events of a job that the server has not acknowledged: numbered, in order, within the window. */
 import type { JsonText } from "../json.js";
 
-/** The window: so many events, or bytes of them, may be unacknowledged. */
+/** The window: so many events, or bytes of them, may be unacknowledged. One event, and one message, is not larger. */
 export const MAX_EVENTS = 64;
-const MAX_BYTES = 256 * 1024;
+export const MAX_BYTES = 256 * 1024;
 
 /** The first event has the number 1. */
 export class EventOutbox {
@@ -29,12 +29,12 @@ export class EventOutbox {
     this.#bytes += event.bytes;
   }
 
-  /** Return the number of the first event, and as many events as fit into `maxBytes`; at least one. */
-  nextBatch(maxBytes: number): [firstSeq: number, events: JsonText[]] {
+  /** Return the number of the first event, and as many events as fit into one message. */
+  nextBatch(): [firstSeq: number, events: JsonText[]] {
     let [count, size] = [0, 0];
     for (const event of this.#events) {
-      size += event.bytes + 1;
-      if (count > 0 && size > maxBytes) break;
+      size += event.bytes;
+      if (size > MAX_BYTES) break;
       count += 1;
     }
     return [this.#appliedThrough + 1, this.#events.slice(0, count)];

@@ -5,8 +5,8 @@ import { joinItems, joinMembers, type JsonObject } from "../json.js";
 import type { Logger } from "../logger.js";
 import { now } from "../timing.js";
 import { errorEnd, handedBackEnd, type JobEnd } from "./ends.js";
-import { type JobMessenger, MAX_EVENT_BYTES } from "./messenger.js";
-import { EventOutbox } from "./outbox.js";
+import type { JobMessenger } from "./messenger.js";
+import { EventOutbox, MAX_BYTES } from "./outbox.js";
 import type { JobRequest } from "./request.js";
 
 export type JobEventName = "token" | "messages" | "values" | "updates" | "custom";
@@ -55,8 +55,8 @@ export class JobReporter {
   async emit(event: string, data: unknown): Promise<void> {
     if (!EVENTS.includes(event)) throw new TypeError(`"${event}" is no event. Events: ${EVENTS.join(", ")}.`);
     const text = joinMembers({ event, data: data ?? null });
-    if (text.bytes > MAX_EVENT_BYTES) {
-      const detail = `the event has ${text.bytes} bytes; the limit is ${MAX_EVENT_BYTES}`;
+    if (text.bytes > MAX_BYTES) {
+      const detail = `the event has ${text.bytes} bytes; the limit is ${MAX_BYTES}`;
       throw new Refused(detail, { reason: "too_large", field: "data" });
     }
     this.begin();
@@ -172,7 +172,7 @@ export class JobReporter {
 
   #nextEvents(): JsonObject {
     if (this.#lost !== undefined) throw this.#lost;
-    const [first_seq, events] = this.#outbox.nextBatch(MAX_EVENT_BYTES);
+    const [first_seq, events] = this.#outbox.nextBatch();
     return { ...this.reference, first_seq, events: joinItems(events) };
   }
 
