@@ -185,16 +185,27 @@ def register(
     tag: Tags = None,
     zone: Zone = None,
     version: Annotated[str | None, typer.Option(help="Version of the instance.")] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            "--exec",
+            metavar="COMMAND",
+            help="Shell command that runs for each job: the job is JSON on its input, lines of its output are tokens.",
+        ),
+    ] = None,
+    slots: Annotated[int, typer.Option(min=1, max=1000, help="Commands that run at a time.")] = 1,
     output: Out = Output.TABLE,
 ) -> None:
-    """Register an instance, and send its heartbeats until Ctrl-C or until it is drained."""
+    """Register an instance, send its heartbeats and run its jobs, until Ctrl-C or until it is drained."""
     from .format import as_line, instance_line
     from .register import RegisteredInstance, default_instance_id
 
     fields = {"agent_id": agent_id, "instance_id": instance_id or default_instance_id(), "name": name, "zone": zone}
     more = {"capabilities": capability or None, "tags": tag or None, "version": version}
     show = as_line if output is Output.JSON else instance_line
-    instance = RegisteredInstance(registry, {**fields, **more}, lambda instance: typer.echo(show(instance)), _warn)
+    instance = RegisteredInstance(
+        registry, {**fields, **more}, lambda instance: typer.echo(show(instance)), _warn, command, slots
+    )
     with until_interrupted(), instance.registration():
         instance.keep_alive()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -123,11 +123,15 @@ class RegistryClient(ServerClient):
         registered: Instance = self.request("POST", PATH, json=body, headers={"idempotency-key": key}).json()
         return registered
 
-    def heartbeat(self, registration_id: str, epoch: int) -> float:
-        """Send a heartbeat. Return the seconds until the next one."""
-        body = {"epoch": epoch, "health": "healthy", "load": {"workload": 0}}
-        answer = self.request("POST", f"{PATH}/{registration_id}/heartbeat", json=body).json()
-        return float(answer["heartbeat_interval_seconds"])
+    def heartbeat(
+        self, registration_id: str, epoch: int, jobs: Sequence[Mapping[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        """Send a heartbeat that extends the leases of `jobs`, and return the answer. None: the instance takes none."""
+        body: dict[str, Any] = {"epoch": epoch, "health": "healthy", "load": {"workload": len(jobs or ())}}
+        if jobs:
+            body["jobs"] = list(jobs)
+        answer: dict[str, Any] = self.request("POST", f"{PATH}/{registration_id}/heartbeat", json=body).json()
+        return answer
 
     def drain(self, instance: Instance, reason: str) -> Instance:
         path = f"{PATH}/{instance['registration_id']}/drain"
