@@ -257,6 +257,13 @@ def test_a_script_learns_by_the_exit_code_that_the_agent_asks(script: Script) ->
     assert script("asker", "--thread", thread, "--once", '"true"').stdout == "'Bonn', 'true'\n"
 
 
+async def test_a_registered_agent_is_found_by_its_agent_id(script: Script, http: httpx.AsyncClient) -> None:
+    body = {"name": "Display name", "jobs": {"schedule_to_start_seconds": 0}}
+    assert (await http.put("/agents/configurations/chat-bot", json=body)).status_code == 201
+    done = await asyncio.to_thread(script, "chat-bot", "--once", "x")
+    assert (done.returncode, "no_instance" in done.stderr) == (1, True), done.stderr
+
+
 async def test_an_agent_is_found_by_its_id_or_its_only_name(script: Script, http: httpx.AsyncClient) -> None:
     named = [{"graph_id": "researcher", "name": name} for name in ("Ada", "Ada Second", "Twin", "Twin", "asker")]
     made = [(await http.post("/assistants", json=body)).json()["assistant_id"] for body in named]
