@@ -88,6 +88,8 @@ async def deployment(**settings: str) -> AsyncIterator[Deployment]:
             await until(lambda: _is_ready(url))
             yield Deployment(url, postgres.dsn, process, log)
         finally:
+            if process.poll() is not None:
+                print(f"the server ended with {process.returncode}:\n{log.read_text()[-4000:]}")
             process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(process.wait)
 

@@ -1,8 +1,8 @@
 """`python -m benchmarks.jobs.kills [--jobs N] [--kills N] [--seed N]`: jobs under kill -9 of everything.
 
 Runs of a bot are started in batches, while bots and the server's processes (web, worker, sockets) are killed at random
-and come back. At the end this is printed: the states of jobs and runs, attempts, jobs that were accepted twice in one
-attempt, results that were not taken, and slots that were not freed.
+and come back. At the end the states of jobs and runs and their attempts are printed. So are the numbers of jobs that
+were accepted twice in one attempt, of runs without a result, and of slots that were not freed.
 """
 
 from __future__ import annotations
