@@ -10,7 +10,9 @@
 --   4. An agent that moves between its instances and this server keeps its assistant, with versions and threads: the
 --      origin changes between `instances` and `configuration`, which agent sync owns. No other origin changes.
 --   5. An assistant with the id of a configuration and another origin stays as it is. `agenthall doctor` reports it.
---   6. A caller may name an assistant by its agent_id. The name of a graph comes first, so no new agent has one.
+--   6. The state schema of a manifest is in the config of each assistant of the agent. A change of it makes a version
+--      of each, in one transaction. Locks are taken in the order manifest, assistant.
+--   7. A caller may name an assistant by its agent_id. The name of a graph comes first, so no new agent has one.
 
 create function mcp.is_version_range(range text) returns boolean language plpgsql immutable parallel safe as $$
 declare
@@ -102,6 +104,35 @@ $$;
 comment on function mcp.effective_execution is
   'Return where the agent of a configuration runs: instances or here.';
 
+-- State ---------------------------------------------------------------------------------------------------------------
+
+create function mcp.is_state_schema(schema jsonb) returns boolean language plpgsql immutable parallel safe as $$
+begin
+  if mcp.is_object(schema) is not true or jsonb_typeof(coalesce(schema -> 'properties', '{}')) <> 'object' then
+    return false;
+  end if;
+  return coalesce(schema -> 'type' = '"object"', false)
+     and not exists (
+       select from jsonb_object_keys(schema) as member
+        where member not in ('type', 'properties', 'title', 'description', '$schema', '$comment'))
+     and (select count(*) <= 256
+                 and coalesce(bool_and(
+                   property.key ~ '^[A-Za-z][A-Za-z0-9_]{0,127}$' and property.key not in ('messages', 'model_config')
+                   and property.key not like 'agenthall\_%' and jsonb_typeof(property.value) = 'object'), true)
+            from jsonb_each(coalesce(schema -> 'properties', '{}')) as property)
+     and not jsonb_path_exists(schema, '$.**."$ref"');
+end $$;
+comment on function mcp.is_state_schema is
+  'Return whether this is a JSON Schema for the state of an agent: of type object, at most 64 KiB, with at most 256 '
+  'properties, without references. `messages` is reserved.';
+
+alter table mcp.agent_manifests
+  add column state_schema jsonb,
+  add constraint agent_manifests_state_schema check (state_schema is null or mcp.is_state_schema(state_schema));
+comment on column mcp.agent_manifests.state_schema is
+  'JSON Schema of the properties that the state of the agent has beside its messages; null: none. All organizations '
+  'that have the agent see it.';
+
 -- Assistants ----------------------------------------------------------------------------------------------------------
 
 alter table agenthall.assistants
@@ -136,25 +167,30 @@ $$;
 comment on function agenthall.without_own_keys is
   'Return the config of an assistant without the members of configurable that only the server sets.';
 
-create function agenthall.instances_config(c mcp.agent_configurations, p_config jsonb) returns jsonb
+create function agenthall.instances_config(c mcp.agent_configurations, p_schema jsonb, p_config jsonb) returns jsonb
 language sql stable as $$
   select kept.config || jsonb_build_object('configurable', kept.config -> 'configurable' || jsonb_build_object(
            'agenthall_agent_id', c.agent_id, 'agenthall_organization_id', c.tenant_id,
-           'agenthall_jobs', mcp.job_options(c.jobs)))
+           'agenthall_jobs', mcp.job_options(c.jobs))
+         || case when p_schema is null then '{}' else jsonb_build_object('agenthall_state_schema', p_schema) end)
     from (select agenthall.without_own_keys(p_config) as config offset 0) as kept
 $$;
 comment on function agenthall.instances_config is
-  'Return the config of the assistant of a configuration: p_config with what the graph needs to give jobs.';
+  'Return the config of the assistant of a configuration: p_config with what the graph needs to give jobs. p_schema: '
+  'the state schema of the agent, or null.';
 
 -- An id that another assistant has is left to it. So is one of an assistant that another organization left behind.
 create function agenthall.serve_instances(c mcp.agent_configurations, p_may_move boolean) returns void
 language plpgsql as $$
+declare
+  -- Locked, so that a change of the schema finds this assistant, or this reads the changed schema.
+  v_schema jsonb := (select m.state_schema from mcp.agent_manifests m where m.id = c.manifest_id for share);
 begin
   insert into agenthall.assistants as a (
     assistant_id, graph_id, name, config, metadata,
     owner_id, organization_id, visibility, origin)
   values (
-    c.id, 'instances', c.name, agenthall.instances_config(c, '{}'),
+    c.id, 'instances', c.name, agenthall.instances_config(c, v_schema, '{}'),
     jsonb_build_object(
       'agent_source', 'configuration', 'agent_id', c.agent_id, 'supabase_organization_id', c.tenant_id),
     'system', c.tenant_id, 'organization', 'instances')
@@ -166,7 +202,8 @@ begin
                        and a.description is null then a.version else agenthall.next_version(a) end,
                  excluded.graph_id, excluded.name, null::text, merged.config, merged.context, merged.metadata,
                  excluded.organization_id, excluded.origin, null::text, null::timestamptz, clock_timestamp()
-            from (select agenthall.instances_config(c, case when kept.is_same then a.config else '{}' end) as config,
+            from (select agenthall.instances_config(
+                           c, v_schema, case when kept.is_same then a.config else '{}' end) as config,
                          case when kept.is_same then a.context else '{}' end as context,
                          case when kept.in_organization then a.metadata - 'synced_at' else '{}' end || excluded.metadata
                            as metadata
@@ -237,6 +274,25 @@ create trigger follow_deleted after delete on mcp.agent_configurations for each 
   execute function agenthall.follow_configuration();
 create trigger follow_truncated after truncate on mcp.agent_configurations
   for each statement execute function agenthall.follow_truncation();
+
+create function mcp.follow_state_schema() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform agenthall.serve_instances(c, false) from (
+    select c.* from mcp.agent_configurations c
+     where c.manifest_id = new.id and c.enabled
+       and mcp.effective_execution(c.execution, c.model_id, c.system_prompt) = 'instances'
+     order by c.id) as c;
+  return null;
+end $$;
+comment on function mcp.follow_state_schema is
+  'Give the assistants of an agent another state schema, in all organizations (trigger).';
+revoke execute on function mcp.follow_state_schema from public;
+grant create on schema mcp to agenthall_system;
+alter function mcp.follow_state_schema owner to agenthall_system;
+revoke create on schema mcp from agenthall_system;
+create trigger follow_state_schema after update on mcp.agent_manifests for each row
+  when (new.state_schema is distinct from old.state_schema) execute function mcp.follow_state_schema();
 
 -- Row-level security hides the rows from their owner.
 set local role agenthall_system;

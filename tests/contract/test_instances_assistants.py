@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from .demo_users import HARBOUR
-from .registry_api import CONFIGURATIONS, new_agent_id, problem, register
+from .registry_api import CONFIGURATIONS, MANIFESTS, new_agent_id, problem, register
 
 
 class Bot:
@@ -129,3 +129,39 @@ async def test_its_graph_is_drawn_and_has_schemas(ada: httpx.AsyncClient, bot: B
     assert "agent" in {each["id"] for each in drawing["nodes"]}
     schemas = (await ada.get(f"{bot.path}/schemas")).json()
     assert (schemas["graph_id"], "messages" in schemas["state_schema"]["properties"]) == ("instances", True)
+
+
+async def test_the_state_schema_of_its_manifest_is_in_its_schemas_and_its_config(
+    ada: httpx.AsyncClient, root: httpx.AsyncClient, bot: Bot
+) -> None:
+    manifest = f"{MANIFESTS}/{bot.agent_id}"
+    schema = {"type": "object", "properties": {"score": {"type": "number", "minimum": 0}}}
+    put = await root.put(manifest, json={"state_schema": schema})
+    assert (put.status_code, put.json()["state_schema"]) == (200, schema)
+    assert (await ada.get(manifest)).json()["state_schema"] == schema
+    assistant = (await ada.get(bot.path)).json()
+    assert (assistant["version"], assistant["config"]["configurable"]["agenthall_state_schema"]) == (2, schema)
+    for name in ("input_schema", "output_schema", "state_schema"):
+        shown = (await ada.get(f"{bot.path}/schemas")).json()[name]
+        assert shown["properties"].keys() >= {"messages", "score"}
+    assert (await root.patch(manifest, json={"version": "2"})).json()["state_schema"] == schema
+    assert (await root.patch(manifest, json={"state_schema": None})).json()["state_schema"] is None
+    assert "agenthall_state_schema" not in (await ada.get(bot.path)).json()["config"]["configurable"]
+
+
+@pytest.mark.parametrize(
+    ("field", "schema"),
+    [
+        ("state_schema", []),
+        ("state_schema.type", {"type": "array"}),
+        ("state_schema.required", {"type": "object", "required": []}),
+        ("state_schema.properties.messages", {"type": "object", "properties": {"messages": {}}}),
+        ("state_schema", {"type": "object", "description": "x" * 70_000}),
+    ],
+)
+async def test_a_state_schema_that_makes_no_sense_is_422(
+    root: httpx.AsyncClient, bot: Bot, field: str, schema: Any
+) -> None:
+    for method in ("PUT", "PATCH"):
+        refused = await root.request(method, f"{MANIFESTS}/{bot.agent_id}", json={"state_schema": schema})
+        assert problem(refused) == (422, "invalid", field)

@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 from live_server import LiveServer, until
 from sql_bot import SqlBot, SqlJob
 
 from .conftest import UserClient, UserClientFactory
 from .demo_users import HARBOUR
-from .registry_api import new_agent_id
+from .registry_api import MANIFESTS, new_agent_id
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 
@@ -143,3 +144,23 @@ async def test_an_agent_here_calls_one_that_runs_elsewhere(bot: SqlBot, anna: Us
     async with serving(bot, _answer):
         values: Any = await anna.sdk.runs.wait(None, caller["assistant_id"], input=asked)
     assert [each["content"] for each in values["messages"] if each["type"] == "tool"] == ["You said: sum up"]
+
+
+async def test_properties_of_the_state_schema_reach_the_instance_and_stay_in_the_state(
+    bot: SqlBot, anna: UserClient, root: httpx.AsyncClient
+) -> None:
+    schema = {"type": "object", "properties": {"score": {"type": "number"}}}
+    put = await root.put(f"{MANIFESTS}/{bot.agent_id}", json={"state_schema": schema})
+    assert put.status_code == 200, put.text
+
+    async def count(job: SqlJob) -> None:
+        await job.finish(result={"score": job.input["input"]["score"] + 1})
+
+    thread_id = await anna.thread()
+    async with serving(bot, count, jobs=2):
+        await anna.sdk.runs.wait(thread_id, bot.agent_id, input={"score": 1})
+        await anna.sdk.runs.wait(thread_id, bot.agent_id, input=HELLO)
+    state: Any = await anna.sdk.threads.get_state(thread_id)
+    assert state["values"]["score"] == 3
+    history: Any = await anna.sdk.threads.get_history(thread_id)
+    assert {each["values"].get("score") for each in history} >= {1, 2, 3}

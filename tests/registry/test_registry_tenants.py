@@ -144,6 +144,7 @@ async def test_every_table_enables_and_forces_row_level_security(registry: Regis
             "delete_unused_manifests",
             "ensure_manifest",
             "fill_agent_id",
+            "follow_state_schema",
             "limit_agent_types",
             "manifest_id_for",
             "refuse_graph_id",

@@ -23,10 +23,10 @@ async def _service(database: str) -> AsyncIterator[ApiKeyService]:
         await pool.close()
 
 
-async def issue_api_key(database: str, tenant: str) -> str:
+async def issue_api_key(database: str, tenant: str, scopes: tuple[str, ...] | None = None) -> str:
     async with _service(database) as service:
         issued = await service.create(
-            _OPERATOR, KeyRequest(frozenset({UUID(tenant)}), "", None, None, None, "instance")
+            _OPERATOR, KeyRequest(frozenset({UUID(tenant)}), "", scopes, None, None, "instance")
         )
     return issued.text.text
 

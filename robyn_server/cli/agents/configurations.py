@@ -10,7 +10,7 @@ import typer
 from robyn_server.cli.options import Out, Output
 from robyn_server.cli.server_command import server_command
 
-from .options import AgentId, open_registry
+from .options import AgentId, json_object, open_registry
 
 if TYPE_CHECKING:
     from .registry_http import RegistryClient
@@ -83,7 +83,7 @@ def set_fields(
 
     text = {"name": name, "agent_type": agent_type, "model_id": model_id, "system_prompt": system_prompt}
     numbers = {"temperature": temperature, "max_tokens": max_tokens, "max_workload": max_workload}
-    objects = {"configuration": _object("--configuration", configuration), "jobs": _object("--jobs", jobs)}
+    objects = {"configuration": json_object("--configuration", configuration), "jobs": json_object("--jobs", jobs)}
     where = NULL if execution is Execution.DEFAULT else execution
     more = {"capabilities": capability or None, "enabled": enabled, "execution": where}
     found = registry.set_fields(_PATH, agent_id, {**text, **numbers, **objects, **more})
@@ -98,20 +98,3 @@ def delete(
     """Delete a configuration and its instances."""
     registry.delete(_PATH, agent_id)
     typer.echo(f"the configuration of {agent_id} is deleted")
-
-
-def _object(option: str, text: str | None) -> dict[str, object] | None:
-    """Raises Misconfigured for anything but a JSON object."""
-    if text is None:
-        return None
-    import orjson
-
-    from robyn_server.core.errors import Misconfigured
-
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise Misconfigured(f"{option}: {error}") from None
-    if not isinstance(value, dict):
-        raise Misconfigured(f"{option}: must be a JSON object")
-    return value

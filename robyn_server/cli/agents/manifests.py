@@ -9,7 +9,7 @@ import typer
 from robyn_server.cli.options import Out, Output
 from robyn_server.cli.server_command import server_command
 
-from .options import AgentId, open_registry
+from .options import AgentId, json_object, open_registry
 
 if TYPE_CHECKING:
     from .registry_http import RegistryClient
@@ -54,14 +54,19 @@ def set_fields(
     description: Annotated[str | None, typer.Option(help="Description.")] = None,
     version: Annotated[str | None, typer.Option(help="Version of the type.")] = None,
     capability: Annotated[list[str] | None, typer.Option(help="Replaces all; may be repeated.")] = None,
+    state_schema: Annotated[
+        str | None, typer.Option(metavar="JSON", help="JSON Schema of the state's properties; null removes it.")
+    ] = None,
     published: Annotated[bool | None, typer.Option(help="Whether every organization sees it.")] = None,
     output: Out = Output.TABLE,
 ) -> None:
     """Change the given fields of a manifest, or create it. For administrators."""
     from .format import print_one
+    from .registry_http import NULL
 
     text = {"name": name, "agent_type": agent_type, "description": description, "version": version}
-    fields = {**text, "capabilities": capability or None, "published": published}
+    schema = NULL if state_schema == "null" else json_object("--state-schema", state_schema)
+    fields = {**text, "capabilities": capability or None, "state_schema": schema, "published": published}
     found = registry.set_fields(_PATH, agent_id, fields)
     print_one(found, output)
 

@@ -19,3 +19,20 @@ def open_registry(url: str | None, api_key: str | None, tenant: str | None, data
     from .registry_http import RegistryClient
 
     return RegistryClient(server_address(url, data_dir), api_key, tenant)
+
+
+def json_object(option: str, text: str | None) -> dict[str, object] | None:
+    """Raises Misconfigured for anything but a JSON object."""
+    if text is None:
+        return None
+    import orjson
+
+    from robyn_server.core.errors import Misconfigured
+
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Misconfigured(f"{option}: {error}") from None
+    if not isinstance(value, dict):
+        raise Misconfigured(f"{option}: must be a JSON object")
+    return value

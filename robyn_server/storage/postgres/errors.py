@@ -18,6 +18,7 @@ _BY_CONSTRAINT: dict[str, AgenthallError] = {
         "agent_id: must be a meaningful name of 1 to 128 printable characters, in Unicode's form NFC, not a UUID",
         field="agent_id",
     ),
+    "agent_manifests_state_schema": Invalid("state_schema: must have at most 64 KiB", field="state_schema"),
     "agent_configurations_manifest_id_fkey": Conflict(
         "The manifest is in use: an organization has a configuration of this agent.",
         code="manifest_in_use",

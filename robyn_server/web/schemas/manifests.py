@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool
 
+from robyn_server.core.json.bounded import JsonObject
+from robyn_server.core.registry.state_schema import check_state_schema
 from robyn_server.registry.schemas import Name, ShortString, ShortStrings
 
 from .instances import StrictBody
+
+
+def _state_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    check_state_schema(schema)
+    return schema
 
 
 class ManifestBody(StrictBody):
@@ -19,6 +26,7 @@ class ManifestBody(StrictBody):
     description: Annotated[str, Field(max_length=8192)] | None = None
     version: ShortString | None = None
     capabilities: ShortStrings = ()
+    state_schema: Annotated[JsonObject, AfterValidator(_state_schema)] | None = None
     published: StrictBool = False
 
     def all_fields(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from live_server import live_server, until
 from pseudo_terminal import until_closed
 
 from robyn_server.cli import main
+from robyn_server.core.access.principal import ADMIN
 from robyn_server.supervisor.address_file import RunningServer, published_address
 
 HARBOUR = "0a000000-0000-4000-8000-0000000000d1"
@@ -285,6 +286,19 @@ async def test_configurations_manifests_and_instances_are_handled_from_the_termi
     missing = shell.run("configurations", "show", "cfg-bot")
     assert missing.status == 1 and "cfg-bot" in missing.err
     assert "cfg-bot" not in shell.run("manifests", "list").out, "nothing else used the manifest"
+
+
+async def test_an_administrator_sets_and_removes_the_state_schema_from_the_terminal(shell: Shell) -> None:
+    key = await issue_api_key(shell.environment["REGISTRY_DATABASE"], HARBOUR, (ADMIN,))
+    shell.environment = shell.environment | {"AGENTHALL_API_KEY": key}
+    schema = {"type": "object", "properties": {"score": {"type": "number"}}}
+    made = shell.json("manifests", "set", "state-bot", "--state-schema", orjson.dumps(schema).decode())
+    assert made["state_schema"] == schema
+    assert shell.json("manifests", "set", "state-bot", "--name", "State")["state_schema"] == schema
+    refused = shell.run("manifests", "set", "state-bot", "--state-schema", '{"type": "array"}')
+    assert refused.status == 1 and "state_schema.type" in refused.err
+    assert shell.run("manifests", "set", "state-bot", "--state-schema", "[]").status == 2
+    assert shell.json("manifests", "set", "state-bot", "--state-schema", "null")["state_schema"] is None
 
 
 async def test_where_an_agent_runs_and_how_it_is_given_work_is_set_from_the_terminal(shell: Shell) -> None:

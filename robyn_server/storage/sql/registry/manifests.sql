@@ -7,16 +7,18 @@
 -- As administrators see it.
 json_build_object(
   'manifest_id', m.id, 'agent_id', m.agent_id, 'agent_type', m.agent_type, 'name', m.name, 'description', m.description,
-  'version', m.version, 'capabilities', m.capabilities, 'published', m.published,
+  'version', m.version, 'capabilities', m.capabilities, 'state_schema', m.state_schema, 'published', m.published,
   'created_at', agenthall.iso(m.created_at), 'updated_at', agenthall.iso(m.updated_at))::text
 
 -- fragment: shown
--- As an organization sees it: an administrator decides with `published` who sees what the manifest says.
+-- As an organization sees it: an administrator decides with `published` who sees what the manifest says. The state
+-- schema is in the config of the organization's assistant anyway.
 json_build_object(
   'manifest_id', m.id, 'agent_id', m.agent_id, 'agent_type', case when m.published then m.agent_type end,
   'name', case when m.published then m.name end, 'description', case when m.published then m.description end,
   'version', case when m.published then m.version end,
-  'capabilities', case when m.published then m.capabilities else '{}'::text[] end, 'published', m.published,
+  'capabilities', case when m.published then m.capabilities else '{}'::text[] end, 'state_schema', m.state_schema,
+  'published', m.published,
   'created_at', agenthall.iso(m.created_at), 'updated_at', agenthall.iso(m.updated_at))::text
 
 -- name: find
@@ -64,22 +66,22 @@ select found.agent_id, found.body, {bounded}
 -- name: upsert
 -- :fields holds all fields but the agent_id. From then on the manifest counts for no organization.
 insert into mcp.agent_manifests as m (
-  agent_id, agent_type, name, description, version, capabilities, published, created_for)
-select :agent_id, given.agent_type, given.name, given.description, given.version, given.capabilities, given.published,
-       null
+  agent_id, agent_type, name, description, version, capabilities, state_schema, published, created_for)
+select :agent_id, given.agent_type, given.name, given.description, given.version, given.capabilities,
+       given.state_schema, given.published, null
   from jsonb_populate_record(null::mcp.agent_manifests, :fields) as given
 on conflict (agent_id) do update
   set agent_type = excluded.agent_type, name = excluded.name, description = excluded.description,
-      version = excluded.version, capabilities = excluded.capabilities, published = excluded.published,
-      created_for = null, updated_at = clock_timestamp()
+      version = excluded.version, capabilities = excluded.capabilities, state_schema = excluded.state_schema,
+      published = excluded.published, created_for = null, updated_at = clock_timestamp()
 returning {manifest} as body, m.xmax = 0 as is_new
 
 -- name: update
 -- :fields holds the fields to change.
 update mcp.agent_manifests m
-   set (agent_type, name, description, version, capabilities, published, created_for, updated_at) = (
-         select given.agent_type, given.name, given.description, given.version, given.capabilities, given.published,
-                null::uuid, clock_timestamp()
+   set (agent_type, name, description, version, capabilities, state_schema, published, created_for, updated_at) = (
+         select given.agent_type, given.name, given.description, given.version, given.capabilities,
+                given.state_schema, given.published, null::uuid, clock_timestamp()
            from jsonb_populate_record(m, :fields) as given)
  where m.agent_id = :agent_id
 returning {manifest} as body
