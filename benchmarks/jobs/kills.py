@@ -107,7 +107,7 @@ async def run(jobs: int, kills: int, seed: int) -> None:
             options = '{"retry": "always", "max_attempts": 100, "schedule_to_start_seconds": null}'
             await database.execute("update mcp.agent_configurations set jobs = $1", options)
             began = time.monotonic()
-            pauses = (chance.uniform(0.5, 3.0) for _ in range(kills))
+            pauses = (chance.uniform(1.0, 5.0) for _ in range(kills))
             _, killed = await asyncio.gather(create(server, jobs), kill(server, bots, pauses, chance))
             while await database.fetchval("select count(*) from agenthall.runs where status in ('pending', 'running')"):
                 await asyncio.sleep(0.5)
