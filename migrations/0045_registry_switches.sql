@@ -153,8 +153,8 @@ begin
 end $$;
 comment on function mcp.cordon_agent_instance is
   'Keep an instance from work until mcp.uncordon_agent_instance, through all its further registrations, in any status. '
-  'It keeps its lease and its jobs. A cordon that is repeated with another reason keeps the time of the first. outcome: ok, or '
-  'unknown (no such instance).';
+  'It keeps its lease and its jobs. A cordon that is repeated with another reason keeps the time of the first. '
+  'outcome: ok, or unknown (no such instance).';
 
 create function mcp.uncordon_agent_instance(tenant_id uuid, registration_id uuid, now timestamptz default null)
 returns table (outcome text) language plpgsql as $$

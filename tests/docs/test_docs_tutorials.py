@@ -123,9 +123,10 @@ async def test_the_conversation_of_the_readme_takes_place(reader: Reader) -> Non
 
 
 async def test_the_first_bot_is_found_comes_back_and_is_drained(reader: Reader) -> None:
-    (bot,) = blocks(FIRST_BOT, "python")
-    watch, register, find, run, drain = blocks(FIRST_BOT, "sh")
+    bot, answer = blocks(FIRST_BOT, "python")
+    watch, register, find, run, drain, run_answer, chat = blocks(FIRST_BOT, "sh")
     reader.save("bot.py", bot)
+    reader.save("answer.py", answer)
     started = [reader.start(watch, "watch.log")]
     try:
         await reader.printed("watch.log", "EVENT")
@@ -145,6 +146,9 @@ async def test_the_first_bot_is_found_comes_back_and_is_drained(reader: Reader) 
         reader.do(drain)
         await reader.printed("watch.log", "deregistered")
         assert started[1].wait(30) == 0
+        started[-1].kill()
+        started.append(reader.start(run_answer, "answer.log"))
+        await reader.answers(chat, "olleh dlrow")
     finally:
         for process in started:
             process.kill()

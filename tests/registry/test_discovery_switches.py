@@ -17,7 +17,7 @@ from robyn_server.core.registry.instances import HealthStatus, Heartbeat, Instan
 from robyn_server.core.registry.version_range import VersionRange
 from robyn_server.registry import CordonService
 from robyn_server.storage.postgres.queries import load
-from robyn_server.storage.registry.instance_search import choose_search
+from robyn_server.storage.registry.instance_search import search
 from robyn_server.storage.registry.instances import Instances
 
 ROWS = 5_000
@@ -106,7 +106,7 @@ async def fleet(postgres: str, template: str) -> AsyncIterator[RegistryDatabase]
 
 async def test_a_search_for_a_disabled_agent_reads_none_of_its_instances(fleet: RegistryDatabase) -> None:
     async def cost(agent_id: str) -> int:
-        query, filters = choose_search(InstanceFilter(agent_id=agent_id), VersionRange())
+        query, filters = search(InstanceFilter(agent_id=agent_id), VersionRange())
         sql, *arguments = query.bind(organization_id=ORG_1, after=UUID(int=0), limit=11, **filters)
         async with fleet.app.acquire() as connection:
             return await touched(connection, sql, *arguments)

@@ -16,7 +16,7 @@ from semver import Version
 
 from robyn_server.core.registry.instances import InstanceFilter
 from robyn_server.core.registry.version_range import VersionRange, find_version, parse_version_range
-from robyn_server.storage.registry.instance_search import choose_search
+from robyn_server.storage.registry.instance_search import search
 
 ROWS = 12_000
 _FILL = f"""
@@ -41,7 +41,7 @@ def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def _plan(registry: RegistryDatabase, wanted: InstanceFilter, versions: VersionRange) -> list[dict[str, Any]]:
-    query, filters = choose_search(wanted, versions)
+    query, filters = search(wanted, versions)
     sql, *arguments = query.bind(organization_id=ORG_1, after=UUID(int=0), limit=11, **filters)
     async with registry.app.acquire() as connection, connection.transaction():
         text = await connection.fetchval(f"explain (format json, analyze, costs off, timing off) {sql}", *arguments)

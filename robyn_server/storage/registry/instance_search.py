@@ -19,7 +19,7 @@ from .versions import range_parameters
 _SQL = load("registry/instances")
 
 
-def choose_search(instance_filter: InstanceFilter, versions: VersionRange) -> tuple[Query, dict[str, Any]]:
+def search(instance_filter: InstanceFilter, versions: VersionRange) -> tuple[Query, dict[str, Any]]:
     """Return the query and its values, without the organization and the page."""
     if instance_filter.status is RegistrationStatus.INACTIVE:
         return _SQL["search_inactive"], _lapsed(instance_filter, versions)

@@ -25,7 +25,7 @@ from robyn_server.storage.postgres.json import from_json, to_json
 from robyn_server.storage.postgres.pools import Connection, Pool
 from robyn_server.storage.postgres.queries import Bound, load
 
-from .instance_search import choose_search
+from .instance_search import search
 
 _SQL = load("registry/instances")
 _FIRST = UUID(int=0)
@@ -178,7 +178,7 @@ class Instances:
         after: UUID | None,
         limit: int,
     ) -> InstancePage:
-        query, filters = choose_search(instance_filter, versions)
+        query, filters = search(instance_filter, versions)
         async with translated():
             rows = await self._pool.fetch(
                 *query.bind(organization_id=organization_id, after=after or _FIRST, limit=limit + 1, **filters)
