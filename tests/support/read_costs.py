@@ -20,7 +20,7 @@ class CountingPool:
         self.buffers = 0
         self.statements = 0
 
-    async def fetch(self, query: str, *arguments: Any) -> Any:
+    async def fetch(self, query: str, *arguments: Any, **_options: Any) -> Any:
         await self._count(query, arguments)
         return await self._connection.fetch(query, *arguments)
 

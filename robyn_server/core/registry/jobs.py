@@ -69,11 +69,15 @@ JOB_EVENTS: tuple[JobEventName, ...] = ("token", "messages", "values", "updates"
 
 
 class JobOutcome(StrEnum):
-    """The result of an instance's message about a job. GAP: earlier events are missing, and nothing changed."""
+    """The result of an instance's message about a job.
+
+    GAP: earlier events are missing, and nothing changed. FULL: the job would have too many bytes of events.
+    """
 
     OK = "ok"
     FENCED = "fenced"
     GAP = "gap"
+    FULL = "full"
 
 
 class CancelOutcome(StrEnum):
@@ -147,7 +151,7 @@ class JobRef:
 class JobNotice:
     """A notice for an instance: an offer of a job, its cancellation, or its forced end.
 
-    `input`: JSON text, of an offer only.
+    `input`: JSON text, of an offer only. `accept_within`, `cancel_within`: seconds that are left.
     """
 
     ref: JobRef
@@ -157,17 +161,36 @@ class JobNotice:
     thread_id: UUID | None
     input: str | None
     deadline: datetime | None
-    accept_by: datetime | None
-    cancel_reason: str | None
-    cancel_by: datetime | None
+    accept_within: float | None
+    cancel_reason: str | None = None
+    cancel_within: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuedJob:
+    """A running job that goes on under another epoch. The instance repeats its events after `applied_through`."""
+
+    job_id: UUID
+    attempt: int
+    applied_through: int
+    is_cancelled: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as it is sent to its instance."""
+        return {
+            "job_id": str(self.job_id),
+            "attempt": self.attempt,
+            "applied_through": self.applied_through,
+            "cancel": self.is_cancelled,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedSlots:
-    """`outcome`: that of the registration's epoch. `continued`: JSON text of the jobs that go on."""
+    """`outcome`: that of the registration's epoch."""
 
     outcome: str
-    continued: str
+    continued: Sequence[ContinuedJob]
     offered: Sequence[UUID]
     changed: Sequence[UUID]
 
@@ -178,6 +201,15 @@ class ExtendedJob:
     attempt: int
     outcome: JobOutcome
     is_cancelled: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as it is sent to the instance."""
+        return {
+            "job_id": str(self.job_id),
+            "attempt": self.attempt,
+            "outcome": self.outcome,
+            "cancel": self.is_cancelled,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,9 @@ from uuid import UUID
 import asyncpg
 
 from robyn_server.core.registry.jobs import (
-    ExtendedJob,
     FollowedJob,
     JobEvent,
     JobNotice,
-    JobOutcome,
     JobRef,
     JobState,
     SweptJobs,
@@ -39,18 +37,6 @@ class AssignedJobs:
         async with translated():
             rows = await self._pool.fetch(*_SQL["list_notices"].bind(registration_ids=list(registration_ids)))
         return [_notice(row) for row in rows]
-
-    async def extend(self, refs: Sequence[JobRef]) -> list[ExtendedJob]:
-        """Extend the leases of running jobs in one statement. Return one result for each, in any order."""
-        query = _SQL["extend"].bind(
-            registration_ids=[each.registration_id for each in refs],
-            epochs=[each.epoch for each in refs],
-            job_ids=[each.job_id for each in refs],
-            attempts=[each.attempt for each in refs],
-        )
-        async with translated():
-            rows = await self._pool.fetch(*query)
-        return [ExtendedJob(row[0], row[1], JobOutcome(row[2]), row[3]) for row in rows]
 
     async def follow(self, positions: Mapping[UUID, tuple[int, int]]) -> list[FollowedJob]:
         """Read jobs with their events after a position: attempt and seq of the last event that the follower has.
@@ -103,9 +89,9 @@ def _notice(row: asyncpg.Record) -> JobNotice:
         row["thread_id"],
         row["input"],
         row["deadline"],
-        row["accept_by"],
+        row["accept_within"],
         row["cancel_reason"],
-        row["cancel_by"],
+        row["cancel_within"],
     )
 
 

@@ -15,9 +15,11 @@ import asyncpg
 
 from robyn_server.core.registry.jobs import (
     CancelOutcome,
+    ContinuedJob,
     CreatedJob,
     JobEnd,
     JobEvent,
+    JobNotice,
     JobOutcome,
     JobRef,
     JobState,
@@ -25,7 +27,7 @@ from robyn_server.core.registry.jobs import (
     OpenedSlots,
 )
 from robyn_server.storage.postgres.errors import translated
-from robyn_server.storage.postgres.json import to_json
+from robyn_server.storage.postgres.json import from_json, to_json
 from robyn_server.storage.postgres.pools import Connection, Pool
 from robyn_server.storage.postgres.queries import Bound, load
 
@@ -56,9 +58,19 @@ class Jobs:
         self._pool = pool
 
     async def open_slots(
-        self, organization_id: UUID, registration_id: UUID, epoch: int, slots: int, job_ids: Sequence[UUID]
+        self,
+        organization_id: UUID,
+        registration_id: UUID,
+        epoch: int,
+        slots: int,
+        job_ids: Sequence[UUID],
+        *,
+        polls: bool = False,
     ) -> OpenedSlots:
-        """State how many jobs the instance takes at a time, and which it still has from earlier epochs."""
+        """State how many jobs the instance takes at a time, and which it still has from earlier epochs.
+
+        `polls`: it gets offers only when it claims them.
+        """
         row = await self._row(
             _SQL["open_slots"].bind(
                 organization_id=organization_id,
@@ -66,9 +78,14 @@ class Jobs:
                 epoch=epoch,
                 slots=slots,
                 job_ids=list(job_ids),
+                polls=polls,
             )
         )
-        return OpenedSlots(row["outcome"], row["continued"], row["offered"], row["changed"])
+        continued = [
+            ContinuedJob(UUID(each["job_id"]), each["attempt"], each["applied_through"], each["cancel"])
+            for each in from_json(row["continued"])
+        ]
+        return OpenedSlots(row["outcome"], continued, row["offered"], row["changed"])
 
     async def claim(
         self, organization_id: UUID, registration_id: UUID, epoch: int, max_jobs: int, wait_seconds: float
@@ -84,6 +101,32 @@ class Jobs:
             )
         )
         return Claimed(row["outcome"], row["offered"], row["changed"])
+
+    async def take(
+        self, organization_id: UUID, registration_id: UUID, epoch: int, max_jobs: int, *, is_last: bool
+    ) -> list[JobNotice]:
+        """Take at most `max_jobs` offers of an instance that polls.
+
+        The poll ends with the first that it takes; with `is_last` also without one.
+        """
+        query = _SQL["take"].bind(
+            organization_id=organization_id,
+            registration_id=registration_id,
+            epoch=epoch,
+            max_jobs=max_jobs,
+            is_last=is_last,
+        )
+        async with translated():
+            rows = await self._pool.fetch(*query)
+        return [_offer(row, organization_id, registration_id, epoch) for row in rows]
+
+    async def end_poll(self, organization_id: UUID, registration_id: UUID, epoch: int, max_jobs: int) -> None:
+        """End a poll whose client has gone."""
+        query = _SQL["end_poll"].bind(
+            organization_id=organization_id, registration_id=registration_id, epoch=epoch, max_jobs=max_jobs
+        )
+        async with translated():
+            await self._pool.fetchval(*query)
 
     async def create(self, job: NewJob) -> CreatedJob:
         """Create a job and offer it to an instance, if one can take it now."""
@@ -166,6 +209,20 @@ class Jobs:
             row = await self._pool.fetchrow(*query)
         assert row is not None  # noqa: S101 - one row, or an error
         return row
+
+
+def _offer(row: asyncpg.Record, organization_id: UUID, registration_id: UUID, epoch: int) -> JobNotice:
+    ref = JobRef(organization_id, row["job_id"], row["attempt"], registration_id, epoch)
+    return JobNotice(
+        ref,
+        JobState.OFFERED,
+        row["agent_id"],
+        row["run_id"],
+        row["thread_id"],
+        row["input"],
+        row["deadline"],
+        row["accept_within"],
+    )
 
 
 def _named(ref: JobRef) -> dict[str, Any]:

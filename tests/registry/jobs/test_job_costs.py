@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,8 +13,12 @@ from databases import fresh_database
 from read_costs import FEW, MANY, CountingPool
 from registry_database import ORG_1, RegistryDatabase, open_registry
 
+from robyn_server.core.registry.job_events import JobEvents, SentEvent
+from robyn_server.core.registry.job_filter import JobFilter
 from robyn_server.core.registry.jobs import JobConditions, JobEnd, JobEvent, JobPolicy, JobRef, JobState, NewJob
 from robyn_server.storage.registry.assigned_jobs import AssignedJobs
+from robyn_server.storage.registry.job_lists import JobLists
+from robyn_server.storage.registry.job_messages import JobMessages
 from robyn_server.storage.registry.jobs import Jobs
 
 SLACK = 200
@@ -92,7 +96,10 @@ async def _costs(registry: RegistryDatabase) -> dict[str, int]:
         await count("list_notices", assigned.list_notices([ref.registration_id]))
         await count("accept", jobs.accept(ref))
         await count("append_events", jobs.append_events(ref, [JobEvent(1, 1, "token", "1")]))
-        await count("extend", assigned.extend([ref]))
+        messages = JobMessages(counting)
+        await count("append_events of many", messages.append_events([JobEvents(ref, 2, [SentEvent("token", "1")])]))
+        await count("extend", messages.extend([ref]))
+        await count("find_lost", messages.find_lost([ref]))
         await count("follow", assigned.follow({ref.job_id: (0, 0)}))
         await count("list_of_run", assigned.list_of_run(new.run_id or uuid4()))
         await count("finish", jobs.finish(ref, JobEnd(JobState.SUCCEEDED), 1))
@@ -103,7 +110,26 @@ async def _costs(registry: RegistryDatabase) -> dict[str, int]:
         zoned = NewJob(uuid4(), ORG_1, "bot", {}, conditions=conditions, policy=JobPolicy(start_within=timedelta(9)))
         await count("create in a zone", jobs.create(zoned))
         await count("cancel", jobs.cancel(ORG_1, zoned.job_id, None, 10))
+        await count("claim", jobs.claim(ORG_1, ref.registration_id, ref.epoch, 1, 0))
+        await count("take", jobs.take(ORG_1, ref.registration_id, ref.epoch, 1, is_last=True))
+        await count("open_slots", jobs.open_slots(ORG_1, ref.registration_id, ref.epoch, 1, []))
+        await count("dispatch_of", messages.dispatch_of([ref.registration_id]))
+        lists = JobLists(counting)
+        for each in _FILTERS:
+            after = datetime.now(UTC), uuid4()
+            await count(f"search by {each}", lists.search(ORG_1, JobFilter(**each), after=after, limit=10))
+        await count("find", lists.find(ORG_1, ref.job_id))
         return costs
+
+
+_FILTERS: list[dict[str, Any]] = [
+    {},
+    {"agent_id": "bot"},
+    {"agent_id": "bot", "state": JobState.FAILED},
+    *({"state": state} for state in JobState),
+    {"thread_id": UUID(int=1)},
+    {"run_id": UUID(int=1), "state": JobState.SUCCEEDED},
+]
 
 
 async def _ref(connection: Any, job_id: UUID) -> JobRef:

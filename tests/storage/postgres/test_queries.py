@@ -16,10 +16,12 @@ from databases import fresh_database
 from run_storage import RunStorage, open_run_storage
 
 from robyn_server.core.ids import new_id
+from robyn_server.core.registry.jobs import JobState
 from robyn_server.storage import api_keys, assistants, runs, threads
 from robyn_server.storage.agent_sync import view
 from robyn_server.storage.postgres.queries import Bound, Query, load, load_templates, nouns
 from robyn_server.storage.postgres.search import Kind
+from robyn_server.storage.registry import job_lists
 
 ROWS = 12_000
 ACTING = {"identity": "somebody", "organizations": "{}", "is_admin": False, "grants": None}
@@ -73,6 +75,9 @@ def _searches() -> Iterator[Query]:
     for kind, filters in product(Kind, ((), ("organization_id",))):
         yield api_keys._search(kind, filters, "to_1000")
     yield from (api_keys._count(filters) for filters in ((), ("organization_id",)))
+    for names in _filter_sets(("agent_id", "state", "thread_id", "run_id")):
+        states = (JobState.QUEUED, JobState.FAILED, JobState.SUCCEEDED) if "state" in names else (None,)
+        yield from (job_lists._search(names, state) for state in states)
     yield from (view._failures(filters, "to_1000") for filters in ((), ("after",)))
 
 

@@ -2,13 +2,10 @@
 
 -- name: list_notices
 select o.tenant_id, o.job_id, o.attempt, o.registration_id, o.epoch, o.state, o.agent_id, o.run_id, o.thread_id,
-       o.input::text as input, o.deadline, o.accept_by, o.cancel_reason, o.cancel_by
+       o.input::text as input, o.deadline, o.cancel_reason,
+       extract(epoch from o.accept_by - clock_timestamp())::float8 as accept_within,
+       extract(epoch from o.cancel_by - clock_timestamp())::float8 as cancel_within
   from mcp.agent_offers(:registration_ids) o
-
--- name: extend
-select x.job_id, x.attempt, x.outcome, x.cancel
-  from mcp.extend_agent_jobs(
-    registration_ids => :registration_ids, epochs => :epochs, job_ids => :job_ids, attempts => :attempts) x
 
 -- name: follow
 -- Of each job, its state, and the events after the position (attempt, seq) of its follower, up to :limit.

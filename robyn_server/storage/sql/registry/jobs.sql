@@ -4,13 +4,24 @@
 select o.outcome, o.continued::text as continued, o.offered, o.changed
   from mcp.open_agent_slots(
     tenant_id => :organization_id, registration_id => :registration_id, epoch => :epoch, slots => :slots,
-    jobs => :job_ids) o
+    jobs => :job_ids, polls => :polls) o
 
 -- name: claim
 select c.outcome, c.offered, c.changed
   from mcp.claim_agent_jobs(
     tenant_id => :organization_id, registration_id => :registration_id, epoch => :epoch, max_jobs => :max_jobs,
     wait_seconds => :wait_seconds) c
+
+-- name: take
+select t.job_id, t.attempt, t.agent_id, t.run_id, t.thread_id, t.input::text as input, t.deadline,
+       extract(epoch from t.accept_by - clock_timestamp())::float8 as accept_within
+  from mcp.take_agent_offers(
+    tenant_id => :organization_id, registration_id => :registration_id, epoch => :epoch, max_jobs => :max_jobs,
+    is_last => :is_last) t
+
+-- name: end_poll
+select mcp.end_agent_poll(
+  tenant_id => :organization_id, registration_id => :registration_id, epoch => :epoch, max_jobs => :max_jobs)
 
 -- name: create
 select c.state, c.is_new, c.offered
