@@ -195,6 +195,7 @@ HEARTBEAT_SECONDS = Histogram(
     "registry_heartbeat_duration_seconds", "Time from when a heartbeat was parsed until it was written.", buckets=_FAST
 )
 HEARTBEAT_ROWS = Counter("registry_heartbeats_written", "Leases that heartbeats extended.")
+JOB_EVENTS_WRITTEN = Counter("registry_job_events_written", "Events of jobs that this server stored for instances.")
 LEASES_EXPIRED = Counter(
     "registry_leases_expired",
     "Lapsed leases, by reason: the instance was silent, its keeper was gone, or it had no keeper (unkept: its socket had broken,"

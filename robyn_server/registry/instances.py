@@ -47,14 +47,22 @@ class InstanceService:
     """Every method raises Forbidden if the principal is not a member of the organization. Methods that write also raise
     it if the principal's key is bound to other agents.
 
-    `on_change` is called after each change is committed, so that its events are published.
+    `on_change` is called after each change is committed, so that its events are published. `on_left` is called with the
+    registration of an instance that has deregistered, so that its jobs are offered to others.
     """
 
-    def __init__(self, instances: Instances, heartbeats: HeartbeatBatcher, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        instances: Instances,
+        heartbeats: HeartbeatBatcher,
+        on_change: Callable[[], None],
+        on_left: Callable[[UUID], None] = lambda _registration_id: None,
+    ) -> None:
         self._instances = instances
         self._bound = BoundAgents(instances)
         self._heartbeats = heartbeats
         self._on_change = on_change
+        self._on_left = on_left
 
     async def register(self, principal: Principal, organization_id: UUID, request: RegistrationRequest) -> Registration:
         """Register an instance, with a lease that this process holds.
@@ -104,11 +112,14 @@ class InstanceService:
         self, principal: Principal, organization_id: UUID, registration_id: UUID, epoch: int, reason: str | None = None
     ) -> Outcome:
         await self._ensure_writable(principal, organization_id, registration_id)
-        return await self._commit(
+        outcome = await self._commit(
             self._instances.deregister(organization_id, registration_id, epoch, reason),
             organization_id,
             registration_id,
         )
+        if outcome is Outcome.OK:
+            self._on_left(registration_id)
+        return outcome
 
     async def disconnect(
         self, principal: Principal, organization_id: UUID, registration_id: UUID, epoch: int, grace_seconds: float
