@@ -14,24 +14,28 @@ from robyn_server.identity.tickets import TicketService
 from robyn_server.metrics import announce
 from robyn_server.metrics.definitions import SOCKETS_OPEN
 from robyn_server.registry import InstanceService, OrganizationSelector
+from robyn_server.registry.jobs.job_services import JobServices
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
 from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.settings import AuthMode, Settings
 from robyn_server.sockets.authentication import DevelopmentCredentials, SocketAuthenticator
 from robyn_server.sockets.dependencies import SocketDependencies
 from robyn_server.sockets.handshake import Origins
-from robyn_server.sockets.limits import Limits
+from robyn_server.sockets.job_losses import JobLosses
+from robyn_server.sockets.limits import MAX_OFFER_BYTES, Limits
 from robyn_server.sockets.monitor import CHECK_SECONDS, LivenessMonitor
 from robyn_server.sockets.resume_tokens import ResumeTokens
 from robyn_server.sockets.server import SocketServer
 from robyn_server.sockets.sessions.hub import SessionHub
+from robyn_server.sockets.sessions.job_desk import JobDesk
 from robyn_server.storage.api_keys import KEYS
-from robyn_server.storage.postgres.notify import Listener
+from robyn_server.storage.postgres.notify import Listener, Notifier
 from robyn_server.storage.registry.instances import Instances
 from robyn_server.storage.registry.tickets import SocketTickets
 
 from .agent_sync import check_settings
 from .database import prepare_database
+from .jobs import open_job_services
 from .leases import open_lease_services
 from .pools import Pools, export_pool_metrics
 from .process import metrics_refresh, run_until_signal, start_services, tune_garbage_collection
@@ -84,28 +88,38 @@ class SocketsApplication:
         self._identity.open(system, await pools.catalogue("agenthall sockets catalogue", _CATALOGUE_CONNECTIONS))
         self._closing.push_async_callback(self._identity.stop)
         lease_services = await open_lease_services(settings, pools, system, "sockets")
-        start_services(self._closing, lease_services, self._listener(lease_services))
+        notifier, desk = Notifier(settings.dsn, "agenthall sockets"), JobDesk()
+        jobs = await open_job_services(pools, app, notifier, desk, "sockets", MAX_OFFER_BYTES)
+        losses = JobLosses(jobs.messages, desk)
+        start_services(self._closing, lease_services, notifier, jobs, losses, self._listener(lease_services, jobs))
         tickets = SocketTickets(system)
         authenticator = SocketAuthenticator(self._identity, TicketService(tickets), development_credentials(settings))
         dependencies = SocketDependencies(
-            InstanceService(Instances(app), lease_services.heartbeats, lease_services.events.wake_all),
+            InstanceService(
+                Instances(app),
+                lease_services.heartbeats,
+                lease_services.events.wake_all,
+                jobs.dispatcher.dispatch_after,
+            ),
             lease_services.events,
             OrganizationSelector(settings.dev_tenant, named_by="tenant_id"),
             authenticator,
             ResumeTokens(await tickets.get_key("resume")),
+            jobs.instance_jobs,
         )
-        await self._open(SessionHub(dependencies, limits(settings)), authenticator, lease_services.heartbeats)
+        await self._open(SessionHub(dependencies, limits(settings), desk), authenticator, lease_services.heartbeats)
         export_pool_metrics(app=app, system=system)
 
     async def stop(self) -> None:
         await self._closing.aclose()
 
-    def _listener(self, lease_services: LeaseServices) -> Listener:
+    def _listener(self, lease_services: LeaseServices, jobs: JobServices) -> Listener:
         def connected() -> None:
             lease_services.events.wake_all()
+            jobs.notices.wake_all()
             self._identity.forget_keys()
 
-        channels = {**lease_services.channels, KEYS: self._identity.forget_key}
+        channels = {**lease_services.channels, **jobs.channels, KEYS: self._identity.forget_key}
         return Listener(self._settings.direct_dsn, "agenthall sockets", channels, connected)
 
     async def _open(self, hub: SessionHub, authenticator: SocketAuthenticator, heartbeats: HeartbeatBatcher) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robyn_server.registry import InstanceService, OrganizationSelector
+from robyn_server.registry.jobs.instance_jobs import InstanceJobService
 from robyn_server.registry.leases.event_broker import InstanceEventBroker
 
 from .authentication import SocketAuthenticator
@@ -18,3 +19,4 @@ class SocketDependencies:
     select_organization: OrganizationSelector
     authenticator: SocketAuthenticator
     resume_tokens: ResumeTokens
+    instance_jobs: InstanceJobService

@@ -8,6 +8,19 @@ REFUSED_BURSTS = 3
 """Refused messages, in bursts, that close the socket: its client ignores code 4002."""
 
 
+JOB_MESSAGE_BYTES = 1024 * 1024
+"""Of a message about a job, in both directions: an offer has the state of a thread, and a result may be as large."""
+
+MAX_OFFER_BYTES = JOB_MESSAGE_BYTES - 8 * 1024
+"""Of the input of an offered job. The rest of the message takes some, too."""
+
+JOB_MESSAGE_RATE = 2
+"""Messages about jobs for each slot of a socket, as a multiple of its other messages."""
+
+MAX_UNANSWERED = 256
+"""Messages about jobs of one socket that are being answered; at least two for each slot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Seconds, counts and bytes. Those without a default are settings."""

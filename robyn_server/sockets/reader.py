@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, TypeGuard
 
 import structlog
 from websockets.exceptions import ConnectionClosed
@@ -17,7 +17,8 @@ from robyn_server.storage.postgres.json import dump_json
 from . import replies
 from .authentication import PresentedCredentials
 from .cleanup import release_session, withdraw_foreign
-from .limits import TokenBucket
+from .job_messages import JobMessages
+from .limits import JOB_MESSAGE_RATE, MAX_UNANSWERED, TokenBucket
 from .methods import table
 from .protocol import envelope
 from .replies import Closing
@@ -31,13 +32,15 @@ _log = structlog.get_logger(__name__)
 
 
 class SessionReader:
-    __slots__ = ("_bucket", "_hub", "_session", "_socket")
+    __slots__ = ("_bucket", "_hub", "_job_bucket", "_jobs", "_session", "_socket")
 
     def __init__(self, hub: SessionHub, session: Session) -> None:
         self._hub = hub
         self._session = session
         self._socket = session.socket
         self._bucket = TokenBucket(self._burst, session.verified_at)
+        self._job_bucket: TokenBucket | None = None
+        self._jobs: JobMessages | None = None
 
     @property
     def _burst(self) -> float:
@@ -52,6 +55,8 @@ class SessionReader:
             pass
         finally:
             self._hub.remove(self._session)
+            if self._jobs is not None:
+                await self._jobs.wait(self._hub.limits.request_seconds)
             await release_session(self._hub, self._session)
             if self._session.authenticated is not None:
                 self._hub.quota.release(self._session.authenticated.principal.identity)
@@ -86,9 +91,14 @@ class SessionReader:
 
     async def _receive(self, frame: str | bytes) -> None:
         session = self._session
+        if session.is_closing:
+            return
+        parsed = envelope.read(frame) if isinstance(frame, str) else replies.BINARY_FRAME
+        if self._is_job_message(parsed):
+            await self._receive_job_message(parsed, len(frame))
+            return
         session.is_replying = True
         try:
-            parsed = envelope.read(frame) if isinstance(frame, str) else replies.BINARY_FRAME
             session.dialect = parsed.dialect
             reply, close = await self._reply(parsed, len(frame))
         finally:
@@ -98,10 +108,60 @@ class SessionReader:
         session.finish_reply(close)
         await self._socket.wait_writable()
 
+    def _is_job_message(self, parsed: Message | Batch) -> TypeGuard[Message]:
+        """Whether it is answered beside others: a message about a job, on a socket that takes jobs."""
+        return (
+            isinstance(parsed, Message)
+            and parsed.error is None
+            and parsed.method in table.JOB_METHODS
+            and self._session.slots > 0
+            and "auth" not in parsed.params
+        )
+
+    async def _receive_job_message(self, message: Message, size: int) -> None:
+        self._session.dialect = message.dialect
+        self._jobs = self._jobs or JobMessages()
+        error = self._refusal_of_job_message(self._jobs, size)
+        if error is None:
+            self._session.begin_job_message()
+            self._jobs.start(message, self._answer_job_message)
+        else:
+            self._write_job_reply(*replies.error_reply(message, error))
+        await self._socket.wait_writable()
+
+    def _refusal_of_job_message(self, pending: JobMessages, size: int) -> ProtocolError | None:
+        """The error for a message above the rate of the socket's slots, or while too many are not answered."""
+        slots, now = self._session.slots, self._socket.loop.time()
+        rate = self._hub.limits.messages_per_second * JOB_MESSAGE_RATE * slots
+        burst = rate * self._hub.limits.burst_seconds
+        self._job_bucket = self._job_bucket or TokenBucket(burst, now)
+        if not self._job_bucket.take(max(1, size // LARGE_FRAME), now, rate, burst):
+            return replies.rate_limited(rate, close=self._job_bucket.is_exhausted(burst))
+        if len(pending) >= max(MAX_UNANSWERED, 2 * slots):
+            return replies.too_many_unanswered(len(pending))
+        return None
+
+    async def _answer_job_message(self, message: Message) -> None:
+        try:
+            self._write_job_reply(*await self._reply_to(message))
+            await self._socket.wait_writable()
+        except (ConnectionClosed, OSError):
+            pass  # the answer is lost; the client asks again
+        finally:
+            self._session.finish_job_message()
+
+    def _write_job_reply(self, reply: Any, close: Closing) -> None:
+        if reply is not None:
+            self._socket.write(dump_json(reply))
+        if close is not None:
+            self._session.close_after_reply(*close)
+
     async def _reply(self, parsed: Message | Batch, size: int) -> tuple[Any, Closing]:
         """`size`: bytes of the frame. A large frame counts as several messages, because it takes as long to read."""
         messages = parsed.messages if isinstance(parsed, Batch) else [parsed]
         limits, now = self._hub.limits, self._socket.loop.time()
+        if size > limits.message_bytes:  # such a socket takes larger messages, if they are about jobs
+            return replies.refusal(parsed, replies.too_large(limits.message_bytes))
         count = max(len(messages), size // LARGE_FRAME)
         if not self._bucket.take(count, now, limits.messages_per_second, self._burst):
             error = replies.rate_limited(limits.messages_per_second, close=self._bucket.is_exhausted(self._burst))

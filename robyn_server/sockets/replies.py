@@ -44,6 +44,20 @@ def rate_limited(rate: float, *, close: bool) -> ProtocolError:
     )
 
 
+def too_large(most: int) -> ProtocolError:
+    detail = f"A message has at most {most} bytes, unless it is about a job."
+    return ProtocolError(ErrorCode.INVALID_MESSAGE, detail, reason="message_too_large")
+
+
+def too_many_unanswered(count: int) -> ProtocolError:
+    return ProtocolError(
+        ErrorCode.RATE_LIMITED,
+        f"{count} messages about jobs are not answered yet. Wait for an answer.",
+        reason="too_many_unanswered",
+        retryable=True,
+    )
+
+
 def timed_out(seconds: float) -> ProtocolError:
     return ProtocolError(
         ErrorCode.CANCELLED, f"Cancelled: it took longer than {seconds:g} s.", reason="cancelled", retryable=True

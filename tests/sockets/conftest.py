@@ -20,4 +20,5 @@ async def server(shared_sockets: LocalSocketServer) -> LocalSocketServer:
     shared_sockets.registry.instances.clear()
     shared_sockets.registry.ended.clear()
     shared_sockets.registry.blocked = shared_sockets.registry.error = None
+    shared_sockets.jobs.reset()
     return shared_sockets

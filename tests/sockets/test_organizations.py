@@ -11,10 +11,16 @@ from websocket_client import expect_refused
 
 from robyn_server.sockets.methods.table import METHODS
 
-NEEDED = {
+JOB = {"job_id": "00000000-0000-0000-0000-00000000000c", "attempt": 1}
+NEEDED: dict[str, dict[str, Any]] = {
     "agent.register": {"agent_id": "ide"},
     "agent.update": {"zone": "eu"},
     "agent.unwatch": {"watch_id": "watch-1"},
+    "job.accept": JOB,
+    "job.reject": JOB,
+    "job.events": {**JOB, "first_seq": 1, "events": [{"event": "token", "data": "a"}]},
+    "job.extend": {"jobs": [JOB]},
+    "job.finish": {**JOB, "result": None},
 }
 OF_REGISTRATION = ["agent.heartbeat", "agent.update", "agent.drain", "agent.deregister", "agent.status"]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from fake_instance_jobs import FakeInstanceJobs
 from fake_registry import FakeRegistry, FakeWatch
 from websocket_client import dial
 
@@ -102,6 +103,7 @@ class LocalSocketServer:
     authenticator: FakeAuthenticator
     tickets: FakeTickets
     socket_server: SocketServer
+    jobs: FakeInstanceJobs
 
     def dial(self, **options: Any) -> contextlib.AbstractAsyncContextManager[Any]:
         """Connect with `key`, by default one of the organization ALPHA. None: without credentials."""
@@ -115,10 +117,11 @@ async def local_socket_server(
     *, is_open: bool = False, origins: str = "*", dev_key: str | None = "dev-key", **limits: Any
 ) -> AsyncIterator[LocalSocketServer]:
     registry, watch, authenticator, tickets = FakeRegistry(), FakeWatch(), FakeAuthenticator(), FakeTickets()
+    jobs = FakeInstanceJobs()
     development = DevelopmentCredentials(dev_key, DEVELOPMENT) if is_open else None
     socket_authenticator = SocketAuthenticator(LocalAuthenticator() if is_open else authenticator, tickets, development)
     hub = SessionHub(
-        SocketDependencies(registry, watch, resolve_organization, socket_authenticator, ResumeTokens(b"k" * 32)),
+        SocketDependencies(registry, watch, resolve_organization, socket_authenticator, ResumeTokens(b"k" * 32), jobs),
         replace(LIMITS, **limits),
     )
     monitor = LivenessMonitor(hub)
@@ -136,6 +139,7 @@ async def local_socket_server(
             authenticator,
             tickets,
             server,
+            jobs,
         )
     finally:
         for task in background:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from robyn_server.core.access.scopes import Scope
-from robyn_server.core.errors import Invalid
 from robyn_server.core.registry.instances import (
-    HealthStatus,
     InstanceFilter,
     Outcome,
-    Registration,
-    RegistrationRequest,
     RegistrationStatus,
 )
 from robyn_server.registry.outcomes import MESSAGES, missing_registration
@@ -23,112 +20,31 @@ from robyn_server.sockets.protocol.params import (
     HeartbeatParams,
     ListParams,
     ReasonParams,
-    RegisterParams,
-    RegistrationParams,
     StatusParams,
     UpdateParams,
 )
 from robyn_server.sockets.sessions.hub import SessionHub
-from robyn_server.sockets.sessions.registrations import HeldRegistration, resolve_registration
+from robyn_server.sockets.sessions.registrations import HeldRegistration
 from robyn_server.sockets.sessions.session import Session
 
+from .jobs import extend_jobs
 from .organization import resolve_organization
-
-_INSTANCE_FIELDS = (
-    "agent_id",
-    "instance_id",
-    "name",
-    "agent_type",
-    "capabilities",
-    "tags",
-    "zone",
-    "version",
-    "runtime_config",
-    "connection_details",
-    "idempotency_key",
-)
-"""Parameters that are stored as they are given."""
-
-
-async def register(hub: SessionHub, session: Session, given: RegisterParams) -> Mapping[str, Any]:
-    organization_id, request = await _resolve_request(hub, session, given)
-    _check_limit(hub, session, organization_id, request)
-    with hub.registering(session):
-        registration = await hub.dependencies.instances.register(session.principal, organization_id, request)
-        hub.claim(
-            session,
-            HeldRegistration(
-                organization_id,
-                registration.registration_id,
-                registration.epoch,
-                request.agent_id,
-                registration.instance_id,
-            ),
-        )
-    return _render(registration, hub.dependencies.resume_tokens.issue(organization_id, registration.registration_id))
-
-
-async def _resolve_request(
-    hub: SessionHub, session: Session, given: RegisterParams
-) -> tuple[UUID, RegistrationRequest]:
-    if given.resume_token is None:
-        if given.agent_id is None:
-            raise Invalid("agent_id: must be named, or a resume_token", field="agent_id")
-        return resolve_organization(hub, session, given.tenant_id), _registration_request(session, given, None)
-    organization_id, registration_id = hub.dependencies.resume_tokens.read(given.resume_token)
-    if given.tenant_id not in {None, organization_id}:
-        raise Invalid("resume_token: it belongs to another organization", field="resume_token")
-    resolve_organization(hub, session, organization_id)
-    last = await hub.dependencies.instances.last_request(session.principal, organization_id, registration_id)
-    for name in ("agent_id", "instance_id"):
-        if getattr(given, name) not in {None, getattr(last, name)}:
-            raise Invalid(f"{name}: the resume_token is {getattr(last, name)}'s", field=name)
-    return organization_id, _registration_request(session, given, last)
-
-
-def _registration_request(
-    session: Session, given: RegisterParams, last: RegistrationRequest | None
-) -> RegistrationRequest:
-    """The given fields.
-
-    `last` names the instance, whose other fields stay. The connection id is the default instance id.
-    """
-    fields: dict[str, Any] = {name: value for name in _INSTANCE_FIELDS if (value := getattr(given, name)) is not None}
-    fields["connection_defaults"] = {"transport": "websocket", "connection_id": session.connection_id}
-    fields["health"] = HealthStatus(given.health)
-    if last is None:
-        return RegistrationRequest(**{"instance_id": session.connection_id, **fields})
-    return RegistrationRequest(**{**fields, "agent_id": last.agent_id, "instance_id": last.instance_id})
-
-
-def _check_limit(hub: SessionHub, session: Session, organization_id: UUID, request: RegistrationRequest) -> None:
-    """Registering again takes no further slot."""
-    limit, key = hub.limits.registrations, (organization_id, request.agent_id, request.instance_id)
-    if len(session.registrations) >= limit and all(
-        (x.organization_id, x.agent_id, x.instance_id) != key for x in session.registrations.values()
-    ):
-        raise ProtocolError(
-            ErrorCode.RATE_LIMITED, f"A socket may hold {limit} registrations.", reason="too_many_registrations"
-        )
-
-
-def _render(registration: Registration, resume_token: str) -> Mapping[str, Any]:
-    return {
-        "registration_id": registration.registration_id,
-        "manifest_id": registration.manifest_id,
-        "config_id": registration.config_id,
-        "instance_id": registration.instance_id,
-        "epoch": registration.epoch,
-        "is_new": registration.is_new,
-        "lease_ttl_seconds": registration.lease_ttl_seconds,
-        "heartbeat_interval_seconds": registration.heartbeat_interval_seconds,
-        "resume_token": resume_token,
-        "message": registration.message,
-    }
+from .registration import resolve
 
 
 async def heartbeat(hub: SessionHub, session: Session, given: HeartbeatParams) -> Mapping[str, Any]:
-    held = _resolve(hub, session, given)
+    held = resolve(hub, session, given)
+    if given.jobs is None:
+        return await _heartbeat(hub, session, held, given)
+    answer, jobs = await asyncio.gather(
+        _heartbeat(hub, session, held, given), extend_jobs(hub, session, held, given.jobs)
+    )
+    return {**answer, "jobs": jobs}
+
+
+async def _heartbeat(
+    hub: SessionHub, session: Session, held: HeldRegistration, given: HeartbeatParams
+) -> Mapping[str, Any]:
     heartbeat = given.heartbeat(held.organization_id, held.registration_id, held.epoch)
     result = await hub.dependencies.instances.heartbeat(session.principal, heartbeat)
     _check(hub, session, held, result.outcome)
@@ -142,7 +58,7 @@ async def heartbeat(hub: SessionHub, session: Session, given: HeartbeatParams) -
 
 
 async def drain(hub: SessionHub, session: Session, given: ReasonParams) -> Mapping[str, Any]:
-    held = _resolve(hub, session, given)
+    held = resolve(hub, session, given)
     instances = hub.dependencies.instances
     outcome = await instances.drain(
         session.principal, held.organization_id, held.registration_id, held.epoch, given.reason
@@ -152,7 +68,7 @@ async def drain(hub: SessionHub, session: Session, given: ReasonParams) -> Mappi
 
 
 async def deregister(hub: SessionHub, session: Session, given: ReasonParams) -> Mapping[str, Any]:
-    held = _resolve(hub, session, given)
+    held = resolve(hub, session, given)
     instances = hub.dependencies.instances
     current = session.registrations.get(held.registration_id)
     if current == held:
@@ -170,15 +86,11 @@ async def deregister(hub: SessionHub, session: Session, given: ReasonParams) -> 
 
 
 async def update(hub: SessionHub, session: Session, given: UpdateParams) -> Mapping[str, Any]:
-    held, change = _resolve(hub, session, given), given.change
+    held, change = resolve(hub, session, given), given.change
     instances = hub.dependencies.instances
     outcome = await instances.update(session.principal, held.organization_id, held.registration_id, held.epoch, change)
     _check(hub, session, held, outcome)
     return dict(await instances.get(session.principal, held.organization_id, held.registration_id))
-
-
-def _resolve(hub: SessionHub, session: Session, given: RegistrationParams) -> HeldRegistration:
-    return resolve_registration(session.registrations, given, lambda named: resolve_organization(hub, session, named))
 
 
 def _check(hub: SessionHub, session: Session, held: HeldRegistration, outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from robyn_server.core.access.scopes import Scope
 from robyn_server.registry.registration_metrics import count_failures
 from robyn_server.sockets.protocol.errors import ErrorCode, ProtocolError
+from robyn_server.sockets.protocol.job_params import EventsParams, ExtendParams, FinishParams, JobParams, RejectParams
 from robyn_server.sockets.protocol.params import (
     DiscoverParams,
     HeartbeatParams,
@@ -26,7 +27,7 @@ from robyn_server.sockets.protocol.params import (
 from robyn_server.sockets.sessions.hub import SessionHub
 from robyn_server.sockets.sessions.session import Session
 
-from . import instances, watch
+from . import instances, jobs, register, watch
 from .organization import resolve_organization
 
 AUTH = ("auth", "authenticate")
@@ -47,7 +48,7 @@ async def _ping(_hub: SessionHub, _session: Session, _given: Params) -> Mapping[
 
 METHODS: Mapping[str, Method] = {
     "ping": Method(Params, _ping, None),
-    "agent.register": Method(RegisterParams, instances.register, Scope.AGENTS_REGISTER),
+    "agent.register": Method(RegisterParams, register.register, Scope.AGENTS_REGISTER),
     "agent.heartbeat": Method(HeartbeatParams, instances.heartbeat, Scope.AGENTS_REGISTER),
     "agent.drain": Method(ReasonParams, instances.drain, Scope.AGENTS_REGISTER),
     "agent.deregister": Method(ReasonParams, instances.deregister, Scope.AGENTS_REGISTER),
@@ -57,7 +58,15 @@ METHODS: Mapping[str, Method] = {
     "agent.status": Method(StatusParams, instances.status, None),
     "agent.watch": Method(WatchParams, watch.watch, Scope.AGENTS_READ),
     "agent.unwatch": Method(UnwatchParams, watch.unwatch, None),
+    "job.accept": Method(JobParams, jobs.accept, Scope.AGENTS_REGISTER),
+    "job.reject": Method(RejectParams, jobs.reject, Scope.AGENTS_REGISTER),
+    "job.events": Method(EventsParams, jobs.events, Scope.AGENTS_REGISTER),
+    "job.extend": Method(ExtendParams, jobs.extend, Scope.AGENTS_REGISTER),
+    "job.finish": Method(FinishParams, jobs.finish, Scope.AGENTS_REGISTER),
 }
+
+JOB_METHODS = frozenset(name for name in METHODS if name.startswith("job."))
+"""Methods whose messages are answered beside others, in order for each job."""
 
 
 FAILURE_COUNTERS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {"agent.register": count_failures}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
-from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robyn_server.core.errors import Invalid
-from robyn_server.core.ids import find_uuid
 from robyn_server.core.json.json_terms import json_message
 from robyn_server.core.registry.instances import (
     MAX_EPOCH,
@@ -17,6 +15,7 @@ from robyn_server.core.registry.instances import (
     RegistrationStatus,
     ReportableHealth,
 )
+from robyn_server.registry.job_schemas import JobIds, NamedJobs, Slots, Uuid
 from robyn_server.registry.schemas import (
     Epoch,
     HeartbeatFields,
@@ -29,16 +28,6 @@ from robyn_server.registry.schemas import (
 
 MAX_PAGE = 100
 MAX_PROBLEMS = 5
-
-
-def _uuid(value: Any) -> UUID:
-    found = find_uuid(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError("must be a UUID")
-    return found
-
-
-Uuid = Annotated[UUID, BeforeValidator(_uuid)]
 
 
 class Params(BaseModel):
@@ -68,7 +57,10 @@ class AuthParams(Params):
 
 
 class RegisterParams(InstanceFields, Params):
-    """`resume_token` replaces agent_id and instance_id. Fields that are not given keep their value."""
+    """`resume_token` replaces agent_id and instance_id. Fields that are not given keep their value.
+
+    `slots`: how many jobs the instance takes at a time; unset: none. `jobs`: those that it still has.
+    """
 
     agent_id: ShortString | None = None
     instance_id: Name | None = None
@@ -76,6 +68,8 @@ class RegisterParams(InstanceFields, Params):
     health: ReportableHealth = "healthy"
     idempotency_key: Name | None = None
     resume_token: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    slots: Slots | None = None
+    jobs: JobIds | None = None
 
 
 class RegistrationParams(Params):
@@ -86,7 +80,9 @@ class RegistrationParams(Params):
 
 
 class HeartbeatParams(HeartbeatFields, RegistrationParams):
-    pass
+    """`jobs`: those whose leases are extended."""
+
+    jobs: NamedJobs | None = None
 
 
 class ReasonParams(RegistrationParams):

@@ -13,6 +13,7 @@ from robyn_server.sockets.dependencies import SocketDependencies
 from robyn_server.sockets.limits import Limits
 
 from . import notifications
+from .job_desk import JobDesk
 from .registrations import HeldRegistration
 from .session import Session
 
@@ -38,6 +39,7 @@ class SocketCounts:
 class SessionHub:
     dependencies: SocketDependencies
     limits: Limits
+    jobs: JobDesk = field(default_factory=JobDesk)
     counts: SocketCounts = field(default_factory=SocketCounts)
     quota: ConcurrencyQuota = field(init=False)
     """Sockets of each principal."""
@@ -89,6 +91,7 @@ class SessionHub:
     def release(self, session: Session, registration_id: UUID) -> None:
         """Forget that `session` holds the registration."""
         session.registrations.pop(registration_id, None)
+        self.jobs.close(session, registration_id)
         if self._holders.get(registration_id) is session:
             del self._holders[registration_id]
 

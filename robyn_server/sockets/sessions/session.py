@@ -13,6 +13,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.registry.instances import InstanceEvent
 from robyn_server.sockets.authentication import AuthenticatedSocket, PresentedCredentials
 from robyn_server.sockets.connection import Socket
+from robyn_server.sockets.limits import JOB_MESSAGE_BYTES
 from robyn_server.sockets.protocol import envelope
 from robyn_server.sockets.protocol.envelope import Dialect
 from robyn_server.sockets.protocol.errors import CloseCode, ErrorCode, ProtocolError
@@ -33,13 +34,18 @@ class Session:
         "_closing",
         "_deferred",
         "_expiry",
+        "_held_back",
+        "_message_bytes",
+        "_unanswered",
         "_watches_made",
         "authenticated",
         "dialect",
         "is_replying",
         "organization_id",
         "postponed",
+        "registered_now",
         "registrations",
+        "slots",
         "socket",
         "verified_at",
         "watches",
@@ -54,12 +60,20 @@ class Session:
         self.registrations: dict[UUID, HeldRegistration] = {}
         self.postponed: list[InstanceEvent] | None = None
         """Events that wait while the session registers; else None."""
+        self.registered_now: set[UUID] = set()
+        """Registrations that the message makes which is being answered. Nothing is sent about them before the reply."""
+        self.slots = 0
+        """Jobs that its registrations take at a time."""
         self.watches: dict[str, ActiveWatch] = {}
         self.dialect = Dialect.ENVELOPE
         """That of the last message; notifications are sent in it."""
         self.is_replying = False
         self._closing: tuple[CloseCode, str] | None = None
+        self._unanswered = 0
+        """Messages about jobs that are being answered."""
         self._deferred: list[Callable[[], None]] = []
+        self._held_back: list[bytes] = []
+        self._message_bytes = socket.protocol.max_message_size
         self._watches_made = 0
         self._expiry: CredentialExpiry | None = None
         self._track_expiry()
@@ -121,10 +135,26 @@ class Session:
             "expires_at": self.principal.expires_at,
         }
 
+    def change_slots(self, by: int) -> None:
+        """Add slots of a registration. With any, messages about jobs may be larger than others."""
+        self.slots += by
+        self.socket.protocol.max_message_size = JOB_MESSAGE_BYTES if self.slots else self._message_bytes
+
     # sending
 
     def notify(self, method: str, params: dict[str, Any]) -> None:
-        self.socket.write(dump_json(envelope.notification(self.dialect, method, params)))
+        self.socket.write(self.render(method, params))
+
+    def render(self, method: str, params: dict[str, Any]) -> bytes:
+        """A notification as text."""
+        return dump_json(envelope.notification(self.dialect, method, params))
+
+    def send_about(self, registration_id: UUID, text: bytes) -> None:
+        """Send a notification about a registration, after the reply that tells the client of it."""
+        if registration_id in self.registered_now:
+            self._held_back.append(text)
+        else:
+            self.socket.write(text)
 
     def new_watch_id(self) -> str:
         self._watches_made += 1
@@ -139,17 +169,36 @@ class Session:
         """Calls that wait for the current reply; new watches are among them."""
         return len(self._deferred)
 
+    @property
+    def is_closing(self) -> bool:
+        """It is closed, or will be once what has begun is answered. Further messages are ignored."""
+        return self._closing is not None or self.socket.closed_at is not None
+
     def close_after_reply(self, code: CloseCode, reason: str) -> None:
-        """Close now, or, while a message is being answered, after its reply. The first reason given is kept."""
-        if self.is_replying:
-            self._closing = self._closing or (code, reason)
-        else:
-            self.socket.begin_close(code, reason)
+        """Close now, or, while messages are being answered, after their replies. The first reason given is kept."""
+        self._closing = self._closing or (code, reason)
+        self._close_if_answered()
+
+    def begin_job_message(self) -> None:
+        self._unanswered += 1
+
+    def finish_job_message(self) -> None:
+        self._unanswered -= 1
+        self._close_if_answered()
+
+    def _close_if_answered(self) -> None:
+        if self._closing is not None and not self.is_replying and not self._unanswered:
+            self.socket.begin_close(*self._closing)
 
     def finish_reply(self, close: tuple[CloseCode, str] | None) -> None:
         """Run what waited for the reply. Close with `close`, or as `close_after_reply` asked."""
         for start in self._deferred:
             start()
         self._deferred.clear()
-        if closing := close or self._closing:
-            self.socket.begin_close(*closing)
+        for text in self._held_back:
+            self.socket.write(text)
+        self._held_back.clear()
+        self.registered_now.clear()
+        if close is not None:
+            self._closing = close
+        self._close_if_answered()
