@@ -22,6 +22,9 @@ from robyn_server.registry import (
     OrganizationSelector,
     ScalingService,
 )
+from robyn_server.registry.jobs.job_services import JobServices
+from robyn_server.registry.jobs.operations import JobOperations
+from robyn_server.registry.jobs.polls import JobPollService, PollWaiters
 from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.run_events.thread_runs import ThreadRunFinder
@@ -48,6 +51,7 @@ from robyn_server.storage.registry.agent_names import AgentNames
 from robyn_server.storage.registry.brakes import Brakes
 from robyn_server.storage.registry.configurations import Configurations
 from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.job_lists import JobLists
 from robyn_server.storage.registry.manifests import Manifests
 from robyn_server.storage.registry.scaling import Scaling
 from robyn_server.storage.registry.tickets import SocketTickets
@@ -78,12 +82,14 @@ class ServiceDependencies:
     sources: AgentSources
     operations: MultiSourceOperations
     lease_services: LeaseServices
+    jobs: JobServices
+    poll_waiters: PollWaiters
     enqueue_spans: EnqueueSpans | None = None
 
 
 def make_services(settings: Settings, dependencies: ServiceDependencies) -> Services:
     app, system, queue = dependencies.app, dependencies.system, dependencies.queue
-    lease_services = dependencies.lease_services
+    lease_services, jobs = dependencies.lease_services, dependencies.jobs
     models = AllowedModels(settings.default_model, settings.allowed_models)
     stored_assistants = Assistants(app)
     names = AssistantNames(AgentNames(app), dependencies.graphs, settings.dev_tenant)
@@ -111,10 +117,15 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         keys=ApiKeyService(ApiKeys(system)),
         metrics=MetricsService(queue, lease_services.leases, Scaling(system)),
         tickets=TicketService(SocketTickets(system)),
-        instances=InstanceService(Instances(app), lease_services.heartbeats, lease_services.events.wake_all),
+        instances=InstanceService(
+            Instances(app), lease_services.heartbeats, lease_services.events.wake_all, jobs.dispatcher.dispatch_after
+        ),
         manifests=ManifestService(Manifests(app, system), select_organization),
         configurations=ConfigurationService(Configurations(app), lease_services.events.wake_all),
         cordons=CordonService(Instances(app), lease_services.events.wake_all),
+        instance_jobs=jobs.instance_jobs,
+        job_polls=JobPollService(jobs.jobs, jobs.bound, dependencies.poll_waiters, jobs.announcer),
+        jobs=JobOperations(jobs.jobs, JobLists(app), jobs.announcer),
         brakes=BrakeService(Brakes(app)),
         scaling=ScalingService(Scaling(app)),
         select_organization=select_organization,

@@ -26,6 +26,8 @@ from robyn_server.graphs.thread_states import ThreadStates
 from robyn_server.graphs.topologies import Topologies
 from robyn_server.identity.authenticator import Authenticator
 from robyn_server.metrics import announce
+from robyn_server.registry.jobs.job_services import JobServices
+from robyn_server.registry.jobs.polls import PollWaiters
 from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.run_events.reader import RunEventReader
@@ -45,6 +47,7 @@ from robyn_server.tracing.langsmith_runs import flush_run_trees
 
 from .agent_sync import check_settings, parse_sources, sync_options
 from .database import prepare_database
+from .jobs import open_job_services
 from .leases import open_lease_services
 from .pools import SYSTEM_CONNECTIONS, Pools, answer_limit, export_pool_metrics
 from .process import metrics_refresh, start_services, tune_garbage_collection
@@ -163,7 +166,9 @@ class WebApplication:
         feed, finder = await self._feeds(queue), ThreadRunFinder(queue)
         notifier = Notifier(settings.dsn, "agenthall web")
         export_pool_metrics(app=app, system=system, catalogue=catalogue)
-        listener = self._listener(feed, finder, lease_services)
+        waiters = PollWaiters()
+        jobs = await open_job_services(pools, app, notifier, waiters, "web")
+        listener = self._listener(feed, finder, lease_services, jobs)
         unserved = UnservedGraphs(Workers(system))
         described = {graph_id: graph.description for graph_id, graph in self._settings.graphs.items()}
         served = ServedGraphs(Workers(system), PostgresSyncStore(system), new_id(), described)
@@ -175,6 +180,7 @@ class WebApplication:
             feed,
             finder,
             notifier,
+            jobs,
             listener,
             sources,
             unserved,
@@ -195,6 +201,8 @@ class WebApplication:
             sources=sources,
             operations=operations,
             lease_services=lease_services,
+            jobs=jobs,
+            poll_waiters=waiters,
             enqueue_spans=None if self._tracing is None else self._tracing.enqueue,
         )
         self._services = make_services(settings, dependencies)
@@ -264,14 +272,18 @@ class WebApplication:
         self._redis = RedisFeed(connection, queue, is_for_new=self._settings.uses_redis_for_new_runs)
         return RunEventFeeds(postgres, self._redis)
 
-    def _listener(self, feed: RunEventFeeds, finder: ThreadRunFinder, lease_services: LeaseServices) -> Listener:
+    def _listener(
+        self, feed: RunEventFeeds, finder: ThreadRunFinder, lease_services: LeaseServices, jobs: JobServices
+    ) -> Listener:
         def connected() -> None:
             feed.wake_all()
             finder.wake_all()
             lease_services.events.wake_all()
+            jobs.notices.wake_all()
             self._identity.forget_keys()
 
-        channels = {EVENTS: feed.wake, THREADS: finder.wake, KEYS: self._identity.forget_key, **lease_services.channels}
+        channels = {EVENTS: feed.wake, THREADS: finder.wake, KEYS: self._identity.forget_key}
+        channels |= {**lease_services.channels, **jobs.channels}
         return Listener(self._settings.direct_dsn, "agenthall web", channels, connected)
 
     def _states(self, topologies: Topologies) -> ThreadStates:

@@ -19,6 +19,9 @@ from robyn_server.registry import (
     OrganizationSelector,
     ScalingService,
 )
+from robyn_server.registry.jobs.instance_jobs import InstanceJobService
+from robyn_server.registry.jobs.operations import JobOperations
+from robyn_server.registry.jobs.polls import JobPollService
 from robyn_server.registry.leases.event_broker import InstanceEventBroker
 
 from .agent_sync import AgentSyncService
@@ -51,6 +54,9 @@ class Services:
     manifests: ManifestService
     configurations: ConfigurationService
     cordons: CordonService
+    instance_jobs: InstanceJobService
+    job_polls: JobPollService
+    jobs: JobOperations
     brakes: BrakeService
     scaling: ScalingService
     select_organization: OrganizationSelector

@@ -18,6 +18,7 @@ from robyn_server.files import packaged
 
 from .catalogue_writer import CatalogueWriter
 from .demo_users import HARBOUR, MEADOW, SECRET, bearer
+from .job_transports import JobDeployment, open_job_deployment
 
 EXTRA_GRAPHS = {
     name: f"{SAMPLES}:{name}"
@@ -182,3 +183,11 @@ def mia(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
 @pytest.fixture(scope="session")
 def root(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
     return clients["root"]
+
+
+@pytest.fixture(scope="module")
+async def job_deployment(
+    postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[JobDeployment]:
+    async with open_job_deployment(postgres, template, tmp_path_factory.mktemp("jobs")) as opened:
+        yield opened

@@ -49,6 +49,7 @@ LISTS = {
     "GET /agents/manifests": ListCase(100),
     "GET /agents/configurations": ListCase(100),
     "GET /agents/brakes": ListCase(1000),
+    "GET /agents/jobs": ListCase(100),
     "GET /keys": ListCase(1000),
     "POST /store/items/search": ListCase(1000, body={}),
     "POST /store/namespaces": ListCase(1000, body={}),
@@ -82,6 +83,13 @@ ONE_RESOURCE = {
     "POST /agents/instances/{registration_id}/cordon",
     "POST /agents/instances/{registration_id}/uncordon",
     "PATCH /agents/instances/{registration_id}",
+    "GET /agents/jobs/{job_id}",
+    "POST /agents/jobs/{job_id}/accept",
+    "POST /agents/jobs/{job_id}/reject",
+    "POST /agents/jobs/{job_id}/events",
+    "POST /agents/jobs/{job_id}/extend",
+    "POST /agents/jobs/{job_id}/finish",
+    "POST /agents/jobs/{job_id}/cancel",
     "GET /agents/manifests/{agent_id}",
     "PUT /agents/manifests/{agent_id}",
     "PATCH /agents/manifests/{agent_id}",
@@ -172,6 +180,10 @@ insert into mcp.agent_configurations (tenant_id, manifest_id, name)
 select '{ORGANIZATION}', m.id, m.agent_id from mcp.agent_manifests m where m.agent_id like 'brake-%';
 insert into mcp.agent_brakes (tenant_id, manifest_id, since, stale, total)
 select c.tenant_id, c.manifest_id, now(), 1, 1 from mcp.agent_configurations c where c.name like 'brake-%';
+insert into mcp.agent_jobs (id, tenant_id, manifest_id, agent_id, state, input, created_at, ended_at, error)
+select gen_random_uuid(), c.tenant_id, c.manifest_id, c.agent_id, 'failed', '{{}}', now(), now(),
+       '{{"error": "Long", "message": "{LONG}"}}'
+  from mcp.agent_configurations c where c.agent_id like 'agent-%';
 update mcp.agent_leases set lease_expires_at = now() + interval '1 hour';
 """
 

@@ -22,6 +22,7 @@ SLACK = 6.0
 """More than a request needs to give its connection back. A lease lasts 15 s."""
 
 _RUN = {"assistant_id": "echo", "input": {}}
+_JOB = {"registration_id": str(uuid4()), "epoch": 1, "attempt": 1}
 _BODIES: dict[str, Any] = {
     "/assistants": {"graph_id": "echo"},
     "/assistants/{assistant_id}": {"name": "new"},
@@ -31,6 +32,12 @@ _BODIES: dict[str, Any] = {
     "/agents/instances/{registration_id}": {"epoch": 1, "zone": "eu"},
     "/agents/instances/{registration_id}/drain": {"epoch": 1},
     "/agents/instances/{registration_id}/heartbeat": {"epoch": 1},
+    "/agents/instances/{registration_id}/jobs/claim": {"epoch": 1, "wait_seconds": 1},
+    "/agents/jobs/{job_id}/accept": _JOB,
+    "/agents/jobs/{job_id}/reject": _JOB,
+    "/agents/jobs/{job_id}/extend": _JOB,
+    "/agents/jobs/{job_id}/events": {**_JOB, "first_seq": 1, "events": [{"event": "token", "data": "a"}]},
+    "/agents/jobs/{job_id}/finish": {**_JOB, "result": None},
     "/runs/batch": [_RUN],
     "/runs/cancel": {"status": "pending"},
     "/store/items": {"namespace": ["a"], "key": "k", "value": {}},

@@ -43,9 +43,9 @@ MEANINGS: dict[Scope, str] = {
     Scope.RUNS: "start, follow, list, cancel and schedule runs",
     Scope.STORE_READ: "read the store",
     Scope.STORE_WRITE: "write the store",
-    Scope.AGENTS_READ: "list, discover and watch registered agents and their instances",
-    Scope.AGENTS_REGISTER: "register instances, keep them alive, drain and remove them",
-    Scope.AGENTS_WRITE: "change manifests and configurations of registered agents, cordon instances",
+    Scope.AGENTS_READ: "list, discover and watch registered agents, their instances and jobs",
+    Scope.AGENTS_REGISTER: "register instances, keep them alive, drain and remove them; take their jobs and report them",
+    Scope.AGENTS_WRITE: "change manifests and configurations of registered agents, cordon instances, cancel jobs",
 }
 
 

@@ -31,6 +31,8 @@ TABLE: dict[str, RequiredScopes] = {
     "/agents/instances": RequiredScopes(Scope.AGENTS_READ, Scope.AGENTS_REGISTER),
     "/agents/instances/{registration_id}/cordon": RequiredScopes(Scope.AGENTS_READ, Scope.AGENTS_WRITE),
     "/agents/instances/{registration_id}/uncordon": RequiredScopes(Scope.AGENTS_READ, Scope.AGENTS_WRITE),
+    "/agents/jobs": RequiredScopes(Scope.AGENTS_READ, Scope.AGENTS_REGISTER),
+    "/agents/jobs/{job_id}/cancel": RequiredScopes(Scope.AGENTS_READ, Scope.AGENTS_WRITE),
     "/agents/tickets": RequiredScopes(Scope.AGENTS_READ, Scope.AGENTS_READ),
     "/agents/sync": RequiredScopes(Scope.ADMIN, Scope.ADMIN),
     "/keys": RequiredScopes(Scope.ADMIN, Scope.ADMIN),

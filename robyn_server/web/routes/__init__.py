@@ -8,7 +8,7 @@ from robyn_server.web.http.routing import Route
 def all_routes() -> list[Route]:
     """The routes of all resources, with those that answer 405. The edge adds the system routes."""
     from . import agents, assistants, keys, metrics, not_offered, runs, store, thread_streams, threads
-    from .registry import brakes, configurations, instances, manifests, scaling, tickets, watch
+    from .registry import brakes, configurations, instances, jobs, manifests, scaling, tickets, watch
 
     return [
         *assistants.routes,
@@ -18,6 +18,7 @@ def all_routes() -> list[Route]:
         *store.routes,
         *agents.routes,
         *instances.routes,
+        *jobs.routes,
         *manifests.routes,
         *configurations.routes,
         *brakes.routes,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
-from robyn_server.core.errors import BadRequest
+from robyn_server.core.errors import BadRequest, Invalid
 from robyn_server.core.registry.instances import (
     HealthStatus,
     Heartbeat,
@@ -15,6 +15,7 @@ from robyn_server.core.registry.instances import (
     RegistrationRequest,
     ReportableHealth,
 )
+from robyn_server.registry.job_schemas import JobIds, NamedJobs, Slots
 from robyn_server.registry.schemas import Epoch, HeartbeatFields, InstanceFields, Name, Reason, ShortString
 
 from .fields import Body
@@ -25,11 +26,21 @@ class StrictBody(Body):
 
 
 class RegisterBody(InstanceFields, StrictBody):
+    """`slots`: how many jobs the instance takes at a time; unset: none. `jobs`: those that it still has."""
+
     agent_id: ShortString
     instance_id: Name
     agent_type: ShortString | None = None
     health: ReportableHealth = "healthy"
     idempotency_key: Name | None = None
+    slots: Slots | None = None
+    jobs: JobIds | None = None
+
+    @model_validator(mode="after")
+    def _jobs_need_slots(self) -> RegisterBody:
+        if self.jobs and self.slots is None:
+            raise Invalid("slots: must be named with jobs", field="slots")
+        return self
 
     def to_request(self, header: str | None) -> RegistrationRequest:
         """`header`: Idempotency-Key. Raises BadRequest when it contradicts the field."""
@@ -58,7 +69,9 @@ class _EpochBody(StrictBody):
 
 
 class HeartbeatBody(HeartbeatFields, _EpochBody):
-    pass
+    """`jobs`: those whose leases are extended."""
+
+    jobs: NamedJobs | None = None
 
 
 class LeavingBody(_EpochBody):

@@ -14,6 +14,8 @@ from robyn_server.core.registry.instances import (
     InstanceFilter,
     RegistrationStatus,
 )
+from robyn_server.core.registry.job_filter import JobFilter
+from robyn_server.core.registry.jobs import JobState
 from robyn_server.registry.schemas import MAX_NAME_LENGTH, MAX_SHORT_LENGTH, MAX_STRINGS
 from robyn_server.web.http.messages import Query
 from robyn_server.web.http.parameters import Parameter
@@ -88,6 +90,35 @@ BRAKES = (
     Parameter("limit", "Brakes on a page.", within=(1, MOST_BRAKES), default=MOST_BRAKES),
     Parameter("offset", "Brakes to pass over, the oldest first.", within=(0, 2**31 - 1), default=0),
 )
+
+
+JOBS = (
+    Parameter("agent_id", "Jobs for this type of agent.", max_length=MAX_SHORT_LENGTH),
+    Parameter("state", "Jobs in this state.", choices=tuple(JobState)),
+    Parameter("thread_id", "Jobs of this thread.", max_length=MAX_SHORT_LENGTH),
+    Parameter("run_id", "Jobs of this run.", max_length=MAX_SHORT_LENGTH),
+    _LIMIT,
+    _CURSOR,
+)
+
+
+def job_filter_of(query: Query) -> JobFilter:
+    """Raises Invalid."""
+    state = query.get("state")
+    return JobFilter(
+        agent_id=query.get("agent_id"),
+        state=None if state is None else JobState(state),
+        thread_id=_uuid_of(query, "thread_id"),
+        run_id=_uuid_of(query, "run_id"),
+    )
+
+
+def _uuid_of(query: Query, name: str) -> UUID | None:
+    text = query.get(name)
+    found = None if text is None else find_uuid(text)
+    if text is not None and found is None:
+        raise Invalid(f"{name}: must be a UUID", field=name)
+    return found
 
 
 def filter_of(query: Query) -> InstanceFilter:

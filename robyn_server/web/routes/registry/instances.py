@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
 from uuid import UUID
 
 from robyn_server.core.ids import find_uuid
+from robyn_server.core.registry.instances import Registration
+from robyn_server.core.registry.jobs import JobRef
 from robyn_server.registry.outcomes import missing_registration, raise_for_outcome
 from robyn_server.registry.registration_metrics import count_status
 from robyn_server.services import Services
@@ -48,7 +52,20 @@ async def register(services: Services, request: Request, body: RegisterBody) -> 
     registration = await services.instances.register(
         request.principal, organization_id, body.to_request(request.headers.get("idempotency-key"))
     )
-    return json_response(render_registration(registration), status=201 if registration.is_new else 200)
+    jobs = {} if body.slots is None else {"jobs": await _open_slots(services, request, registration, body)}
+    answer = render_registration(registration) | jobs
+    return json_response(answer, status=201 if registration.is_new else 200)
+
+
+async def _open_slots(
+    services: Services, request: Request, registration: Registration, body: RegisterBody
+) -> list[dict[str, Any]]:
+    """State the slots of an instance that polls, and return the jobs that go on."""
+    organization_id, which = services.select_organization(request.principal), registration.registration_id
+    opened = await services.instance_jobs.open_slots(
+        request.principal, organization_id, which, registration.epoch, body.slots or 0, body.jobs or (), polls=True
+    )
+    return [each.to_dict() for each in opened.continued]
 
 
 @routes.get(
@@ -72,16 +89,24 @@ async def get(services: Services, request: Request) -> Response:
 
 @routes.post(f"{_ONE}/heartbeat", body=HeartbeatBody, summary="Renew an instance's lease")
 async def heartbeat(services: Services, request: Request, body: HeartbeatBody) -> Response:
-    heartbeat = body.heartbeat(services.select_organization(request.principal), _id(request), body.epoch)
-    result = await services.instances.heartbeat(request.principal, heartbeat)
+    organization_id, which = services.select_organization(request.principal), registration_id_of(request)
+    heartbeat = body.heartbeat(organization_id, which, body.epoch)
+    refs = [JobRef(organization_id, each.job_id, each.attempt, which, body.epoch) for each in body.jobs or ()]
+    result, extended = await asyncio.gather(
+        services.instances.heartbeat(request.principal, heartbeat),
+        services.instance_jobs.extend(request.principal, refs),
+    )
     raise_for_outcome(result.outcome)
-    return json_response(render_heartbeat(heartbeat, result))
+    jobs = {} if body.jobs is None else {"jobs": [each.to_dict() for each in extended]}
+    return json_response(render_heartbeat(heartbeat, result) | jobs)
 
 
 @routes.post(f"{_ONE}/drain", body=LeavingBody, summary="Drain an instance: it finishes its work and gets no new work")
 async def drain(services: Services, request: Request, body: LeavingBody) -> Response:
     organization_id = services.select_organization(request.principal)
-    outcome = await services.instances.drain(request.principal, organization_id, _id(request), body.epoch, body.reason)
+    outcome = await services.instances.drain(
+        request.principal, organization_id, registration_id_of(request), body.epoch, body.reason
+    )
     raise_for_outcome(outcome)
     return await _get(services, request, organization_id)
 
@@ -91,21 +116,23 @@ async def drain(services: Services, request: Request, body: LeavingBody) -> Resp
 )
 async def cordon(services: Services, request: Request, body: CordonBody) -> Response:
     organization_id = services.select_organization(request.principal)
-    await services.cordons.cordon(request.principal, organization_id, _id(request), body.reason)
+    await services.cordons.cordon(request.principal, organization_id, registration_id_of(request), body.reason)
     return await _get(services, request, organization_id)
 
 
 @routes.post(f"{_ONE}/uncordon", summary="Lift the cordon of an instance")
 async def uncordon(services: Services, request: Request) -> Response:
     organization_id = services.select_organization(request.principal)
-    await services.cordons.uncordon(request.principal, organization_id, _id(request))
+    await services.cordons.uncordon(request.principal, organization_id, registration_id_of(request))
     return await _get(services, request, organization_id)
 
 
 @routes.patch(_ONE, body=UpdateBody, summary="Change fields of an instance")
 async def update(services: Services, request: Request, body: UpdateBody) -> Response:
     organization_id = services.select_organization(request.principal)
-    outcome = await services.instances.update(request.principal, organization_id, _id(request), body.epoch, body.change)
+    outcome = await services.instances.update(
+        request.principal, organization_id, registration_id_of(request), body.epoch, body.change
+    )
     raise_for_outcome(outcome)
     return await _get(services, request, organization_id)
 
@@ -119,17 +146,17 @@ async def update(services: Services, request: Request, body: UpdateBody) -> Resp
 async def deregister(services: Services, request: Request) -> Response:
     leaving, organization_id = _leaving(request), services.select_organization(request.principal)
     outcome = await services.instances.deregister(
-        request.principal, organization_id, _id(request), leaving.epoch, leaving.reason
+        request.principal, organization_id, registration_id_of(request), leaving.epoch, leaving.reason
     )
     raise_for_outcome(outcome)
     return empty()
 
 
 async def _get(services: Services, request: Request, organization_id: UUID) -> Response:
-    return json_response(await services.instances.get(request.principal, organization_id, _id(request)))
+    return json_response(await services.instances.get(request.principal, organization_id, registration_id_of(request)))
 
 
-def _id(request: Request) -> UUID:
+def registration_id_of(request: Request) -> UUID:
     """Raises NotFound for anything that is no UUID."""
     registration_id = find_uuid(request.path_params["registration_id"])
     if registration_id is None:
