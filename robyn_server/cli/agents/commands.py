@@ -193,18 +193,20 @@ def register(
             help="Shell command that runs for each job: the job is JSON on its input, lines of its output are tokens.",
         ),
     ] = None,
-    slots: Annotated[int, typer.Option(min=1, max=1000, help="Commands that run at a time.")] = 1,
+    slots: Annotated[int | None, typer.Option(min=1, max=1000, help="Commands that run at a time. Unset: 1.")] = None,
     output: Out = Output.TABLE,
 ) -> None:
     """Register an instance, send its heartbeats and run its jobs, until Ctrl-C or until it is drained."""
     from .format import as_line, instance_line
     from .register import RegisteredInstance, default_instance_id
 
+    if slots is not None and command is None:
+        raise typer.BadParameter("needs --exec, the command that works on a job", param_hint="--slots")
     fields = {"agent_id": agent_id, "instance_id": instance_id or default_instance_id(), "name": name, "zone": zone}
     more = {"capabilities": capability or None, "tags": tag or None, "version": version}
     show = as_line if output is Output.JSON else instance_line
     instance = RegisteredInstance(
-        registry, {**fields, **more}, lambda instance: typer.echo(show(instance)), _warn, command, slots
+        registry, {**fields, **more}, lambda instance: typer.echo(show(instance)), _warn, command, slots or 1
     )
     with until_interrupted(), instance.registration():
         instance.keep_alive()
