@@ -9,42 +9,17 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from databases import fresh_database
 from faulty_proxy import WebSocketProxy
-from issued_api_keys import issue_api_key
-from live_server import free_port, live_server
-from registry_server import ORGANIZATION, OTHER_ORGANIZATION, RegistryServer
+from registry_server import RegistryServer, registry_server
 from scripted_job_server import ScriptedJobServer, scripted_job_server
-from sockets_process import SocketsProcess
 
 
 @pytest.fixture(scope="session")
 async def server(
     postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RegistryServer]:
-    port = free_port()
-    settings = {
-        "AUTH_MODE": "keys",
-        "AGENTHALL_SOCKETS_PORT": str(port),
-        "AGENTHALL_SOCKETS_RECHECK": "0.3",
-        "AGENTHALL_DRAIN_SECONDS": "2",
-    }
-    async with (
-        fresh_database(postgres, template) as database,
-        live_server(database, workers=0, **settings) as live,
-        live.http() as http,
-    ):
-        sockets = SocketsProcess(live.environment, tmp_path_factory.mktemp("sockets") / "sockets.log", port)
-        try:
-            server = RegistryServer(live.url, database, sockets, http)
-            server.key = await issue_api_key(database, ORGANIZATION)
-            server.other_key = await issue_api_key(database, OTHER_ORGANIZATION)
-            http.headers["x-api-key"] = server.key
-            await sockets.ready()
-            yield server
-        finally:
-            sockets.kill()
-            sockets.popen.wait()
+    async with registry_server(postgres, template, tmp_path_factory.mktemp("sockets") / "sockets.log") as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,15 +1,25 @@
-"""Instances of the scripted server."""
+"""A server with a worker, and instances of the scripted server."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from agenthall_client import AgentInstance
-from registry_server import FAST_TIMING
+from registry_server import FAST_TIMING, RegistryServer, registry_server
 from scripted_job_server import ScriptedJobServer
 
 Create = Callable[..., AgentInstance]
+
+
+@pytest.fixture(scope="session")
+async def server(
+    postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RegistryServer]:
+    """Its worker sweeps jobs, and gives runs to instances."""
+    log = tmp_path_factory.mktemp("sockets") / "sockets.log"
+    async with registry_server(postgres, template, log, workers=1) as server:
+        yield server
 
 
 @pytest.fixture

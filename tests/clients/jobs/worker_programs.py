@@ -1,0 +1,86 @@
+"""Programs that work on jobs with one of the clients."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from deadlines import DEADLINE
+from live_server import until
+from node import build_typescript_client, environment
+from registry_server import ORGANIZATION, RegistryServer
+from server_jobs import ServerJob, create_job
+
+from robyn_server.supervisor.parent_death import death_signal
+
+FOLDER = Path(__file__).parent
+CLIENTS = ("python", "typescript")
+
+
+class WorkerProgram:
+    """A process that serves jobs with one of the clients. `lines`: what it printed."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        while line := await self.process.stdout.readline():
+            self.lines.append(line.decode().strip())
+
+    async def says(self, line: str) -> None:
+        await until(lambda: line in self.lines)
+
+    async def begins(self, job: ServerJob, attempt: int = 1) -> None:
+        await self.says(f"begins {job.job_id} {attempt}")
+
+    def signal(self, number: int) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(DEADLINE):
+            await self._reading
+            return await self.process.wait()
+
+    async def release(self) -> None:
+        self.signal(signal.SIGKILL)
+        await self.process.wait()
+        await self._reading
+
+
+async def start_worker(client: str, agent_id: str, **options: Any) -> WorkerProgram:
+    """Start a program with this client, and wait until it is registered."""
+    program = [sys.executable, str(FOLDER / "program_worker.py")]
+    if client == "typescript":
+        program = [await asyncio.to_thread(build_typescript_client), str(FOLDER / "program_worker.mjs")]
+    process = await asyncio.create_subprocess_exec(
+        *program,
+        agent_id,
+        json.dumps(options),
+        env=environment(),
+        stdout=asyncio.subprocess.PIPE,
+        preexec_fn=death_signal(signal.SIGKILL),
+    )
+    worker = WorkerProgram(process)
+    await until(lambda: worker.lines)
+    assert worker.lines[0].startswith("registered"), worker.lines
+    return worker
+
+
+async def create_count(
+    connection: asyncpg.Connection, agent_id: str, *, tokens: int = 40, seconds: float = 0.05, retry: str = "if_silent"
+) -> ServerJob:
+    """A job for `program_worker`."""
+    request = {"input": {"tokens": tokens, "seconds": seconds}}
+    return await create_job(connection, ORGANIZATION, agent_id, request, retry=retry)
+
+
+def options_of(server: RegistryServer, **options: Any) -> dict[str, Any]:
+    return {"url": server.sockets_url, "api_key": server.key, "slots": 1, **options}
