@@ -81,8 +81,9 @@ end $$;
 comment on function mcp.append_events_of_jobs is
   'Store events of many running jobs, of all tenants that the caller sees. The arguments up to first_seqs are columns, '
   'one job for each position. positions, events and data are columns, too, one event for each. A position says to '
-  'which job the event belongs, from 1. The events of one job are in their order. Return one row for each job. outcome: as that of '
-  'mcp.append_job_events, or full (the job would have more events than mcp.max_job_events(); nothing of it is stored).';
+  'which job the event belongs, from 1. The events of one job are in their order. Return one row for each job. '
+  'outcome: as that of mcp.append_job_events, or full (the job would have more events than mcp.max_job_events(); '
+  'nothing of it is stored).';
 
 -- Leases --------------------------------------------------------------------------------------------------------------
 
@@ -113,7 +114,8 @@ begin
          and exists (select from mcp.agent_leases l
                       where l.registration_id = g.registration_id and l.epoch = g.epoch)
       returning g.tenant_id, g.registration_id, g.epoch, j.id, j.attempt, j.cancel_by is not null as cancel)
-    select g.tenant_id, g.registration_id, g.epoch, g.job_id, g.attempt, case when x.id is null then 'fenced' else 'ok' end,
+    select g.tenant_id, g.registration_id, g.epoch, g.job_id, g.attempt,
+           case when x.id is null then 'fenced' else 'ok' end,
            coalesce(x.cancel, false)
       from given g
       left join extended x on x.id = g.job_id and x.attempt = g.attempt and x.registration_id = g.registration_id
@@ -121,8 +123,8 @@ begin
 end $$;
 comment on function mcp.extend_agent_jobs is
   'Extend the leases of running jobs, of all tenants that the caller sees. The arguments are columns, one job for each '
-  'position. tenant_ids: also compare the tenant. Return one row for each: outcome ok or fenced, and whether the job is '
-  'to be cancelled. The commit does not wait for the disk.';
+  'position. tenant_ids: also compare the tenant. Return one row for each: outcome ok or fenced, and whether the job '
+  'is to be cancelled. The commit does not wait for the disk.';
 
 -- Slots and polls -----------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from robyn_server.core.registry.job_filter import JobFilter
 from robyn_server.core.registry.jobs import JobState
 from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.pools import Pool
-from robyn_server.storage.postgres.queries import Query, load, load_templates
+from robyn_server.storage.postgres.queries import Bound, Query, load, load_templates
 
 _SQL = load("registry/job_lists")
 _TEMPLATES = load_templates("registry/job_lists")
@@ -54,14 +54,13 @@ class JobLists:
 
     async def find(self, organization_id: UUID, job_id: UUID) -> str | None:
         """The job with its offers, as JSON text."""
-        return await self._value("find", organization_id, job_id)
+        return await self._value(_SQL["find"].bind(organization_id=organization_id, job_id=job_id))
 
     async def find_agent_id(self, organization_id: UUID, job_id: UUID) -> str | None:
-        return await self._value("find_agent_id", organization_id, job_id)
+        return await self._value(_SQL["find_agent_id"].bind(organization_id=organization_id, job_id=job_id))
 
-    async def _value(self, name: str, organization_id: UUID, job_id: UUID) -> str | None:
+    async def _value(self, query: Bound) -> str | None:
         async with translated():
-            query = _SQL[name].bind(organization_id=organization_id, job_id=job_id)
             value: Any = await self._pool.fetchval(*query)
         return None if value is None else str(value)
 
