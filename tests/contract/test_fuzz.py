@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -133,7 +134,8 @@ async def places(http: httpx.AsyncClient) -> dict[str, str]:
     await http.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "road", "input": {"note": "a"}})
     known = {"agent_id": "ide-agent", "instance_id": "c1"}
     instance = (await http.post("/agents/instances", json=known, headers=ORGANIZATION)).json()["registration_id"]
-    return {"assistant_id": assistant, "thread_id": thread, "registration_id": instance, "agent_id": "ide-agent"}
+    ids = {"assistant_id": assistant, "thread_id": thread, "registration_id": instance}
+    return {**ids, "agent_id": "ide-agent", "job_id": str(UUID(int=1))}
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=lambda route: f"{route.method} {route.path}")
