@@ -28,12 +28,14 @@ DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 FILES = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file()]
 OURS = re.compile(r"\b(?:AGENTHALL|AGENT_SYNC|AUTH|DATABASE|CATALOGUE)_[A-Z_]+\b")
+OF_CLIENTS = {"AGENTHALL_URL", "AGENTHALL_API_KEY"}
+"""Variables that the registry's clients read."""
 INSTALLED = "/opt/agenthall/bin/agenthall"
 
 
 @pytest.mark.parametrize("path", [*FILES, ROOT / "docs" / "how-to" / "deploy.md"], ids=lambda path: path.name)
 def test_every_setting_that_is_named_exists(path: Path) -> None:
-    known = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    known = {str(field.validation_alias) for field in Settings.model_fields.values()} | OF_CLIENTS
     assert set(OURS.findall(path.read_text(encoding="utf-8"))) <= known
 
 
