@@ -30,7 +30,7 @@ def postgres_server() -> Iterator[str]:
     if url := os.environ.get(DATABASE_VARIABLE):
         yield url
         return
-    with private_postgres(max_connections="400", fsync="off") as postgres:
+    with private_postgres(max_connections="800", fsync="off") as postgres:
         yield postgres.dsn
 
 
