@@ -85,6 +85,12 @@ async def test_totals_are_those_of_all_organizations(jobs: JobDatabase) -> None:
     assert [each.agent for each in await Scaling(jobs.registry.system).totals(1)] == ["bot"]
 
 
+async def test_an_agent_whose_instances_all_drain_has_no_slots_in_the_totals(jobs: JobDatabase) -> None:
+    await jobs.end("drain", await jobs.serve(slots=5))
+    (found,) = await Scaling(jobs.registry.system).totals(10)
+    assert (found.agent, found.used, found.slots) == ("bot", 0, 0)
+
+
 @pytest.mark.parametrize(("work", "desired"), [(0, 0), (1, 1), (3, 1), (4, 2), (32, 10)])
 def test_desired_instances_leave_a_fifth_of_the_slots_free(work: int, desired: int) -> None:
     assert ScalingSignals("bot", work, 0.0, 0, 0, 1, 4, 0, 4.0).desired_instances == desired

@@ -48,7 +48,7 @@ select ranked.agent_id as agent, ranked.queued, ranked.oldest_queued_seconds, ra
          where j.state = 'queued'
          group by j.agent_id
         union all
-        select m.agent_id, 0, 0, sum(s.used), sum(s.slots) filter (where s.is_open)
+        select m.agent_id, 0, 0, sum(s.used), coalesce(sum(s.slots) filter (where s.is_open), 0)
           from mcp.agent_slots s
           join mcp.agent_manifests m on m.id = s.manifest_id
          group by m.agent_id) as sets
