@@ -185,9 +185,13 @@ create index agent_jobs_start_by on mcp.agent_jobs (start_by) where state = 'que
 create index agent_jobs_deadline on mcp.agent_jobs (deadline) where state = 'queued';
 create index agent_jobs_assigned on mcp.agent_jobs (registration_id) where holds_slot;
 create index agent_jobs_ended on mcp.agent_jobs (ended_at) where ended_at is not null;
-create index agent_jobs_of_run on mcp.agent_jobs (run_id) where ended_at is null;
-create index agent_jobs_of_tenant on mcp.agent_jobs (tenant_id, id);
-create index agent_jobs_of_set on mcp.agent_jobs (tenant_id, manifest_id, id);
+create index agent_jobs_of_tenant on mcp.agent_jobs (tenant_id, created_at, id);
+create index agent_jobs_of_set on mcp.agent_jobs (tenant_id, manifest_id, created_at, id);
+create index agent_jobs_open on mcp.agent_jobs (tenant_id, created_at, id) where ended_at is null;
+create index agent_jobs_unsuccessful on mcp.agent_jobs (tenant_id, created_at, id)
+  where state in ('failed', 'cancelled', 'expired');
+create index agent_jobs_of_thread on mcp.agent_jobs (thread_id, tenant_id) where thread_id is not null;
+create index agent_jobs_by_run on mcp.agent_jobs (run_id, tenant_id) where run_id is not null;
 
 create table mcp.agent_job_offers (
   job_id          uuid not null references mcp.agent_jobs on delete cascade,
@@ -200,6 +204,7 @@ create table mcp.agent_job_offers (
   chosen_by       text not null,
   share           double precision not null,
   offered_at      timestamptz not null,
+  taken_at        timestamptz,
   accepted_at     timestamptz,
   ended_at        timestamptz,
   outcome         text,
@@ -211,6 +216,7 @@ create table mcp.agent_job_offers (
   constraint agent_job_offers_detail check (char_length(detail) <= 1024)
 );
 comment on table mcp.agent_job_offers is 'Offers of jobs: which instance was chosen, why, and how it ended.';
+comment on column mcp.agent_job_offers.taken_at is 'when a poll took the offer last; null: none did';
 comment on column mcp.agent_job_offers.share is 'used share of the instance''s slots before the offer';
 
 create table mcp.agent_job_events (

@@ -18,7 +18,6 @@ from robyn_server.core.registry.jobs import (
     ContinuedJob,
     CreatedJob,
     JobEnd,
-    JobEvent,
     JobNotice,
     JobOutcome,
     JobRef,
@@ -161,21 +160,6 @@ class Jobs:
         """Reject an offer, or hand a running job back. Return the outcome, and registrations that got offers."""
         row = await self._row(_SQL["reject"].bind(**_named(ref), reason=reason))
         return JobOutcome(row["outcome"]), row["offered"]
-
-    async def append_events(self, ref: JobRef, events: Sequence[JobEvent]) -> tuple[JobOutcome, int | None]:
-        """Store events with consecutive numbers.
-
-        Return the outcome, and the number of the last event that is stored, which is None for a fenced message.
-        """
-        row = await self._row(
-            _SQL["append_events"].bind(
-                **_named(ref),
-                first_seq=events[0].seq,
-                events=[each.event for each in events],
-                data=[each.data for each in events],
-            )
-        )
-        return JobOutcome(row["outcome"]), row["applied_through"]
 
     async def finish(self, ref: JobRef, end: JobEnd, through_seq: int) -> tuple[JobOutcome, int | None, Sequence[UUID]]:
         """End a running job after its event `through_seq`.

@@ -15,7 +15,7 @@ from registry_database import ORG_1, RegistryDatabase, open_registry
 
 from robyn_server.core.registry.job_events import JobEvents, SentEvent
 from robyn_server.core.registry.job_filter import JobFilter
-from robyn_server.core.registry.jobs import JobConditions, JobEnd, JobEvent, JobPolicy, JobRef, JobState, NewJob
+from robyn_server.core.registry.jobs import JobConditions, JobEnd, JobPolicy, JobRef, JobState, NewJob
 from robyn_server.storage.registry.assigned_jobs import AssignedJobs
 from robyn_server.storage.registry.job_lists import JobLists
 from robyn_server.storage.registry.job_messages import JobMessages
@@ -82,7 +82,8 @@ async def _costs(registry: RegistryDatabase) -> dict[str, int]:
     """Buffers that each statement of a job's life touches."""
     async with registry.system.acquire() as connection:
         counting: Any = _UndoingPool(connection)
-        jobs, assigned, costs = Jobs(counting), AssignedJobs(counting), dict[str, int]()
+        jobs, assigned, messages = Jobs(counting), AssignedJobs(counting), JobMessages(counting)
+        costs = dict[str, int]()
 
         async def count(name: str, work: Any) -> Any:
             before = counting.buffers
@@ -95,9 +96,7 @@ async def _costs(registry: RegistryDatabase) -> dict[str, int]:
         ref = await _ref(connection, new.job_id)
         await count("list_notices", assigned.list_notices([ref.registration_id]))
         await count("accept", jobs.accept(ref))
-        await count("append_events", jobs.append_events(ref, [JobEvent(1, 1, "token", "1")]))
-        messages = JobMessages(counting)
-        await count("append_events of many", messages.append_events([JobEvents(ref, 2, [SentEvent("token", "1")])]))
+        await count("append_events", messages.append_events([JobEvents(ref, 1, [SentEvent("token", "1")])]))
         await count("extend", messages.extend([ref]))
         await count("find_lost", messages.find_lost([ref]))
         await count("follow", assigned.follow({ref.job_id: (0, 0)}))

@@ -44,12 +44,6 @@ select r.outcome, r.offered
     tenant_id => :organization_id, job_id => :job_id, attempt => :attempt, registration_id => :registration_id,
     epoch => :epoch, reason => :reason) r
 
--- name: append_events
-select a.outcome, a.applied_through
-  from mcp.append_job_events(
-    tenant_id => :organization_id, job_id => :job_id, attempt => :attempt, registration_id => :registration_id,
-    epoch => :epoch, first_seq => :first_seq, events => :events, data => :data) a
-
 -- name: finish
 select f.outcome, f.applied_through, f.offered
   from mcp.finish_agent_job(
