@@ -6,7 +6,6 @@ One read is for all subscribed runs of this process, however many clients wait.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
+from robyn_server.concurrency.subscriptions import Subscriptions
 from robyn_server.core.runs import END, RunEvent
+from robyn_server.storage.postgres.notify import ids_in
 from robyn_server.storage.run_queue import LARGEST_READ, ONLY_END
 
 from .transport import EventSource
@@ -88,12 +89,10 @@ class RunEventReader:
         on_subscribe: Callable[[UUID], object] = lambda _: None,
     ) -> None:
         self.source = source
-        self._on_poll = on_poll
         self._on_subscribe = on_subscribe
-        self._subscriptions: dict[UUID, set[RunSubscription]] = {}
-        self._woken: set[UUID] = set()
-        self._polled_at = 0.0
         self._reader = Periodic("event feed", self._read, _POLL_SECONDS, longest=_LONGEST_BACKOFF)
+        self._subscriptions = Subscriptions[RunSubscription](self._reader.wake, _POLL_SECONDS, on_poll)
+        self.wake_all = self._subscriptions.wake_all
 
     def start(self) -> None:
         self._reader.start()
@@ -103,13 +102,7 @@ class RunEventReader:
 
     def wake(self, payload: str) -> None:
         """Handle a notification; `payload` is a comma-separated list of run ids."""
-        known = {run_id for text in payload.split(",") if (run_id := _uuid(text)) in self._subscriptions}
-        if known:
-            self._woken |= known
-            self._reader.wake()
-
-    def wake_all(self) -> None:
-        self._reader.wake()
+        self._subscriptions.wake_ids(ids_in(payload))
 
     @contextmanager
     def subscribe(self, run_id: UUID, after: int) -> Iterator[RunSubscription]:
@@ -117,51 +110,23 @@ class RunEventReader:
 
         `ONLY_END`: only to its end.
         """
-        subscription = RunSubscription(run_id, after, self._wake_run)
-        self._subscriptions.setdefault(run_id, set()).add(subscription)
+        subscription = RunSubscription(run_id, after, self._subscriptions.wake_id)
         self._on_subscribe(run_id)
-        self._wake_run(run_id)
-        try:
+        with self._subscriptions.holding(run_id, subscription):
             yield subscription
-        finally:
-            self._subscriptions[run_id].discard(subscription)
-            if not self._subscriptions[run_id]:
-                del self._subscriptions[run_id]
-
-    def _wake_run(self, run_id: UUID) -> None:
-        self._woken.add(run_id)
-        self._reader.wake()
 
     async def _read(self) -> None:
-        runs = self._due()
-        positions = {run_id: self._position(run_id) for run_id in runs}
+        positions = {run_id: self._position(run_id) for run_id in self._subscriptions.due()}
         wanted = {run_id: after for run_id, after in positions.items() if after is not None}
         if not wanted:
             return
         found = await self.source.read_events(wanted, _BATCH)
         for run_id, events in found.items():
-            for subscription in self._subscriptions.get(run_id, set()):
+            for subscription in self._subscriptions.of(run_id):
                 subscription.add(events, wanted[run_id])
             if len(events) >= _BATCH or sum(len(event.data) for event in events) >= _LARGE_BATCH:
-                self._wake_run(run_id)
-
-    def _due(self) -> set[UUID]:
-        """The runs that were woken; once per poll interval all of them, because a notification may be lost."""
-        now = time.monotonic()
-        woken, self._woken = self._woken & self._subscriptions.keys(), set()
-        if now - self._polled_at < _POLL_SECONDS * 0.8:  # the loop may run a little early
-            return woken
-        self._polled_at = now
-        self._on_poll()
-        return set(self._subscriptions)
+                self._subscriptions.wake_id(run_id)
 
     def _position(self, run_id: UUID) -> int | None:
         """The smallest position among subscriptions with room; None when all are full."""
-        return min((each.after for each in self._subscriptions[run_id] if not each.is_full), default=None)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+        return min((each.after for each in self._subscriptions.of(run_id) if not each.is_full), default=None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from robyn_server.core.ids import find_uuid
 from robyn_server.redis_streams.connection import RedisConnection
+from robyn_server.storage.postgres.notify import ids_in
 from robyn_server.storage.run_queue import RunQueue
 
 from .reader import RunEventReader
@@ -39,9 +39,8 @@ class RedisFeed:
 
     def wake(self, payload: str) -> None:
         """Handle a notification of the database."""
-        for text in payload.split(","):
-            if (run_id := find_uuid(text)) is not None:
-                self._source.look_for(run_id)
+        for run_id in ids_in(payload):
+            self._source.look_for(run_id)
         self.reader.wake(payload)
 
     def wake_all(self) -> None:

@@ -8,14 +8,14 @@ index lookups.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
-from robyn_server.core.ids import find_uuid
+from robyn_server.concurrency.subscriptions import Subscriptions
+from robyn_server.storage.postgres.notify import ids_in
 from robyn_server.storage.run_queue import BegunRun, RunQueue
 
 _POLL_SECONDS = 2.0
@@ -61,10 +61,9 @@ class ThreadSubscription:
 class ThreadRunFinder:
     def __init__(self, queue: RunQueue) -> None:
         self._queue = queue
-        self._subscriptions: dict[UUID, set[ThreadSubscription]] = {}
-        self._woken: set[UUID] = set()
-        self._polled_at = 0.0
         self._finder = Periodic("thread runs", self._find, _POLL_SECONDS, longest=_LONGEST_BACKOFF)
+        self._subscriptions = Subscriptions[ThreadSubscription](self._finder.wake, _POLL_SECONDS)
+        self.wake_all = self._subscriptions.wake_all
 
     def start(self) -> None:
         self._finder.start()
@@ -74,43 +73,20 @@ class ThreadRunFinder:
 
     def wake(self, payload: str) -> None:
         """Handle a notification; `payload` is a comma-separated list of thread ids."""
-        named = {each for text in payload.split(",") if (each := find_uuid(text)) in self._subscriptions}
-        if named:
-            self._woken |= {each for each in named if each is not None}
-            self._finder.wake()
-
-    def wake_all(self) -> None:
-        self._finder.wake()
+        self._subscriptions.wake_ids(ids_in(payload))
 
     @contextmanager
     def subscribe(self, thread_id: UUID, after: UUID, known: Sequence[UUID] = ()) -> Iterator[ThreadSubscription]:
         """Subscribe to the runs of a thread that are newer than `after`, or active. Runs in `known` are left out."""
-        subscription = ThreadSubscription(thread_id, after, known)
-        self._subscriptions.setdefault(thread_id, set()).add(subscription)
-        self._woken.add(thread_id)
-        self._finder.wake()
-        try:
+        with self._subscriptions.holding(thread_id, ThreadSubscription(thread_id, after, known)) as subscription:
             yield subscription
-        finally:
-            self._subscriptions[thread_id].discard(subscription)
-            if not self._subscriptions[thread_id]:
-                del self._subscriptions[thread_id]
 
     async def _find(self) -> None:
-        positions = {each: min(sub.after for sub in self._subscriptions[each]) for each in self._due()}
+        positions = {each: min(sub.after for sub in self._subscriptions.of(each)) for each in self._subscriptions.due()}
         if not positions:
             return
         for thread_id, runs in (await self._queue.list_following(positions, _BATCH)).items():
-            for subscription in self._subscriptions.get(thread_id, set()):
+            for subscription in self._subscriptions.of(thread_id):
                 subscription.add(runs)
             if runs is not None and len(runs) >= _BATCH:
-                self._woken.add(thread_id)
-                self._finder.wake()
-
-    def _due(self) -> set[UUID]:
-        now = time.monotonic()
-        woken, self._woken = self._woken & self._subscriptions.keys(), set()
-        if now - self._polled_at < _POLL_SECONDS * 0.8:  # the loop may run a little early
-            return woken
-        self._polled_at = now
-        return set(self._subscriptions)
+                self._subscriptions.wake_id(thread_id)

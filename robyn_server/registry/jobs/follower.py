@@ -7,14 +7,14 @@ so a slow reader holds one page.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
-from robyn_server.core.ids import find_uuid
+from robyn_server.concurrency.subscriptions import Subscriptions
 from robyn_server.core.registry.jobs import FollowedJob, JobState
+from robyn_server.storage.postgres.notify import ids_in
 from robyn_server.storage.registry.assigned_jobs import AssignedJobs
 
 _POLL_SECONDS = 1.0
@@ -64,10 +64,9 @@ class JobSubscription:
 class JobFollower:
     def __init__(self, jobs: AssignedJobs) -> None:
         self._jobs = jobs
-        self._subscriptions: dict[UUID, set[JobSubscription]] = {}
-        self._woken: set[UUID] = set()
-        self._polled_at = 0.0
         self._reader = Periodic("job follower", self._read, _POLL_SECONDS, longest=_LONGEST_BACKOFF)
+        self._subscriptions = Subscriptions[JobSubscription](self._reader.wake, _POLL_SECONDS)
+        self.wake_all = self._subscriptions.wake_all
 
     def start(self) -> None:
         self._reader.start()
@@ -77,57 +76,32 @@ class JobFollower:
 
     def wake(self, payload: str) -> None:
         """Handle a notification; `payload` is a comma-separated list of job ids."""
-        known = {job_id for text in payload.split(",") if (job_id := find_uuid(text)) in self._subscriptions}
-        if known:
-            self._woken |= known
-            self._reader.wake()
-
-    def wake_all(self) -> None:
-        self._polled_at = 0.0
-        self._reader.wake()
+        self._subscriptions.wake_ids(ids_in(payload))
 
     @contextmanager
     def subscribe(self, job_id: UUID) -> Iterator[JobSubscription]:
         """Follow a job from its first event, until the block ends. A job that does not exist has failed."""
-        subscription = JobSubscription(job_id, self._wake_job)
-        self._subscriptions.setdefault(job_id, set()).add(subscription)
-        self._wake_job(job_id)
-        try:
+        subscription = JobSubscription(job_id, self._subscriptions.wake_id)
+        with self._subscriptions.holding(job_id, subscription):
             yield subscription
-        finally:
-            self._subscriptions[job_id].discard(subscription)
-            if not self._subscriptions[job_id]:
-                del self._subscriptions[job_id]
-
-    def _wake_job(self, job_id: UUID) -> None:
-        self._woken.add(job_id)
-        self._reader.wake()
 
     async def _read(self) -> None:
-        positions = {job_id: position for job_id in self._due() if (position := self._position(job_id)) is not None}
+        due = {job_id: self._position(job_id) for job_id in self._subscriptions.due()}
+        positions = {job_id: position for job_id, position in due.items() if position is not None}
         if not positions:
             return
         found = {each.job_id: each for each in await self._jobs.follow(positions)}
         for job_id, position in positions.items():
             job = found.get(job_id) or _missing(job_id)
-            for subscription in self._subscriptions.get(job_id, set()):
+            for subscription in self._subscriptions.of(job_id):
                 if subscription.position == position:
                     subscription.add(job)
                 else:
-                    self._woken.add(job_id)
-
-    def _due(self) -> set[UUID]:
-        """The jobs that were woken; once per poll interval all of them, because a notification may be lost."""
-        now = time.monotonic()
-        woken, self._woken = self._woken & self._subscriptions.keys(), set()
-        if now - self._polled_at < _POLL_SECONDS * 0.8:  # the loop may run a little early
-            return woken
-        self._polled_at = now
-        return set(self._subscriptions)
+                    self._subscriptions.wake_id(job_id)
 
     def _position(self, job_id: UUID) -> tuple[int, int] | None:
         """The smallest position among readers that have taken everything; None when none has."""
-        return min((each.position for each in self._subscriptions[job_id] if each.pending is None), default=None)
+        return min((each.position for each in self._subscriptions.of(job_id) if each.pending is None), default=None)
 
 
 def _is_last(job: FollowedJob) -> bool:

@@ -6,14 +6,14 @@ is larger than a message to an instance may be is rejected for the instance.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
-from robyn_server.core.ids import find_uuid
+from robyn_server.concurrency.subscriptions import DueIds
 from robyn_server.core.registry.jobs import JobNotice, JobRef
+from robyn_server.storage.postgres.notify import ids_in
 from robyn_server.storage.registry.assigned_jobs import AssignedJobs
 
 _POLL_SECONDS = 1.0
@@ -46,8 +46,7 @@ class NoticeReader:
         self._target = target
         self._reject = reject
         self._max_bytes = max_bytes
-        self._woken: set[UUID] = set()
-        self._polled_at = 0.0
+        self._due = DueIds(_POLL_SECONDS)
         self._loop = Periodic("job notices", self._read, _POLL_SECONDS, retry=0.2, longest=_LONGEST_BACKOFF)
 
     def start(self) -> None:
@@ -58,27 +57,27 @@ class NoticeReader:
 
     def wake(self, payload: str) -> None:
         """Handle a notification; `payload` is a comma-separated list of registration ids."""
-        self.wake_ids(found for text in payload.split(",") if (found := find_uuid(text)) is not None)
+        self.wake_ids(ids_in(payload))
 
     def wake_ids(self, registration_ids: Iterable[UUID]) -> None:
         held = self._target.registration_ids
         woken = {each for each in registration_ids if each in held}
         if woken:
-            self._woken |= woken
+            self._due.add(woken)
             self._loop.wake()
 
     def wake_all(self) -> None:
         """Read all: notifications may have been missed."""
-        self._polled_at = 0.0
+        self._due.add_all()
         self._loop.wake()
 
     async def _read(self) -> None:
-        due = self._due()
+        due = sorted(self._due.take(self._target.registration_ids))
         try:
             for first in range(0, len(due), _PAGE):
                 await self._read_page(due[first : first + _PAGE])
         except Exception:
-            self._woken.update(due)  # the loop tries again soon
+            self._due.add(due)  # the loop tries again soon
             raise
 
     async def _read_page(self, registration_ids: Sequence[UUID]) -> None:
@@ -90,11 +89,3 @@ class NoticeReader:
 
     def _is_too_large(self, notice: JobNotice) -> bool:
         return self._max_bytes is not None and notice.input is not None and len(notice.input) > self._max_bytes
-
-    def _due(self) -> list[UUID]:
-        woken, self._woken = self._woken, set()
-        now = time.monotonic()
-        if now - self._polled_at >= _POLL_SECONDS * 0.8:  # the loop may run a little early
-            self._polled_at = now
-            woken = set(self._target.registration_ids)
-        return sorted(woken)

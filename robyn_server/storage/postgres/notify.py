@@ -12,12 +12,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import structlog
 
 from robyn_server.concurrency.periodic import backoff
 from robyn_server.core.errors import Unavailable
+from robyn_server.core.ids import find_uuid
 
 from .pools import open_connection, open_listening_connection
 from .queries import load
@@ -105,6 +107,11 @@ class Notifier:
         if self._connection is None or self._connection.is_closed():
             self._connection = await open_connection(self._dsn, None, name=f"{self._name} notify")
         return self._connection
+
+
+def ids_in(payload: str) -> list[UUID]:
+    """The ids that a payload names, separated by commas. Other text is left out: anybody may notify."""
+    return [found for text in payload.split(",") if (found := find_uuid(text)) is not None]
 
 
 _BROKEN = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
