@@ -290,13 +290,14 @@ class Worker:
             checkpoints = self._checkpoints.with_lease(self.id, run.run_id, run.attempt)
             with nullcontext() if self._agents is None else self._agents.of(run, store):
                 end = await execute(run, self._graphs, checkpoints, store, writer.emit, active.stop, trace.callbacks)
-            await self._cancel_jobs(active)
             await _end(active, writer, trace, end, began)
         except asyncio.CancelledError:
             _log.info("run dropped", run_id=str(run.run_id), attempt=run.attempt)
         except Exception:  # noqa: BLE001 - a fault of the server ends the run, too
             _log.exception("run failed outside of its graph", run_id=str(run.run_id))
             await _end(active, writer, trace, _FAILED, began)
+        else:
+            await self._cancel_jobs(active)  # after the end, which the client of a cancellation waits for
         finally:
             timer.cancel()
             store.close()
