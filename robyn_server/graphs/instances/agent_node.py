@@ -17,7 +17,7 @@ from robyn_server.graphs.checkpoints.serialization import dumps
 from robyn_server.graphs.errors import ReportedError
 
 from .job_stream import JobStream, read_message
-from .options import AgentOptions
+from .options import AgentOptions, state_properties
 from .runner import job_runner
 
 ANSWERS = "agenthall_answers"
@@ -96,8 +96,7 @@ def _public_config(config: RunnableConfig) -> dict[str, Any]:
 
 
 def _properties(config: RunnableConfig) -> set[str]:
-    schema = (config.get("configurable") or {}).get("agenthall_state_schema") or {}
-    return {"messages", *(schema.get("properties") or {})}
+    return {"messages", *state_properties(config.get("configurable") or {})}
 
 
 def _update(job: FollowedJob, stream: JobStream, allowed: set[str]) -> Any:

@@ -25,7 +25,7 @@ from typing_extensions import TypedDict
 from robyn_server.core.registry.instances import INSTANCES_GRAPH
 
 from .agent_node import ANSWERS, run_agent
-from .options import SCHEMA_KEY
+from .options import state_properties
 
 _CACHED = 256
 _typed_dict: Any = TypedDict
@@ -34,8 +34,7 @@ _typed_dict: Any = TypedDict
 
 def graph(config: RunnableConfig) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Build the graph for the state schema of the agent that `config` names."""
-    schema = (config.get("configurable") or {}).get(SCHEMA_KEY) or {}
-    return _build(json.dumps(schema.get("properties") or {}, sort_keys=True)).copy()
+    return _build(json.dumps(state_properties(config.get("configurable") or {}), sort_keys=True)).copy()
 
 
 @lru_cache(maxsize=_CACHED)

@@ -50,5 +50,11 @@ class AgentOptions:
         )
 
 
+def state_properties(configurable: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The properties of the agent's state schema, by name."""
+    properties: Mapping[str, Any] = (configurable.get(SCHEMA_KEY) or {}).get("properties") or {}
+    return properties
+
+
 def _duration(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
