@@ -1,4 +1,4 @@
-"""A server with its processes, started by `agenthall serve` on a database of its own, and bots that dial in."""
+"""A server with its processes, started by `agenthall serve` on a separate database, and bots that dial in."""
 
 from __future__ import annotations
 

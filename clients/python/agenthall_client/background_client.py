@@ -1,4 +1,4 @@
-"""An asyncio client in a thread of its own, for programs without asyncio."""
+"""An asyncio client in a separate thread, for programs without asyncio."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ class AgentInstance(Client):
             yield job
 
     async def serve(self, handler: Handler) -> None:
-        """Give each job to `handler`, in a task of its own, until the instance drains and all jobs have ended.
+        """Give each job to `handler`, in a separate task, until the instance drains and all jobs have ended.
 
         `handler`: an async generator of tokens, a coroutine function, a generator or function (which run in threads),
         or a compiled LangGraph graph. Raises TypeError, and what `jobs` raises.

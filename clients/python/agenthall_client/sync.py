@@ -5,7 +5,7 @@
             with job:
                 job.emit("hello")
 
-Each instance or client runs its asyncio client in a thread of its own. Methods may be called from any thread.
+Each instance or client runs its asyncio client in a separate thread. Methods may be called from any thread.
 """
 
 from __future__ import annotations
@@ -119,5 +119,5 @@ class AgentInstance(Client):
             yield ThreadJob(job, self._background.loop)
 
     def serve(self, handler: Handler) -> None:
-        """Give each job to `handler`, in a thread of its own, until the instance drains and all jobs have ended."""
+        """Give each job to `handler`, in a separate thread, until the instance drains and all jobs have ended."""
         self._background.wait(lambda opened: opened.serve(handler))

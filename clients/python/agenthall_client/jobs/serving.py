@@ -1,4 +1,4 @@
-"""Give each job to a handler, in a task of its own."""
+"""Give each job to a handler, in a separate task."""
 
 from __future__ import annotations
 
