@@ -21,7 +21,7 @@ from agenthall_client import (
     Unauthenticated,
     Unreachable,
 )
-from agenthall_client.timing import Timing
+from agenthall_client.connection.timing import Timing
 from deadlines import DEADLINE
 from faulty_proxy import WebSocketProxy
 from issued_api_keys import issue_api_key, revoke_api_key

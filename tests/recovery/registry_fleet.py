@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 import httpx
-from agenthall_client.backoff import Backoff
+from agenthall_client.connection.backoff import Backoff
 from live_server import until
 from websocket_client import Refused, dial
 from websockets.exceptions import InvalidHandshake, WebSocketException

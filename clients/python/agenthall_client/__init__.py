@@ -8,6 +8,9 @@ Logs go to the logger `agenthall_client`.
 """
 
 from .client import Client
+from .connection.timing import Timing
+from .discovery.events import Event
+from .discovery.instance_record import InstanceRecord
 from .errors import (
     ClientError,
     Closed,
@@ -19,12 +22,9 @@ from .errors import (
     Unauthenticated,
     Unreachable,
 )
-from .events import Event
 from .instance import AgentInstance
-from .instance_record import InstanceRecord
 from .jobs.job import Job
-from .registration import Registration, State
-from .timing import Timing
+from .lease.registration import Registration, State
 
 __version__ = "0.1.0"
 

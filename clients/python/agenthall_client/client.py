@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from .address import ServerAddress
+from agenthall_client.connection.address import ServerAddress
+from agenthall_client.connection.credentials import Credentials, TokenSource
+from agenthall_client.connection.message_channel import MessageChannel
+from agenthall_client.connection.reconnecting_connection import ConnectionListener, ReconnectingConnection
+from agenthall_client.connection.timing import Timing
+from agenthall_client.discovery.events import Event
+from agenthall_client.discovery.instance_record import InstanceRecord
+from agenthall_client.discovery.pagination import iterate_instances
+from agenthall_client.discovery.watcher import Watcher
+
 from .cancel_scope import CancelScope
-from .credentials import Credentials, TokenSource
 from .errors import ClientError, Closed
-from .events import Event
-from .instance_record import InstanceRecord
-from .message_channel import MessageChannel
-from .pagination import iterate_instances
-from .reconnecting_connection import ConnectionListener, ReconnectingConnection
 from .string_lists import string_list
-from .timing import Timing
-from .watcher import Watcher
 
 _NOT_OPEN = "The client is not connected. Use it inside `async with`."
 

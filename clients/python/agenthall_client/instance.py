@@ -9,24 +9,25 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from agenthall_client.connection.credentials import TokenSource
+from agenthall_client.connection.message_channel import Disconnected, MessageChannel
+from agenthall_client.connection.timing import Timing
+from agenthall_client.discovery.instance_record import InstanceRecord
+from agenthall_client.lease.heartbeat_callbacks import HealthCallback, HeartbeatCallbacks, ValuesCallback
+from agenthall_client.lease.heartbeats import Heartbeats
+from agenthall_client.lease.instance_ids import ClaimedInstanceId, claim_instance_id
+from agenthall_client.lease.lease import Lease
+from agenthall_client.lease.registration import Registration, State
+
 from .client import Client
-from .credentials import TokenSource
 from .errors import ClientError, Closed, Refused, Superseded, unexpected_error
-from .heartbeat_callbacks import HealthCallback, HeartbeatCallbacks, ValuesCallback
-from .heartbeats import Heartbeats
-from .instance_ids import ClaimedInstanceId, claim_instance_id
-from .instance_record import InstanceRecord
 from .jobs.assigned_jobs import AssignedJobs
 from .jobs.handlers import Handler, run_with
 from .jobs.job import Job
 from .jobs.messenger import JobMessenger
 from .jobs.serving import serve_jobs
-from .lease import Lease
-from .message_channel import Disconnected, MessageChannel
-from .registration import Registration, State
 from .sigterm import on_first_sigterm
 from .string_lists import string_list
-from .timing import Timing
 
 _log = logging.getLogger("agenthall_client")
 

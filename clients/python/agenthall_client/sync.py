@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self, cast
 
+from agenthall_client.discovery.events import Event
+from agenthall_client.discovery.instance_record import InstanceRecord
+from agenthall_client.lease.registration import Registration, State
+
 from . import client, instance
 from .background_client import BackgroundClient
-from .events import Event
-from .instance_record import InstanceRecord
 from .jobs.handlers import Handler
 from .jobs.threads import ThreadJob
-from .registration import Registration, State
 from .sigterm import on_first_sigterm_of_thread
 
 

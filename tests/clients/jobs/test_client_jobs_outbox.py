@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from agenthall_client.connection.json_text import JsonText, to_json
 from agenthall_client.jobs.outbox import MAX_BYTES, MAX_EVENTS, EventOutbox
-from agenthall_client.json_text import JsonText, to_json
 
 
 def filled(count: int, size: int = 1) -> EventOutbox:

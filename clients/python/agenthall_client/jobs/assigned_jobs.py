@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agenthall_client.errors import ClientError
-from agenthall_client.lease import Lease
+from agenthall_client.lease.lease import Lease
 
 from . import ends
 from .job import Job

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agenthall_client.json_text import join_items, join_members
+from agenthall_client.connection.json_text import join_items, join_members
 
 MAX_REASON = 1024
 MAX_NAME = 128

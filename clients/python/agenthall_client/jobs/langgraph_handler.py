@@ -13,7 +13,7 @@ from datetime import date, time
 from typing import Any
 from uuid import UUID
 
-from agenthall_client.json_text import JsonText, to_json
+from agenthall_client.connection.json_text import JsonText, to_json
 
 from .job import Job
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agenthall_client.backoff import Backoff
+from agenthall_client.connection.backoff import Backoff
+from agenthall_client.connection.message_channel import Disconnected
+from agenthall_client.connection.reconnecting_connection import ReconnectingConnection
 from agenthall_client.errors import JobLost, Refused
-from agenthall_client.lease import Lease, is_registration_gone
-from agenthall_client.message_channel import Disconnected
-from agenthall_client.reconnecting_connection import ReconnectingConnection
+from agenthall_client.lease.lease import Lease, is_registration_gone
 
 FENCED = "fenced"
 

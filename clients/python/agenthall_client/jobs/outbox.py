@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from agenthall_client.json_text import JsonText
+from agenthall_client.connection.json_text import JsonText
 
 MAX_EVENTS = 64
 MAX_BYTES = 256 * 1024

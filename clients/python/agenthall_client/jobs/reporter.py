@@ -8,8 +8,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agenthall_client.connection.json_text import join_items, join_members
 from agenthall_client.errors import ClientError, Closed, JobCancelled, JobLost, Refused
-from agenthall_client.json_text import join_items, join_members
 
 from . import ends
 from .ends import JobEnd

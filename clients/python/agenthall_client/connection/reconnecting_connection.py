@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agenthall_client.errors import ClientError, Closed, Refused, Unreachable, unexpected_error
+
 from .address import ServerAddress
 from .backoff import Backoff, jitter
 from .close_policy import (
@@ -28,7 +30,6 @@ from .close_policy import (
     error_for_close,
 )
 from .credentials import Credentials
-from .errors import ClientError, Closed, Refused, Unreachable, unexpected_error
 from .message_channel import Disconnected, MessageChannel
 from .opening import open_websocket
 from .timing import Timing

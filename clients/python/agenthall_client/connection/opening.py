@@ -8,10 +8,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.typing import Subprotocol
 
+from agenthall_client.errors import Refused
+
 from .address import ServerAddress, is_loopback
 from .close_policy import RetryConnection, error_for_status, parse_retry_after
 from .credentials import Credentials
-from .errors import Refused
 from .timing import Timing
 
 _SUBPROTOCOL = Subprotocol("mcp.v1")

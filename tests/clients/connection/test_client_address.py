@@ -6,7 +6,7 @@ import os
 
 import pytest
 from agenthall_client import Client, Refused
-from agenthall_client.address import ServerAddress
+from agenthall_client.connection.address import ServerAddress
 from registry_server import RegistryServer
 
 

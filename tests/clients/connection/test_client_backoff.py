@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agenthall_client.backoff import Backoff
+from agenthall_client.connection.backoff import Backoff
 
 
 def test_delays_grow_to_a_limit_and_start_again_after_a_reset() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from agenthall_client.errors import Refused, error_from_message
+
 from .close_policy import CloseEvent
-from .errors import Refused, error_from_message
 from .json_text import join_members
 
 _log = logging.getLogger("agenthall_client")

@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from .errors import ClientError, Closed, Refused, Superseded
-from .message_channel import MessageChannel
+from agenthall_client.connection.message_channel import MessageChannel
+from agenthall_client.errors import ClientError, Closed, Refused, Superseded
+
 from .registration import Registration
 
 _log = logging.getLogger("agenthall_client")

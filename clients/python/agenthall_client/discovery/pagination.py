@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from .reconnecting_connection import ReconnectingConnection
+from agenthall_client.connection.reconnecting_connection import ReconnectingConnection
 
 PAGE_SIZE = 100
 LIVE_STATUSES = ("active", "draining")

@@ -8,12 +8,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from .backoff import jitter
-from .errors import Refused, Superseded
+from agenthall_client.connection.backoff import jitter
+from agenthall_client.connection.message_channel import MessageChannel
+from agenthall_client.errors import Refused, Superseded
+from agenthall_client.jobs.assigned_jobs import AssignedJobs
+
 from .heartbeat_callbacks import HeartbeatCallbacks
-from .jobs.assigned_jobs import AssignedJobs
 from .lease import Lease, is_registration_gone
-from .message_channel import MessageChannel
 
 _log = logging.getLogger("agenthall_client")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from agenthall_client import ClientError, Forbidden, Refused, Superseded, Unauthenticated
-from agenthall_client.close_policy import CloseEvent, RetryConnection, error_for_close, error_for_status
+from agenthall_client.connection.close_policy import CloseEvent, RetryConnection, error_for_close, error_for_status
 
 
 @pytest.mark.parametrize(("code", "error"), [(4401, Unauthenticated), (4403, Forbidden), (4409, Superseded)])

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from .errors import ClientError, Forbidden, Refused, Superseded, Unauthenticated
+from agenthall_client.errors import ClientError, Forbidden, Refused, Superseded, Unauthenticated
 
 RESTART, CREDENTIALS, TENANT, LEASE_LOST, SUPERSEDED, TOO_MANY = 1012, 4401, 4403, 4408, 4409, 4429
 TOO_MANY_SECONDS = 5.0

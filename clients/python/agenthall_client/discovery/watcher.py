@@ -15,12 +15,13 @@ from collections.abc import AsyncIterator, Mapping
 from enum import Enum
 from typing import Any
 
-from .backoff import Backoff
-from .errors import Closed, Forbidden, Refused, Unreachable
+from agenthall_client.connection.backoff import Backoff
+from agenthall_client.connection.message_channel import Disconnected, MessageChannel
+from agenthall_client.connection.reconnecting_connection import ReconnectingConnection
+from agenthall_client.errors import Closed, Forbidden, Refused, Unreachable
+
 from .events import RESET, Event
-from .message_channel import Disconnected, MessageChannel
 from .pagination import iterate_live_instances
-from .reconnecting_connection import ReconnectingConnection
 
 MAX_BUFFERED = 10_000
 

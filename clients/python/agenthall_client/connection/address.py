@@ -14,8 +14,9 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from agenthall_client.errors import Refused
+
 from .close_policy import RetryConnection, error_for_status, parse_retry_after
-from .errors import Refused
 
 DEFAULT_URL = "http://127.0.0.1:2024"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from agenthall_client.instance_ids import claim_instance_id
+from agenthall_client.lease.instance_ids import claim_instance_id
 
 
 def test_two_processes_have_two_ids_and_a_later_process_has_the_first_again(tmp_path: Path) -> None:

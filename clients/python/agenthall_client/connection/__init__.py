@@ -1,0 +1,1 @@
+"""Connect to the server, reconnect after failures, and exchange messages."""

@@ -1,0 +1,1 @@
+"""Find instances, and watch them change."""

@@ -1,0 +1,1 @@
+"""Register an instance and keep its lease alive."""
