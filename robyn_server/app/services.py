@@ -30,10 +30,10 @@ from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.run_events.thread_runs import ThreadRunFinder
 from robyn_server.services import Services
 from robyn_server.services.agent_sync import AgentSyncService
-from robyn_server.services.assistant_graphs import AssistantGraphService
-from robyn_server.services.assistant_names import AssistantNames
-from robyn_server.services.assistant_versions import AssistantVersionService
-from robyn_server.services.assistants import AssistantService
+from robyn_server.services.assistants.graphs import AssistantGraphService
+from robyn_server.services.assistants.names import AssistantNames
+from robyn_server.services.assistants.service import AssistantService
+from robyn_server.services.assistants.versions import AssistantVersionService
 from robyn_server.services.metrics import MetricsService
 from robyn_server.services.models import AllowedModels
 from robyn_server.services.runs import RunService

@@ -25,9 +25,9 @@ from robyn_server.registry.jobs.polls import JobPollService
 from robyn_server.registry.leases.event_broker import InstanceEventBroker
 
 from .agent_sync import AgentSyncService
-from .assistant_graphs import AssistantGraphService
-from .assistant_versions import AssistantVersionService
-from .assistants import AssistantService
+from .assistants.graphs import AssistantGraphService
+from .assistants.service import AssistantService
+from .assistants.versions import AssistantVersionService
 from .metrics import MetricsService
 from .runs import RunService
 from .store import StoreService

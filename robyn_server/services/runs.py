@@ -22,14 +22,14 @@ from robyn_server.core.json import exact_json
 from robyn_server.core.runs import END, EventTransport, RunEvent
 from robyn_server.core.trace_context import TraceContext
 from robyn_server.run_events.feeds import RunEventFeeds
+from robyn_server.services.assistants.called_agents import sync_called_agents
+from robyn_server.services.assistants.service import AssistantService
 from robyn_server.storage.assistants import ResolvedAssistant
 from robyn_server.storage.postgres.notify import RUNS, Notifier
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.runs import CANCELLED, FoundRun, NewRun, Runs
 from robyn_server.storage.threads import Threads
 
-from .assistants import AssistantService
-from .called_agents import sync_called_agents
 from .models import AllowedModels
 from .run_config import refuse_catalogue_keys, validate
 

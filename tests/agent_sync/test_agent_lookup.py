@@ -9,7 +9,7 @@ import pytest
 
 from robyn_server.core.access.grants import Condition, Grants, parse_filter
 from robyn_server.core.access.principal import LOCAL, Principal
-from robyn_server.services.agent_lookup import sync_for
+from robyn_server.services.assistants.agent_lookup import sync_for
 
 AGENT, ORGANIZATION = UUID(int=1), UUID(int=2)
 FILTERED = (parse_filter({"team": "red"}),)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from robyn_server.core.json.bounded import Identifier, JsonObject, Listed, Name, Text
-from robyn_server.services.assistants import AssistantRequest
+from robyn_server.services.assistants.service import AssistantRequest
 from robyn_server.storage.assistants import AssistantChange, AssistantFilter
 
 from .fields import AssistantId, Body, ConfigBody, IfExists, Limit, Offset, SortOrder

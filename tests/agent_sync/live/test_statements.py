@@ -17,8 +17,8 @@ from robyn_server.agent_sync.live.sources import AgentSources
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.graphs.loading.served_graphs import Graphs
-from robyn_server.services.assistant_names import AssistantNames
-from robyn_server.services.assistants import AssistantService
+from robyn_server.services.assistants.names import AssistantNames
+from robyn_server.services.assistants.service import AssistantService
 from robyn_server.services.models import AllowedModels
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.assistants import Assistants

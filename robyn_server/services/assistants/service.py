@@ -16,6 +16,8 @@ from robyn_server.core.ids import new_id, parse_uuid, user_assistant_id
 from robyn_server.core.page import Page
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.metrics.definitions import LAZY_SYNCS
+from robyn_server.services.models import AllowedModels
+from robyn_server.services.run_config import check_agent_configuration, validate
 from robyn_server.storage.assistants import (
     AssistantChange,
     AssistantFilter,
@@ -28,10 +30,8 @@ from robyn_server.storage.assistants import (
 )
 
 from .agent_lookup import AgentLookup, sync_for
-from .assistant_names import AssistantNames
-from .derived_assistants import refuse_deletion, without_derived_fields
-from .models import AllowedModels
-from .run_config import check_agent_configuration, validate
+from .derived_fields import refuse_deletion, without_derived_fields
+from .names import AssistantNames
 
 _COPY_UUID_VERSION = 5
 """Ids of copies are derived from the agent's id and the user's."""

@@ -13,9 +13,8 @@ from urllib.parse import quote
 from robyn_server.core.access.server_keys import settable_configurable
 from robyn_server.core.catalogue.fields import CATALOGUE_METADATA_KEYS, Origin
 from robyn_server.core.errors import Conflict
+from robyn_server.services.run_config import refuse_catalogue_keys
 from robyn_server.storage.assistants import AssistantChange, LockedAssistant
-
-from .run_config import refuse_catalogue_keys
 
 _FIELDS = ("graph_id", "name", "description")
 _OF_CONFIGURATION = ("agent_id",)

@@ -8,7 +8,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.graphs.introspection import GraphIntrospection
 from robyn_server.storage.assistants import ResolvedAssistant
 
-from .assistants import AssistantService
+from .service import AssistantService
 
 
 class AssistantGraphService:

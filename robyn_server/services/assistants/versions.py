@@ -8,13 +8,13 @@ from uuid import UUID
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.catalogue.fields import Origin
 from robyn_server.core.errors import Conflict, NotFound
+from robyn_server.services.models import AllowedModels
+from robyn_server.services.run_config import validate
 from robyn_server.storage.assistant_versions import AssistantVersion, AssistantVersions
 from robyn_server.storage.assistants import Assistants, LockedAssistant
 
-from .assistants import AssistantService
-from .derived_assistants import refuse_restoration
-from .models import AllowedModels
-from .run_config import validate
+from .derived_fields import refuse_restoration
+from .service import AssistantService
 
 _MISSING = "Assistant {} not found"
 

@@ -12,7 +12,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Forbidden, Invalid, NotFound, Unservable
 from robyn_server.storage.assistants import ResolvedAssistant
 
-from .assistants import AssistantService
+from .service import AssistantService
 
 MOST = 64
 """Agents that are looked up for one run; further ones are called as they were synced last."""

@@ -1,0 +1,1 @@
+"""Use cases of assistants: the rows, their versions, their graphs, and the agents behind them."""
