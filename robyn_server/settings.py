@@ -201,6 +201,13 @@ class Settings(BaseSettings):
     worker_slots: int = _env(
         "AGENTHALL_WORKER_SLOTS", 16, "Runs that one worker executes at the same time.", ge=1, le=1000
     )
+    worker_instance_runs: int = _env(
+        "AGENTHALL_WORKER_INSTANCE_RUNS",
+        1000,
+        "Runs of agents elsewhere that one worker has beside those in its slots. They only wait for instances.",
+        ge=1,
+        le=10_000,
+    )
     run_lease_seconds: float = _env(
         "AGENTHALL_RUN_LEASE", 15.0, "Seconds after which a silent worker loses its runs.", gt=0.5
     )

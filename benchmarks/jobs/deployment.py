@@ -77,7 +77,6 @@ async def deployment(**settings: str) -> AsyncIterator[Deployment]:
             "AGENTHALL_SOCKETS_PORT": str(free_port()),
             "AGENTHALL_DEV_TENANT": "00000000-0000-0000-0000-000000000001",
             "AGENTHALL_SOCKETS_PER_PRINCIPAL": "20000",
-            "AGENTHALL_WORKER_SLOTS": "1000",
             "PYTHONPATH": os.pathsep.join(sys.path),
             **settings,
         }

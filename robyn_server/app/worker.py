@@ -107,7 +107,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     start_services(closing, announcement, worker, metrics_refresh(), sweep, *_thread_sweeps(settings, system))
     preloading = asyncio.create_task(graphs.preload(), name="preload graphs")
     closing.callback(preloading.cancel)
-    _log.info("worker claims runs", worker_id=str(worker.id), slots=options.slots, graphs=graphs.ids)
+    _log.info("worker claims runs", worker_id=str(worker.id), slots=options.capacity.slots, graphs=graphs.ids)
 
 
 def _start_traces(closing: AsyncExitStack) -> RunTraces:
@@ -177,10 +177,11 @@ def _thread_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
 
 
 def _options(settings: Settings) -> WorkerOptions:
+    from robyn_server.worker.active_runs import Capacity
     from robyn_server.worker.worker import WorkerOptions
 
     return WorkerOptions(
-        slots=settings.worker_slots,
+        capacity=Capacity(settings.worker_slots, settings.worker_instance_runs),
         lease=timedelta(seconds=settings.run_lease_seconds),
         run_timeout=settings.run_timeout_seconds,
         stall=settings.loop_stall_seconds,

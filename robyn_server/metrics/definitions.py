@@ -93,6 +93,12 @@ CHECKPOINTS_SWEPT = Counter(
 )
 SLOTS = Gauge("worker_slots", "Runs that the workers can execute at the same time.", across="sum")
 SLOTS_BUSY = Gauge("worker_slots_busy", "Runs that the workers execute now.", across="sum")
+INSTANCE_RUNS_LIMIT = Gauge(
+    "worker_instance_runs_limit", "Runs of agents elsewhere that the workers can have at the same time.", across="sum"
+)
+INSTANCE_RUNS = Gauge(
+    "worker_instance_runs", "Runs of agents elsewhere that the workers have now. They take no slots.", across="sum"
+)
 
 # events of runs
 

@@ -74,9 +74,14 @@ class RunQueue:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def claim(self, worker_id: UUID, slots: int, lease: timedelta, graphs: Sequence[str]) -> list[ClaimedRun]:
+    async def claim(
+        self, worker_id: UUID, slots: int, lease: timedelta, graphs: Sequence[str], *, instance_runs: int = 0
+    ) -> list[ClaimedRun]:
+        """Claim up to `slots` runs of `graphs`, and up to `instance_runs` of the graph of instances, if it is there."""
+        query = _SQL["claim"].bind(
+            worker_id=worker_id, slots=slots, lease=lease, graphs=graphs, instance_runs=instance_runs
+        )
         async with translated():
-            query = _SQL["claim"].bind(worker_id=worker_id, slots=slots, lease=lease, graphs=graphs)
             rows = await self._pool.fetch(*query)
         return [_claimed(row) for row in rows]
 

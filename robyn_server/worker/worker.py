@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
@@ -35,8 +35,10 @@ from robyn_server.core.access.users import store_owner
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
-from robyn_server.graphs.execution import Stop, StopReason, execute
+from robyn_server.graphs.execution import StopReason, execute
 from robyn_server.metrics.definitions import (
+    INSTANCE_RUNS,
+    INSTANCE_RUNS_LIMIT,
     RUN_SECONDS,
     RUN_WAIT,
     RUNS_FINISHED,
@@ -49,6 +51,7 @@ from robyn_server.run_events.writer import EventWriter
 from robyn_server.storage.postgres.notify import RUNS, THREADS, Listener, Notifier
 from robyn_server.storage.run_queue import RunLease, RunQueue
 
+from .active_runs import ActiveRun, ActiveRuns, Capacity
 from .lease_renewer import LeaseRenewer, OpenQueue
 from .loop_watch import INTERVAL, LoopWatch
 from .run_store import RunStores
@@ -80,35 +83,9 @@ _FAILED = RunEnd(
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _ActiveRun:
-    run: ClaimedRun
-    stop: Stop = field(default_factory=Stop)
-    task: asyncio.Task[None] | None = None
-    is_ending: bool = False
-    """Its end is on the way to the database. Only the answer to that says whether the lease was lost."""
-
-    @property
-    def key(self) -> RunLease:
-        return self.run.run_id, self.run.attempt
-
-    def cancel(self, reason: StopReason | None) -> None:
-        """Stop the run. With a reason the run ends with it, unless it ends already; without one nothing is recorded."""
-        if self.is_ending and reason is not None:
-            return
-        if self.stop.reason is None and self.task is not None:
-            self.stop.reason = reason
-            self.task.cancel()
-
-    def abandon(self) -> None:
-        """Stop a run whose lease is lost, whatever its end would have been."""
-        self.stop.reason = None
-        self.cancel(None)
-
-
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    slots: int
+    capacity: Capacity
     lease: timedelta
     run_timeout: float
     stall: float
@@ -148,7 +125,7 @@ class Worker:
         self._agents = agents
         self._jobs = jobs
         self._options = options
-        self._active: dict[UUID, _ActiveRun] = {}
+        self._active = ActiveRuns()
         self._lapse: asyncio.TimerHandle | None = None
         self._draining = False
         self._is_claiming = False
@@ -179,8 +156,10 @@ class Worker:
         return RedisEventWriter(postgres, self._redis, self._has_leases, self._release_lost)
 
     def start(self) -> None:
-        SLOTS.set_function(lambda: self._options.slots)
-        SLOTS_BUSY.set_function(lambda: len(self._active))
+        SLOTS.set_function(lambda: self._options.capacity.slots)
+        SLOTS_BUSY.set_function(lambda: self._active.used.slots)
+        INSTANCE_RUNS_LIMIT.set_function(lambda: self._options.capacity.instance_runs)
+        INSTANCE_RUNS.set_function(lambda: self._active.used.instance_runs)
         asyncio.get_running_loop().set_task_factory(task_factory)
         self._watch = Periodic("loop watch", LoopWatch(self._options.stall, self._on_stalled).check, INTERVAL)
         self._thread.start()
@@ -213,15 +192,14 @@ class Worker:
         await self._thread.stop()
 
     async def _let_finish(self) -> None:
-        tasks = [active.task for active in self._active.values() if active.task is not None]
-        if tasks:
+        if tasks := self._active.tasks:
             _log.info("waiting for runs to finish", runs=len(tasks), seconds=self._options.drain)
             await asyncio.wait(tasks, timeout=self._options.drain)
 
     async def _release_all(self) -> None:
         """Release all runs of this worker, also those of a claim whose answer was lost."""
-        tasks = [active.task for active in self._active.values() if active.task is not None]
-        for active in list(self._active.values()):
+        tasks = self._active.tasks
+        for active in self._active:
             active.cancel(None)
         if tasks:
             await asyncio.wait(tasks, timeout=5)
@@ -240,14 +218,16 @@ class Worker:
             self._claims.wake()
 
     async def _claim(self) -> None:
-        free = self._options.slots - len(self._active)
-        if free <= 0 or self._draining:
+        free = self._active.free(self._options.capacity)
+        if not free or self._draining:
             return
         if self._has_predecessor:
             await self._release_predecessor_runs()
         self._is_claiming = True
         try:
-            runs = await self._queue.claim(self.id, free, self._options.lease, self._graphs.all_ids)
+            runs = await self._queue.claim(
+                self.id, free.slots, self._options.lease, self._graphs.all_ids, instance_runs=free.instance_runs
+            )
             for run in runs:
                 self._start_run(run)
             self._notifier.notify(THREADS, {str(run.thread_id) for run in runs if run.keep_thread})
@@ -260,25 +240,25 @@ class Worker:
         self._has_predecessor = False
 
     def _start_run(self, run: ClaimedRun) -> None:
-        if (before := self._active.get(run.run_id)) is not None:
+        if (before := self._active.of_run(run.run_id)) is not None:
             before.abandon()  # rule 3
-        active = _ActiveRun(run)
+            self._active.discard(before)
+        active = ActiveRun(run)
         _count_claim(run)
-        self._active[run.run_id] = active
+        self._active.add(active)
         active.task = create_run_task(run, self._execute(active))
         active.task.add_done_callback(lambda _task: self._on_done(active))
 
-    def _on_done(self, active: _ActiveRun) -> None:
-        if self._active.get(active.run.run_id) is active:
-            del self._active[active.run.run_id]
+    def _on_done(self, active: ActiveRun) -> None:
+        self._active.discard(active)
         if not self._draining:
             self._claims.wake()
 
-    async def _execute(self, active: _ActiveRun) -> None:
+    async def _execute(self, active: ActiveRun) -> None:
         with self._traces.attempt(active.run) as trace:
             await self._attempt(active, trace)
 
-    async def _attempt(self, active: _ActiveRun, trace: AttemptTrace) -> None:
+    async def _attempt(self, active: ActiveRun, trace: AttemptTrace) -> None:
         run, began = active.run, time.monotonic()
         writer = RunWriter(self._writer, run)
         store = self._stores.open(store_owner(run.auth, run.owner_id))
@@ -303,7 +283,7 @@ class Worker:
             store.close()
             writer.close()
 
-    async def _cancel_jobs(self, active: _ActiveRun) -> None:
+    async def _cancel_jobs(self, active: ActiveRun) -> None:
         """Cancel the jobs of a run that was stopped on purpose. Jobs of a run that is dropped go on without it."""
         if self._jobs is None or active.stop.reason is None:
             return
@@ -315,13 +295,13 @@ class Worker:
 
         While a claim waits for its answer, and the loop may be blocked, only the database knows all of them.
         """
-        return None if self._is_claiming else {each.key for each in list(self._active.values())}
+        return None if self._is_claiming else self._active.leases
 
     def _on_renewed(self, asked_at: float, leases: set[RunLease], ours: dict[RunLease, str | None]) -> None:
         self._schedule_lapse(asked_at)
-        self._release_lost(leases - ours.keys() - self._ending)
+        self._release_lost(leases - ours.keys() - self._active.ending)
         for key, action in ours.items():
-            if action is not None and (run := self._find(key)) is not None:
+            if action is not None and (run := self._active.find(key)) is not None:
                 run.cancel(StopReason(action))
 
     def _schedule_lapse(self, renewed_at: float) -> None:
@@ -338,19 +318,11 @@ class Worker:
     def _abandon_all(self) -> None:
         if self._has_leases():
             return self._schedule_lapse(self._leases.renewed_at)  # the loop was blocked when they were renewed
-        return self._release_lost({each.key for each in self._active.values()} - self._ending)
-
-    @property
-    def _ending(self) -> set[RunLease]:
-        return {each.key for each in self._active.values() if each.is_ending}
-
-    def _find(self, key: RunLease) -> _ActiveRun | None:
-        active = self._active.get(key[0])
-        return active if active is not None and active.key == key else None
+        return self._release_lost(self._active.leases - self._active.ending)
 
     def _release_lost(self, lost: set[RunLease]) -> None:
         for key in lost:
-            if (active := self._find(key)) is not None:
+            if (active := self._active.find(key)) is not None:
                 _log.warning("the lease of a run was lost", run_id=str(key[0]), attempt=key[1])
                 active.abandon()
 
@@ -401,7 +373,7 @@ def _end_process() -> NoReturn:
     os._exit(EXIT_STALLED)
 
 
-async def _end(active: _ActiveRun, writer: RunWriter, trace: AttemptTrace, end: RunEnd, began: float) -> None:
+async def _end(active: ActiveRun, writer: RunWriter, trace: AttemptTrace, end: RunEnd, began: float) -> None:
     active.is_ending = True
     trace.end(end)
     await writer.end(end)

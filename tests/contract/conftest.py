@@ -95,6 +95,9 @@ class UserClient:
     async def thread(self) -> str:
         return str((await self.http.post("/threads", json={})).raise_for_status().json()["thread_id"])
 
+    async def has_status(self, thread_id: str, run_id: str, status: str) -> bool:
+        return (await self.sdk.runs.get(thread_id, run_id))["status"] == status
+
 
 UserClientFactory: TypeAlias = Callable[..., UserClient]
 """Called with a user, organizations and claims."""

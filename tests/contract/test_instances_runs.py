@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -134,6 +135,19 @@ async def test_a_run_without_an_instance_says_so(bot: SqlBot, anna: UserClient) 
     values: Any = await anna.sdk.runs.wait(None, str(bot.config_id), input=HELLO, raise_error=False)
     error = values["__error__"]
     assert (error["error"], error["tried"]) == ("no_instance", [])
+
+
+async def test_runs_that_wait_for_an_instance_take_no_slot_of_the_worker(bot: SqlBot, anna: UserClient) -> None:
+    """The worker has 16 slots."""
+    threads = [await anna.thread() for _ in range(20)]
+    waiting = [await anna.sdk.runs.create(each, str(bot.config_id), input=HELLO) for each in threads]
+    for thread, run in zip(threads, waiting, strict=True):
+        await until(partial(anna.has_status, thread, run["run_id"], "running"))
+    assert await anna.sdk.runs.wait(None, "echo", input={"text": "here"})
+    async with serving(bot, _answer, jobs=len(threads)):
+        for thread, run in zip(threads, waiting, strict=True):
+            values: Any = await anna.sdk.runs.join(thread, run["run_id"])
+            assert values["messages"][-1]["content"] == "You said: hello"
 
 
 async def test_an_agent_here_calls_one_that_runs_elsewhere(bot: SqlBot, anna: UserClient) -> None:

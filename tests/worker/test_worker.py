@@ -25,6 +25,7 @@ from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
+from robyn_server.worker.active_runs import Capacity
 from robyn_server.worker.run_store import RunStores
 from robyn_server.worker.worker import Worker, WorkerOptions
 
@@ -52,7 +53,7 @@ async def hire(queue_db: RunQueueDatabase) -> AsyncIterator[Callable[..., Any]]:
             **changes: Any,
         ) -> Worker:
             given = {
-                "slots": 8,
+                "capacity": Capacity(8, 8),
                 "lease": timedelta(seconds=15),
                 "run_timeout": 60.0,
                 "stall": 60.0,
@@ -230,10 +231,10 @@ async def test_a_worker_that_cannot_renew_stops_its_runs_before_others_may_have_
     queue_db: RunQueueDatabase, hire: Callable[..., Worker]
 ) -> None:
     lease = timedelta(seconds=1.5)
-    worker = hire(lease_queue=_Unrenewed, lease=lease, slots=1)
+    worker = hire(lease_queue=_Unrenewed, lease=lease, capacity=Capacity(1, 1))
     run_id = await queue_db.enqueue(graph="counter", given=LONG)
     await until(lambda: worker._active)
-    (held,) = worker._active.values()
+    (held,) = worker._active
     assert worker._lapse is not None
     assert worker._lapse.when() <= asyncio.get_running_loop().time() + lease.total_seconds()
     await until(lambda: held.task is not None and held.task.done())
@@ -245,7 +246,7 @@ async def test_a_drain_gives_back_also_what_the_worker_does_not_know_of(
     queue_db: RunQueueDatabase, hire: Callable[..., Worker]
 ) -> None:
     """A claim was committed, and its answer lost."""
-    worker = hire(slots=1)
+    worker = hire(capacity=Capacity(1, 1))
     known = await queue_db.enqueue(graph="counter", given=LONG)
     await until(lambda: _running(queue_db, known))
     unknown = await queue_db.enqueue()
@@ -338,7 +339,7 @@ async def test_a_thread_deleted_under_its_run_keeps_nothing_of_it(
 
 
 async def test_a_worker_takes_no_more_than_its_slots(queue_db: RunQueueDatabase, hire: Callable[..., Worker]) -> None:
-    worker = hire(slots=2)
+    worker = hire(capacity=Capacity(2, 1))
     for _ in range(5):
         await queue_db.enqueue(graph="counter", given=LONG)
     await until(lambda: len(worker._active) == 2)

@@ -10,7 +10,9 @@ select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r
        agenthall.claimed_seq(r) as last_seq,
        extract(epoch from clock_timestamp() - r.run_at)::float8 as waited,
        coalesce((select a.name from agenthall.assistants a where a.assistant_id = r.assistant_id), '') as assistant_name
-  from agenthall.claim_runs(p_worker => :worker_id, p_slots => :slots, p_lease => :lease, p_graphs => :graphs) r
+  from agenthall.claim_runs(
+    p_worker => :worker_id, p_slots => :slots, p_lease => :lease, p_graphs => :graphs,
+    p_instance_runs => :instance_runs) r
 
 -- name: flush
 select lost, lost_attempts, woke
