@@ -76,7 +76,8 @@ def set_fields(
 ) -> None:
     """Change the given fields of a configuration, or create it.
 
-    With `--no-enabled`, instances neither register nor are found.
+    With `--no-enabled`, instances neither register nor are found, and get no more jobs. They finish those that they
+    have; `agenthall jobs cancel --agent` cancels them.
     """
     from .format import print_one
     from .registry_http import NULL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +36,8 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
 
+
+_OPEN = (JobState.QUEUED, JobState.OFFERED, JobState.RUNNING)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="The job's id.")]
 Agent = Annotated[str | None, typer.Option("--agent", metavar="AGENT_ID", help="Jobs of this type of agent.")]
@@ -84,18 +86,37 @@ def show(
 @server_command(jobs, "cancel", open_registry)
 def cancel(
     registry: RegistryClient,
-    job_id: JobId,
+    job_id: Annotated[str | None, typer.Argument(metavar="[JOB_ID]", help="The job's id.")] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", metavar="AGENT_ID", help="Cancel all jobs of this type of agent instead.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="Reason, shown with the job.")] = "cancelled by an operator",
     grace: Annotated[float, typer.Option(min=0, max=3600, help="Seconds that its instance has to stop.")] = 10.0,
     output: Out = Output.TABLE,
 ) -> None:
-    """Cancel a job. The run that waits for it ends with an error."""
-    from .format import as_json
+    """Cancel a job, or all jobs of a type of agent that have not ended. Their runs end with an error."""
+    if (job_id is None) == (agent is None):
+        raise typer.BadParameter("give the id of a job, or --agent", param_hint="JOB_ID")
+    named = [job_id] if job_id is not None else (each["job_id"] for each in _open_jobs(registry, agent))
+    _print_cancelled((registry.cancel_job(each, reason, grace) for each in named), output, is_one=job_id is not None)
 
-    found = registry.cancel_job(job_id, reason, grace)
-    is_asked = found["state"] == "running"
-    shown = f"job {found['job_id']} {'is asked to stop' if is_asked else 'is ' + found['state']}"
-    typer.echo(as_json(found) if output is Output.JSON else shown)
+
+def _open_jobs(registry: RegistryClient, agent: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the jobs of the agent that have not ended: those first that could still be given to an instance."""
+    for state in _OPEN:
+        yield from list(registry.jobs({"agent_id": agent, "state": state.value}, None))
+
+
+def _print_cancelled(cancelled: Iterable[dict[str, Any]], output: Output, *, is_one: bool) -> None:
+    from .format import as_json, as_line
+
+    found = None
+    for found in cancelled:
+        is_asked = found["state"] == "running"
+        shown = f"job {found['job_id']} {'is asked to stop' if is_asked else 'is ' + found['state']}"
+        typer.echo((as_json(found) if is_one else as_line(found)) if output is Output.JSON else shown)
+    if found is None and output is Output.TABLE:
+        typer.echo("no job is open")
 
 
 @server_command(jobs, "watch", open_registry)

@@ -54,8 +54,8 @@ class RegistryClient(ServerClient):
 
         return pages_by_offset(page, None, PAGE)
 
-    def jobs(self, filters: Mapping[str, Any], most: int) -> Iterator[dict[str, Any]]:
-        """Yield at most `most` matching jobs, the newest first. Filters that are None are not sent."""
+    def jobs(self, filters: Mapping[str, Any], most: int | None) -> Iterator[dict[str, Any]]:
+        """Yield the matching jobs, at most `most`, the newest first. Filters that are None are not sent."""
         given = {name: value for name, value in filters.items() if value is not None}
         return islice(self.pages(JOBS, "jobs", given), most)
 

@@ -73,6 +73,25 @@ async def test_a_running_job_is_asked_to_stop(server: LiveServer, bot: SqlBot) -
     assert await job.is_cancelled()
 
 
+async def test_all_open_jobs_of_an_agent_are_cancelled(server: LiveServer, bot: SqlBot) -> None:
+    made = [await _create(bot) for _ in range(6)]  # the bot has four slots, so two of them wait
+    running = await bot.next_job()
+    done = agenthall("jobs", "cancel", "--agent", bot.agent_id, AGENTHALL_URL=server.url)
+    asked = f"job {running.job_id} is asked to stop"
+    others = {f"job {each} is cancelled" for each in made if each != str(running.job_id)}
+    assert set(done.stdout.splitlines()) == {asked} | others
+    assert await running.is_cancelled()
+    await running.finish(state="cancelled")
+    again = agenthall("jobs", "cancel", "--agent", bot.agent_id, AGENTHALL_URL=server.url)
+    assert again.stdout == "no job is open\n"
+
+
+@pytest.mark.parametrize("arguments", [(), (str(uuid4()), "--agent", "bot")])
+async def test_a_cancellation_names_one_job_or_one_agent(server: LiveServer, arguments: tuple[str, ...]) -> None:
+    done = agenthall("jobs", "cancel", *arguments, AGENTHALL_URL=server.url)
+    assert done.returncode == 2 and "give the id of a job, or --agent" in " ".join(done.stderr.split())
+
+
 async def test_an_unknown_job_is_an_error(server: LiveServer) -> None:
     done = agenthall("jobs", "show", str(uuid4()), AGENTHALL_URL=server.url)
     assert done.returncode == 1 and "no such job" in done.stderr
