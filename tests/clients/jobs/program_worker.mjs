@@ -10,6 +10,7 @@ async function* count(job) {
   const count = job.input.tokens ?? Number(job.messages.at(-1).content);
   for (let number = 0; number < count; number += 1) {
     yield `${number} `;
+    if (job.attempt <= (job.input.held_attempts ?? 0)) await new Promise(() => {});
     await new Promise((resolve) => setTimeout(resolve, (job.input.seconds ?? 0) * 1000));
   }
 }

@@ -1,6 +1,7 @@
 """Serve jobs until the instance drains. Arguments: agent_id, and the options of AgentInstance as JSON.
 
-A job's input says what to do: emit `tokens` numbers, `seconds` apart. A message says how many, too.
+A job's input says what to do: emit `tokens` numbers, `seconds` apart. A message says how many, too. Attempts up to
+`held_attempts` stop after the first number, until the process ends.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ async def count(job: Job) -> AsyncIterator[str]:
     count = job.input.get("tokens") or int(job.messages[-1]["content"])
     for number in range(count):
         yield f"{number} "
+        if job.attempt <= job.input.get("held_attempts", 0):
+            await asyncio.Event().wait()
         await asyncio.sleep(job.input.get("seconds", 0))
 
 

@@ -112,7 +112,7 @@ async def test_a_job_of_a_killed_instance_goes_to_another(
     start: Start, database_of: asyncpg.Connection, agent_id: str
 ) -> None:
     first = await start(agent_id)
-    job = await create_count(database_of, agent_id, retry="always")
+    job = await create_count(database_of, agent_id, retry="always", held_attempts=1)
     await first.begins(job)
     await job.has_tokens()
     second = await start(agent_id)
@@ -126,7 +126,7 @@ async def test_a_newer_process_of_the_same_instance_gets_the_job(
     start: Start, database_of: asyncpg.Connection, agent_id: str
 ) -> None:
     older = await start(agent_id, instance_id="one")
-    job = await create_count(database_of, agent_id, retry="always")
+    job = await create_count(database_of, agent_id, retry="always", held_attempts=1)
     await job.has_tokens()
     newer = await start(agent_id, instance_id="one")
     await older.says("failed Superseded")

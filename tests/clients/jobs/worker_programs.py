@@ -75,10 +75,16 @@ async def start_worker(client: str, agent_id: str, **options: Any) -> WorkerProg
 
 
 async def create_count(
-    connection: asyncpg.Connection, agent_id: str, *, tokens: int = 40, seconds: float = 0.05, retry: str = "if_silent"
+    connection: asyncpg.Connection,
+    agent_id: str,
+    *,
+    tokens: int = 40,
+    seconds: float = 0.05,
+    retry: str = "if_silent",
+    held_attempts: int = 0,
 ) -> ServerJob:
     """A job for `program_worker`."""
-    request = {"input": {"tokens": tokens, "seconds": seconds}}
+    request = {"input": {"tokens": tokens, "seconds": seconds, "held_attempts": held_attempts}}
     return await create_job(connection, ORGANIZATION, agent_id, request, retry=retry)
 
 
