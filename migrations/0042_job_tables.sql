@@ -2,7 +2,8 @@
 --
 -- Rules
 --   1. mcp.agent_job_transitions() has all changes of a job's state; a trigger refuses every other change. A function
---      changes a state in one UPDATE of a row that it has locked in the state which it leaves.
+--      changes a state in one UPDATE of a row that it has locked in the state which it leaves. A new job is queued, or
+--      offered at once when no other job of its set is queued.
 --   2. A message of an instance names the job, the attempt, the registration and its epoch. A message that does not
 --      match all four is `fenced` and changes nothing.
 --   3. agent_slots.used is the number of jobs with holds_slot of that registration. Both change in one transaction.
@@ -155,8 +156,9 @@ create table mcp.agent_jobs (
   constraint agent_jobs_ended check ((state in ('queued', 'offered', 'running')) = (ended_at is null)),
   constraint agent_jobs_retry check (retry in ('never', 'if_silent', 'always')),
   constraint agent_jobs_max_attempts check (max_attempts between 1 and 100),
-  constraint agent_jobs_capabilities check (mcp.is_string_list(required_capabilities)),
-  constraint agent_jobs_tags check (mcp.is_string_list(required_tags)),
+  -- an empty list needs no call
+  constraint agent_jobs_capabilities check (required_capabilities = '{}' or mcp.is_string_list(required_capabilities)),
+  constraint agent_jobs_tags check (required_tags = '{}' or mcp.is_string_list(required_tags)),
   constraint agent_jobs_zone check (char_length(zone) between 1 and 128),
   constraint agent_jobs_affinity check (char_length(affinity_key) between 1 and 255)
 ) with (fillfactor = 70, toast_tuple_target = 256);

@@ -173,6 +173,21 @@ $$;
 comment on function mcp.conditions_of is
   'Return the conditions of a job on its instance: equal texts are met by the same instances. Empty: any instance.';
 
+create function mcp.record_offer(job mcp.agent_jobs, slot mcp.agent_slots, chosen_by text, at timestamptz)
+returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  update mcp.agent_slots s set used = s.used + 1, turn = s.turn + 1.0 / s.slots, credit = s.credit - 1
+   where s.registration_id = slot.registration_id;
+  insert into mcp.agent_job_offers (
+    job_id, ordinal, tenant_id, attempt, registration_id, instance_id, epoch, chosen_by, share, offered_at)
+  select job.id, count(*) + 1, job.tenant_id, job.attempt, slot.registration_id, slot.instance_id, slot.epoch,
+         record_offer.chosen_by, slot.share, at
+    from mcp.agent_job_offers o where o.job_id = job.id;
+end $$;
+comment on function mcp.record_offer is
+  'Count an offer in the slots of its instance, which select_instance has locked, and record it.';
+
 create function mcp.dispatch_set(
   tenant_id uuid, manifest_id uuid, max_jobs integer, at timestamptz, out offered uuid[], out changed uuid[]
 ) language plpgsql as $$
@@ -226,13 +241,7 @@ begin
        set state = 'offered', registration_id = v_slot.registration_id, epoch = v_slot.epoch,
            instance_id = v_slot.instance_id, holds_slot = true, accept_by = at + mcp.job_accept_within()
      where j.id = v_job.id and j.state = 'queued';
-    update mcp.agent_slots s set used = s.used + 1, turn = s.turn + 1.0 / s.slots, credit = s.credit - 1
-     where s.registration_id = v_slot.registration_id;
-    insert into mcp.agent_job_offers (
-      job_id, ordinal, tenant_id, attempt, registration_id, instance_id, epoch, chosen_by, share, offered_at)
-    select v_job.id, count(*) + 1, v_job.tenant_id, v_job.attempt, v_slot.registration_id, v_slot.instance_id,
-           v_slot.epoch, v_choice.chosen_by, v_slot.share, at
-      from mcp.agent_job_offers o where o.job_id = v_job.id;
+    perform mcp.record_offer(v_job, v_slot, v_choice.chosen_by, at);
     offered := offered || v_slot.registration_id;
     v_left := v_left - 1;
     exit when v_left <= 0;

@@ -47,10 +47,13 @@ create function mcp.create_agent_job(
 ) returns table (id uuid, state text, is_new boolean, offered uuid[]) language plpgsql as $$
 #variable_conflict use_column
 declare
-  v_now      timestamptz := coalesce(create_agent_job.now, clock_timestamp());
-  v_manifest uuid;
-  v_enabled  boolean;
-  v_owner    uuid;
+  v_now     timestamptz := coalesce(create_agent_job.now, clock_timestamp());
+  v_job     mcp.agent_jobs;
+  v_max     integer;
+  v_enabled boolean;
+  v_choice  record;
+  v_slot    mcp.agent_slots;
+  v_owner   uuid;
 begin
   perform mcp.act_for(tenant_id);
   perform mcp.check_argument(job_id is not null, 'job_id', 'must not be null');
@@ -74,26 +77,50 @@ begin
     start_within is null or start_within >= interval '0', 'start_within', 'must not be negative');
   perform mcp.check_argument(run_within is null or run_within > interval '0', 'run_within', 'must be positive');
 
-  select c.manifest_id, c.enabled into v_manifest, v_enabled from mcp.agent_configurations c
+  select c.manifest_id, c.enabled, c.max_workload into v_job.manifest_id, v_enabled, v_max
+    from mcp.agent_configurations c
    where c.tenant_id = create_agent_job.tenant_id and c.agent_id = create_agent_job.agent_id;
-  perform mcp.check_argument(v_manifest is not null, 'agent_id', 'has no configuration in this tenant');
+  perform mcp.check_argument(v_job.manifest_id is not null, 'agent_id', 'has no configuration in this tenant');
   if not v_enabled then
     raise exception 'agent % is disabled for tenant %', agent_id, tenant_id using errcode = 'AH001';
   end if;
 
-  insert into mcp.agent_jobs as j (
-    id, tenant_id, manifest_id, agent_id, run_id, thread_id, input, required_capabilities, required_tags,
-    version_low, version_low_inclusive, version_high, version_high_inclusive, zone, affinity_key, retry, max_attempts,
-    start_within, start_by, run_within, deadline, created_at)
-  values (
-    job_id, tenant_id, v_manifest, agent_id, run_id, thread_id, input, required_capabilities, required_tags,
-    mcp.version_key(version_low), version_low_inclusive, mcp.version_key(version_high), version_high_inclusive, zone,
-    affinity_key, retry, max_attempts, start_within, v_now + start_within, run_within, v_now + run_within, v_now)
-  on conflict (id) do nothing;
-  is_new := found;
+  v_job.id := job_id; v_job.tenant_id := tenant_id; v_job.thread_id := thread_id; v_job.attempt := 1;
+  v_job.required_capabilities := required_capabilities; v_job.required_tags := required_tags;
+  v_job.version_low := mcp.version_key(version_low); v_job.version_low_inclusive := version_low_inclusive;
+  v_job.version_high := mcp.version_key(version_high); v_job.version_high_inclusive := version_high_inclusive;
+  v_job.zone := zone; v_job.affinity_key := affinity_key;
   offered := '{}';
+  is_new := not exists (select from mcp.agent_jobs j where j.id = create_agent_job.job_id);
+  if is_new and not exists (
+    select from mcp.agent_jobs j
+     where j.tenant_id = v_job.tenant_id and j.manifest_id = v_job.manifest_id and j.state = 'queued')
+  then
+    select * into v_choice from mcp.select_instance(v_job, v_max, v_now);
+    v_slot := v_choice.slot;
+  end if;
   if is_new then
-    offered := (select d.offered from mcp.dispatch_set(tenant_id, v_manifest, 100, v_now) d);
+    insert into mcp.agent_jobs as j (
+      id, tenant_id, manifest_id, agent_id, run_id, thread_id, input, required_capabilities, required_tags,
+      version_low, version_low_inclusive, version_high, version_high_inclusive, zone, affinity_key, retry,
+      max_attempts, start_within, start_by, run_within, deadline, created_at, state, registration_id, epoch,
+      instance_id, holds_slot, accept_by)
+    values (
+      job_id, tenant_id, v_job.manifest_id, agent_id, run_id, thread_id, input, required_capabilities, required_tags,
+      v_job.version_low, version_low_inclusive, v_job.version_high, version_high_inclusive, zone, affinity_key, retry,
+      max_attempts, start_within, v_now + start_within, run_within, v_now + run_within, v_now,
+      case when v_slot.registration_id is null then 'queued' else 'offered' end, v_slot.registration_id, v_slot.epoch,
+      v_slot.instance_id, v_slot.registration_id is not null,
+      case when v_slot.registration_id is not null then v_now + mcp.job_accept_within() end)
+    on conflict (id) do nothing;
+    is_new := found;
+  end if;
+  if is_new and v_slot.registration_id is not null then
+    perform mcp.record_offer(v_job, v_slot, v_choice.chosen_by, v_now);
+    offered := array[v_slot.registration_id];
+    perform mcp.notify_jobs('agent_offers', offered);
+  elsif is_new then
+    offered := (select d.offered from mcp.dispatch_set(tenant_id, v_job.manifest_id, 100, v_now) d);
     if start_within = interval '0' then
       perform mcp.end_queued_job(job_id, 'expired', mcp.no_instance(agent_id), v_now);
     end if;
