@@ -30,6 +30,7 @@ from robyn_server.redis_streams.connection import RedisConnection
 from robyn_server.storage.run_queue import RunLease
 
 from .open_run import OpenRun
+from .pacing import pause_after
 from .writer import EventWriter
 
 _LARGEST_FLUSH = 1_000
@@ -38,11 +39,6 @@ _FLUSH_CHARACTERS = 4_000_000
 _BACKLOG = 10_000
 _BACKLOG_CHARACTERS = 8_000_000
 """Events, and characters of events, that may wait for Redis. Beyond it, runs wait."""
-_PAUSE = 0.005
-_PAUSE_PER_EVENT = 0.0002
-_LONGEST_PAUSE = 0.025
-"""Seconds between two flushes, longer after one with many events. The first event after a silence is written at once.
-Those of a busy worker are written together, which costs the worker, Redis and readers much less."""
 _KEEP_SECONDS = 600.0
 """Between two signs of life for the streams of silent runs."""
 
@@ -160,7 +156,7 @@ class RedisEventWriter:
             await self._arrived.wait()
             self._arrived.clear()
             while batch := self._next_batch():
-                pause = min(_LONGEST_PAUSE, _PAUSE + _PAUSE_PER_EVENT * sum(len(each.in_flight) for each in batch))
+                pause = pause_after(sum(len(each.in_flight) for each in batch))
                 began = time.monotonic()
                 await self._write(batch)
                 self._room.set()

@@ -1,5 +1,7 @@
 """Writes the events and ends of runs: many runs in one statement, one statement in flight, at once when idle.
 
+A flush of events alone is followed by a pause, which an end cuts short.
+
 Rules
   1. The holder of the lease numbers the events of a run: a single writer, so there are no gaps.
   2. A failed flush is repeated unchanged; the database skips what it has already.
@@ -28,6 +30,8 @@ from robyn_server.core.runs import LAST, ClaimedRun, EventTransport, RunEnd, Run
 from robyn_server.metrics.definitions import EVENT_WRITE_SECONDS, EVENTS_WAITING, EVENTS_WRITTEN
 from robyn_server.storage.postgres.notify import EVENTS, RUNS, Notifier
 from robyn_server.storage.run_queue import EndedRun, RunLease, RunQueue
+
+from .pacing import pause_after
 
 _LARGEST_FLUSH = 1_000
 _FLUSH_CHARACTERS = 4_000_000
@@ -103,6 +107,8 @@ class EventWriter:
         self._on_lost = on_lost
         self._buffer = _Buffer()
         self._arrived = asyncio.Event()
+        self._hurry = asyncio.Event()
+        """An end waits, or the buffer is full."""
         self._room = asyncio.Event()
         self._room.set()
         self._idle = asyncio.Event()
@@ -133,6 +139,7 @@ class EventWriter:
         self.put(run, [event])
         if self._buffer.is_full:
             self._room.clear()
+            self._hurry.set()
             await self._room.wait()
 
     def put(self, run: ClaimedRun, events: Iterable[RunEvent]) -> None:
@@ -149,6 +156,7 @@ class EventWriter:
             self._buffer.add(run, RunEvent(last_seq + 1, run.attempt, LAST, ""))
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._buffer.endings.append((EndedRun(run, end, _result(end)), committed))
+        self._hurry.set()
         self._wake()
         await committed
 
@@ -161,9 +169,19 @@ class EventWriter:
             await self._arrived.wait()
             self._arrived.clear()
             while not self._buffer.is_empty:
-                await self._flush(self._buffer.next_batch())
+                self._hurry.clear()
+                batch = self._buffer.next_batch()
+                if not self._buffer.is_empty:
+                    self._hurry.set()
+                await self._flush(batch)
                 self._room.set()
+                await self._pause(pause_after(len(batch.events)))
             self._idle.set()
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
 
     async def _flush(self, batch: _Buffer) -> None:
         began = time.monotonic()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
 
 import pytest
 from live_server import until
@@ -159,6 +162,29 @@ async def test_an_end_waits_for_its_own_events_and_not_for_those_of_others(queue
     assert waiting.is_empty
     assert [len(flush.events) for flush in flushes] == [1000, 1000, 500]
     assert [[end.run for end in flush.ends] for flush in flushes] == [[quiet], [], [talker]]
+
+
+async def test_events_after_a_flush_wait_for_more_and_an_end_waits_for_nothing(
+    queue_db: RunQueueDatabase, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_writer, "pause_after", lambda _events: 3600.0)
+    flushed = list[int]()
+    flush = queue_db.queue.flush
+
+    async def counted(worker_id: UUID, events: Sequence[Any], ends: Sequence[EndedRun]) -> Any:
+        flushed.append(len(events))
+        return await flush(worker_id, events, ends)
+
+    monkeypatch.setattr(bench.writer, "_queue", SimpleNamespace(flush=counted))
+    run = await queue_db.claim_new_run(WORKER)
+    writer = RunWriter(bench.writer, run)
+    await writer.emit("custom", b"1")
+    await until(lambda: flushed)
+    for _ in range(3):
+        await writer.emit("custom", b"2")
+        await asyncio.sleep(0)
+    await writer.end(SUCCESS)
+    assert flushed == [1, 3]
 
 
 async def test_settling_returns_when_all_is_written_or_the_time_is_over(
