@@ -80,6 +80,8 @@ create table mcp.agent_slots (
   ejection_reason text,
   share           double precision not null
     generated always as (used::double precision / greatest(slots, 1)) stored,
+  rank            double precision not null
+    generated always as (case when used = 0 then 0 else (used + 0.5) / greatest(slots, 1) end) stored,
   turn            double precision not null default 0,
   foreign key (tenant_id, registration_id) references mcp.agent_instances (tenant_id, id) on delete cascade,
   constraint agent_slots_slots check (slots between 0 and 1000),
@@ -100,9 +102,12 @@ comment on column mcp.agent_slots.ejections is 'consecutive ejections';
 comment on column mcp.agent_slots.ejected_until is
   'when the last ejection ends. Afterwards the instance gets one job as a probe. Null: not ejected.';
 comment on column mcp.agent_slots.share is 'used share of the slots';
+comment on column mcp.agent_slots.rank is
+  'place in the choice, the lowest first; 0 while it has no job. The used share is counted half a job further, so that '
+  'instances get jobs in proportion to their slots (Webster''s method).';
 comment on column mcp.agent_slots.turn is
-  'its place in the weighted round of its set: each offer adds 1 / slots, and among equal shares the lowest is next';
-create index agent_slots_free on mcp.agent_slots (tenant_id, manifest_id, is_degraded, share, turn)
+  'its place in the weighted round of its set: each offer adds 1 / slots, and among equal ranks the lowest is next';
+create index agent_slots_free on mcp.agent_slots (tenant_id, manifest_id, is_degraded, rank, turn)
   where is_open and used < slots;
 create index agent_slots_set on mcp.agent_slots (tenant_id, manifest_id);
 create index agent_slots_ejected on mcp.agent_slots (tenant_id, manifest_id, ejected_until) where is_open;

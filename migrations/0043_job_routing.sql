@@ -129,7 +129,7 @@ begin
      where s.tenant_id = job.tenant_id and s.manifest_id = job.manifest_id and s.is_open and s.used < s.slots
        and s.zone = job.zone and not s.is_degraded
        and mcp.has_room(s, max_workload, at) and mcp.has_required(s, job) and mcp.may_take(s, job, at)
-     order by s.is_degraded, s.share, s.turn limit 1
+     order by s.is_degraded, s.rank, s.turn limit 1
        for update skip locked;
     if slot.registration_id is not null then
       return;
@@ -139,7 +139,7 @@ begin
   select s.* into slot from mcp.agent_slots s
    where s.tenant_id = job.tenant_id and s.manifest_id = job.manifest_id and s.is_open and s.used < s.slots
      and mcp.has_room(s, max_workload, at) and mcp.has_required(s, job) and mcp.may_take(s, job, at)
-   order by s.is_degraded, s.share, s.turn limit 1
+   order by s.is_degraded, s.rank, s.turn limit 1
      for update skip locked;
 end $$;
 comment on function mcp.select_instance is

@@ -295,7 +295,7 @@ create function mcp.next_turn(tenant_id uuid, manifest_id uuid) returns double p
     select s.turn from mcp.agent_slots s
      where s.tenant_id = next_turn.tenant_id and s.manifest_id = next_turn.manifest_id and s.is_open
        and s.used < s.slots
-     order by s.is_degraded, s.share, s.turn limit 1), 0)
+     order by s.is_degraded, s.rank, s.turn limit 1), 0)
 $$;
 comment on function mcp.next_turn is
   'Return the turn of the instance that is next, where a new instance joins the round. It does not catch up.';

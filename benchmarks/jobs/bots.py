@@ -1,6 +1,6 @@
 """Bots in processes of their own: `python -m benchmarks.jobs.bots KIND AGENT_ID URL COUNT SLOTS` runs until SIGTERM.
 
-KIND is echo, tokens (50 a second for ten seconds, each the time), hold (20 seconds of work), slow (30 ms of work), or
+KIND is echo, tokens (50 a second for ten seconds, each the time), hold (20 seconds of work), slow (0.3 s of work), or
 idle (takes no jobs).
 """
 
@@ -37,7 +37,7 @@ async def _hold(_job: Any) -> str:
 
 
 async def _slow(_job: Any) -> str:
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.3)
     return "done"
 
 

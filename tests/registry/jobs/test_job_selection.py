@@ -162,6 +162,17 @@ async def test_instances_get_shares_in_proportion_to_their_slots(jobs: JobDataba
     assert chosen == {"one": 20, "two": 40, "four": 80}
 
 
+@pytest.mark.parametrize("together", [7, 10, 14, 21])
+async def test_jobs_at_the_same_time_are_in_proportion_to_the_slots(jobs: JobDatabase, together: int) -> None:
+    instances = [await jobs.serve(name, slots=slots) for name, slots in (("i4", 4), ("i8", 8), ("i16", 16))]
+    for _ in range(together):
+        await jobs.run(await jobs.create())
+    rows = await jobs.registry.owner.fetch("select registration_id, used from mcp.agent_slots")
+    used = {row["registration_id"]: row["used"] for row in rows}
+    for instance, part in zip(instances, (1, 2, 4), strict=True):
+        assert abs(used[instance.registration_id] - together * part / 7) < 1
+
+
 async def test_a_new_instance_does_not_catch_up(jobs: JobDatabase) -> None:
     await jobs.serve("old", slots=2)
     for _ in range(20):
