@@ -92,7 +92,8 @@ comment on table mcp.agent_slots is 'Instances that take jobs: how many they tak
 comment on column mcp.agent_slots.epoch is 'registration that stated the slots; an older one gets no offers';
 comment on column mcp.agent_slots.slots is 'jobs that the instance takes at a time; the configuration may allow fewer';
 comment on column mcp.agent_slots.used is 'jobs that it was given and that have not freed their slot';
-comment on column mcp.agent_slots.is_open is 'it is active, and its health lets it take work';
+comment on column mcp.agent_slots.is_open is
+  'it is active and not cordoned, and its health lets it take work; a cordoned instance finishes the jobs that it has';
 comment on column mcp.agent_slots.capabilities is 'that of the instance, as are zone, tags and version_key';
 comment on column mcp.agent_slots.credit is
   'offers that the last poll asked for and that were not made yet; null: offers are pushed';
@@ -296,7 +297,8 @@ comment on function mcp.notify_jobs is
 
 create function mcp.refresh_readiness(registration_id uuid) returns void language sql volatile as $$
   update mcp.agent_slots s
-     set is_open = i.registration_status = 'active' and l.health_status in ('healthy', 'degraded'),
+     set is_open = i.registration_status = 'active' and i.cordoned_at is null
+                   and l.health_status in ('healthy', 'degraded'),
          is_degraded = l.health_status <> 'healthy', zone = i.zone, capabilities = i.capabilities, tags = i.tags,
          version_key = i.version_key
     from mcp.agent_instances i
@@ -322,8 +324,8 @@ begin
 end $$;
 comment on function mcp.refresh_slots_of_instance is
   'Refresh the slots of an instance that changed (trigger).';
-create trigger refresh_slots after update of registration_status, zone, capabilities, tags, version
+create trigger refresh_slots after update of registration_status, zone, capabilities, tags, version, cordoned_at
   on mcp.agent_instances for each row
-  when ((new.registration_status, new.zone, new.capabilities, new.tags, new.version) is distinct from
-        (old.registration_status, old.zone, old.capabilities, old.tags, old.version))
+  when ((new.registration_status, new.zone, new.capabilities, new.tags, new.version, new.cordoned_at) is distinct from
+        (old.registration_status, old.zone, old.capabilities, old.tags, old.version, old.cordoned_at))
   execute function mcp.refresh_slots_of_instance();

@@ -176,49 +176,6 @@ end $$;
 comment on function mcp.uncordon_agent_instance is
   'Lift the cordon of an instance. outcome: ok (even if it was not cordoned), or unknown (no such instance).';
 
--- The slots of a cordoned instance are closed, so that no job is offered to it. It finishes those that it has.
-create or replace function mcp.refresh_readiness(registration_id uuid) returns void language sql volatile as $$
-  update mcp.agent_slots s
-     set is_open = i.registration_status = 'active' and i.cordoned_at is null
-                   and l.health_status in ('healthy', 'degraded'),
-         is_degraded = l.health_status <> 'healthy', zone = i.zone, capabilities = i.capabilities, tags = i.tags,
-         version_key = i.version_key
-    from mcp.agent_instances i
-    join mcp.agent_leases l on l.registration_id = i.id
-   where s.registration_id = refresh_readiness.registration_id and i.id = s.registration_id
-$$;
-drop trigger refresh_slots on mcp.agent_instances;
-create trigger refresh_slots after update of registration_status, zone, capabilities, tags, version, cordoned_at
-  on mcp.agent_instances for each row
-  when ((new.registration_status, new.zone, new.capabilities, new.tags, new.version, new.cordoned_at) is distinct from
-        (old.registration_status, old.zone, old.capabilities, old.tags, old.version, old.cordoned_at))
-  execute function mcp.refresh_slots_of_instance();
-create or replace function mcp.ensure_slots(tenant_id uuid, registration_id uuid, epoch bigint, slots integer)
-returns mcp.agent_slots language plpgsql as $$
-#variable_conflict use_column
-declare
-  v_slot mcp.agent_slots;
-begin
-  insert into mcp.agent_slots as s (
-    registration_id, tenant_id, manifest_id, instance_id, epoch, slots, is_open, is_degraded, zone, capabilities, tags,
-    version_key, turn)
-  select i.id, i.tenant_id, i.manifest_id, i.instance_id, ensure_slots.epoch, coalesce(ensure_slots.slots, 1),
-         i.registration_status = 'active' and i.cordoned_at is null and l.health_status in ('healthy', 'degraded'),
-         l.health_status <> 'healthy', i.zone, i.capabilities, i.tags, i.version_key,
-         mcp.next_turn(i.tenant_id, i.manifest_id)
-    from mcp.agent_instances i
-    join mcp.agent_leases l on l.registration_id = i.id
-   where i.id = ensure_slots.registration_id and i.tenant_id = ensure_slots.tenant_id
-  on conflict (registration_id) do update
-    set epoch = greatest(s.epoch, excluded.epoch), slots = coalesce(ensure_slots.slots, s.slots),
-        is_open = excluded.is_open, is_degraded = excluded.is_degraded, zone = excluded.zone,
-        capabilities = excluded.capabilities, tags = excluded.tags, version_key = excluded.version_key,
-        turn = greatest(s.turn, excluded.turn)
-  returning * into v_slot;
-  return v_slot;
-end $$;
-comment on column mcp.agent_slots.is_open is 'it is active and not cordoned, and its health lets it take work';
-
 -- Disabled configurations ---------------------------------------------------------------------------------------------
 
 create index agent_configurations_disabled on mcp.agent_configurations (tenant_id, manifest_id) where not enabled;

@@ -1,4 +1,4 @@
--- Create the functions of jobs, for instances, callers and the sweeper. The rules are in 0042_job_tables.sql.
+-- Create the functions of jobs, for instances, callers and the sweeper. The rules are in 0043_job_tables.sql.
 --
 -- Rules of polls
 --   1. A poll adds the offers that it asks for to agent_slots.credit. When it ends, it takes back those that it did not
@@ -310,7 +310,7 @@ begin
     registration_id, tenant_id, manifest_id, instance_id, epoch, slots, is_open, is_degraded, zone, capabilities, tags,
     version_key, turn)
   select i.id, i.tenant_id, i.manifest_id, i.instance_id, ensure_slots.epoch, coalesce(ensure_slots.slots, 1),
-         i.registration_status = 'active' and l.health_status in ('healthy', 'degraded'),
+         i.registration_status = 'active' and i.cordoned_at is null and l.health_status in ('healthy', 'degraded'),
          l.health_status <> 'healthy', i.zone, i.capabilities, i.tags, i.version_key,
          mcp.next_turn(i.tenant_id, i.manifest_id)
     from mcp.agent_instances i
