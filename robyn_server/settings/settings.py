@@ -1,0 +1,59 @@
+"""All settings of the server, in groups."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+from pydantic_settings import SettingsConfigDict
+
+from robyn_server.core.hosts import LOOPBACK, local_host
+
+from .agent_sync import AgentSyncSettings
+from .database import DatabaseSettings
+from .graphs import GraphSettings
+from .identity import AuthMode, IdentitySettings
+from .logs import LogSettings
+from .redis import RedisSettings
+from .registry import RegistrySettings
+from .sockets import SocketSettings
+from .threads import ThreadSettings
+from .web import WebSettings
+from .worker import WorkerSettings
+
+
+class Settings(  # the fields of the last base come first
+    LogSettings,
+    IdentitySettings,
+    AgentSyncSettings,
+    GraphSettings,
+    ThreadSettings,
+    RedisSettings,
+    WorkerSettings,
+    RegistrySettings,
+    SocketSettings,
+    WebSettings,
+    DatabaseSettings,
+):
+    """Read once, in the composition root, and handed on in arguments. Nothing else reads the environment."""
+
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.auth_mode is not AuthMode.NONE and (self.dev_tenant is not None or self.dev_key is not None):
+            raise ValueError("AGENTHALL_DEV_TENANT and AGENTHALL_DEV_KEY are for AUTH_MODE=none only")
+        if self.auth_mode is AuthMode.JWT:
+            self._check_tokens()
+            return self
+        for name, given in (("AUTH_JWKS_URL", self.jwks_url), ("AUTH_MEMBERSHIP_QUERY", self.membership_query)):
+            if given is not None:
+                raise ValueError(f"{name} is for tokens: it needs AUTH_MODE=jwt")
+        if self.auth_mode is AuthMode.NONE and self.host not in LOOPBACK:
+            raise ValueError(f"AUTH_MODE=none serves loopback only, not {self.host}; set AUTH_MODE=keys or jwt")
+        return self
+
+    @property
+    def sockets_address(self) -> str | None:
+        """Where clients find the WebSockets; None where only the sockets process knows its port."""
+        if self.sockets_url is not None or self.sockets_port == 0:
+            return self.sockets_url
+        return f"ws://{local_host(self.host)}:{self.sockets_port}/ws"
