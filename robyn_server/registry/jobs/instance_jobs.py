@@ -4,7 +4,8 @@ Rules
   1. The principal must be a member of the organization, and its key must not be bound to other agents.
   2. A message names the job, its attempt, the registration and its epoch. One that does not match all four, or the
      organization, is fenced and changes nothing.
-  3. After each commit, other processes hear of it: followers of the job, and instances that got an offer.
+  3. After a commit, other processes hear of it: followers of a job of its events and its end, but not of its
+     acceptance, which changes nothing for them; instances of their offers.
 """
 
 from __future__ import annotations
@@ -72,7 +73,6 @@ class InstanceJobService:
         await self._ensure_writable(principal, ref.organization_id, ref.registration_id)
         outcome, lease_seconds = await self._jobs.accept(ref)
         _ensure_ok(outcome)
-        self._announcer.changed([ref.job_id])
         return lease_seconds
 
     async def reject(self, principal: Principal, ref: JobRef, reason: str | None) -> None:
