@@ -1,0 +1,73 @@
+"""The routes of a Starlette or FastAPI app, to find out which requests it takes before the server's own routes.
+
+Rules
+  1. A route of the app that matches path and method comes first, as in LangGraph's server.
+  2. Routes of the server's operation stay (RESERVED).
+  3. A route that takes every path, as `Mount("/")` does, comes after the server's: it would hide the whole API.
+  4. Robyn drops a slash at the end of a path. A path gets it back where only that matches.
+  5. Most requests are for paths with whose first part no route of the app begins. They cost one look-up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .protocol import App
+
+RESERVED = frozenset({"/ok", "/livez", "/metrics", "/openapi.json", "/docs"})
+_ANY_PATH = "/agenthall-any-path/00000000-0000-0000-0000-000000000000/x"
+"""No route means this path. One that matches it matches every path."""
+
+
+class AppRoutes:
+    """An app without routes to read has none."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._read = 0
+        self._beginnings: set[str | None] = set()
+
+    def precede(self, method: str, path: str) -> bool:
+        """Whether the app takes the request before the server's own routes. `path` is decoded."""
+        if path in RESERVED or not self._may_match(path):
+            return False
+        return any(
+            _matches(route, method, each) and not _matches(route, method, _ANY_PATH)
+            for route in self._routes
+            for each in (path, path + "/")
+        )
+
+    def spelled(self, method: str, path: str) -> str:
+        """The path with a slash at its end, where that is what a route wants."""
+        routes, with_slash = self._routes, path + "/"
+        if any(_matches(route, method, path, also_other_methods=True) for route in routes):
+            return path
+        return with_slash if any(_matches(route, method, with_slash) for route in routes) else path
+
+    @property
+    def _routes(self) -> list[Any]:
+        return [route for route in getattr(self._app, "routes", None) or () if hasattr(route, "matches")]
+
+    def _may_match(self, path: str) -> bool:
+        routes = self._routes
+        if len(routes) != self._read:  # an app may add routes in its startup
+            self._read, self._beginnings = len(routes), {_beginning(route) for route in routes}
+        return None in self._beginnings or _first_part(path) in self._beginnings
+
+
+def _beginning(route: Any) -> str | None:
+    """The first part of the route's paths; None: any."""
+    path = getattr(route, "path", None)
+    if not isinstance(path, str) or "{" in (first := _first_part(path)):
+        return None
+    return first
+
+
+def _first_part(path: str) -> str:
+    return path[1:].partition("/")[0]
+
+
+def _matches(route: Any, method: str, path: str, *, also_other_methods: bool = False) -> bool:
+    scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
+    found = route.matches(scope)[0].name
+    return found == "FULL" or (also_other_methods and found == "PARTIAL")
