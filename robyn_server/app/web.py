@@ -58,6 +58,7 @@ from .tracing import start_tracing
 if TYPE_CHECKING:
     from robyn_server.run_events.redis_feed import RedisFeed
     from robyn_server.tracing.provider import Tracing
+    from robyn_server.web.asgi.host import AppHost
     from robyn_server.web.edge.access_gate import AccessGate
     from robyn_server.web.http.routing import Route
 
@@ -76,10 +77,11 @@ def run_web(settings: Settings) -> NoReturn:
     check_settings(settings)
     identity = Authenticator(settings)
     gate = _access_gate(settings)
+    app = _app_host(settings)
     tracing = start_tracing("web")
 
     async def build() -> WebApplication:
-        return WebApplication(settings, identity, gate, tracing)
+        return WebApplication(settings, identity, gate, tracing, app)
 
     run(
         settings,
@@ -90,6 +92,7 @@ def run_web(settings: Settings) -> NoReturn:
         stall_seconds=settings.stream_stall_seconds,
         identify=authenticate(identity),
         gate=gate,
+        app=app,
         spans=None if tracing is None else tracing.http,
     )
 
@@ -104,6 +107,20 @@ def _access_gate(settings: Settings) -> AccessGate | None:
     return AccessGate(load_handlers(settings.auth_handlers))
 
 
+def _app_host(settings: Settings) -> AppHost | None:
+    """The host of the project's app. Raises Misconfigured for an app that cannot be served."""
+    if settings.http_app is None:
+        return None
+    from robyn_server.web.asgi.host import host_app
+
+    return host_app(
+        settings.http_app,
+        (settings.host, settings.port),
+        heartbeat_seconds=settings.heartbeat_seconds,
+        stop_seconds=settings.drain_seconds / 2,  # twice within the time that the process has to stop
+    )
+
+
 class WebApplication:
     """The application that answers requests. `start()` opens its resources, `stop()` closes them in reverse order."""
 
@@ -113,11 +130,13 @@ class WebApplication:
         identity: Authenticator,
         gate: AccessGate | None = None,
         tracing: Tracing | None = None,
+        app: AppHost | None = None,
     ) -> None:
         self._settings = settings
         self._identity = identity
         self._gate = gate
         self._tracing = tracing
+        self._app = app
         self._graphs = Graphs(settings.graph_paths, settings.default_model)
         self._closing = AsyncExitStack()
         self._sources: AgentSources | None = None
@@ -206,6 +225,9 @@ class WebApplication:
             enqueue_spans=None if self._tracing is None else self._tracing.enqueue,
         )
         self._services = make_services(settings, dependencies)
+        if self._app is not None:
+            await self._app.start()
+            self._closing.push_async_callback(self._app.stop)
         self._ready_task = asyncio.create_task(self._announce_ready(sources, catalogue), name="announce readiness")
         tune_garbage_collection()
 

@@ -47,8 +47,10 @@ def is_announced() -> bool:
 
 METHODS = LabelValues(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "other"))
 UNROUTED = "none"
+OF_THE_APP = "http.app"
 ROUTES = LabelValues([UNROUTED])
-"""Patterns of paths; the web edge adds those of its routes. `none`: no route was looked for or found."""
+"""Patterns of paths; the web edge adds those of its routes. `none`: no route was looked for or found. `http.app`: a
+route of the project's app."""
 
 HTTP_REQUESTS = Counter(
     "http_requests",

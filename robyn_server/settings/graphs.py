@@ -55,6 +55,16 @@ class GraphSettings(BaseSettings):
         " `langgraph.json` sets it.",
         min_length=1,
     )
+    http_app: str | None = env(
+        "AGENTHALL_HTTP_APP",
+        None,
+        "An ASGI app with routes of your own, as `module:name` of a FastAPI or Starlette app, or of another. `http.app` of a"
+        " `langgraph.json` sets it.",
+        min_length=1,
+    )
+    http_app_auth: bool = env(
+        "AGENTHALL_HTTP_APP_AUTH", False, "Authenticate the requests of these routes. Unset: they are open."
+    )
     default_model: str = env("AGENTHALL_DEFAULT_MODEL", "openai:gpt-4o", "Model of agents that name none.")
 
     models: str | None = env(
@@ -83,6 +93,12 @@ class GraphSettings(BaseSettings):
         "Characters of a tool's result that the model is given. The rest is cut, with a note.",
         ge=1024,
     )
+
+    @model_validator(mode="after")
+    def _has_app(self) -> GraphSettings:
+        if self.http_app_auth and self.http_app is None:
+            raise ValueError("AGENTHALL_HTTP_APP_AUTH needs AGENTHALL_HTTP_APP")
+        return self
 
     @field_validator("graphs")
     @classmethod

@@ -12,7 +12,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from robyn_server.settings import load_settings
 from robyn_server.tracing.http_spans import HttpSpans
-from robyn_server.web.edge.edge import Edge, RawRequest, Streaming
+from robyn_server.web.edge.edge import Edge, Streaming
+from robyn_server.web.edge.raw_request import RawRequest
 from robyn_server.web.http.messages import Request, Response, Sink, Stream, json_response
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.streams.open_streams import OpenStreams

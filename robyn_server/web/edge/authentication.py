@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from robyn_server.core.access.principal import Principal
 from robyn_server.identity.authenticator import Authenticator, named_organization
 
+ANONYMOUS = Principal("anonymous")
+"""The principal of routes that need no credentials."""
+
 Authenticate = Callable[[Mapping[str, str]], Principal | Awaitable[Principal]]
 """Takes lower-case headers. Raises Unauthenticated, Forbidden, BadRequest, Unavailable, or Invalid for a malformed
 X-Organization-Id."""

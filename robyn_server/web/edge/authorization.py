@@ -53,7 +53,13 @@ def authorize(route: Route, principal: Principal) -> None:
     needed = scope_of(route.method, route.path)
     if needed is not None:
         principal.require(needed)
-    elif principal.limited and not principal.is_admin:
+    else:
+        require_unlimited(principal)
+
+
+def require_unlimited(principal: Principal) -> None:
+    """Raises Forbidden for a key with limited scopes, which do not name the route."""
+    if principal.limited and not principal.is_admin:
         raise Forbidden(
             "This key's scopes do not cover this route; only 'admin' does.",
             code="scope_missing",

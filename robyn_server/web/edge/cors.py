@@ -11,6 +11,7 @@ from robyn_server.web.http.messages import Headers, Response
 
 EXPOSED = "x-pagination-total, x-pagination-next, content-location, location, x-request-id"
 MAX_AGE_SECONDS = "600"
+ALLOW_ORIGIN = "access-control-allow-origin"
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
@@ -27,7 +28,7 @@ class Cors:
             return _ANY if origin is not None else ()
         if origin is None or origin not in self._allowed:
             return _VARY
-        return (("access-control-allow-origin", origin), ("access-control-expose-headers", EXPOSED), *_VARY)
+        return ((ALLOW_ORIGIN, origin), ("access-control-expose-headers", EXPOSED), *_VARY)
 
     def preflight(self, headers: Mapping[str, str], methods: Sequence[str]) -> Response:
         """The reply to a preflight request. `headers` adds the grant of the origin."""
@@ -45,4 +46,4 @@ class Cors:
 
 
 _VARY: Headers = (("vary", "Origin"),)
-_ANY: Headers = (("access-control-allow-origin", "*"), ("access-control-expose-headers", EXPOSED))
+_ANY: Headers = ((ALLOW_ORIGIN, "*"), ("access-control-expose-headers", EXPOSED))

@@ -1,6 +1,7 @@
 """The wrapper around every route: a raw HTTP request in, a finished reply out. `web/robyn/server.py` binds it to Robyn.
 
-Order: drain gate → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope → query → body model →
+Order: drain gate → app of the project → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope
+→ query → body model →
 handlers of the project → handler → errors → headers, log.
 The part from the credentials to the end of the handler has a deadline, so that no client waits for a database that
 hangs.
@@ -9,11 +10,12 @@ hangs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,8 +25,10 @@ from robyn_server.core.errors import AgenthallError, BadRequest, NotFound, NotOf
 from robyn_server.core.ids import new_id
 from robyn_server.identity.authenticator import Authenticator
 from robyn_server.logs import log_fields
-from robyn_server.metrics.definitions import HTTP_REQUESTS, HTTP_SECONDS, METHODS, ROUTES, UNROUTED
-from robyn_server.settings import Settings
+from robyn_server.metrics.definitions import HTTP_REQUESTS, HTTP_SECONDS, METHODS, OF_THE_APP, ROUTES, UNROUTED
+from robyn_server.settings import AuthMode, Settings
+from robyn_server.web.asgi.answers import is_standard_not_found
+from robyn_server.web.asgi.host import AppHost
 from robyn_server.web.http.messages import EMPTY_QUERY, Headers, Query, Request, Response, Stream, empty
 from robyn_server.web.http.parameters import ensure_fits
 from robyn_server.web.http.problems import internal_error, method_not_allowed, not_offered, problem
@@ -38,32 +42,24 @@ from robyn_server.web.streams.slots import StreamSlot
 
 from .access_gate import AccessGate
 from .access_log import PROBES, Entry
+from .app_requests import AppRequests
 from .application import WebApplication
-from .authentication import Authenticate, authenticate
+from .authentication import ANONYMOUS, Authenticate, authenticate
 from .authorization import authorize
 from .cors import Cors
+from .raw_request import RawRequest
 
 if TYPE_CHECKING:
     from robyn_server.tracing.http_spans import HttpSpans
 
 log = structlog.get_logger(__name__)
 
-ANONYMOUS = Principal("anonymous")
-"""The principal of public routes, which need no credentials."""
-
 LIVENESS = "/livez"
+_NO_FORMS_FOR_APP = (
+    "multipart/form-data cannot be passed on to the app. Send a file as the body itself, with its own media type, or as"
+    " Base64 in JSON."
+)
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-
-
-@dataclass(frozen=True, slots=True)
-class RawRequest:
-    """A request as it came over the wire. Only header names are decoded, to lower case."""
-
-    method: str
-    path: str
-    query: Iterable[tuple[str, str]] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | str = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +93,7 @@ class Edge:
         *,
         identify: Authenticate | None = None,
         gate: AccessGate | None = None,
+        app: AppHost | None = None,
         record: Callable[[Entry], None] | None = None,
         spans: HttpSpans | None = None,
     ) -> None:
@@ -110,6 +107,8 @@ class Edge:
         self._request_seconds = settings.request_seconds
         self._identify = identify or authenticate(Authenticator(settings))
         self._gate = gate
+        is_local = settings.auth_mode is AuthMode.NONE and gate is None
+        self._app = None if app is None else AppRequests(app, settings.http_app_auth, is_local, self._identify, gate)
         self._cors = Cors(settings.cors_origins)
         self._record = record
         self._spans = spans
@@ -125,7 +124,7 @@ class Edge:
     def _use(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self._matcher = Matcher(self.routes)
-        ROUTES.add(route.path for route in self.routes)
+        ROUTES.add([*(route.path for route in self.routes), *([] if self._app is None else [OF_THE_APP])])
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         if self._application is None:
@@ -177,6 +176,10 @@ class Edge:
     async def _answer(self, raw: RawRequest, request_id: str, outcome: RequestOutcome) -> Reply:
         if self.draining and raw.path != LIVENESS:
             raise Unavailable("The server is stopping; try again.", code="draining")
+        app = self._app_for(raw)
+        if app is not None:
+            outcome.route = OF_THE_APP
+            return await self._ask_app(app, raw, request_id)
         if raw.method == "OPTIONS":
             return self._options(raw)
         found = self._matcher.find("GET" if raw.method == "HEAD" else raw.method, raw.path)
@@ -191,6 +194,34 @@ class Edge:
         except TimeoutError:
             if deadline.expired():
                 raise _overdue(self._request_seconds) from None
+            raise
+
+    def _app_for(self, raw: RawRequest) -> AppRequests | None:
+        """The app, where it answers the request. It is not asked before its startup."""
+        if self._app is None or self._application is None:
+            return None
+        return self._app if self._app.precedes(raw) or not self._matcher.methods(raw.path) else None
+
+    async def _ask_app(self, app: AppRequests, raw: RawRequest, request_id: str) -> Reply:
+        """Answer with the app. It may take as long as it likes."""
+        is_preflight = raw.asked_method is not None
+        if is_preflight and app.is_authenticated:
+            return self._cors.preflight(raw.headers, [])
+        body = self._body(raw, for_app=True)
+        async with _within(self._request_seconds):
+            user = await app.authenticate(raw, body, request_id)
+        call = app.begin(raw, body, request_id, user)
+        answer = await call.answer()
+        try:
+            if is_preflight and not app.grants_origin(answer.headers):
+                call.leave()
+                return self._cors.preflight(raw.headers, [])
+            if isinstance(answer, Response):
+                return _in_the_servers_form(answer, request_id)
+            with self.streams.reserve(ANONYMOUS.identity if user is None else user.identity) as slot:
+                return await self._open_stream(raw, answer, slot, None)
+        except AgenthallError:
+            call.leave()
             raise
 
     async def _respond(self, route: Route, path_params: dict[str, str], raw: RawRequest, request_id: str) -> Reply:
@@ -244,7 +275,7 @@ class Edge:
 
     def _options(self, raw: RawRequest) -> Response:
         methods = self._matcher.methods(raw.path)
-        if "access-control-request-method" in raw.headers:
+        if raw.asked_method is not None:
             return self._cors.preflight(raw.headers, [*methods, "OPTIONS"] if methods else [])
         if not methods:
             raise NotFound("Not Found")
@@ -257,14 +288,19 @@ class Edge:
             raise Unavailable("The server is starting; try again.", code="starting")
         raise NotFound("Not Found")
 
-    def _body(self, raw: RawRequest) -> bytes:
-        """Return the whole body. Robyn reads it without a limit, and takes a truncated body for a whole one."""
+    def _body(self, raw: RawRequest, *, for_app: bool = False) -> bytes:
+        """Return the whole body. Robyn reads it without a limit, and takes a truncated body for a whole one.
+
+        Of a form with files, Robyn gives no bytes but its own parts.
+        """
         declared = _content_length(raw.headers)
         if declared > self._max_body_bytes or len(raw.body) > self._max_body_bytes:
             raise self._too_large()
-        if raw.headers.get("content-type", "").startswith("multipart/"):
-            raise BadRequest("multipart bodies are not accepted here; send application/json")
-        body = raw.body.encode() if isinstance(raw.body, str) else raw.body
+        if _is_form_with_files(raw, for_app=for_app):
+            raise BadRequest(
+                _NO_FORMS_FOR_APP if for_app else "multipart bodies are not accepted here; send application/json"
+            )
+        body = raw.content
         if len(body) > self._max_body_bytes:
             raise self._too_large()
         if len(body) < declared:
@@ -290,11 +326,37 @@ class Edge:
         return Streaming(answer.status, answer.headers, answer.media_type, body)
 
     def _with_common_headers(self, reply: Reply, raw: RawRequest, request_id: str) -> Reply:
-        """`reply` with the headers that every reply carries."""
-        headers = (*reply.headers, ("x-request-id", request_id), *self._cors.headers(raw.headers.get("origin")))
+        """`reply` with the headers that every reply carries. An app may decide itself about other origins."""
+        decided = AppRequests.grants_origin(reply.headers)
+        origins = () if decided else self._cors.headers(raw.headers.get("origin"))
+        headers = (*reply.headers, ("x-request-id", request_id), *origins)
         if isinstance(reply, Response):
             return Response(reply.status, reply.body, headers, reply.media_type)
         return Streaming(reply.status, headers, reply.media_type, reply.chunks)
+
+
+@contextlib.asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    """Raise Unavailable where the block takes longer."""
+    try:
+        async with asyncio.timeout(seconds) as deadline:
+            yield
+    except TimeoutError:
+        if deadline.expired():
+            raise _overdue(seconds) from None
+        raise
+
+
+def _in_the_servers_form(answer: Response, request_id: str) -> Response:
+    """An answer of the app. For a path that neither the server nor the app has, it is JSON, which clients read."""
+    if is_standard_not_found(answer.status, answer.media_type, answer.body):
+        return problem(NotFound("Not Found"), request_id, answer.headers)
+    return answer
+
+
+def _is_form_with_files(raw: RawRequest, *, for_app: bool) -> bool:
+    media_type = raw.headers.get("content-type", "")
+    return "multipart/form-data" in media_type if for_app else media_type.startswith("multipart/")
 
 
 def _query(raw: RawRequest) -> Query:

@@ -25,10 +25,12 @@ from robyn_server.log_writer import LogWriter
 from robyn_server.metrics.definitions import HTTP_IN_FLIGHT, STREAMS_OPEN
 from robyn_server.ports import hold_port
 from robyn_server.settings import Settings
+from robyn_server.web.asgi.host import AppHost
 from robyn_server.web.edge.access_gate import AccessGate
 from robyn_server.web.edge.access_log import Entry, as_json, as_text, request_recorder
 from robyn_server.web.edge.authentication import Authenticate
-from robyn_server.web.edge.edge import Edge, RawRequest, Reply, Streaming
+from robyn_server.web.edge.edge import Edge, Reply, Streaming
+from robyn_server.web.edge.raw_request import RawRequest, Wire
 from robyn_server.web.streams.bridge import STALL_SECONDS
 from robyn_server.web.streams.open_streams import OpenStreams
 from robyn_server.web.streams.reauthorizer import StreamReauthorizer
@@ -59,6 +61,7 @@ def run(
     stall_seconds: float = STALL_SECONDS,
     identify: Authenticate | None = None,
     gate: AccessGate | None = None,
+    app: AppHost | None = None,
     spans: HttpSpans | None = None,
 ) -> NoReturn:
     """Serve until a signal; never returns. Exit codes: 0 stopped, 2 misconfigured, 3 start failed, 130 second signal.
@@ -67,7 +70,8 @@ def run(
     `share_port`: other processes of this server listen there, too (the supervisor checks that the port is free).
     `cpu`: pin the process to that core. `stall_seconds`: how long a stream waits for a reader that does not read.
     `identify`: authenticates requests (unset: by the settings alone, which know no API keys). `gate`: the handlers of a
-    project, which do so for the LangGraph API. `spans`: of requests, where they are traced.
+    project, which do so for the LangGraph API. `app`: answers the project's own routes. `spans`:
+    of requests, where they are traced.
     """
     writer = logs.configure(settings)
     for number in SIGNALS:
@@ -79,7 +83,7 @@ def run(
         log.error("web.misconfigured", problem=error.detail, setting=error.field)  # noqa: TRY400 - for the operator, without a traceback
         exit_process(EXIT_MISCONFIGURED)
     with held:
-        _serve(settings, writer, build, on_ready, held.getsockname()[:2], stall_seconds, identify, gate, spans)
+        _serve(settings, writer, build, on_ready, held.getsockname()[:2], stall_seconds, identify, gate, app, spans)
     exit_process(EXIT_START_FAILED)  # the loop was stopped from outside
 
 
@@ -92,6 +96,7 @@ def _serve(
     stall_seconds: float,
     identify: Authenticate | None,
     gate: AccessGate | None,
+    app: AppHost | None,
     spans: HttpSpans | None,
 ) -> None:
     edge = Edge(
@@ -104,6 +109,7 @@ def _serve(
         ),
         identify=identify,
         gate=gate,
+        app=app,
         record=_request_recorder(settings, writer),
         spans=spans,
     )
@@ -184,6 +190,7 @@ def _handler(edge: Edge) -> Callable[[Any], Any]:
             request.query_params.multi_items(),
             request.headers.to_dict(),
             request.body,
+            lambda: Wire(request.ip_addr, request.url.scheme, request.headers.multi_items()),
         )
         return rendered(await edge.handle(raw))
 

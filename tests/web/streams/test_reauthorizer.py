@@ -14,7 +14,8 @@ from web_process import until
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from robyn_server.settings import load_settings
-from robyn_server.web.edge.edge import Edge, RawRequest, Streaming
+from robyn_server.web.edge.edge import Edge, Streaming
+from robyn_server.web.edge.raw_request import RawRequest
 from robyn_server.web.http.messages import JSON, End, Request, Sink, Stream
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.streams import reauthorizer

@@ -1,0 +1,91 @@
+"""The requests that the app of a project answers: which they are, whose they are, and how they begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.users import User
+from robyn_server.web.asgi.call import AppCall
+from robyn_server.web.asgi.host import AppHost
+from robyn_server.web.asgi.scope import AppRequest
+from robyn_server.web.http.messages import Headers, Query, Request
+
+from .access_gate import AccessGate
+from .authentication import ANONYMOUS, Authenticate
+from .authorization import require_unlimited
+from .cors import ALLOW_ORIGIN
+from .raw_request import RawRequest
+
+
+@dataclass(frozen=True, slots=True)
+class AppRequests:
+    """`is_authenticated`: by `gate`, the handlers of the project, or without them by `identify`.
+
+    `is_local`: only this machine and its pages may ask, as for the server's own routes with AUTH_MODE=none.
+    """
+
+    host: AppHost
+    is_authenticated: bool
+    is_local: bool
+    identify: Authenticate
+    gate: AccessGate | None
+
+    def precedes(self, raw: RawRequest) -> bool:
+        """Whether the app comes before the server's own routes. Raises BadRequest for a path that is not UTF-8."""
+        return self.host.precedes(raw.asked_method or raw.method, raw.path)
+
+    @staticmethod
+    def grants_origin(headers: Headers) -> bool:
+        """Whether the app decides itself about other origins."""
+        return any(name == ALLOW_ORIGIN for name, _ in headers)
+
+    async def authenticate(self, raw: RawRequest, body: bytes, request_id: str) -> User | None:
+        """The user of the request; None where routes are open.
+
+        Raises as `AccessGate.authenticate` and `Authenticate` do, and Forbidden for a key with limited scopes.
+        """
+        if not self.is_authenticated:
+            if self.is_local:
+                await self._principal(raw)
+            return None
+        if self.gate is not None:
+            query = Query.from_raw(raw.query)
+            request = Request(raw.method, raw.path, {}, query, raw.headers, body, ANONYMOUS, request_id)
+            return await self.gate.authenticate(request)
+        principal = await self._principal(raw)
+        require_unlimited(principal)
+        return _user_of(principal)
+
+    async def _principal(self, raw: RawRequest) -> Principal:
+        identified = self.identify(raw.headers)
+        return identified if isinstance(identified, Principal) else await identified
+
+    def begin(self, raw: RawRequest, body: bytes, request_id: str, user: User | None) -> AppCall:
+        wire = raw.wire()
+        return self.host.call(
+            AppRequest(
+                method=raw.method,
+                path=raw.path,
+                query=raw.query,
+                headers=wire.headers,
+                body=body,
+                request_id=request_id,
+                client=wire.client,
+                scheme=wire.scheme,
+                user=user,
+            )
+        )
+
+
+def _user_of(principal: Principal) -> User:
+    """A principal in the form of the user that a handler returns. `organizations`: None for all."""
+    organizations = principal.organizations
+    return User(
+        {
+            "identity": principal.identity,
+            "permissions": sorted(principal.permissions),
+            "kind": str(principal.kind),
+            "organizations": None if organizations is None else sorted(map(str, organizations)),
+        }
+    )
