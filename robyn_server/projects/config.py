@@ -46,6 +46,10 @@ class Project:
     store_ttl: Mapping[str, Any] | None = None
     auth: str | None = None
     """The path of its handlers, as `ProjectGraph.path`."""
+    app: str | None = None
+    """The path of its ASGI app, as `ProjectGraph.path`."""
+    authenticates_app: bool = False
+    """Whether requests of the app's routes are authenticated."""
     thread_ttl: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
 
@@ -95,6 +99,7 @@ class _Reader:
         store = self._object(self._content, "store")
         self._check_keys(store, {"index", "ttl"}, keys.REFUSED_OF_STORE, "store.")
         variables, env_file = self._env()
+        http = self._http()
         return Project(
             file=self._file,
             graphs=self._graphs(),
@@ -102,10 +107,12 @@ class _Reader:
             env_file=env_file,
             dependencies=self._dependencies(),
             python_version=self._text("python_version"),
-            cors_origins=self._cors_origins(),
+            cors_origins=self._cors_origins(http),
             store_index=self._store_index(store),
             store_ttl=self._store_ttl(store),
             auth=self._auth(),
+            app=self._app(http),
+            authenticates_app=self._authenticates_app(http),
             thread_ttl=thread_ttl,
             ignored=(*sorted(self._content.keys() & keys.OF_IMAGES), *self._ignored_of_auth()),
         )
@@ -129,16 +136,14 @@ class _Reader:
         resolved = self._graph_path(name, path)
         return None if resolved is None else ProjectGraph(resolved, description)
 
-    def _graph_path(self, name: str, path: Any) -> str | None:
+    def _graph_path(self, name: str, path: Any, elsewhere: str = keys.GRAPH_ELSEWHERE) -> str | None:
+        """`elsewhere`: what to do instead with a file of JavaScript."""
         where, colon, attribute = path.rpartition(":") if isinstance(path, str) else ("", "", "")
         if not (where and colon and attribute):
             self._say(name, "not `./path/to/file.py:name` or `module:name`")
             return None
         if _SCRIPT.search(where):
-            self._say(
-                name,
-                f"{where} is JavaScript; this server runs Python graphs. Run it elsewhere, and register it as an instance",
-            )
+            self._say(name, f"{where} is JavaScript; {elsewhere}")
             return None
         if not where.endswith(".py"):
             return f"{where}:{attribute}"
@@ -172,14 +177,34 @@ class _Reader:
                 self._say("dependencies", f"no such folder: {(self._file.parent / each).resolve()}")
         return tuple(value)
 
-    def _cors_origins(self) -> tuple[str, ...] | None:
+    def _http(self) -> Mapping[str, Any]:
         http = self._object(self._content, "http")
-        self._check_keys(http, {"cors", *keys.DISABLING}, keys.REFUSED_OF_HTTP, "http.")
+        self._check_keys(http, {"cors", *keys.OF_APP, *keys.DISABLING}, keys.REFUSED_OF_HTTP, "http.")
         for name in sorted(keys.DISABLING & http.keys()):
             if http[name] and name not in keys.DISABLING_ABSENT:
                 self._say(
                     f"http.{name}", "these endpoints cannot be switched off; refuse them in the proxy before the server"
                 )
+        if http.get("middleware_order") not in {None, keys.MIDDLEWARE_ORDER}:
+            self._say(
+                "http.middleware_order",
+                f"only `{keys.MIDDLEWARE_ORDER}` is offered: credentials are checked before the app is called",
+            )
+        return http
+
+    def _app(self, http: Mapping[str, Any]) -> str | None:
+        app = http.get("app")
+        return None if app is None else self._graph_path("http.app", app, keys.APP_ELSEWHERE)
+
+    def _authenticates_app(self, http: Mapping[str, Any]) -> bool:
+        value = http.get("enable_custom_route_auth", False)
+        if not isinstance(value, bool):
+            self._say("http.enable_custom_route_auth", "not true or false")
+        elif value and http.get("app") is None:
+            self._say("http.enable_custom_route_auth", "there is no `http.app` whose routes it would protect")
+        return value is True
+
+    def _cors_origins(self, http: Mapping[str, Any]) -> tuple[str, ...] | None:
         cors = self._object(http, "cors", "http.")
         self._check_keys(
             cors, {"allow_origins", *keys.CORS_OPEN, *keys.CORS_IGNORED}, keys.REFUSED_OF_CORS, "http.cors."

@@ -18,6 +18,8 @@ from .config import Project, find_project, load_project
 GRAPHS = "AGENTHALL_GRAPHS"
 PROJECT = "AGENTHALL_PROJECT"
 _AUTH = "AGENTHALL_AUTH"
+_APP = "AGENTHALL_HTTP_APP"
+_APP_AUTH = "AGENTHALL_HTTP_APP_AUTH"
 _CORS = "AGENTHALL_CORS_ORIGINS"
 _STORE_INDEX = "AGENTHALL_STORE_INDEX"
 _STORE_TTL = "AGENTHALL_STORE_TTL"
@@ -35,6 +37,8 @@ def project_environment(project: Project, environment: Mapping[str, str]) -> dic
     variables = {**project.thread_ttl, **_variables(project)}
     if project.cors_origins is not None:
         variables[_CORS] = ",".join(project.cors_origins)
+    if project.app is not None:
+        variables[_APP] = project.app
     variables |= {
         name: json.dumps(value)
         for name, value in ((_STORE_INDEX, project.store_index), (_STORE_TTL, project.store_ttl))
@@ -42,10 +46,12 @@ def project_environment(project: Project, environment: Mapping[str, str]) -> dic
     }
     added = {name: value for name, value in variables.items() if name not in environment}
     paths = [*map(str, import_paths(project)), *filter(None, [environment.get(_IMPORTS)])]
-    # a variable of the environment must not open a project that has handlers
-    handlers = {} if project.auth is None else {_AUTH: project.auth}
+    # a variable of the environment must not open what the project protects
+    protected = {} if project.auth is None else {_AUTH: project.auth}
+    if project.authenticates_app:
+        protected[_APP_AUTH] = "true"
     own = {GRAPHS: json.dumps(graphs), PROJECT: str(project.file), _IMPORTS: os.pathsep.join(paths)}
-    return added | own | handlers
+    return added | own | protected
 
 
 def import_paths(project: Project) -> list[Path]:

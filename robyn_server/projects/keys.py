@@ -47,13 +47,20 @@ IGNORED_OF_AUTH = frozenset({"cache", "disable_studio_auth", "openapi"})
 """Nobody is let in because of these: each request is authenticated, also one of LangSmith's Studio."""
 
 REFUSED_OF_HTTP: Mapping[str, str] = {
-    "app": "routes of your own are not offered; put them into a process beside the server, behind the same proxy",
     "configurable_headers": "not offered; send the values in `config.configurable`",
-    "enable_custom_route_auth": "not offered; there are no routes of your own",
     "logging_headers": "not offered; headers are not logged",
-    "middleware_order": "not offered; there is no middleware of your own",
     "mount_prefix": "not offered; let the proxy before the server strip the prefix",
 }
+
+GRAPH_ELSEWHERE = "this server runs Python graphs. Run it elsewhere, and register it as an instance"
+APP_ELSEWHERE = "serve it from a process of its own, behind the same proxy"
+"""The alternative for a file of JavaScript."""
+
+OF_APP = frozenset({"app", "enable_custom_route_auth", "middleware_order"})
+"""Of `http`: routes of the project's own."""
+
+MIDDLEWARE_ORDER = "auth_first"
+"""Of `http.middleware_order`, the only value that is honoured: credentials are checked before the app is called."""
 
 DISABLING_ABSENT = frozenset({"disable_a2a", "disable_mcp", "disable_store", "disable_ui", "disable_webhooks"})
 """Of `http`: they switch off endpoints that this server does not have."""

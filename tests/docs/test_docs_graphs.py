@@ -13,7 +13,7 @@ from doc_pages import DOCS, blocks
 from live_server import live_server
 
 PAGE = DOCS / "how-to" / "serve-your-own-graphs.md"
-GRAPH, CLIENT = blocks(PAGE, "python")
+GRAPH, CLIENT, APP = blocks(PAGE, "python")
 
 
 async def test_the_graph_asks_and_goes_on_with_the_answer(database: str, tmp_path: Path) -> None:
@@ -27,6 +27,17 @@ async def test_the_graph_asks_and_goes_on_with_the_answer(database: str, tmp_pat
         "{'question': 'Publish this?', 'draft': 'Three sentences about tea.'}",
         "True",
     ]
+
+
+async def test_the_app_answers_as_the_guide_shows(database: str, tmp_path: Path) -> None:
+    (tmp_path / "webapp.py").write_text(APP, encoding="utf-8")
+    settings = {"AGENTHALL_HTTP_APP": f"{tmp_path / 'webapp.py'}:app", "AGENTHALL_HTTP_APP_AUTH": "true"}
+    shown = re.search(
+        r"^\$ curl -s http://127.0.0.1:2024(/topics)\n(.*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert shown is not None
+    async with live_server(database, workers=0, **settings) as server, server.http() as http:
+        assert (await http.get(shown[1])).text == shown[2]
 
 
 async def test_the_pages_of_the_documented_origins_may_call_a_server_without_credentials(database: str) -> None:

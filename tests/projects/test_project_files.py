@@ -103,6 +103,21 @@ def test_origins_of_browsers_become_the_setting(folder: Path) -> None:
     assert "AGENTHALL_CORS_ORIGINS" not in variables(folder)
 
 
+def test_the_app_of_a_project_becomes_a_setting_that_the_environment_overrides(folder: Path) -> None:
+    (folder / "web.py").write_text("app = None\n")
+    http = {"app": "./web.py:app", "middleware_order": "auth_first", "enable_custom_route_auth": False}
+    of_file = variables(folder, http=http)
+    assert of_file["AGENTHALL_HTTP_APP"] == f"{folder / 'web.py'}:app"
+    assert "AGENTHALL_HTTP_APP_AUTH" not in of_file
+    assert "AGENTHALL_HTTP_APP" not in variables(folder, {"AGENTHALL_HTTP_APP": "other:app"}, http=http)
+
+
+def test_no_variable_opens_the_routes_of_an_app_that_the_project_protects(folder: Path) -> None:
+    http = {"app": "my.web:app", "enable_custom_route_auth": True}
+    made = variables(folder, {"AGENTHALL_HTTP_APP_AUTH": "false"}, http=http)
+    assert (made["AGENTHALL_HTTP_APP"], made["AGENTHALL_HTTP_APP_AUTH"]) == ("my.web:app", "true")
+
+
 def test_the_index_and_the_lifetimes_of_the_store_become_settings(folder: Path) -> None:
     index = {"embed": "./agent.py:embed", "dims": 3, "fields": ["text"]}
     ttl = {"default_ttl": 5, "sweep_interval_minutes": 10}
@@ -153,7 +168,25 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"dockerfile_line": []},
         "dockerfile_line: unknown; did you mean 'dockerfile_lines'?",
     ),
-    "its own routes": ({"http": {"app": "./a.py:app"}}, "http.app: routes of your own are not offered"),
+    "no app": ({"http": {"app": "./a.py:app"}}, "http.app: no such file: "),
+    "no name of an app": ({"http": {"app": "./agent.py"}}, "http.app: not `./path/to/file.py:name`"),
+    "an app in JavaScript": (
+        {"http": {"app": "./app.ts:app"}},
+        "http.app: ./app.ts is JavaScript; serve it from a process",
+    ),
+    "no app to protect": (
+        {"http": {"enable_custom_route_auth": True}},
+        "http.enable_custom_route_auth: there is no `http.app`",
+    ),
+    "a text as a switch": (
+        {"http": {"app": "m:app", "enable_custom_route_auth": "yes"}},
+        "http.enable_custom_route_auth: not true or false",
+    ),
+    "middleware before credentials": (
+        {"http": {"app": "m:app", "middleware_order": "middleware_first"}},
+        "http.middleware_order: only `auth_first` is offered",
+    ),
+    "a prefix": ({"http": {"mount_prefix": "/api"}}, "http.mount_prefix: not offered; let the proxy"),
     "endpoints off": ({"http": {"disable_threads": True}}, "http.disable_threads: these endpoints cannot be"),
     "narrow methods": ({"http": {"cors": {"allow_methods": ["GET"]}}}, "http.cors.allow_methods: cannot be narrowed"),
     "a pattern": ({"http": {"cors": {"allow_origin_regex": ".*"}}}, "http.cors.allow_origin_regex: not offered"),
