@@ -63,6 +63,8 @@ _PUBLISHED = (
     "AGENTHALL_DEFAULT_MODEL",
     "AGENTHALL_GRAPHS",
     "AGENTHALL_AUTH",
+    "AGENTHALL_HTTP_APP",
+    "AGENTHALL_HTTP_APP_AUTH",
 )
 """Variables that `doctor` takes from a running server. None of them is a secret."""
 
@@ -354,6 +356,7 @@ def _start_banner(
         data_dir="" if options.environment.get("DATABASE_URL") else str(options.data_dir.expanduser().absolute()),
         project=options.environment.get(PROJECT, ""),
         graphs=sorted(json.loads(options.environment.get(GRAPHS, "{}"))) if PROJECT in options.environment else [],
+        app=options.environment.get("AGENTHALL_HTTP_APP", ""),
         **first_conversation,
         as_json=options.log_format == "json",
         colour=has_colour(sys.stdout),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from command_line import agenthall
 from langgraph_sdk import get_client
@@ -74,6 +75,31 @@ async def test_a_change_is_served_and_a_mistake_is_shown_until_it_is_corrected(p
         (project / "langgraph.json").write_text(json.dumps(content | {"graphs": {}}))
         assert "graphs: name at least one" in await log.says("not reloaded")
         assert "no tool named current_time" in await answer(), "the last project that was right is served"
+
+
+APP = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"one"})
+"""
+
+
+async def test_an_edit_of_the_projects_app_is_served(project: Path) -> None:
+    (project / "web.py").write_text(APP)
+    content = json.loads((project / "langgraph.json").read_text())
+    (project / "langgraph.json").write_text(json.dumps(content | {"http": {"app": "./web.py:app"}}))
+    async with serving(project, command="dev") as (url, file), httpx.AsyncClient(base_url=url) as http:
+        log = Log(file)
+        assert (await http.get("/letters")).text == "one"
+        edit(project / "web.py", 'b"one"', 'b"two"')
+        await log.says('"event": "reloaded"')
+        assert (await http.get("/letters")).text == "two"
+        edit(project / "web.py", "async def app", "async def other")
+        assert "has no attribute 'app'" in await log.says("cannot work with these settings; waiting for a change")
+        edit(project / "web.py", "async def other", "async def app")
+        await log.says('"event": "reloaded"')
+        assert (await http.get("/letters")).text == "two"
 
 
 def test_a_project_is_written_into_an_empty_folder_only(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from command_line import agenthall
 from deadlines import DEADLINE
 from langgraph_sdk import get_client
-from live_server import free_port
+from live_server import free_port, until
 from served_project import serving
 
 GRAPH = """
@@ -207,3 +207,50 @@ def test_handlers_that_cannot_be_used_stop_the_start(project: Path) -> None:
         )
         assert said.returncode != 0
         assert "@auth.on.crons: this server does not offer 'crons'" in said.stdout + said.stderr, command
+
+
+APP = """
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+import helpers
+
+
+async def sign(request):
+    user = request.user.identity if "user" in request.scope else None
+    return JSONResponse({"sign": helpers.SIGN, "user": user})
+
+
+app = Starlette(routes=[Route("/sign", sign)], middleware=[Middleware(GZipMiddleware)])
+"""
+
+
+async def test_a_project_with_an_app_is_served_with_it(project: Path, database: str) -> None:
+    (project / ".env").write_text(f"WHOM=world\nDATABASE_URL={database}\n")
+    (project / "auth.py").write_text(AUTH)
+    (project / "web.py").write_text(APP)
+    http = {"app": "./web.py:app", "enable_custom_route_auth": True}
+    (project / "langgraph.json").write_text(json.dumps({**PROJECT, "auth": {"path": "./auth.py:auth"}, "http": http}))
+    said = agenthall("doctor", "--port", "0", cwd=project).stdout
+    assert (
+        "web.py:app answers its own routes; their requests are authenticated; GZipMiddleware runs around them" in said
+    )
+    async with serving(project) as (url, log), httpx.AsyncClient(base_url=url) as client:
+        assert (await client.get("/sign")).status_code == 401
+        known = await client.get("/sign", headers={"authorization": "Bearer Ada"})
+        assert known.json() == {"sign": "Ada", "user": "ada"}
+        assert f"own routes {project / 'web.py'}:app" in log.read_text()
+        await until(lambda: "runs around its own routes, and not around the server's" in log.read_text())
+
+
+async def test_an_app_that_cannot_be_served_stops_the_start(project: Path, database: str) -> None:
+    (project / ".env").write_text(f"WHOM=world\nDATABASE_URL={database}\n")
+    (project / "web.py").write_text(APP + "\nraise LookupError('no letters')\n")
+    (project / "langgraph.json").write_text(json.dumps({**PROJECT, "http": {"app": "./web.py:app"}}))
+    reason = f"the app at '{project / 'web.py'}:app' (http.app) cannot be used: LookupError: no letters"
+    assert reason in agenthall("doctor", "--port", "0", cwd=project).stdout
+    with pytest.raises(AssertionError, match="no letters"):
+        async with serving(project):
+            pass

@@ -31,5 +31,7 @@ def test_the_graphs_of_a_project_are_shown_although_nobody_is_logged_in() -> Non
         auth_mode=HANDLERS,
         project="/p/langgraph.json",
         graphs=["chat", "writer"],
+        app="/p/web.py:app",
     )
-    assert "graphs     chat, writer\n" in render_text(banner, AssistantList([], "credentials are required"))
+    text = render_text(banner, AssistantList([], "credentials are required"))
+    assert "graphs     chat, writer\n" in text and "own routes /p/web.py:app\n" in text

@@ -75,6 +75,7 @@ class Banner:
     `auth_mode`: unless it is none, the first conversation needs a key, or with HANDLERS other credentials.
     `data_dir`: of the embedded database; empty without one.
     `project`: the langgraph.json that the graphs are from, and `graphs` their ids; both empty without one.
+    `app`: the project's own ASGI app; empty without one.
     """
 
     url: str
@@ -89,6 +90,7 @@ class Banner:
     data_dir: str = ""
     project: str = ""
     graphs: Sequence[str] = ()
+    app: str = ""
     as_json: bool = False
     colour: bool = False
 
@@ -192,6 +194,7 @@ def _rows(banner: Banner, listed: AssistantList) -> list[tuple[str, str]]:
         ("database", banner.database),
         ("processes", ", ".join(f"{name} {pid}" for name, pid in banner.processes)),
         *([("project", banner.project), ("graphs", ", ".join(banner.graphs))] if banner.project else []),
+        *([("own routes", banner.app)] if banner.app else []),
         ("agents", _agents_text(listed)),
         ("ready in", f"{banner.seconds:.1f} s"),
     ]
