@@ -67,7 +67,11 @@ async def test_a_conversation_is_answered_as_recorded(http: httpx.AsyncClient, c
 
 
 async def test_handlers_are_asked_as_recorded(postgres: str, template: str) -> None:
-    handlers = {"AGENTHALL_AUTH": f"{HERE / 'auth_handlers.py'}:auth"}
+    handlers = {
+        "AGENTHALL_AUTH": f"{HERE / 'auth_handlers.py'}:auth",
+        "AGENTHALL_HTTP_APP": f"{HERE / 'web_app.py'}:app",
+        "AGENTHALL_HTTP_APP_AUTH": "true",
+    }
     async with (
         fresh_database(postgres, template) as url,
         live_server(url, **SETTINGS, **handlers) as running,
