@@ -138,7 +138,11 @@ async def test_head_has_the_headers_and_no_body(http: httpx.AsyncClient) -> None
     answer = await http.head("/hello")
     assert (answer.status_code, answer.content, answer.headers["x-stamp"]) == (200, b"", "1")
     assert int(answer.headers["content-length"]) > 0
-    assert (await http.head("/events")).headers["content-type"].startswith("text/event-stream")
+    for path, media_type in (("/events", "text/event-stream"), ("/file", "application/octet-stream")):
+        answer = await http.head(path)
+        assert answer.headers["content-type"].startswith(media_type), path
+        assert "content-length" not in answer.headers, "0 would be wrong"
+    assert (await http.get("/hello")).json()["greeting"] == "hi", "the connection is in order"
 
 
 async def test_events_arrive_one_by_one(http: httpx.AsyncClient) -> None:

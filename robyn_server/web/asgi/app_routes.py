@@ -24,35 +24,33 @@ class AppRoutes:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._read = 0
-        self._beginnings: set[str | None] = set()
+        self._read: tuple[int, list[Any], set[str | None]] = (0, [], set())
 
     def precede(self, method: str, path: str) -> bool:
         """Whether the app takes the request before the server's own routes. `path` is decoded."""
-        if path in RESERVED or not self._may_match(path):
+        routes, beginnings = self._routes()
+        if path in RESERVED or not (None in beginnings or _first_part(path) in beginnings):
             return False
         return any(
             _matches(route, method, each) and not _matches(route, method, _ANY_PATH)
-            for route in self._routes
+            for route in routes
             for each in (path, path + "/")
         )
 
     def spelled(self, method: str, path: str) -> str:
         """The path with a slash at its end, where that is what a route wants."""
-        routes, with_slash = self._routes, path + "/"
+        routes, with_slash = self._routes()[0], path + "/"
         if any(_matches(route, method, path, also_other_methods=True) for route in routes):
             return path
         return with_slash if any(_matches(route, method, with_slash) for route in routes) else path
 
-    @property
-    def _routes(self) -> list[Any]:
-        return [route for route in getattr(self._app, "routes", None) or () if hasattr(route, "matches")]
-
-    def _may_match(self, path: str) -> bool:
-        routes = self._routes
-        if len(routes) != self._read:  # an app may add routes in its startup
-            self._read, self._beginnings = len(routes), {_beginning(route) for route in routes}
-        return None in self._beginnings or _first_part(path) in self._beginnings
+    def _routes(self) -> tuple[list[Any], set[str | None]]:
+        """The routes, and how their paths begin. An app may add routes in its startup."""
+        given = getattr(self._app, "routes", None) or ()
+        if len(given) != self._read[0]:
+            routes = [route for route in given if hasattr(route, "matches")]
+            self._read = len(given), routes, {_beginning(route) for route in routes}
+        return self._read[1:]
 
 
 def _beginning(route: Any) -> str | None:

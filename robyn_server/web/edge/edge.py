@@ -14,7 +14,7 @@ import contextlib
 import functools
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,6 @@ from robyn_server.web.http.routing import Matcher, Route
 from robyn_server.web.http.validation import parse_request_body
 from robyn_server.web.routes.system import system_routes
 from robyn_server.web.streams.authorization import StreamAuthorization
-from robyn_server.web.streams.bridge import ResponseIterator
 from robyn_server.web.streams.open_streams import OpenStreams
 from robyn_server.web.streams.slots import StreamSlot
 
@@ -69,7 +68,7 @@ class Streaming:
     status: int
     headers: Headers
     media_type: str
-    chunks: ResponseIterator
+    chunks: Iterator[bytes]
 
 
 Reply = Response | Streaming
@@ -217,7 +216,7 @@ class Edge:
                 call.leave()
                 return self._cors.preflight(raw.headers, [])
             if isinstance(answer, Response):
-                return _in_the_servers_form(answer, request_id)
+                return _in_the_servers_form(answer, raw, request_id)
             with self.streams.reserve(ANONYMOUS.identity if user is None else user.identity) as slot:
                 return await self._open_stream(raw, answer, slot, None)
         except AgenthallError:
@@ -347,10 +346,12 @@ async def _within(seconds: float) -> AsyncIterator[None]:
         raise
 
 
-def _in_the_servers_form(answer: Response, request_id: str) -> Response:
+def _in_the_servers_form(answer: Response, raw: RawRequest, request_id: str) -> Reply:
     """An answer of the app. For a path that neither the server nor the app has, it is JSON, which clients read."""
     if is_standard_not_found(answer.status, answer.media_type, answer.body):
         return problem(NotFound("Not Found"), request_id, answer.headers)
+    if raw.method == "HEAD" and not answer.body:  # as a Response its content-length would be 0
+        return Streaming(answer.status, answer.headers, answer.media_type, iter(()))
     return answer
 
 
