@@ -119,8 +119,17 @@ async def test_a_body_of_any_size_up_to_the_limit_arrives(http: httpx.AsyncClien
 
 
 async def test_a_form_with_files_is_refused_with_an_alternative(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/echo/x", files={"file": b"content"})
-    assert answer.status_code == 400 and "Base64 in JSON" in answer.json()["detail"]
+    answer = await http.post("/form", files={"file": b"content"})
+    assert answer.status_code == 400 and "Multipart/Form-Data" in answer.json()["detail"]
+
+
+async def test_a_form_with_capitals_arrives_whole_as_behind_the_proxy(http: httpx.AsyncClient) -> None:
+    form = httpx.Request("POST", "http://x/", files={"file": ("a.bin", b"\0\xff", "image/png")}, data={"title": "A"})
+    media_type = form.headers["content-type"].replace("multipart/form-data", "Multipart/Form-Data")
+    sent = {"content": form.read(), "headers": {"content-type": media_type}}
+    answer = await http.post("/form", **sent)
+    assert answer.json() == {"title": "A", "file": ["a.bin", "image/png", "00ff"]}
+    assert (await http.post("/threads", **sent)).status_code == 400, "the server's routes take none"
 
 
 async def test_a_large_file_arrives_whole(http: httpx.AsyncClient, large_file: Path) -> None:

@@ -13,6 +13,8 @@ from robyn_server.core.errors import BadRequest
 from .protocol import VERSIONS, Scope
 
 _REQUEST_ID = "x-request-id"
+_CAPITALS = "Multipart/Form-Data"
+"""The media type of a form that passed Robyn whole. See `deploy/nginx.conf`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +75,11 @@ def decoded(path: str) -> str:
 
 def _headers(request: AppRequest) -> list[tuple[bytes, bytes]]:
     """The request's own, and the id under which the server logs it."""
-    lines = [(name.lower().encode(), value.encode()) for name, value in request.headers if name.lower() != _REQUEST_ID]
+    lines = [_line(name.lower(), value) for name, value in request.headers if name.lower() != _REQUEST_ID]
     return [*lines, (_REQUEST_ID.encode(), request.request_id.encode())]
+
+
+def _line(name: str, value: str) -> tuple[bytes, bytes]:
+    if name == "content-type" and value.startswith(_CAPITALS):
+        value = _CAPITALS.lower() + value.removeprefix(_CAPITALS)
+    return name.encode(), value.encode()

@@ -55,8 +55,8 @@ log = structlog.get_logger(__name__)
 
 LIVENESS = "/livez"
 _NO_FORMS_FOR_APP = (
-    "multipart/form-data cannot be passed on to the app. Send a file as the body itself, with its own media type, or as"
-    " Base64 in JSON."
+    "multipart/form-data cannot be passed on to the app. Write the media type with capitals, Multipart/Form-Data, as"
+    " deploy/nginx.conf does, or send the file as the body itself."
 )
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
@@ -357,7 +357,9 @@ def _in_the_servers_form(answer: Response, raw: RawRequest, request_id: str) -> 
 
 def _is_form_with_files(raw: RawRequest, *, for_app: bool) -> bool:
     media_type = raw.headers.get("content-type", "")
-    return "multipart/form-data" in media_type if for_app else media_type.startswith("multipart/")
+    if for_app:
+        return "multipart/form-data" in media_type  # where Robyn takes it apart: with capitals it does not
+    return media_type.lower().startswith("multipart/")
 
 
 def _query(raw: RawRequest) -> Query:

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.authentication import requires
 from starlette.background import BackgroundTask
+from starlette.datastructures import UploadFile
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -127,6 +128,14 @@ async def later(_request: Request) -> Response:
     return PlainTextResponse("accepted", status_code=202, background=BackgroundTask(work))
 
 
+async def form(request: Request) -> Response:
+    async with request.form() as given:
+        file = given["file"]
+        assert isinstance(file, UploadFile)
+        sent = [file.filename, file.content_type, (await file.read()).hex()]
+        return JSONResponse({"title": given["title"], "file": sent})
+
+
 async def cookies(_request: Request) -> Response:
     answer = PlainTextResponse("ok")
     answer.set_cookie("a", "1")
@@ -166,6 +175,7 @@ app = Starlette(
         Route("/release", release, methods=["POST"]),
         Route("/history", history),
         Route("/later", later, methods=["POST"]),
+        Route("/form", form, methods=["POST"]),
         Route("/cookies", cookies),
         Route("/file", file),
         Route("/origins", own_origins, methods=["GET", "OPTIONS"]),

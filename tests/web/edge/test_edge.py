@@ -114,6 +114,7 @@ async def test_an_unknown_path_asks_for_no_credentials_and_a_known_one_does() ->
         (b"", {"content-length": "1025"}, 413),
         (b"x", {"content-length": "2"}, 400),
         (b"x", {"content-type": "multipart/form-data; boundary=x"}, 400),
+        (b"x", {"content-type": "Multipart/Form-Data; boundary=x"}, 400),
     ],
 )
 async def test_a_body_is_whole_and_within_the_limit(
