@@ -52,7 +52,7 @@ def test_an_app_whose_routes_cannot_be_read_precedes_nowhere() -> None:
 
 
 def test_routes_that_are_added_later_count() -> None:
-    app = Starlette()
+    app = Starlette(routes=[Route("/other", endpoint)])
     found = AppRoutes(app)
     assert not found.precede("GET", "/threads")
     app.routes.append(Route("/threads", endpoint))

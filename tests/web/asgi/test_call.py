@@ -198,10 +198,38 @@ async def test_a_silent_event_stream_has_comments_between_lines_only(sent: bytes
     go.set()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_body_that_is_no_event_stream_has_no_comments() -> None:
-    call = begin(sending(HEAD | {"headers": []}, body(b"x" * (module.WHOLE_BYTES + 1), more=True)), heartbeat=0.001)
-    chunks = await opened(await call.answer())
-    assert set(await read(chunks)) == {ord("x")}
+    go = asyncio.Event()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(HEAD)
+        await send(body(b"line\n", more=True))
+        await go.wait()
+        await send(body(b"end"))
+
+    chunks = await opened(await begin(app, heartbeat=0.001).answer())
+    assert await first(chunks) == b"line\n"
+    assert await asyncio.to_thread(next, chunks) == b"", "a second of silence"
+    go.set()
+    assert await read(chunks) == b"end"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_an_app_sends_does_not_overtake_what_is_buffered() -> None:
+    parts = [bytes([number]) * 10 for number in range(20)]
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(HEAD)
+        for part in parts[:5]:
+            await send(body(part, more=True))
+        for part in parts[5:]:
+            await asyncio.sleep(0)
+            await send(body(part, more=True))
+        await send(body(b""))
+
+    chunks = await opened(await begin(app).answer(), OpenStreams(1, 60, buffer_bytes=1))
+    assert await read(chunks) == b"".join(parts)
 
 
 async def fails(_scope: Scope, _receive: Receive, _send: Send) -> None:
