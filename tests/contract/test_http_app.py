@@ -296,6 +296,25 @@ async def test_the_shutdown_of_the_app_runs_when_the_server_stops(postgres: str,
         assert stopped.read_text() == "worked"
 
 
+async def test_a_stream_of_the_app_ends_before_its_shutdown(postgres: str, template: str, tmp_path: Path) -> None:
+    stopped = tmp_path / "stopped"
+    settings = {
+        "AGENTHALL_HTTP_APP": f"{APPS / 'web_app.py'}:app",
+        "HTTP_APP_STOPPED": str(stopped),
+        "AGENTHALL_DRAIN_SECONDS": "1",
+    }
+    async with (
+        fresh_database(postgres, template) as url,
+        live_server(url, workers=0, **settings) as running,
+        running.http() as http,
+        http.stream("GET", "/watch") as answer,
+    ):
+        await _data(answer.aiter_lines())
+        running.webs[0].kill(signal.SIGTERM)
+        assert await running.webs[0].ended() == 0
+        assert stopped.read_text() == "left"
+
+
 FAULTY = {
     "a failing startup": (
         """
