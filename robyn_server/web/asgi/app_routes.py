@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from .protocol import App
+from .route_reading import beginnings_of, first_part, routes_of
 
 RESERVED = frozenset({"/ok", "/livez", "/metrics", "/openapi.json", "/docs"})
 _ANY_PATH = "/agenthall-any-path/00000000-0000-0000-0000-000000000000/x"
@@ -29,7 +30,7 @@ class AppRoutes:
     def precede(self, method: str, path: str) -> bool:
         """Whether the app takes the request before the server's own routes. `path` is decoded."""
         routes, beginnings = self._routes()
-        if path in RESERVED or not (None in beginnings or _first_part(path) in beginnings):
+        if path in RESERVED or not (None in beginnings or first_part(path) in beginnings):
             return False
         return any(
             _matches(route, method, each) and not _matches(route, method, _ANY_PATH)
@@ -48,21 +49,9 @@ class AppRoutes:
         """The routes, and how their paths begin. An app may add routes in its startup."""
         given = getattr(self._app, "routes", None) or ()
         if len(given) != self._read[0]:
-            routes = [route for route in given if hasattr(route, "matches")]
-            self._read = len(given), routes, {_beginning(route) for route in routes}
+            routes = routes_of(self._app)
+            self._read = len(given), routes, set[str | None]().union(*map(beginnings_of, routes))
         return self._read[1:]
-
-
-def _beginning(route: Any) -> str | None:
-    """The first part of the route's paths; None: any."""
-    path = getattr(route, "path", None)
-    if not isinstance(path, str) or "{" in (first := _first_part(path)):
-        return None
-    return first
-
-
-def _first_part(path: str) -> str:
-    return path[1:].partition("/")[0]
 
 
 def _matches(route: Any, method: str, path: str, *, also_other_methods: bool = False) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.graphs.loading.imports import import_object
 
 from .protocol import App
+from .route_reading import web_sockets_of
 
 SETTING = "AGENTHALL_HTTP_APP"
 
@@ -19,7 +19,7 @@ def load_app(path: str) -> App:
     app = _import(path)
     if inspect.isclass(app) or not callable(app):
         raise _wrong(path, f"it is {_kind(app)}, not an ASGI app such as FastAPI() or Starlette()")
-    if sockets := sorted(_web_sockets(app)):
+    if sockets := sorted(web_sockets_of(app)):
         raise _wrong(
             path,
             f"the WebSocket {sockets[0]!r} is not offered. Send server-sent events, or serve it from a process of"
@@ -30,20 +30,13 @@ def load_app(path: str) -> App:
 
 
 def middleware_names(app: App) -> list[str]:
-    """The middleware of a Starlette or FastAPI app; empty for another."""
-    return [getattr(each.cls, "__name__", repr(each.cls)) for each in getattr(app, "user_middleware", ())]
+    """The middleware of a Starlette or FastAPI app; empty for another. A function that is one has its own name."""
+    parts = [each.kwargs.get("dispatch", each.cls) for each in getattr(app, "user_middleware", ())]
+    return [getattr(each, "__name__", repr(each)) for each in parts]
 
 
 def _kind(app: Any) -> str:
     return f"the class {app.__name__}" if inspect.isclass(app) else f"of type {type(app).__name__}"
-
-
-def _web_sockets(app: Any) -> Iterator[str]:
-    for route in getattr(app, "routes", None) or ():
-        if any(each.__name__ == "WebSocketRoute" for each in type(route).__mro__):
-            yield str(route.path)
-        else:
-            yield from _web_sockets(route)
 
 
 def _import(path: str) -> Any:

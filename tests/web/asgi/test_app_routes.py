@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Host, Mount, Route
+from starlette.routing import Host, Mount, Route, WebSocketRoute
 
 from robyn_server.web.asgi.app_routes import RESERVED, AppRoutes
+from robyn_server.web.asgi.route_reading import web_sockets_of
 
 
 async def endpoint(_request: Any) -> Any: ...
@@ -71,3 +72,45 @@ def test_routes_that_are_added_later_count() -> None:
 )
 def test_a_path_gets_back_the_slash_that_its_route_wants(route: Any, path: str, spelled: str) -> None:
     assert routes(route).spelled("GET", path) == spelled
+
+
+class IncludedRouter:
+    """A router that is included in an app of FastAPI: one route, with those of the router behind it."""
+
+    def __init__(self, *candidates: Any) -> None:
+        self._candidates = candidates
+        self.asked = 0
+
+    def effective_candidates(self) -> list[Any]:
+        return list(self._candidates)
+
+    def matches(self, scope: Any) -> Any:
+        self.asked += 1
+        return max((each.matches(scope) for each in self._candidates), key=lambda found: found[0].value)
+
+
+class FakeApp:
+    def __init__(self, *given: Any) -> None:
+        self.routes = list(given)
+
+
+def test_an_included_router_is_asked_about_paths_that_begin_as_its_own_only() -> None:
+    router = IncludedRouter(Route("/api/{name}", endpoint), IncludedRouter(Route("/threads/{name}/mine", endpoint)))
+    found = AppRoutes(FakeApp(router))
+    assert found.precede("GET", "/threads/1/mine")
+    before = router.asked
+    assert not found.precede("GET", "/runs")
+    assert router.asked == before
+
+
+def test_a_router_of_unknown_paths_is_asked_about_each() -> None:
+    class Unknown:
+        def matches(self, scope: Any) -> Any:
+            return Route("/runs", endpoint).matches(scope)
+
+    assert AppRoutes(FakeApp(Unknown())).precede("GET", "/runs")
+
+
+def test_a_web_socket_of_an_included_router_is_found() -> None:
+    app = FakeApp(IncludedRouter(Route("/api", endpoint), IncludedRouter(WebSocketRoute("/live", endpoint))))
+    assert list(web_sockets_of(app)) == ["/live"]
