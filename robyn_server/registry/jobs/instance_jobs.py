@@ -4,8 +4,8 @@ Rules
   1. The principal must be a member of the organization, and its key must not be bound to other agents.
   2. A message names the job, its attempt, the registration and its epoch. One that does not match all four, or the
      organization, is fenced and changes nothing.
-  3. After a commit, other processes hear of it: followers of a job of its events and its end, but not of its
-     acceptance, which changes nothing for them; instances of their offers.
+  3. After a commit, other processes hear of it: followers when a job has events or ends, and instances when they get an
+     offer. An acceptance changes nothing for a follower.
 """
 
 from __future__ import annotations
