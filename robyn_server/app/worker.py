@@ -118,11 +118,14 @@ def _start_traces(closing: AsyncExitStack) -> RunTraces:
     if tracing is None:
         closing.push_async_callback(flush_run_trees)
         return RunTraces()
+    from robyn_server.graphs.instances.runner import set_trace_reader
     from robyn_server.tracing.mcp_calls import mcp_call_context
+    from robyn_server.tracing.propagation import current_trace
     from tools_agent.tools.call_context import set_call_context
 
     tracing.announce()
     set_call_context(mcp_call_context)
+    set_trace_reader(current_trace)
     closing.push_async_callback(lambda: asyncio.gather(tracing.stop(), flush_run_trees()))
     return RunTraces(tracing.attempts)
 

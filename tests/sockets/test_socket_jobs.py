@@ -171,7 +171,7 @@ async def test_an_offer_is_sent_once_while_it_stands(server: LocalSocketServer) 
         assert told["job"] == {
             "job_id": str(ONE), "attempt": 1, "idempotency_key": str(ONE), "agent_id": "bot", "run_id": None,
             "thread_id": None, "input": {"messages": []}, "mine": 1, "resume": None, "config": {}, "context": {},
-            "user": None, "stream_mode": [], "deadline": None, "accept_within_seconds": 2.0, "traceparent": None,
+            "user": None, "stream_mode": [], "deadline": None, "accept_within_seconds": 2.0,
         }  # fmt: skip
         await socket.ask("ping")
         assert socket.notifications == []

@@ -133,7 +133,6 @@ class ScriptedJobServer:
             "stream_mode": ["messages", "values"],
             "deadline": None,
             "accept_within_seconds": 2.0,
-            "traceparent": None,
             "unknown_member": 1,
         } | members
         job = GivenJob(offer, instance.registration_id, instance.epoch)

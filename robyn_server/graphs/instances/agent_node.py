@@ -18,7 +18,7 @@ from robyn_server.graphs.errors import ReportedError
 
 from .job_stream import JobStream, read_message
 from .options import AgentOptions, state_properties
-from .runner import job_runner
+from .runner import job_runner, trace_headers
 
 ANSWERS = "agenthall_answers"
 """The channel of answers to an instance's interrupts. It is empty but in the step after they were given."""
@@ -60,6 +60,7 @@ def _new_job(state: dict[str, Any], config: RunnableConfig, runtime: Runtime[Any
             "context": json.loads(dumps(runtime.context or {})),
             "user": {"identity": configurable.get("langgraph_auth_user_id") or configurable.get("user_id")},
             "stream_mode": _STREAM_MODES,
+            **trace_headers(),
         },
         thread_id=UUID(configurable["thread_id"]) if is_kept else None,
         run_id=UUID(configurable["run_id"]),

@@ -1,12 +1,15 @@
-"""The seam between the graph `instances` and the engine of jobs, which a worker sets when it starts."""
+"""The seams between the graph `instances` and the engine of jobs and traces, which a worker sets when it starts."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.registry.jobs import FollowedJob, NewJob
+from robyn_server.core.trace_context import TraceContext
+
+ReadTrace = Callable[[], TraceContext | None]
 
 
 class JobRunner(Protocol):
@@ -15,6 +18,7 @@ class JobRunner(Protocol):
 
 
 _runner: JobRunner | None = None
+_read_trace: ReadTrace | None = None
 
 
 def set_job_runner(runner: JobRunner | None) -> None:
@@ -28,3 +32,15 @@ def job_runner() -> JobRunner:
     if _runner is None:
         raise Unavailable("This process gives no work to instances.")
     return _runner
+
+
+def set_trace_reader(read: ReadTrace | None) -> None:
+    """For the whole process. `read` returns the current span. None: traces are off."""
+    global _read_trace  # noqa: PLW0603 - one for the process
+    _read_trace = read
+
+
+def trace_headers() -> dict[str, str]:
+    """`traceparent` and `tracestate` of the current span. Empty where traces are off."""
+    trace = None if _read_trace is None else _read_trace()
+    return {} if trace is None else trace.headers

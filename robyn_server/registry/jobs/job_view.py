@@ -14,7 +14,6 @@ _DEFAULTS: dict[str, Any] = {
     "context": {},
     "user": None,
     "stream_mode": [],
-    "traceparent": None,
 }
 
 

@@ -13,6 +13,7 @@ from live_server import until
 from scripted_job_server import ScriptedJobServer
 
 Create = Callable[..., AgentInstance]
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,17 @@ async def test_a_block_accepts_a_job_reports_its_tokens_and_ends_it(
             break
         assert given.events == [("token", "a"), ("token", "b"), ("token", "c"), ("custom", {"done": 3})]
         assert given.end == {"result": None}
+
+
+async def test_a_job_has_the_trace_of_its_run_if_there_is_one(jobs_server: ScriptedJobServer, instance: Create) -> None:
+    async with instance() as me:
+        jobs = me.jobs()
+        await jobs_server.offer("worker", traceparent=PARENT, tracestate="vendor=x")
+        async with await anext(jobs) as job:
+            assert (job.traceparent, job.tracestate) == (PARENT, "vendor=x")
+        await jobs_server.offer("worker")
+        async with await anext(jobs) as job:
+            assert (job.traceparent, job.tracestate) == (None, None)
 
 
 async def test_the_result_of_a_job_is_set_or_given_to_finish(jobs_server: ScriptedJobServer, instance: Create) -> None:

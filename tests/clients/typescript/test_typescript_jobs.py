@@ -13,6 +13,7 @@ from node_client import NodeClient, NodeError
 from scripted_job_server import Refusal, ScriptedJobServer
 
 Start = Callable[..., Awaitable[NodeClient]]
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,16 @@ async def test_a_job_is_accepted_reports_its_tokens_and_ends(jobs_server: Script
         with pytest.raises(NodeError) as closed:
             await job.call(*call)
         assert closed.value.name == "Closed"
+
+
+async def test_a_job_has_the_trace_of_its_run_if_there_is_one(jobs_server: ScriptedJobServer, worker: Start) -> None:
+    me = await worker(slots=2)
+    await jobs_server.offer("worker", traceparent=PARENT, tracestate="vendor=x")
+    traced = (await me.take()).request
+    assert (traced["traceparent"], traced["tracestate"]) == (PARENT, "vendor=x")
+    await jobs_server.offer("worker")
+    untraced = (await me.take()).request
+    assert (untraced["traceparent"], untraced["tracestate"]) == (None, None)
 
 
 async def test_an_interrupt_reports_its_values_and_ids(jobs_server: ScriptedJobServer, worker: Start) -> None:
@@ -272,7 +283,7 @@ async def test_the_error_of_a_handler_fails_one_job(jobs_server: ScriptedJobServ
     me.serve("divide")
     failed = await jobs_server.offer("worker", input={"by": 0})
     assert await failed.ended() == {"error": {"error": "RangeError", "message": "division by zero"}}
-    assert any(re.match("job .* failed", each) for each in me.find("logged"))
+    await until(lambda: any(re.match("job .* failed", each) for each in me.find("logged")))
     fine = await jobs_server.offer("worker", input={"by": 4})
     assert await fine.ended() == {"result": "0.25"}
 

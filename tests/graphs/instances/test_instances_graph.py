@@ -15,9 +15,10 @@ from scripted_runner import ScriptedRunner, event
 
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.registry.jobs import RetryPolicy
+from robyn_server.core.trace_context import TraceContext
 from robyn_server.graphs.errors import ReportedError
 from robyn_server.graphs.instances.factory import graph
-from robyn_server.graphs.instances.runner import set_job_runner
+from robyn_server.graphs.instances.runner import set_job_runner, set_trace_reader
 
 ORGANIZATION = UUID(int=7)
 HELLO = {"messages": [HumanMessage("hello", id="h1")]}
@@ -27,6 +28,7 @@ HELLO = {"messages": [HumanMessage("hello", id="h1")]}
 def _no_runner_afterwards() -> Iterator[None]:
     yield
     set_job_runner(None)
+    set_trace_reader(None)
 
 
 def _config(**configurable: Any) -> dict[str, Any]:
@@ -80,6 +82,17 @@ async def test_a_job_has_the_state_the_options_and_the_user() -> None:
     assert (job.policy.start_within, job.policy.run_within) == (timedelta(seconds=5), timedelta(seconds=90))
     assert (job.conditions.capabilities, job.conditions.zone, job.conditions.affinity_key) == (("read",), "a", "k")
     assert job.conditions.version.contains("1.3") and not job.conditions.version.contains("1.1")
+
+
+async def test_a_job_has_the_trace_of_the_run_and_none_where_traces_are_off() -> None:
+    runner = ScriptedRunner([{"result": "hi"}] * 2)
+    await _values(runner)
+    trace = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=x")
+    set_trace_reader(lambda: trace)
+    await _values(runner)
+    untraced, traced = (job.input for job in runner.jobs)
+    assert not {"traceparent", "tracestate"} & untraced.keys()
+    assert (traced["traceparent"], traced["tracestate"]) == (trace.traceparent, "vendor=x")
 
 
 async def test_a_repeated_attempt_of_the_run_asks_for_the_same_job() -> None:

@@ -15,7 +15,8 @@ class JobRequest:
     `attempt` counts the accepted executions of the job. `idempotency_key` is the same for all of them.
     `input`: the state of the thread. `resume`: the answer to an earlier interrupt of this thread, else None.
     `config`: has `configurable` and `metadata`. `user`: has `identity`. `stream_mode`: the events that are read.
-    `traceparent`: the span of the caller (W3C Trace Context).
+    `traceparent`, `tracestate`: the span of the run that waits, for spans below it (W3C Trace Context). None: the
+    server does not trace.
     """
 
     job_id: str
@@ -33,6 +34,7 @@ class JobRequest:
     deadline: datetime | None = None
     accept_within_seconds: float = 2.0
     traceparent: str | None = None
+    tracestate: str | None = None
 
     @property
     def messages(self) -> list[Any]:

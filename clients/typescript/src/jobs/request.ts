@@ -39,8 +39,9 @@ export interface JobRequest {
   readonly streamMode: readonly string[];
   readonly deadline: Date | null;
   readonly acceptWithinSeconds: number;
-  /** The span of the caller (W3C Trace Context). */
+  /** The span of the run that waits, for spans below it (W3C Trace Context). Null: the server does not trace. */
   readonly traceparent: string | null;
+  readonly tracestate: string | null;
 }
 
 /** The members of an offer that this version knows. One that is null has its default. */
@@ -61,5 +62,6 @@ export function parseOffer(offer: JsonObject): JobRequest {
     deadline: offer["deadline"] ? new Date(String(offer["deadline"])) : null,
     acceptWithinSeconds: Number(offer["accept_within_seconds"] ?? 2),
     traceparent: (offer["traceparent"] ?? null) as string | null,
+    tracestate: (offer["tracestate"] ?? null) as string | null,
   };
 }
