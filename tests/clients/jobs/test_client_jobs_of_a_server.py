@@ -9,11 +9,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+from counting_jobs import create_count, options_of
 from faulty_proxy import WebSocketProxy
 from live_server import until
 from registry_server import RegistryServer
 from server_jobs import numbers
-from worker_programs import CLIENTS, WorkerProgram, create_count, options_of, start_worker
+from worker_programs import CLIENTS, WorkerProgram, start_worker
 
 Start = Callable[..., Awaitable[WorkerProgram]]
 COUNT = 40

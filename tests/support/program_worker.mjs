@@ -1,5 +1,6 @@
 // The same as program_worker.py, in JavaScript. The options have the names of Python.
-import { AgentInstance, ClientError } from "../../../clients/typescript/dist/index.js";
+import { existsSync } from "node:fs";
+import { AgentInstance, ClientError } from "../../clients/typescript/dist/index.js";
 
 function report(...words) {
   process.stdout.write(`${words.join(" ")}\n`);
@@ -7,11 +8,13 @@ function report(...words) {
 
 async function* count(job) {
   report("begins", job.jobId, job.attempt);
-  const count = job.input.tokens ?? Number(job.messages.at(-1).content);
-  for (let number = 0; number < count; number += 1) {
+  const words = job.messages.at(-1)?.content.split(" ") ?? [];
+  const { tokens = Number(words[0]), seconds = Number(words[1] ?? 0) } = job.input;
+  const file = words[2] ?? "/";
+  for (let number = 0; number < tokens || !existsSync(file); number += 1) {
     yield `${number} `;
     if (job.attempt <= (job.input.held_attempts ?? 0)) await new Promise(() => {});
-    await new Promise((resolve) => setTimeout(resolve, (job.input.seconds ?? 0) * 1000));
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   }
 }
 

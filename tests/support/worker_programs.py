@@ -9,12 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from deadlines import DEADLINE
 from live_server import until
 from node import build_typescript_client, environment
-from registry_server import ORGANIZATION, RegistryServer
-from server_jobs import ServerJob, create_job
+from server_jobs import ServerJob
 
 from robyn_server.supervisor.parent_death import death_signal
 
@@ -72,21 +70,3 @@ async def start_worker(client: str, agent_id: str, **options: Any) -> WorkerProg
     await until(lambda: worker.lines)
     assert worker.lines[0].startswith("registered"), worker.lines
     return worker
-
-
-async def create_count(
-    connection: asyncpg.Connection,
-    agent_id: str,
-    *,
-    tokens: int = 40,
-    seconds: float = 0.05,
-    retry: str = "if_silent",
-    held_attempts: int = 0,
-) -> ServerJob:
-    """A job for `program_worker`."""
-    request = {"input": {"tokens": tokens, "seconds": seconds, "held_attempts": held_attempts}}
-    return await create_job(connection, ORGANIZATION, agent_id, request, retry=retry)
-
-
-def options_of(server: RegistryServer, **options: Any) -> dict[str, Any]:
-    return {"url": server.sockets_url, "api_key": server.key, "slots": 1, **options}
