@@ -73,7 +73,12 @@ class FaultyProxy:
         if self.is_refusing:
             writer.transport.abort()
             return
-        connection = _Connection(writer, *await self._connect())
+        try:
+            streams = await self._connect()
+        except OSError:  # the server is down
+            writer.transport.abort()
+            return
+        connection = _Connection(writer, *streams)
         if self.is_frozen:
             connection.flowing.clear()
         self._open.add(connection)
