@@ -19,11 +19,14 @@ _STREAM = "__pregel_stream"
 
 
 class JobStream:
-    """The stream of one job. Each attempt has a message of its own, so that a client does not join two answers."""
+    """The stream of one job. Each attempt of the job has a message of its own, so that a client does not join two
+    answers. So has each attempt of the run, because it streams the job from its beginning.
+    """
 
     def __init__(self, job_id: UUID, config: RunnableConfig) -> None:
         self._job_id = job_id
         self._config = config
+        self._run_attempt = config["metadata"].get("run_attempt", 1)
         self._attempt = 1
         self._tokens: list[str] = []
 
@@ -40,8 +43,8 @@ class JobStream:
 
     @property
     def message_id(self) -> str:
-        """The id of the message that the tokens of this attempt belong to."""
-        return str(uuid5(self._job_id, f"message {self._attempt}"))
+        """The id of the message that the tokens of these attempts belong to."""
+        return str(uuid5(self._job_id, f"message {self._attempt} {self._run_attempt}"))
 
     def _begin_attempt(self, attempt: int) -> None:
         self._attempt = attempt

@@ -128,6 +128,16 @@ async def test_a_result_is_an_update_of_the_state(result: Any, texts: list[str])
     assert [message.content for message in values["messages"]] == texts
 
 
+async def test_each_attempt_of_the_run_streams_the_job_as_a_message_of_its_own() -> None:
+    """The next worker streams the job from its beginning. A client must not join that to what it has."""
+    set_job_runner(ScriptedRunner([{"result": None}] * 3, [[event("token", "hi", 1)]] * 3))
+    config, ids = _config(), []
+    for attempt in (1, 2, 2):
+        attempted = {**config, "metadata": {"run_attempt": attempt}}
+        ids.append((await _built(config).ainvoke(HELLO, attempted))["messages"][-1].id)
+    assert ids[0] != ids[1] == ids[2]
+
+
 async def test_tokens_without_a_result_are_the_answer() -> None:
     tokens = [event("token", "hi ", 1), event("token", "there", 2)]
     values = await _values(ScriptedRunner([{"result": None}], [tokens]))
