@@ -4,7 +4,8 @@ A flush of events alone is followed by a pause, which an end cuts short.
 
 Rules
   1. The holder of the lease numbers the events of a run: a single writer, so there are no gaps.
-  2. A failed flush is repeated unchanged; the database skips what it has already.
+  2. A failed flush is repeated unchanged; the database skips what it has already. After a crash of the database the
+     latest events are repeated, too, because a crash may undo flushes that were confirmed.
   3. `end` returns after the end is committed. Readers are woken only then.
   4. The database drops writes for a run whose lease is lost, and the worker is notified.
   5. A run that the database refuses ends in an error. When that is refused, too, its lease lapses. Nothing stops the
@@ -29,9 +30,10 @@ from robyn_server.core.errors import Unavailable
 from robyn_server.core.runs import LAST, ClaimedRun, EventTransport, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.metrics.definitions import EVENT_WRITE_SECONDS, EVENTS_WAITING, EVENTS_WRITTEN
 from robyn_server.storage.postgres.notify import EVENTS, RUNS, Notifier
-from robyn_server.storage.run_queue import EndedRun, RunLease, RunQueue
+from robyn_server.storage.run_queue import EndedRun, EventsUndone, RunLease, RunQueue
 
 from .pacing import pause_after
+from .recent_events import RecentEvents, WrittenEvent
 
 _LARGEST_FLUSH = 1_000
 _FLUSH_CHARACTERS = 4_000_000
@@ -106,6 +108,7 @@ class EventWriter:
         self._worker_id = worker_id
         self._on_lost = on_lost
         self._buffer = _Buffer()
+        self._recent = RecentEvents()
         self._arrived = asyncio.Event()
         self._hurry = asyncio.Event()
         """An end waits, or the buffer is full."""
@@ -230,17 +233,30 @@ class EventWriter:
         return woke
 
     async def _flush_until_answered(
-        self, events: list[tuple[ClaimedRun, RunEvent]], ends: list[EndedRun]
+        self, events: list[WrittenEvent], ends: list[EndedRun]
     ) -> tuple[set[RunLease], bool]:
         """Repeat the flush until the database answers."""
-        failures = 0
+        failures, repeated = 0, list[WrittenEvent]()
         while True:
             try:
-                return await self._queue.flush(self._worker_id, events, ends)
+                answer = await self._queue.flush(self._worker_id, [*repeated, *events], ends)
+            except EventsUndone:
+                repeated += self._recent.take_all()
+                _log.warning("the database has crashed; the latest events are written again", events=len(repeated))
             except Unavailable as error:
                 failures += 1
                 _log.warning("events wait for the database", error=error.detail, in_a_row=failures)
                 await asyncio.sleep(backoff(failures, 0.1, 5.0))
+            else:
+                self._remember([*repeated, *events], is_on_disk=bool(ends))
+                return answer
+
+    def _remember(self, events: list[WrittenEvent], *, is_on_disk: bool) -> None:
+        """Keep what a crash may undo. The commit of an end waits for the disk, and so for all commits before it."""
+        if is_on_disk:
+            self._recent.clear()
+        else:
+            self._recent.add(events)
 
 
 def _result(end: RunEnd) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -32,6 +32,10 @@ _SQL = load("run_queue")
 
 RunLease: TypeAlias = tuple[UUID, int]
 """A run and one of its attempts: what a worker holds under a lease."""
+
+
+class EventsUndone(Exception):
+    """The database has crashed since the last flush, which may have undone events. Nothing was written now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class RunQueue:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._crash_mark: datetime | None = None
+        """That of the database at the last flush."""
 
     async def claim(
         self, worker_id: UUID, slots: int, lease: timedelta, graphs: Sequence[str], *, instance_runs: int = 0
@@ -91,7 +97,7 @@ class RunQueue:
         """Write events and ends in one transaction.
 
         Return the leases that this worker has lost, for which nothing was written, and whether another run became
-        claimable.
+        claimable. Raises EventsUndone once after a crash of the database: write the latest events again, and these.
         """
         async with translated():
             row = await self._pool.fetchrow(
@@ -103,9 +109,13 @@ class RunQueue:
                     events=[event.event for _, event in events],
                     data=[event.data for _, event in events],
                     ends=_ends_json(ends),
+                    crash_mark=self._crash_mark,
                 )
             )
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
+        former, self._crash_mark = self._crash_mark, row["crash_mark"]
+        if former not in (None, self._crash_mark):
+            raise EventsUndone
         return set(zip(row["lost"], row["lost_attempts"], strict=True)), row["woke"]
 
     async def renew(self, worker_id: UUID, run_ids: Sequence[UUID], lease: timedelta) -> dict[RunLease, str | None]:

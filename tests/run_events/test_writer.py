@@ -10,11 +10,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from deadlines import DEADLINE
 from live_server import until
-from run_queue_database import SUCCESS, RunQueueDatabase, open_run_queue_database
+from run_queue_database import MINUTE, SUCCESS, RunQueueDatabase, open_run_queue_database
 
 from robyn_server.core.ids import new_id
-from robyn_server.core.runs import END, RunEnd, RunEvent, RunStatus, ThreadStatus
+from robyn_server.core.runs import END, ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.run_events import writer as event_writer
 from robyn_server.run_events.run_writer import RunWriter
 from robyn_server.run_events.writer import EventWriter, _Buffer
@@ -111,6 +112,48 @@ async def test_a_run_that_is_not_held_any_more_is_dropped_and_its_worker_is_told
     await writer.end(SUCCESS)
     assert bench.lost == {(run.run_id, 1)}
     assert await queue_db.get_events(run.run_id) == []
+
+
+async def _crash(queue_db: RunQueueDatabase, run: ClaimedRun, last_seq: int) -> None:
+    """Do what a crash of the database does: undo the latest events, and empty unlogged tables."""
+    undo = "delete from agenthall.run_events where run_id = $1 and seq > $2"
+    await queue_db.admin.execute(undo, run.run_id, last_seq)
+    await queue_db.admin.execute("truncate agenthall.crash_marks")
+
+
+async def test_events_that_a_crash_of_the_database_has_undone_are_written_again(
+    queue_db: RunQueueDatabase, bench: Bench
+) -> None:
+    run = await queue_db.claim_new_run(WORKER)
+    writer = RunWriter(bench.writer, run)
+    for number in range(5):
+        await writer.emit("custom", b"%d" % number)
+        await bench.writer.settle(DEADLINE)
+    for last_seq in (2, 4):
+        await _crash(queue_db, run, last_seq)
+        await writer.emit("custom", b'"after it"')
+        await bench.writer.settle(DEADLINE)
+    rows = [(row["seq"], row["data"]) for row in await queue_db.get_events(run.run_id)]
+    before = [(number + 1, str(number)) for number in range(5)]
+    assert rows == [*before, (6, '"after it"'), (7, '"after it"')]
+    assert bench.lost == set()
+
+
+async def test_an_attempt_after_a_crash_uses_no_number_of_events_that_are_undone(queue_db: RunQueueDatabase) -> None:
+    run = await queue_db.claim_new_run(WORKER)
+    await queue_db.queue.flush(WORKER, [(run, RunEvent(seq, 1, "custom", "1")) for seq in (1, 2, 3)], [])
+    await _crash(queue_db, run, 1)
+    await queue_db.queue.release(WORKER, drained=False)
+    (again,) = await queue_db.queue.claim(WORKER, 1, MINUTE, ["echo"])
+    assert (again.attempt, again.last_seq) == (2, 100_001)
+
+
+async def test_an_attempt_without_a_crash_goes_on_with_the_numbers(queue_db: RunQueueDatabase) -> None:
+    run = await queue_db.claim_new_run(WORKER)
+    await queue_db.queue.flush(WORKER, [(run, RunEvent(seq, 1, "custom", "1")) for seq in (1, 2, 3)], [])
+    await queue_db.queue.release(WORKER, drained=False)
+    (again,) = await queue_db.queue.claim(WORKER, 1, MINUTE, ["echo"])
+    assert (again.attempt, again.last_seq) == (2, 3)
 
 
 async def test_a_connection_that_was_cut_loses_nothing(queue_db: RunQueueDatabase, bench: Bench) -> None:

@@ -15,10 +15,10 @@ select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r
     p_instance_runs => :instance_runs) r
 
 -- name: flush
-select lost, lost_attempts, woke
+select lost, lost_attempts, woke, crash_mark
   from agenthall.flush_runs(
     p_worker => :worker_id, p_run_ids => :run_ids, p_attempts => :attempts, p_seqs => :seqs, p_events => :events,
-    p_datas => :data, p_ends => :ends)
+    p_datas => :data, p_ends => :ends, p_crash_mark => :crash_mark)
 
 -- name: renew
 select run_id, attempt, cancel_action
