@@ -1,18 +1,12 @@
-"""PostgreSQL goes away under running streams and comes back: nobody has to restart the server.
-
-Events that were on their way in the last moment before a crash of the database may be lost (`flush_runs` says so);
-states may not.
-"""
+"""PostgreSQL goes away under running streams and comes back: nobody has to restart the server."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from databases import database_url, make_template, private_postgres
+from databases import database_url, make_template, private_postgres, restart_postgres
 from live_server import LiveServer, live_server, until
 from run_observer import STEPS, observe_database, start_streamed_run
 
@@ -39,17 +33,6 @@ def check_invariants() -> None:
     """Not looked at here: see above."""
 
 
-async def _restart(postgres: EmbeddedPostgres, number: int) -> None:
-    assert postgres.pid is not None
-    os.kill(postgres.pid, number)
-    await until(lambda: postgres.poll() is not None)
-    await asyncio.to_thread(_start_again, postgres)
-
-
-def _start_again(postgres: EmbeddedPostgres) -> None:
-    postgres._start_server()
-
-
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL])
 async def test_runs_go_on_when_the_database_is_back(
     server: LiveServer, database_server: EmbeddedPostgres, number: int
@@ -57,7 +40,7 @@ async def test_runs_go_on_when_the_database_is_back(
     streams = [await start_streamed_run(server.sdk()) for _ in range(3)]
     for stream in streams:
         await stream.reached(2)
-    await _restart(database_server, number)
+    await restart_postgres(database_server, number)
     for stream in streams:
         await stream.ended()
         assert stream.finished_steps == sorted(set(stream.finished_steps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -45,6 +46,15 @@ def private_postgres(environment: Mapping[str, str] = os.environ, **options: str
     finally:
         postgres.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+async def restart_postgres(postgres: EmbeddedPostgres, number: int) -> None:
+    """End PostgreSQL with a signal, and start it again."""
+    assert postgres.pid is not None
+    os.kill(postgres.pid, number)
+    while postgres.poll() is None:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(postgres._start_server)
 
 
 def database_url(url: str, name: str) -> str:
