@@ -20,15 +20,21 @@ import orjson
 from databases import private_postgres
 from live_server import accepts, free_port, until
 
+from robyn_server.supervisor.postgres.server import EmbeddedPostgres
+
 ECHO = Path(__file__).with_name("echo_graph.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
     url: str
-    dsn: str
+    postgres: EmbeddedPostgres
     process: subprocess.Popen[bytes]
     log: Path
+
+    @property
+    def dsn(self) -> str:
+        return self.postgres.dsn
 
     @contextlib.contextmanager
     def bots(
@@ -85,7 +91,7 @@ async def deployment(**settings: str) -> AsyncIterator[Deployment]:
             await until(lambda: process.poll() is not None or accepts(port))
             url = f"http://127.0.0.1:{port}"
             await until(lambda: _is_ready(url))
-            yield Deployment(url, postgres.dsn, process, log)
+            yield Deployment(url, postgres, process, log)
         finally:
             if process.poll() is not None:
                 print(f"the server ended with {process.returncode}:\n{log.read_text()[-4000:]}")

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.jobs.kills [--jobs N] [--kills N] [--seed N]`: jobs under kill -9 of everything.
+"""`python -m benchmarks.jobs.kills [--jobs N] [--kills N] [--seed N] [--postgres]`: jobs under kill -9 of everything.
 
 Runs of a bot are started in batches, while bots and the server's processes (web, worker, sockets) are killed at random
-and come back. At the end the states of jobs and runs and their attempts are printed. So are the numbers of jobs that
-were accepted twice in one attempt, of runs without a result, and of slots that were not freed.
+and come back. With `--postgres`, so is PostgreSQL. At the end the states of jobs and runs and their attempts are
+printed. So are the numbers of jobs that were accepted twice in one attempt, of runs without a result, and of slots that
+were not freed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+from databases import restart_postgres
 from langgraph_sdk import get_client
 
 from .deployment import Deployment, deployment, ready
@@ -28,6 +30,7 @@ AGENT = "killed-bot"
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 BOTS, SLOTS = 4, 16
 _BATCH = 50
+VICTIMS = ["bot", "bot", "sockets", "worker", "web"]
 _CHECKS = {
     "jobs": "select state, count(*) from mcp.agent_jobs group by state",
     "runs": "select status, count(*) from agenthall.runs group by status",
@@ -70,56 +73,88 @@ class Bots:
             each.close()
 
 
-async def create(server: Deployment, jobs: int) -> None:
+class Database:
+    """The deployment's database, which may be killed: a query is repeated until there is an answer."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    async def count(self, query: str) -> int:
+        return int((await self.fetch(query))[0][0])
+
+    async def fetch(self, query: str) -> list[Any]:
+        while True:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection = await asyncpg.connect(self._dsn)
+                try:
+                    return list(await connection.fetch(query))
+                finally:
+                    connection.terminate()
+            await asyncio.sleep(0.2)
+
+
+async def create(server: Deployment, database: Database, jobs: int) -> None:
     """Start runs in batches. A batch whose answer is lost may exist; further ones make up for one that does not."""
-    database = await asyncpg.connect(server.dsn)
     client = get_client(url=server.url, api_key=None)
     batch: list[Any] = [{"assistant_id": AGENT, "input": HELLO, "on_completion": "keep"}] * _BATCH
-    while await database.fetchval("select count(*) from agenthall.runs") < jobs:
+    while await database.count("select count(*) from agenthall.runs") < jobs:
         with contextlib.suppress(httpx.HTTPError):
             await client.runs.create_batch(batch)
-        while await database.fetchval("select count(*) from agenthall.runs where status = 'pending'") > 4 * _BATCH:
+        while await database.count("select count(*) from agenthall.runs where status = 'pending'") > 4 * _BATCH:
             await asyncio.sleep(0.05)
-    await database.close()
 
 
-async def kill(server: Deployment, bots: Bots, times: Iterator[float], chance: random.Random) -> dict[str, int]:
+async def kill(
+    server: Deployment, bots: Bots, victims: list[str], times: Iterator[float], chance: random.Random
+) -> dict[str, int]:
     killed: dict[str, int] = {}
     for pause in times:
         await asyncio.sleep(pause)
-        victim = chance.choice(["bot", "bot", "sockets", "worker", "web"])
+        victim = chance.choice(victims)
         killed[victim] = killed.get(victim, 0) + 1
         if victim == "bot":
             await asyncio.to_thread(bots.kill, chance.randrange(BOTS))
+        elif victim == "postgres":
+            await restart_postgres(server.postgres, signal.SIGKILL)
         else:
             for pid in server.children(victim)[:1]:
                 os.kill(pid, signal.SIGKILL)
     return killed
 
 
-async def run(jobs: int, kills: int, seed: int) -> None:
+async def run(jobs: int, kills: int, seed: int, victims: list[str]) -> None:
     chance = random.Random(seed)
     async with deployment(AGENTHALL_RUN_LEASE="5", AGENTHALL_RUN_MAX_ATTEMPTS="50") as server:
-        database = await asyncpg.connect(server.dsn)
-        bots = Bots(server)
+        bots, database = Bots(server), Database(server.dsn)
         try:
-            await ready(database, AGENT, BOTS * SLOTS)
-            options = '{"retry": "always", "max_attempts": 100, "schedule_to_start_seconds": null}'
-            await database.execute("update mcp.agent_configurations set jobs = $1", options)
+            await _prepare(server)
             began = time.monotonic()
             pauses = (chance.uniform(1.0, 5.0) for _ in range(kills))
-            _, killed = await asyncio.gather(create(server, jobs), kill(server, bots, pauses, chance))
-            while await database.fetchval("select count(*) from agenthall.runs where status in ('pending', 'running')"):
+            creating = create(server, database, jobs)
+            _, killed = await asyncio.gather(creating, kill(server, bots, victims, pauses, chance))
+            while await database.count("select count(*) from agenthall.runs where status in ('pending', 'running')"):
                 await asyncio.sleep(0.5)
             await asyncio.sleep(2)
             print(f"{jobs} jobs in {time.monotonic() - began:.0f} s; killed: {killed}; seed {seed}")
-            for name, query in _CHECKS.items():
-                print(f"{name}: {dict(await database.fetch(query))}")
-            for name, query in _NONE.items():
-                print(f"{name}: {await database.fetchval(query)}")
+            await _report(database)
         finally:
             bots.stop()
-            await database.close()
+
+
+async def _prepare(server: Deployment) -> None:
+    """Wait for the bots, and allow retries."""
+    connection = await asyncpg.connect(server.dsn)
+    await ready(connection, AGENT, BOTS * SLOTS)
+    options = '{"retry": "always", "max_attempts": 100, "schedule_to_start_seconds": null}'
+    await connection.execute("update mcp.agent_configurations set jobs = $1", options)
+    await connection.close()
+
+
+async def _report(database: Database) -> None:
+    for name, query in _CHECKS.items():
+        print(f"{name}: {dict(await database.fetch(query))}")
+    for name, query in _NONE.items():
+        print(f"{name}: {await database.count(query)}")
 
 
 def main() -> None:
@@ -127,8 +162,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--postgres", action="store_true", help="kill PostgreSQL, too, which belongs to the benchmark")
     arguments = parser.parse_args()
-    asyncio.run(run(arguments.jobs, arguments.kills, arguments.seed))
+    victims = [*VICTIMS, "postgres"] if arguments.postgres else VICTIMS
+    asyncio.run(run(arguments.jobs, arguments.kills, arguments.seed, victims))
 
 
 if __name__ == "__main__":
