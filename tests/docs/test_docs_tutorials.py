@@ -3,7 +3,9 @@ serve` starts."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -15,12 +17,15 @@ from pathlib import Path
 import pytest
 from doc_pages import DOCS, ROOT, blocks
 from live_server import free_port, until
+from node import TYPESCRIPT_CLIENT, build_typescript_client, environment
 
 from robyn_server.supervisor.parent_death import death_signal
 
 README = ROOT / "README.md"
 FIRST_AGENT = DOCS / "tutorials" / "first-agent.md"
 FIRST_BOT = DOCS / "tutorials" / "first-bot.md"
+TYPESCRIPT_README = TYPESCRIPT_CLIENT / "README.md"
+STRICT = {"target": "es2022", "module": "nodenext", "types": [], "lib": ["es2022", "dom"], "strict": True}
 OURS = ("AGENTHALL_", "AGENT_SYNC_", "AUTH_", "DATABASE_", "CATALOGUE_", "LANGSMITH_", "LANGGRAPH_")
 
 
@@ -149,6 +154,62 @@ async def test_the_first_bot_is_found_comes_back_and_is_drained(reader: Reader) 
         started[-1].kill()
         started.append(reader.start(run_answer, "answer.log"))
         await reader.answers(chat, "olleh dlrow")
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+async def run_typescript(reader: Reader) -> str:
+    """Compile the programs in TypeScript. Return the command that runs one of them, without its name."""
+    node = await asyncio.to_thread(build_typescript_client)
+    project = reader.folder / "typescript"
+    (project / "node_modules" / "@agenthall").mkdir(parents=True)
+    (project / "node_modules" / "@agenthall" / "client").symlink_to(TYPESCRIPT_CLIENT)
+    (project / "package.json").write_text('{"type": "module"}')
+    (project / "tsconfig.json").write_text(json.dumps({"compilerOptions": {**STRICT, "outDir": "dist"}}))
+    for number, program in enumerate(blocks(FIRST_BOT, "ts")):
+        reader.save(f"typescript/tutorial{number}.ts", program)
+    for number, program in enumerate(blocks(TYPESCRIPT_README, "ts")):
+        reader.save(f"typescript/readme{number}.ts", program)
+    compiler = TYPESCRIPT_CLIENT / "node_modules" / "typescript" / "bin" / "tsc"
+    done = subprocess.run([node, compiler], cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return f"{node} typescript/dist/"
+
+
+@pytest.mark.parametrize(
+    ("program", "answer"),
+    [
+        ("tutorial0.js", "You said: hello world"),
+        ("readme1.js", "You wrote 1 messages."),
+        ("readme2.js", "Looking …"),
+    ],
+)
+async def test_a_bot_in_typescript_answers(reader: Reader, run_typescript: str, program: str, answer: str) -> None:
+    *_, chat = blocks(FIRST_BOT, "sh")
+    bot = reader.start(run_typescript + program, "typescript.log")
+    try:
+        await reader.answers(chat, answer)
+    finally:
+        bot.kill()
+        bot.wait()
+
+
+async def test_an_instance_in_typescript_is_found_watched_and_drained(reader: Reader, run_typescript: str) -> None:
+    reader.do(f"{run_typescript}readme3.js")  # describes an instance, and does not register it
+    in_europe = "agents register ide-agent --capability debugging --zone eu --version 1.4.0 --instance-id europe"
+    started = [reader.start(f".venv/bin/agenthall {in_europe}", "register-europe.log")]
+    try:
+        await reader.answers(".venv/bin/agenthall agents list --capability debugging", "europe")
+        started.append(reader.start(f"{run_typescript}readme4.js", "typescript-watch.log"))
+        await reader.printed("typescript-watch.log", "listed")
+        assert "europe" in (reader.folder / "typescript-watch.log").read_text()
+        started.append(reader.start(f"{run_typescript}readme0.js", "typescript-instance.log"))
+        await reader.printed("typescript-instance.log", " 1\n")
+        started[2].send_signal(signal.SIGTERM)
+        assert started[2].wait(30) == 0
     finally:
         for process in started:
             process.kill()
