@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from uuid import UUID
 
 import structlog
 
-from robyn_server.core.registry.jobs import CancelOutcome, FollowedJob, NewJob
+from robyn_server.concurrency.periodic import backoff
+from robyn_server.core.errors import Unavailable
+from robyn_server.core.registry.jobs import CancelOutcome, CreatedJob, FollowedJob, NewJob
 from robyn_server.storage.postgres.notify import Notifier
 from robyn_server.storage.registry.assigned_jobs import AssignedJobs
 from robyn_server.storage.registry.jobs import JOBS, OFFERS, Jobs
@@ -30,13 +33,25 @@ class JobStarter:
     async def follow(self, job: NewJob) -> AsyncIterator[FollowedJob]:
         """Start the job, unless it exists, and yield it whenever it changes. The last one has ended.
 
-        A reader that goes away leaves the job as it is. Raises Forbidden (the agent is disabled), Invalid, Unavailable.
+        A reader that goes away leaves the job as it is. While the database cannot be reached, it waits: the lease and
+        the timeout of the run are its limits. Raises Forbidden (the agent is disabled), Invalid.
         """
-        created = await self._jobs.create(job)
+        created = await self._create(job)
         self._notifier.notify(OFFERS, map(str, created.offered))
         with self._follower.subscribe(job.job_id) as subscription:
             async for update in subscription.updates():
                 yield update
+
+    async def _create(self, job: NewJob) -> CreatedJob:
+        """Repeat the creation until the database answers. One whose answer was lost finds the job that exists."""
+        failures = 0
+        while True:
+            try:
+                return await self._jobs.create(job)
+            except Unavailable as error:
+                failures += 1
+                _log.warning("a job waits for the database", error=error.detail, in_a_row=failures)
+                await asyncio.sleep(backoff(failures, 0.1))
 
     async def cancel_of_run(self, run_id: UUID, reason: str) -> None:
         """Cancel the jobs that a run has left open. Raises Unavailable."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from faulty_proxy import PostgresProxy
 from job_database import AGENT, JobDatabase
 from live_server import until
 from registry_database import ORG_1
@@ -19,6 +20,7 @@ from robyn_server.registry.jobs.follower import JobFollower
 from robyn_server.registry.jobs.starter import JobStarter
 from robyn_server.registry.jobs.sweeper import JobSweeper
 from robyn_server.storage.postgres.notify import Listener, Notifier
+from robyn_server.storage.postgres.pools import Role, open_pool
 from robyn_server.storage.registry.assigned_jobs import AssignedJobs
 from robyn_server.storage.registry.jobs import JOBS, OFFERS, Jobs
 
@@ -72,6 +74,25 @@ async def _following(engine: Engine, job: NewJob) -> AsyncIterator[tuple[list[Fo
 
 async def _last_state(updates: list[FollowedJob], state: JobState) -> None:
     await until(lambda: bool(updates) and updates[-1].state is state)
+
+
+@pytest.mark.parametrize("fault", ["is_refusing", "is_dropping_replies"])
+async def test_a_job_is_started_when_the_database_is_back(jobs: JobDatabase, engine: Engine, fault: str) -> None:
+    await jobs.serve()
+    async with PostgresProxy(jobs.registry.url).serving() as proxy:
+        pool = await open_pool(proxy.url, Role.SYSTEM, size=1, name="test")
+        assigned = AssignedJobs(jobs.registry.system)
+        starter = JobStarter(Jobs(pool), assigned, engine.follower, Notifier(jobs.registry.url, "test"))
+        setattr(proxy, fault, True)
+        if fault == "is_refusing":
+            proxy.cut()
+        tries = proxy.accepted + 2
+        async with _following(replace(engine, starter=starter), _new()) as (updates, task):
+            await until(lambda: task.done() or proxy.accepted >= tries)
+            assert not task.done()
+            setattr(proxy, fault, False)
+            await _last_state(updates, JobState.OFFERED)
+        await pool.close()
 
 
 async def test_a_job_is_followed_from_its_offer_to_its_result(jobs: JobDatabase, engine: Engine) -> None:
