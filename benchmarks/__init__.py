@@ -4,4 +4,5 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "support"))
+for folder in ("tests/support", "clients/python"):
+    sys.path.insert(0, str(ROOT / folder))

@@ -34,6 +34,9 @@ VICTIMS = ["bot", "bot", "sockets", "worker", "web"]
 _CHECKS = {
     "jobs": "select state, count(*) from mcp.agent_jobs group by state",
     "runs": "select status, count(*) from agenthall.runs group by status",
+    "errors of runs": """
+        select left(concat_ws(': ', r.error ->> 'error', r.error ->> 'message'), 200), count(*)
+          from agenthall.runs r where r.error is not null group by 1""",
     "attempts of jobs": "select attempt, count(*) from mcp.agent_jobs group by attempt order by attempt",
     "attempts of runs": "select attempt, count(*) from agenthall.runs group by attempt order by attempt",
     "outcomes of offers": "select outcome, count(*) from mcp.agent_job_offers group by outcome order by 2 desc",
