@@ -36,7 +36,14 @@ from robyn_server.tracing.langsmith_runs import flush_run_trees
 from .agent_sync import check_settings
 from .database import prepare_database
 from .pools import Pools, close_pool, export_pool_metrics
-from .process import end_within, metrics_refresh, run_until_signal, start_services
+from .process import (
+    end_within,
+    exempt_from_collection,
+    metrics_refresh,
+    run_until_signal,
+    start_services,
+    tune_garbage_collection,
+)
 from .redis import open_redis
 from .tracing import start_tracing
 
@@ -75,6 +82,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     from robyn_server.worker.run_store import RunStores
     from robyn_server.worker.worker import Worker
 
+    tune_garbage_collection()
     checkpoints = Checkpoints(settings.direct_dsn, size=settings.pool_size, max_state_bytes=settings.max_state_bytes)
     await checkpoints.start()
     closing.push_async_callback(checkpoints.stop)
@@ -105,9 +113,14 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     announcement = Announcement(Workers(system), worker.id, graphs.all_ids)
     sweep = Periodic("expired items of the store", items.sweep, _STORE_SWEEP_SECONDS)
     start_services(closing, announcement, worker, metrics_refresh(), sweep, *_thread_sweeps(settings, system))
-    preloading = asyncio.create_task(graphs.preload(), name="preload graphs")
+    preloading = asyncio.create_task(_preload(graphs), name="preload graphs")
     closing.callback(preloading.cancel)
     _log.info("worker claims runs", worker_id=str(worker.id), slots=options.capacity.slots, graphs=graphs.ids)
+
+
+async def _preload(graphs: Graphs) -> None:
+    await graphs.preload()
+    exempt_from_collection()
 
 
 def _start_traces(closing: AsyncExitStack) -> RunTraces:
