@@ -42,7 +42,13 @@ class CountingPool:
 
 
 async def touched(connection: Any, query: str, *arguments: Any) -> int:
-    """Buffers that the query's generic plan reads.
+    """Buffers that the query's generic plan reads."""
+    root = await executed_plan(connection, query, *arguments)
+    return int(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
+
+
+async def executed_plan(connection: Any, query: str, *arguments: Any) -> Any:
+    """The query's generic plan, with what it read, as EXPLAIN prints it in JSON.
 
     EXPLAIN of a query with parameters would show a plan for their values.
     """
@@ -53,8 +59,7 @@ async def touched(connection: Any, query: str, *arguments: Any) -> int:
         plan = await connection.fetchval(f"explain (analyze, buffers, timing off, format json) execute asked{given}")
     finally:
         await connection.execute("deallocate asked")
-    root = json.loads(plan)[0]["Plan"]
-    return int(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
+    return json.loads(plan)[0]["Plan"]
 
 
 def _literal(value: Any) -> str:

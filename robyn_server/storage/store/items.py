@@ -14,6 +14,8 @@ from robyn_server.storage.postgres.json import to_json
 from robyn_server.storage.postgres.pools import Connection, Pool, acting_as
 from robyn_server.storage.postgres.queries import load
 
+from .nearest import search_nearest
+
 _SQL = load("store/items")
 _SWEPT_AT_ONCE = 1000
 _AFTER_ALL = "\U0010ffff"
@@ -95,15 +97,11 @@ class StoreSession:
         """
         page = {"owner": self._owner, "filter": to_json(where or None), "limit": limit, "offset": offset}
         if near is not None:
-            begin, end = _bounds(prefix)
-            query = _SQL["search_near"].bind(
-                **page, from_path=begin, to_path=end, vector=list(near), dimensions=len(near)
-            )
+            rows = await search_nearest(self._connection, _bounds(prefix), near, page)
         elif prefix:
-            query = _SQL["search_below"].bind(**page, prefix=prefix)
+            rows = await self._connection.fetch(*_SQL["search_below"].bind(**page, prefix=prefix))
         else:
-            query = _SQL["search_all"].bind(**page)
-        rows = await self._connection.fetch(*query)
+            rows = await self._connection.fetch(*_SQL["search_all"].bind(**page))
         if rows and refresh:
             await self._refresh([{"namespace": row["namespace"], "key": row["key"]} for row in rows])
         return [row["body"] for row in rows]

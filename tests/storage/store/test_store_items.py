@@ -245,7 +245,7 @@ async def test_a_node_that_is_no_coroutine_uses_it_from_its_thread(shared_items:
 
 _FILL = """
 insert into agenthall.store_items (owner_id, namespace, key, value)
-select 'anna', array['memories', 'user ' || n % (ROWS / 100)], 'key ' || n, jsonb_build_object('n', n) from generate_series(1, ROWS) n;
+select 'anna', array['memories', 'user ' || n / 100], 'key ' || n, jsonb_build_object('n', n) from generate_series(1, ROWS) n;
 insert into agenthall.store_items (owner_id, namespace, key, value)
 select 'anna', array['settings'], 'key ' || n, jsonb_build_object('n', n) from generate_series(1, 20) n;
 insert into agenthall.store_items (owner_id, namespace, key, value, ttl, expires_at)
@@ -257,7 +257,7 @@ reset session_replication_role;
 analyze agenthall.store_items;
 """
 READS: dict[str, Any] = {
-    "an item": lambda session: session.find(("memories", "user 7"), "key 7", refresh=False),
+    "an item": lambda session: session.find(("memories", "user 7"), "key 707", refresh=False),
     "a user's items": lambda session: session.search(("memories", "user 7"), None, limit=10, offset=0, refresh=False),
     "a page of a large namespace": lambda session: session.search(
         ("memories",), None, limit=10, offset=0, refresh=False

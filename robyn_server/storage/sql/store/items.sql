@@ -12,11 +12,6 @@ json_build_object(
   'namespace', i.namespace, 'key', i.key, 'value', i.value,
   'created_at', agenthall.iso(i.created_at), 'updated_at', agenthall.iso(i.updated_at), 'score', null)
 
--- fragment: near_item
-json_build_object(
-  'namespace', i.namespace, 'key', i.key, 'value', i.value,
-  'created_at', agenthall.iso(i.created_at), 'updated_at', agenthall.iso(i.updated_at), 'score', page.score)
-
 -- fragment: alive
 (i.expires_at is null or i.expires_at > now())
 
@@ -75,29 +70,6 @@ select found.namespace, found.key, found.body, {bounded}
          order by i.path, i.updated_at desc, i.key
          limit :limit offset :offset) as found
  order by found.path, found.updated_at desc, found.key
-
--- name: search_near
--- Reads every item of the page's namespaces: the answer is exact, and costs as much as there are items of the owner. The
--- best of an item's vectors counts. Items without a vector come last.
-with near as materialized (
-  select v.path, v.key, max(1 - agenthall.cosine_distance(v.vector, :vector::real[])) as score
-    from agenthall.store_vectors v
-   where v.owner_id = :owner and v.path >= :from_path and v.path < :to_path and cardinality(v.vector) = :dimensions
-   group by v.path, v.key
-)
-select found.namespace, found.key, found.body, {bounded}
-  from (select i.namespace, i.key, page.score, page.path, page.updated_at, {near_item}::text as body
-          from (select i.path, i.key, i.updated_at, near.score
-                  from agenthall.store_items i
-                  left join near on near.path = i.path and near.key = i.key
-                 where i.owner_id = :owner and i.path >= :from_path and i.path < :to_path and {alive}
-                   and (:filter::jsonb is null or agenthall.store_matches(i.value, :filter))
-                 order by near.score desc nulls last, i.path, i.updated_at desc, i.key
-                 limit :limit offset :offset) as page
-         cross join lateral (
-           select item.* from agenthall.store_items item
-            where item.owner_id = :owner and item.path = page.path and item.key = page.key) as i) as found
- order by found.score desc nulls last, found.path, found.updated_at desc, found.key
 
 -- fragment: beginning
 i.namespace[1:coalesce(:steps::integer, cardinality(i.namespace))]
