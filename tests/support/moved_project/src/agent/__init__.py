@@ -1,0 +1,1 @@
+"""An agent that writes letters, and asks before it sends them."""
