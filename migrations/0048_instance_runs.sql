@@ -1,6 +1,6 @@
--- A run of the graph `instances` waits for an instance and takes no slot of its worker. A worker claims such runs beside
--- those that it executes itself, up to a number of their own. Each kind has its index, so that a claim of one kind does
--- not read the waiting runs of the other.
+-- A run of the graph `instances` waits for an instance and takes no slot of its worker. A worker claims such runs
+-- beside those that it executes itself, up to a number of their own. Each kind has its index, so that a claim of one
+-- kind does not read the waiting runs of the other.
 
 create index runs_claimable_here on agenthall.runs (run_at, run_id)
   where status = 'pending' and ready and graph_id <> 'instances';
