@@ -78,6 +78,7 @@ def write_dump(
     try:
         unfinished = folder / "backup"
         argv = [programs.program("pg_dump"), "--verbose", f"--file={unfinished}", *_format(target)]
+        argv += ["--no-unlogged-table-data"]  # a restored database has lost what came later, as after a crash
         argv += [] if everything else [f"--schema={schema}" for schema in SCHEMAS]
         argv += ["--enable-row-security"] if with_row_security else []
         _run(argv, environment, Messages(_STEPS, progress))
