@@ -17,6 +17,10 @@ from . import SCHEMAS
 from .processes import Messages, Progress, running
 from .programs import ClientPrograms
 
+WITHOUT_ROWS = frozenset({("agenthall", "crash_marks")})
+"""Schema and name of tables of which no rows are saved: a restored database has lost what came later, as after a
+crash."""
+
 _STEPS = ("dumping contents of table",)
 _MOST_JOBS = 4
 _CONTENTS = "toc.dat"
@@ -78,7 +82,7 @@ def write_dump(
     try:
         unfinished = folder / "backup"
         argv = [programs.program("pg_dump"), "--verbose", f"--file={unfinished}", *_format(target)]
-        argv += ["--no-unlogged-table-data"]  # a restored database has lost what came later, as after a crash
+        argv += [f"--exclude-table-data={schema}.{name}" for schema, name in WITHOUT_ROWS]
         argv += [] if everything else [f"--schema={schema}" for schema in SCHEMAS]
         argv += ["--enable-row-security"] if with_row_security else []
         _run(argv, environment, Messages(_STEPS, progress))

@@ -9,7 +9,7 @@ from robyn_server import logs
 from robyn_server.app.database import check_schema
 from robyn_server.backup import SCHEMAS
 from robyn_server.backup.archive import Archive
-from robyn_server.backup.dump import Target, write_dump
+from robyn_server.backup.dump import WITHOUT_ROWS, Target, write_dump
 from robyn_server.backup.processes import Progress
 from robyn_server.backup.programs import connection_environment, find_client_programs
 from robyn_server.core.errors import Misconfigured
@@ -65,6 +65,7 @@ async def _inspect(settings: Settings, *, everything: bool) -> tuple[DatabaseFac
                 f" run `grant agenthall_system to {facts.login}`, or use a login with BYPASSRLS",
                 field="DATABASE_URL",
             )
-        return facts, len(await backups.tables(connection, None if everything else SCHEMAS))
+        tables = await backups.tables(connection, None if everything else SCHEMAS)
+        return facts, len(set(tables) - WITHOUT_ROWS)
     finally:
         await connection.close()
