@@ -27,6 +27,7 @@ PACKAGES = {
     "files": "Where migrations and the demo are, in a checkout and in a wheel.",
     "ports": "Find a free port, and hold a port for a server.",
     "graphs": "LangGraph: loads graphs, executes runs, reads checkpoints, draws graphs.",
+    "egress": "Opens connections only to addresses that the egress policy allows.",
     "identity": "Turns credentials into principals: API keys, tokens, tickets, loopback.",
     "logs": "The format of log lines.",
     "log_writer": "Writes log lines from a thread, in their order.",

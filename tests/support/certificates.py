@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, and a proxy that ends TLS with it."""
+"""A certificate for 127.0.0.1 and a name, and a proxy that ends TLS with it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+NAME = "agents.example.com"
+
 
 def write_certificate(folder: Path) -> None:
-    """Write a self-signed certificate for 127.0.0.1: `fullchain.pem` and `privkey.pem`."""
+    """Write a self-signed certificate for 127.0.0.1 and its name: `fullchain.pem` and `privkey.pem`."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "agents.example.com")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([address, x509.DNSName(NAME)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
