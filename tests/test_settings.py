@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from robyn_server.core.egress.policy import EgressLevel
 from robyn_server.core.errors import Misconfigured
 from robyn_server.settings import Settings, find_unknown, load_settings
 
@@ -21,6 +22,8 @@ def test_every_setting_has_a_variable_and_a_description() -> None:
         ("AGENTHALL_GRAPHS", "{"),
         ("AGENTHALL_GRAPHS", '{"instances": "module:graph"}'),
         ("AUTH_MODE", "magic"),
+        ("AGENTHALL_EGRESS", "everything"),
+        ("AGENTHALL_EGRESS_ALLOW", "http://mcp.internal"),
         ("AGENTHALL_WORKER_SLOTS", "0"),
         ("AGENT_SYNC_CACHE_TTL", "-1"),
         ("AGENT_SYNC_TOOL_NAMES", "both"),
@@ -43,6 +46,16 @@ def test_without_credentials_only_loopback_is_served(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("AUTH_MODE", raising=False)
     with pytest.raises(Misconfigured, match="loopback"):
         load_settings(host="0.0.0.0")
+
+
+def test_addresses_of_this_machine_are_allowed_by_default_where_it_has_all_users() -> None:
+    def level(mode: str, **settings: str) -> EgressLevel:
+        return load_settings(auth_mode=mode, **settings).egress_policy.level
+
+    assert (level("none"), level("keys")) == (EgressLevel.LOOPBACK, EgressLevel.PUBLIC)
+    assert level("none", auth_handlers="project:auth") is EgressLevel.PUBLIC, "handlers authenticate users"
+    assert level("none", egress_level="listed") is EgressLevel.LISTED
+    assert level("keys", egress_level="private") is EgressLevel.PRIVATE
 
 
 def test_jwt_needs_a_long_secret() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pydantic import model_validator
 from pydantic_settings import SettingsConfigDict
 
+from robyn_server.core.egress.allow_list import read_allow_list
+from robyn_server.core.egress.policy import EgressLevel, EgressPolicy
 from robyn_server.core.hosts import LOOPBACK, local_host
 
 from .agent_sync import AgentSyncSettings
 from .database import DatabaseSettings
+from .egress import EgressSettings
 from .graphs import GraphSettings
 from .identity import AuthMode, IdentitySettings
 from .logs import LogSettings
@@ -24,6 +27,7 @@ class Settings(  # the fields of the last base come first
     LogSettings,
     IdentitySettings,
     AgentSyncSettings,
+    EgressSettings,
     GraphSettings,
     ThreadSettings,
     RedisSettings,
@@ -50,6 +54,13 @@ class Settings(  # the fields of the last base come first
         if self.auth_mode is AuthMode.NONE and self.host not in LOOPBACK:
             raise ValueError(f"AUTH_MODE=none serves loopback only, not {self.host}; set AUTH_MODE=keys or jwt")
         return self
+
+    @property
+    def egress_policy(self) -> EgressPolicy:
+        """Where there are no users, all callers are on this machine, and can reach it without the server."""
+        has_users = self.auth_mode is not AuthMode.NONE or self.auth_handlers is not None
+        default = EgressLevel.PUBLIC if has_users else EgressLevel.LOOPBACK
+        return EgressPolicy(self.egress_level or default, read_allow_list(self.egress_allow))
 
     @property
     def sockets_address(self) -> str | None:

@@ -34,8 +34,11 @@ The port after the web's is for WebSockets.
 _TOOLS = {"legal": "search_law", "documents": "search_docs"}
 """A tool of each server, by which its URL is found in the catalogue."""
 
-ENVIRONMENT = {"AGENT_SYNC_SCOPE": "all", "AGENTHALL_DEFAULT_MODEL": "offline:demo"}
-"""Environment of the server's processes with the demo. The user's own variables take precedence."""
+ENVIRONMENT = {"AGENT_SYNC_SCOPE": "all", "AGENTHALL_DEFAULT_MODEL": "offline:demo", "AGENTHALL_EGRESS": "loopback"}
+"""Environment of the server's processes with the demo, whose MCP servers are on this machine.
+
+The user's own variables take precedence.
+"""
 
 DEVELOPMENT_CREDENTIALS = {
     "AGENTHALL_DEV_TENANT": "00000000-0000-0000-0000-000000000001",
