@@ -47,6 +47,7 @@ from robyn_server.tracing.langsmith_runs import flush_run_trees
 
 from .agent_sync import check_settings, parse_sources, sync_options
 from .database import prepare_database
+from .egress import enforce_egress
 from .jobs import open_job_services
 from .leases import open_lease_services
 from .pools import SYSTEM_CONNECTIONS, Pools, answer_limit, export_pool_metrics
@@ -137,6 +138,7 @@ class WebApplication:
         self._gate = gate
         self._tracing = tracing
         self._app = app
+        enforce_egress(settings)
         self._graphs = Graphs(settings.graph_paths, settings.default_model)
         self._closing = AsyncExitStack()
         self._sources: AgentSources | None = None

@@ -35,6 +35,7 @@ from robyn_server.tracing.langsmith_runs import flush_run_trees
 
 from .agent_sync import check_settings
 from .database import prepare_database
+from .egress import enforce_egress
 from .pools import Pools, close_pool, export_pool_metrics
 from .process import (
     end_within,
@@ -87,6 +88,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     await checkpoints.start()
     closing.push_async_callback(checkpoints.stop)
     _limit_tool_servers(settings)
+    enforce_egress(settings)
     graphs = Graphs(settings.graph_paths, settings.default_model)
     closing.push_async_callback(graphs.close)
     options = _options(settings)

@@ -193,6 +193,7 @@ async def live_server(url: str, *, webs: int = 1, workers: int = 1, **settings: 
         "AGENTHALL_SHARE_PORT": "1",
         "AGENTHALL_GRAPHS": orjson.dumps(GRAPHS).decode(),
         "AGENTHALL_DEFAULT_MODEL": "offline:demo",
+        "AGENTHALL_EGRESS": "loopback",  # the MCP servers of tests are on this machine
         "AGENTHALL_LOG_FORMAT": "json",
         "AGENTHALL_HEARTBEAT": "0.5",
         "AGENTHALL_REQUEST_TIMEOUT": str(

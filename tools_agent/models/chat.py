@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tools_agent.configuration import AgentConfig
 from tools_agent.errors import ModelKeyMissing, ModelPackageMissing, ModelUnavailable, SamplingNotOffered, UnknownModel
 from tools_agent.notices import one_line
+from tools_agent.transports import guard_model
 
 from .offline import PREFIX, offline_model
 from .providers import OPENAI_FAMILY, provider_of
@@ -72,6 +73,7 @@ def _provider_model(name: str, sampling: dict[str, Any]) -> BaseChatModel:
         raise _refusal(name, provider, error) from error
     _require_key(name, provider)
     _require_supported(name, model, sampling, _NOT_OFFERED.get(provider, frozenset()))
+    guard_model(model)
     return model
 
 

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from tools_agent.errors import ServerUnavailable
 from tools_agent.limits import Limits, current_limits
+from tools_agent.transports import new_transport
 
 from .mcp_answers import ReadableAnswers
 from .mcp_transport import BoundedTransport
@@ -75,8 +76,6 @@ def _http_client(
     headers: dict[str, str] | None = None, timeout: httpx.Timeout | None = None, auth: httpx.Auth | None = None
 ) -> httpx.AsyncClient:
     # trust_env off, or ~/.netrc would send the operator's passwords to any host that a catalogue row names
-    bounded = BoundedTransport(
-        httpx.AsyncHTTPTransport(verify=_ssl_context(), trust_env=False), current_limits().answer_bytes
-    )
+    bounded = BoundedTransport(new_transport(_ssl_context()), current_limits().answer_bytes)
     transport = ReadableAnswers(bounded)
     return httpx.AsyncClient(headers=headers, timeout=timeout, auth=auth, transport=transport, trust_env=False)
