@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from robyn_server.core.errors import Unauthenticated, Unavailable
+from robyn_server.egress.clients import operator_client
 
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 FRESH_SECONDS = 600.0
@@ -130,7 +131,7 @@ async def fetch_jwks(url: str) -> tuple[SigningKey, ...]:
     try:
         async with (
             asyncio.timeout(FETCH_SECONDS),
-            httpx.AsyncClient(follow_redirects=False, timeout=FETCH_SECONDS) as client,
+            operator_client(FETCH_SECONDS) as client,
             client.stream("GET", url, headers={"accept": "application/json"}) as answer,
         ):
             answer.raise_for_status()

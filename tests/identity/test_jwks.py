@@ -142,3 +142,18 @@ async def test_a_body_without_end_is_cut(issuer: JwksServer) -> None:
 async def test_an_issuer_that_cannot_be_reached_is_said_to_be(url: str) -> None:
     with pytest.raises(JwksError):
         await fetch_jwks(url)
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166", "[::ffff:169.254.169.254]", "0.0.0.0", "[fe80::1]"])
+async def test_an_issuer_is_never_at_an_address_that_is_always_refused(issuer: JwksServer, host: str) -> None:
+    port = issuer.url.rpartition(":")[2]
+    with pytest.raises(JwksError, match="AGENTHALL_EGRESS"):
+        await fetch_jwks(f"http://{host}:{port}")
+    assert issuer.asked == 0
+
+
+async def test_a_redirect_of_the_issuer_is_not_followed(issuer: JwksServer) -> None:
+    issuer.status, issuer.location = 302, f"{issuer.url}/elsewhere"
+    with pytest.raises(JwksError, match="302"):
+        await fetch_jwks(issuer.url)
+    assert issuer.asked == 1

@@ -42,11 +42,12 @@ def _made(algorithm: str) -> tuple[Any, dict[str, Any]]:
 
 
 class JwksServer:
-    """`status`, `body`: the next responses. `asked`: the number of requests."""
+    """`status`, `body`, `location`: the next responses. `asked`: the number of requests."""
 
     def __init__(self) -> None:
         self.status, self.asked, self.url = 200, 0, ""
         self.body = b""
+        self.location = "/"
 
     def publish(self, *pairs: SigningPair, also: tuple[dict[str, Any], ...] = ()) -> None:
         self.body = json.dumps({"keys": [*(pair.jwk for pair in pairs), *also]}).encode()
@@ -55,7 +56,8 @@ class JwksServer:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             await reader.readuntil(b"\r\n\r\n")
             self.asked += 1
-            head = f"HTTP/1.1 {self.status} X\r\ncontent-length: {len(self.body)}\r\nconnection: close\r\n\r\n"
+            head = f"HTTP/1.1 {self.status} X\r\nlocation: {self.location}\r\ncontent-length: {len(self.body)}\r\n"
+            head += "connection: close\r\n\r\n"
             writer.write(head.encode() + self.body)
             await writer.drain()
         writer.close()
