@@ -20,6 +20,7 @@ from robyn_server.supervisor.postgres.server import EmbeddedPostgres, find_runni
 from .agent_sync import agent_sync_checks, check_variables
 from .checks import Check, check, check_async
 from .database import check_database, check_notify, check_schema
+from .egress import egress_checks
 from .graphs import graph_checks
 from .identity import identity_checks
 from .models import model_checks
@@ -135,6 +136,7 @@ def _database(dsn: str, direct: str, keys: Collection[str]) -> Iterator[Check]:
     yield check_async("notify", _notify(direct))
     yield from agent_sync_checks(dsn)
     yield from registered_agents_checks(dsn)
+    yield from egress_checks(dsn)
     yield from model_checks(dsn, keys)
     yield from identity_checks(dsn)
 

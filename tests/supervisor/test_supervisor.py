@@ -121,7 +121,7 @@ def test_other_terminals_find_the_server_by_its_data_directory_while_it_lives(se
     assert find_running_server(serving.data_dir) == RunningServer(
         greeting["server"],
         serving.process.pid,
-        {"AGENT_SYNC_SCOPE": "all", "AGENTHALL_DEFAULT_MODEL": "offline:demo"},
+        {"AGENT_SYNC_SCOPE": "all", "AGENTHALL_DEFAULT_MODEL": "offline:demo", "AGENTHALL_EGRESS": "loopback"},
     )
     serving.stop()
     assert find_running_server(serving.data_dir) is None
