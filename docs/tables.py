@@ -18,6 +18,8 @@ from robyn_server.agent_sync.catalogue_db.fields import CLOCK, CLOCK_OF_VIEW, FI
 from robyn_server.cli.commands import commands
 from robyn_server.core import errors
 from robyn_server.core.access.scopes import MEANINGS, Scope
+from robyn_server.core.egress.addresses import NETWORKS, AddressClass
+from robyn_server.core.egress.policy import OPERATOR, STRICTEST_LISTED, EgressLevel, EgressPolicy
 from robyn_server.core.http_status import STATUSES
 from robyn_server.metrics import every_metric
 from robyn_server.metrics.instruments import Metric
@@ -278,3 +280,27 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
     names = list(head)
     return "\n".join([line(names), line("---" for _ in names), *(line(row) for row in rows)])
+
+
+def egress() -> str:
+    """The classes of addresses, and the levels of the policy that allow each."""
+    levels = list(EgressLevel)
+    rows = [f"| {kind.name.lower().replace('_', '-')} | {_egress_row(kind, levels)} |" for kind in AddressClass]
+    head = f"| class | {' | '.join(f'`{level}`' for level in levels)} | the allow list | the operator | networks |"
+    return "\n".join([head, "|" + " --- |" * (len(levels) + 4), *rows])
+
+
+def _egress_row(kind: AddressClass, levels: list[EgressLevel]) -> str:
+    example = _FIRST_ADDRESS[kind]
+    policies = [EgressPolicy(level) for level in levels]
+    allowed = [policy.allows(example, 443) for policy in policies]
+    allowed += [kind <= STRICTEST_LISTED, OPERATOR.allows(example, 443)]
+    networks = "everything else" if kind is AddressClass.PUBLIC else ", ".join(f"`{net}`" for net in NETWORKS[kind])
+    if kind is AddressClass.RESERVED:
+        networks += ", and IPv6 outside `2000::/3` that is in no other row"
+    return " | ".join([*("yes" if each else "no" for each in allowed), networks])
+
+
+_FIRST_ADDRESS = {
+    kind: "8.8.8.8" if kind is AddressClass.PUBLIC else NETWORKS[kind][0].split("/")[0] for kind in NETWORKS
+}
