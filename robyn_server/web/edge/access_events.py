@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from robyn_server.core.access.grants import Conditions
 from robyn_server.core.ids import parse_uuid
+from robyn_server.core.json.json_terms import json_paths
 from robyn_server.core.store.items import check_namespace
 from robyn_server.web.http.messages import Request
 from robyn_server.web.routes.store import item_name
@@ -58,8 +59,7 @@ def changed_body(body: BaseModel, changes: Mapping[str, Any]) -> BaseModel:
     try:
         return type(body).model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(each) for each in first["loc"])
+        where, first = json_paths(error.errors(include_url=False, include_context=False, include_input=False), given)[0]
         raise ValueError(f"the handler changed the request's {where} to what is not valid: {first['msg']}") from None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from robyn_server.core.errors import Invalid, TooLarge
-from robyn_server.core.json.json_terms import json_message
+from robyn_server.core.json.json_terms import json_message, json_paths
 from tools_agent.json_size import has_more_values
 
 from .messages import parse_json
@@ -52,7 +52,7 @@ def parse_body(model: type[BaseModel], body: bytes, max_values: int = MAX_VALUES
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
+        raise _invalid(error.errors(include_url=False, include_context=False, include_input=False), value) from None
 
 
 def _refuse_unknown(model: type[BaseModel], value: Any) -> None:
@@ -70,16 +70,12 @@ def _is_root_model(model: type[BaseModel]) -> bool:
     return "root" in model.model_fields and model.__pydantic_root_model__
 
 
-def _invalid(problems: Sequence[Any]) -> Invalid:
-    sentences = [_sentence(problem) for problem in problems[:MAX_PROBLEMS]]
-    return Invalid("; ".join(sentences), field=_field(problems[0]) or None)
+def _invalid(problems: Sequence[Any], value: Any) -> Invalid:
+    fields = json_paths(problems, value)
+    sentences = [_sentence(field, problem) for field, problem in fields[:MAX_PROBLEMS]]
+    return Invalid("; ".join(sentences), field=fields[0][0] or None)
 
 
-def _sentence(problem: Any) -> str:
-    field = _field(problem)
+def _sentence(field: str, problem: Any) -> str:
     message = json_message(problem)
     return f"{field}: {message}" if field else message
-
-
-def _field(problem: Any) -> str:
-    return ".".join(str(part) for part in problem["loc"])

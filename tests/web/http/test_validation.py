@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from pydantic import BaseModel, Field, RootModel, field_validator
 
@@ -15,6 +17,7 @@ class Search(BaseModel):
     limit: int = Field(10, le=1000)
     inner: Inner | None = None
     name: str = "x"
+    order: Literal["up", "down"] | list[Literal["up", "down"]] = "up"
 
     @field_validator("name")
     @classmethod
@@ -34,6 +37,8 @@ class Batch(RootModel[list[Inner]]):
         (b'{"limit": 1001}', "limit: Input should be less than or equal to 1000", "limit"),
         (b'{"inner": {}}', "inner.size: Field required", "inner.size"),
         (b'{"name": "a.b"}', "name: must not have dots", "name"),
+        (b'{"order": ["up", "x"]}', "order.1: Input should be 'up' or 'down'", "order.1"),
+        (b'{"order": "x"}', "order: Input should be 'up' or 'down'; order: Input should be a valid list", "order"),
         (b"[1]", "The request body must be a JSON object.", None),
         (b"", "Invalid JSON in request body", None),
     ],
