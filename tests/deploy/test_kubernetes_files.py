@@ -48,7 +48,7 @@ def test_the_variables_of_the_bot_are_those_that_the_client_reads() -> None:
     (deployment,) = _objects("bot.yaml", "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     named = {each["name"] for each in container["env"] if each["name"].startswith("AGENTHALL_")}
-    source = "".join(path.read_text() for path in CLIENT.glob("*.py"))
+    source = "".join(path.read_text() for path in CLIENT.rglob("*.py"))
     assert named and all(f'"{name}"' in source for name in named)
 
 
