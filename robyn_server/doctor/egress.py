@@ -38,10 +38,11 @@ async def _egress(dsn: str, settings: Settings) -> str:
     """Resolve the hosts of the URLs. Raises Misconfigured naming those that a worker here would not connect to."""
     urls = await _tool_servers(dsn, settings)
     policy = settings.egress_policy
-    refused = [shown for url in urls if (shown := await _refused(url, policy)) is not None]
+    found = await asyncio.gather(*(_refused(url, policy) for url in urls))
+    refused = {shown for shown in found if shown is not None}
     if refused:
         raise Misconfigured(
-            f"the policy refuses the MCP servers {', '.join(sorted(set(refused)))}; allow them with AGENTHALL_EGRESS"
+            f"the policy refuses the MCP servers {', '.join(sorted(refused))}; allow them with AGENTHALL_EGRESS"
             " or AGENTHALL_EGRESS_ALLOW",
             field="AGENTHALL_EGRESS",
         )

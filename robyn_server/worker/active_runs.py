@@ -51,9 +51,6 @@ class Capacity(NamedTuple):
     slots: int
     instance_runs: int
 
-    def __bool__(self) -> bool:
-        return self.slots > 0 or self.instance_runs > 0
-
 
 class ActiveRuns:
     def __init__(self) -> None:

@@ -219,7 +219,7 @@ class Worker:
 
     async def _claim(self) -> None:
         free = self._active.free(self._options.capacity)
-        if not free or self._draining:
+        if not any(free) or self._draining:
             return
         if self._has_predecessor:
             await self._release_predecessor_runs()

@@ -29,11 +29,6 @@ def test_each_kind_of_run_takes_room_of_its_own() -> None:
     assert list(runs) == [here]
 
 
-def test_a_worker_has_room_while_one_kind_has() -> None:
-    assert Capacity(0, 1) and Capacity(1, 0)
-    assert not Capacity(0, 0)
-
-
 def test_a_second_attempt_takes_the_place_of_the_first_only_after_it() -> None:
     runs, first = ActiveRuns(), _active("echo")
     again = _active("echo", first.run.run_id, 2)

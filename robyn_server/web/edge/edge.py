@@ -1,8 +1,7 @@
 """The wrapper around every route: a raw HTTP request in, a finished reply out. `web/robyn/server.py` binds it to Robyn.
 
-Order: drain gate → app of the project → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope
-→ query → body model →
-handlers of the project → handler → errors → headers, log.
+Order: drain gate → app of the project → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope →
+query → body model → handlers of the project → handler → errors → headers, log.
 The part from the credentials to the end of the handler has a deadline, so that no client waits for a database that
 hangs.
 """
@@ -178,7 +177,7 @@ class Edge:
         app = self._app_for(raw)
         if app is not None:
             outcome.route = OF_THE_APP
-            return await self._ask_app(app, raw, request_id)
+            return await self._answer_with_app(app, raw, request_id)
         if raw.method == "OPTIONS":
             return self._options(raw)
         found = self._matcher.find("GET" if raw.method == "HEAD" else raw.method, raw.path)
@@ -186,14 +185,8 @@ class Edge:
             return self._no_route(raw, request_id)
         route, path_params = found
         outcome.route, outcome.count_status = route.path, route.count_status
-        seconds = self._request_seconds if route.has_deadline else None
-        try:
-            async with asyncio.timeout(seconds) as deadline:
-                return await self._respond(route, path_params, raw, request_id)
-        except TimeoutError:
-            if deadline.expired():
-                raise _overdue(self._request_seconds) from None
-            raise
+        async with _within(self._request_seconds if route.has_deadline else None):
+            return await self._respond(route, path_params, raw, request_id)
 
     def _app_for(self, raw: RawRequest) -> AppRequests | None:
         """The app, where it answers the request. It is not asked before its startup."""
@@ -201,7 +194,7 @@ class Edge:
             return None
         return self._app if self._app.precedes(raw) or not self._matcher.methods(raw.path) else None
 
-    async def _ask_app(self, app: AppRequests, raw: RawRequest, request_id: str) -> Reply:
+    async def _answer_with_app(self, app: AppRequests, raw: RawRequest, request_id: str) -> Reply:
         """Answer with the app. It may take as long as it likes."""
         is_preflight = raw.asked_method is not None
         if is_preflight and app.is_authenticated:
@@ -216,7 +209,7 @@ class Edge:
                 call.leave()
                 return self._cors.preflight(raw.headers, [])
             if isinstance(answer, Response):
-                return _in_the_servers_form(answer, raw, request_id)
+                return _convert_app_response(answer, raw, request_id)
             with self.streams.reserve(ANONYMOUS.identity if user is None else user.identity) as slot:
                 return await self._open_stream(raw, answer, slot, None)
         except AgenthallError:
@@ -335,18 +328,18 @@ class Edge:
 
 
 @contextlib.asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
-    """Raise Unavailable where the block takes longer."""
+async def _within(seconds: float | None) -> AsyncIterator[None]:
+    """Raise Unavailable where the block takes longer. None: it may take as long as it likes."""
     try:
         async with asyncio.timeout(seconds) as deadline:
             yield
     except TimeoutError:
-        if deadline.expired():
-            raise _overdue(seconds) from None
-        raise
+        if seconds is None or not deadline.expired():
+            raise
+        raise _overdue(seconds) from None
 
 
-def _in_the_servers_form(answer: Response, raw: RawRequest, request_id: str) -> Reply:
+def _convert_app_response(answer: Response, raw: RawRequest, request_id: str) -> Reply:
     """An answer of the app. For a path that neither the server nor the app has, it is JSON, which clients read."""
     if is_standard_not_found(answer.status, answer.media_type, answer.body):
         return problem(NotFound("Not Found"), request_id, answer.headers)

@@ -70,8 +70,8 @@ def run(
     `share_port`: other processes of this server listen there, too (the supervisor checks that the port is free).
     `cpu`: pin the process to that core. `stall_seconds`: how long a stream waits for a reader that does not read.
     `identify`: authenticates requests (unset: by the settings alone, which know no API keys). `gate`: the handlers of a
-    project, which do so for the LangGraph API. `app`: answers the project's own routes. `spans`:
-    of requests, where they are traced.
+    project, which do so for the LangGraph API. `app`: answers the project's own routes. `spans`: of requests, where
+    they are traced.
     """
     writer = logs.configure(settings)
     for number in SIGNALS:
