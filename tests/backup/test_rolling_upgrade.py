@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from databases import fresh_database
 from live_server import live_server
 from operator_commands import agenthall
 
 from robyn_server.files import packaged
-from robyn_server.storage.postgres.migrations import read_migrations
+from robyn_server.graphs.checkpoints.saver import set_up
+from robyn_server.storage.postgres.migrations import migrate, read_migrations
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "back-up-and-restore.md"
 NEXT = len(read_migrations(packaged("migrations"))) + 1
-MIGRATION_OF_A_NEWER_BUILD = f"""
+MIGRATION_OF_A_NEWER_BUILD = """
 alter table agenthall.threads add column mood text not null default 'calm';
 alter table agenthall.runs add column weight integer;
 alter table agenthall.assistants add column hue text default 'red';
 alter table mcp.agent_instances add column room text;
 create table agenthall.moods (mood text);
-insert into agenthall.migrations (version, name, checksum) values ({NEXT}, 'moods', 'of a newer build');
 """
 """As rule 7 of migrations/README.md allows: columns with a default, or that may be null."""
 
 
-async def _execute(url: str, text: str) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(text)
-    await connection.close()
+async def _migrate_to_a_newer_build(url: str, folder: Path) -> None:
+    newer = Path(shutil.copytree(packaged("migrations"), folder / "newer"))
+    (newer / f"{NEXT:04d}_moods.sql").write_text(MIGRATION_OF_A_NEWER_BUILD)
+    await migrate(url, newer)
 
 
 async def test_old_processes_go_on_after_a_migration_and_new_ones_of_the_old_build_refuse(
-    postgres: str, template: str
+    postgres: str, template: str, tmp_path: Path
 ) -> None:
     async with fresh_database(postgres, template) as url, live_server(url) as server:
         client = server.sdk()
         waiting = (await client.threads.create())["thread_id"]
         await client.runs.wait(waiting, "approval", input={"question": "migrate?"})
-        await _execute(url, MIGRATION_OF_A_NEWER_BUILD)
+        await _migrate_to_a_newer_build(url, tmp_path)
         assert await client.runs.wait(None, "echo", input={"text": "still here"}) == {"text": "still here"}
         resumed: Any = await client.runs.wait(waiting, "approval", command={"resume": "yes"})
         assert resumed["answer"] == "yes"
@@ -62,7 +62,7 @@ async def test_the_old_version_works_again_on_the_backup_from_before_the_upgrade
         async with live_server(url) as server:
             thread = (await server.sdk().threads.create(metadata={"made": "before"}))["thread_id"]
             assert agenthall("backup", before, DATABASE_URL=url).returncode == 0
-        await _execute(url, MIGRATION_OF_A_NEWER_BUILD)
+        await _migrate_to_a_newer_build(url, tmp_path)
         refused = agenthall("migrate", DATABASE_URL=url)
         assert refused.returncode == 2 and "newer than this build" in refused.stderr
 
@@ -87,9 +87,6 @@ async def test_a_backup_of_an_older_build_is_migrated(postgres: str, tmp_path: P
     old.mkdir()
     for each in known[:-1]:
         (old / f"{each}.sql").write_text(each.sql, encoding="utf-8")
-    from robyn_server.graphs.checkpoints.saver import set_up
-    from robyn_server.storage.postgres.migrations import migrate
-
     async with fresh_database(postgres) as source, fresh_database(postgres) as target:
         await migrate(source, old)
         await set_up(source)

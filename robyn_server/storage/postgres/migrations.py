@@ -5,6 +5,9 @@ Rules
      replicas may start at once, a killed one leaves nothing behind, and a transaction pooler is allowed.
   2. Each start compares the checksums of all applied files. An edited file and a database newer than this build are
      refused.
+  3. Processes of the old build may be running. A migration waits at most LOCK_WAIT for each lock, and starts again
+     until it gets all of them. PostgreSQL looks for deadlocks after 1 s (`deadlock_timeout`), so the migration gives
+     way, and not a request. What queues behind its locks waits no longer than that.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,12 +25,19 @@ from typing import Any
 import asyncpg
 import structlog
 
-from robyn_server.core.errors import Misconfigured
+from robyn_server.concurrency.periodic import backoff
+from robyn_server.core.errors import Misconfigured, Unavailable
 
 from .errors import translated
 
 LOCK = 0x6167656E74  # "agent"
 """Key of the advisory lock that a transaction with migrations holds."""
+
+LOCK_WAIT = 0.4
+"""Seconds."""
+
+_PATIENCE = 300.0
+"""Seconds for which a migration is repeated that does not get its locks."""
 
 GUIDE = "docs/how-to/migrate-an-old-registry.md"
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
@@ -65,8 +76,12 @@ def read_migrations(folder: Path) -> list[Migration]:
     return found
 
 
-async def migrate(dsn: str, folder: Path) -> list[Migration]:
-    """Bring the database to this build's schema and return the migrations that were applied."""
+async def migrate(dsn: str, folder: Path, *, patience: float = _PATIENCE) -> list[Migration]:
+    """Bring the database to this build's schema and return the migrations that were applied.
+
+    Raises Misconfigured for an edited file, a newer database or missing rights, and Unavailable if other sessions hold
+    locks for longer than `patience` seconds.
+    """
     migrations = read_migrations(folder)
     applied: list[Migration] = []
     async with translated(), _permitted():
@@ -74,7 +89,7 @@ async def migrate(dsn: str, folder: Path) -> list[Migration]:
         try:
             if await _is_current(connection, migrations):
                 return applied
-            while (step := await _apply_next(connection, migrations)) is not None:
+            while (step := await _apply_next(connection, migrations, patience)) is not None:
                 applied.append(step)
         finally:
             await connection.close()
@@ -101,10 +116,30 @@ async def _is_current(connection: asyncpg.Connection[Any], migrations: list[Migr
     return await _next(connection, migrations) is None
 
 
-async def _apply_next(connection: asyncpg.Connection[Any], migrations: list[Migration]) -> Migration | None:
+async def _apply_next(
+    connection: asyncpg.Connection[Any], migrations: list[Migration], patience: float
+) -> Migration | None:
+    deadline = time.monotonic() + patience
+    failures = 0
+    while True:
+        try:
+            return await _try_next(connection, migrations)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            failures += 1
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"A migration did not get its locks within {patience:g} s: {error}. End long transactions, such as"
+                    " backups, which pg_stat_activity shows, and start again."
+                ) from error
+            _log.warning("migration waits for a lock", attempt=failures, error=str(error))
+        await asyncio.sleep(backoff(failures, LOCK_WAIT, longest=5.0))
+
+
+async def _try_next(connection: asyncpg.Connection[Any], migrations: list[Migration]) -> Migration | None:
     async with connection.transaction():
         while not await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
             await asyncio.sleep(0.05)
+        await connection.execute(f"set local lock_timeout = {round(LOCK_WAIT * 1000)}")
         await connection.execute(_LEDGER)
         step = await _next(connection, migrations)
         if step is not None:

@@ -9,7 +9,9 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -18,7 +20,7 @@ from live_server import until
 from run_storage import open_run_storage
 
 from robyn_server.core.access.principal import LOCAL
-from robyn_server.core.errors import Misconfigured
+from robyn_server.core.errors import Misconfigured, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.files import packaged
 from robyn_server.graphs.checkpoints.saver import set_up
@@ -133,6 +135,70 @@ async def test_a_process_killed_in_a_step_leaves_nothing_and_the_next_completes(
     assert [each.version for each in await migrate(empty_database, folder)] == [steps + 1]
     assert await _applied(empty_database) == list(range(1, steps + 2))
     await connection.close()
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def busy(empty_database: str, folder: Path) -> AsyncIterator[tuple[str, asyncpg.Connection[Any]]]:
+    """A database with two tables, which the next migration alters in this order, and a session of an old process."""
+    await migrate(empty_database, folder)
+    old = await asyncpg.connect(empty_database)
+    await old.execute("create table agenthall.one (n int); create table agenthall.two (n int)")
+    step = folder / f"{len(read_migrations(folder)) + 1:04d}_wider.sql"
+    step.write_text("alter table agenthall.one add m int; alter table agenthall.two add m int;")
+    yield empty_database, old
+    await old.close()
+
+
+async def test_a_migration_gives_way_to_a_transaction_with_which_it_would_deadlock(
+    busy: tuple[str, asyncpg.Connection[Any]], folder: Path
+) -> None:
+    url, old = busy
+    transaction = old.transaction()
+    await transaction.start()
+    await old.execute("insert into agenthall.two values (1)")
+    migrating = asyncio.create_task(migrate(url, folder))
+    async with _connected(url) as watching:
+        holds = "select 1 from pg_locks where relation = 'agenthall.one'::regclass and mode = 'AccessExclusiveLock'"
+        await until(lambda: watching.fetchval(holds))
+    await old.execute("insert into agenthall.one values (1)")
+    await transaction.commit()
+    assert [each.name for each in await migrating] == ["wider"]
+
+
+async def test_statements_do_not_queue_for_long_behind_a_migration_that_waits(
+    busy: tuple[str, asyncpg.Connection[Any]], folder: Path
+) -> None:
+    url, old = busy
+    transaction = old.transaction()
+    await transaction.start()
+    await old.execute("select from agenthall.one")
+    migrating = asyncio.create_task(migrate(url, folder))
+    async with _connected(url) as watching:
+        waits = "select 1 from pg_locks where relation = 'agenthall.one'::regclass and not granted"
+        await until(lambda: watching.fetchval(waits))
+        await watching.execute("insert into agenthall.one values (1)")  # while `old` holds its lock
+    assert not migrating.done()
+    await transaction.commit()
+    assert [each.name for each in await migrating] == ["wider"]
+
+
+async def test_a_migration_that_never_gets_its_locks_says_so_and_changes_nothing(
+    busy: tuple[str, asyncpg.Connection[Any]], folder: Path
+) -> None:
+    url, old = busy
+    before = await _applied(url)
+    async with old.transaction():
+        await old.execute("select from agenthall.two")
+        with pytest.raises(Unavailable, match=r"did not get its locks within 0.1 s.*End long transactions"):
+            await migrate(url, folder, patience=0.1)
+    assert await _applied(url) == before
 
 
 async def test_an_edited_migration_is_refused(empty_database: str, folder: Path) -> None:
