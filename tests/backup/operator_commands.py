@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import asyncpg
 from databases import database_url
-from deadlines import DEADLINE
+from forked_process import run_agenthall
 
 PASSWORD = "s3cr3t of the/login"
 
@@ -26,14 +25,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 def agenthall(*arguments: Any, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "robyn_server", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
-        env=environment(**settings),
-    )
+    return run_agenthall(*map(str, arguments), env=environment(**settings))
 
 
 @asynccontextmanager

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 
 import orjson
 import pytest
 from databases import fresh_database
-from deadlines import DEADLINE
+from forked_process import run_agenthall
 from langgraph_sdk import get_client
 from live_server import live_server, until
 
@@ -33,14 +32,7 @@ def keys(url: str) -> Run:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
     def run(*arguments: str, database: str = url, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "robyn_server", "keys", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE,
-            env={**inherited, "DATABASE_URL": database, **environment},
-        )
+        return run_agenthall("keys", *arguments, env={**inherited, "DATABASE_URL": database, **environment})
 
     return run
 

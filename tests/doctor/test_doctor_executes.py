@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import asyncpg
 import pytest
 from catalogue_tables import CatalogueEditor, catalogue_database
 from databases import fresh_database
-from deadlines import DEADLINE
+from forked_process import run_agenthall
 
 from robyn_server.agent_sync import CatalogueSource, catalogue_grants_sql, probe_catalogue
 from robyn_server.supervisor.address_file import RunningServer, published_address
@@ -40,12 +38,9 @@ async def doctor(url: str, folder: Path, port: str | None = "0", **environment: 
         name: value for name, value in os.environ.items() if not name.startswith(ours) and "_API_KEY" not in name
     }
     done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "robyn_server", "doctor", *(() if port is None else ("--port", port))],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
+        run_agenthall,
+        "doctor",
+        *(() if port is None else ("--port", port)),
         cwd=folder,
         env={**inherited, "DATABASE_URL": url, **environment},
     )

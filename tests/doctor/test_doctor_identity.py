@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 
 import asyncpg
 from databases import fresh_database
-from deadlines import DEADLINE
+from forked_process import run_agenthall
 from jwks_server import SigningPair, jwks_server
 
 
@@ -17,12 +15,10 @@ async def doctor(url: str, **environment: str) -> str:
     ours = ("AGENT", "AUTH_", "DATABASE_", "CATALOGUE_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     said = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "robyn_server", "doctor", "--port", "0"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
+        run_agenthall,
+        "doctor",
+        "--port",
+        "0",
         env={**inherited, "DATABASE_URL": url, "AUTH_MODE": "jwt", "AUTH_JWT_AUDIENCE": "agents", **environment},
     )
     return said.stdout

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from uuid import UUID, uuid4
 
 import asyncpg
 from databases import fresh_database
-from deadlines import DEADLINE
+from forked_process import run_agenthall
 
 
 async def doctor(url: str, **environment: str) -> str:
     ours = ("AGENT", "AUTH_", "DATABASE_", "CATALOGUE_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     said = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "robyn_server", "doctor", "--port", "0"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
-        env={**inherited, "DATABASE_URL": url, **environment},
+        run_agenthall, "doctor", "--port", "0", env={**inherited, "DATABASE_URL": url, **environment}
     )
     return next(line for line in said.stdout.splitlines() if line.split()[1] == "agents")
 

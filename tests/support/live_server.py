@@ -10,7 +10,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,10 +19,9 @@ from typing import Any
 import httpx
 import orjson
 from deadlines import DEADLINE
+from forked_process import start_agenthall
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
-
-from robyn_server.supervisor.parent_death import death_signal
 
 SAMPLES = Path(__file__).with_name("sample_graphs.py")
 GRAPHS = {
@@ -48,20 +46,13 @@ class Process:
 
     def __init__(self, command: str, environment: dict[str, str], log: Path) -> None:
         self.log = log
-        self._arguments = [sys.executable, "-m", "robyn_server", command]
+        self._command = command
         self._environment = environment
         self.start()
 
     def start(self) -> None:
         with self.log.open("ab") as out:
-            self.popen = subprocess.Popen(
-                self._arguments,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509  only a system call
-            )
+            self.popen = start_agenthall(self._command, env=self._environment, stdout=out, stderr=out)
 
     def read_log(self) -> str:
         return self.log.read_text(errors="replace")

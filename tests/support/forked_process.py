@@ -1,0 +1,135 @@
+"""Processes of `agenthall` as forks of a process that has imported the libraries.
+
+A suite starts some hundreds of processes. Most of the time of each would go into the same imports.
+
+Rules
+  1. Only libraries are imported before the fork. Our own modules are imported by each process.
+  2. A process that is to have other values of READ_AT_THE_START is not forked.
+  3. There is one fork server for each process of the suite. It ends with that process, and its forks end with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from deadlines import DEADLINE
+
+from robyn_server.supervisor.parent_death import death_signal
+
+PROGRAM = Path(__file__).with_name("program_fork_server.py")
+READ_AT_THE_START = ("LANG", "LC_", "LD_", "OTEL_", "PSYCOPG", "PYDANTIC_", "PYTHON", "WEBSOCKETS_")
+"""Prefixes of variables that the loader, the interpreter, or a library reads when it is imported."""
+_SET_BY_THE_SERVER = {"LANGGRAPH_STRICT_MSGPACK": "true"}
+"""Set by robyn_server/graphs/checkpoints/serializer.py before it imports LangGraph, if it is not set."""
+
+
+class ForkedProcess:
+    """A process as `subprocess.Popen` shows it, without pipes."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._status = status
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+            self.returncode = int(os.read(self._status, 16) or -signal.SIGKILL)  # empty: the fork server is gone
+            os.close(self._status)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class _ForkServer:
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(theirs.fileno())],
+            env=_SET_BY_THE_SERVER | os.environ,
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()  # so the fork server ends when this process does
+
+    def fork(self, arguments: list[str], environment: dict[str, str], folder: str, streams: list[int]) -> ForkedProcess:
+        request = json.dumps({"arguments": arguments, "environment": environment, "folder": folder}).encode()
+        ours, theirs = os.pipe()
+        with self._lock:
+            socket.send_fds(self._socket, [request], [*streams, theirs])
+            os.close(theirs)
+            return ForkedProcess(int(self._socket.recv(16)), ours)
+
+
+@functools.cache
+def _fork_server() -> _ForkServer:
+    return _ForkServer()
+
+
+def start_agenthall(
+    *arguments: str,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdout: IO[Any] | int,
+    stderr: IO[Any] | int,
+) -> ForkedProcess | subprocess.Popen[bytes]:
+    """Start `agenthall ARGUMENTS`, without input. It ends with this process."""
+    if sys.platform != "linux" or _read_at_the_start(env) != _read_at_the_start(os.environ):
+        return subprocess.Popen(
+            [sys.executable, "-m", "robyn_server", *arguments],
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509  only a system call
+        )
+    with Path(os.devnull).open("rb") as nothing:
+        streams = [each if isinstance(each, int) else each.fileno() for each in (nothing, stdout, stderr)]
+        return _fork_server().fork(list(arguments), dict(env), str(cwd or Path.cwd()), streams)
+
+
+def run_agenthall(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `agenthall ARGUMENTS` to its end, without input and without a terminal."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = start_agenthall(*arguments, env=env, cwd=cwd, stdout=out, stderr=err)
+        try:
+            code = process.wait(DEADLINE)
+        except BaseException:
+            process.kill()
+            raise
+        texts = [each.read().decode() for each in (out, err) if each.seek(0) == 0]
+        return subprocess.CompletedProcess(["agenthall", *arguments], code, *texts)
+
+
+def _read_at_the_start(environment: Mapping[str, str]) -> dict[str, str]:
+    read = {name: value for name, value in environment.items() if name.startswith(READ_AT_THE_START)}
+    return _SET_BY_THE_SERVER | read
