@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import asyncpg
 import httpx
 import pytest
 from deadlines import DEADLINE
@@ -48,6 +50,14 @@ async def _lists(client: LangGraphClient, http: httpx.AsyncClient, saved: Saved)
         # Without what a lapse of its lease changes: the machine may be slow.
         "registration": {name: instance[name] for name in ("registration_id", "agent_id", "instance_id", "epoch")},
     }
+
+
+async def _shorten_outages(admin: str, url: str) -> None:
+    """Otherwise the lease of an instance lasts for two minutes in which no server ran."""
+    connection = await asyncpg.connect(admin)
+    for setting, value in {"lease_grace": "1s", "longest_outage": "5s"}.items():
+        await connection.execute(f"alter database {urlsplit(url).path[1:]} set mcp.{setting} = '{value}'")
+    await connection.close()
 
 
 def _clients(server: LiveServer, key: str) -> tuple[LangGraphClient, httpx.AsyncClient]:
@@ -98,6 +108,7 @@ async def test_a_restored_server_answers_the_same_and_goes_on(postgres: str, sav
         done = agenthall("restore", getattr(saved, form), DATABASE_URL=target)
         assert done.returncode == 0, done.stderr
         assert "restored 2 threads, 2 runs" in done.stdout and "1 keys, 1 instances" in done.stdout
+        await _shorten_outages(postgres, target)
         async with live_server(target, **KEYS) as server:
             client, http = _clients(server, saved.key)
             assert await _lists(client, http, saved) == saved.lists
