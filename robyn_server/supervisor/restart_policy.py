@@ -1,4 +1,9 @@
-"""The pause before a child that exited is started again."""
+"""The pause before a child that exited is started again.
+
+A child that was ready starts again at once, however often it exits: a request that aborts a web process must not
+lengthen the outage when it is sent again. Pauses that grow are for children that exit before they are ready, because a
+start that failed will fail again.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +16,21 @@ JITTER = 0.5
 
 @dataclass(slots=True)
 class RestartPolicy:
-    """Pauses of one child, in seconds: doubled at each exit, from `initial` up to `maximum`.
+    """Pauses of one child, in seconds: doubled at each exit before it was ready, from `initial` up to `maximum`.
 
-    After a child has run for `reset_after` seconds, the next pause is `initial` again.
+    `interval`: between two starts of a child that gets ready, so that one that exits at once does not take a core.
     """
 
     initial: float = 0.1
     maximum: float = 30.0
-    reset_after: float = 30.0
+    interval: float = 0.25
     exits: int = 0
 
-    def pause(self, uptime: float) -> float:
+    def pause(self, uptime: float, *, was_ready: bool) -> float:
         """Return the seconds to wait after an exit at the age of `uptime` seconds."""
-        if uptime >= self.reset_after:
+        if was_ready:
             self.exits = 0
+            return max(0.0, self.interval - uptime)
         full = min(self.maximum, self.initial * 2.0 ** min(self.exits, 32))
         self.exits += 1
         return full * (1 - JITTER * random.random())  # noqa: S311 - spreads load, guards nothing

@@ -2,7 +2,8 @@
 
 Rules:
 
-1. A child that exits is started again, after a pause that grows with each exit (`restart_policy.py`).
+1. A child that exits is started again: at once if it had been ready since its start, else after a pause that grows with
+   each exit (`restart_policy.py`).
 2. A child that exits with code 2 before it was ready reports wrong settings. A restart does not help, so everything is
    stopped, and the exit code of `serve` is 2.
 3. The first SIGINT, SIGTERM or SIGHUP drains: children are asked to exit, stage by stage, and are killed after the
@@ -192,7 +193,7 @@ class Supervisor:
             managed.child.launch()
         except OSError as error:
             self._log.write(f"{managed.child.name} cannot start", reason=error)
-            managed.starts_at = time.monotonic() + managed.restarts.pause(0)
+            managed.starts_at = time.monotonic() + managed.restarts.pause(0, was_ready=False)
 
     def _check(self, managed: ManagedChild) -> None:
         code = managed.child.poll()
@@ -205,6 +206,7 @@ class Supervisor:
             managed.ready = managed.was_ready = True
 
     def _on_exit(self, managed: ManagedChild, code: int) -> None:
+        had_been_ready = managed.ready or managed.child.is_ready()  # it may have got ready since the last look
         managed.ready = False
         self._on_child_exit(managed.child.name)
         if managed.stops_by is not None:
@@ -218,7 +220,7 @@ class Supervisor:
             self._log.write(f"{managed.child.name} cannot work with these settings; stopping")
             self._stopping, self._exit_code = True, MISCONFIGURED
             return
-        pause = managed.restarts.pause(time.monotonic() - managed.started)
+        pause = managed.restarts.pause(time.monotonic() - managed.started, was_ready=had_been_ready)
         managed.starts_at = time.monotonic() + pause
         self._log.write(f"{managed.child.name} ended ({exit_text(code)}); starting it again", after=f"{pause:.2f}s")
 

@@ -278,3 +278,10 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     # Of units of the system itself it may say whatever it likes.
     ours = [line for line in verified.stderr.splitlines() if "agenthall" in line]
     assert (verified.returncode, ours) == (0, [])
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.suffix == ".service"], ids=lambda unit: unit.name)
+def test_no_unit_stays_down_after_some_aborts(unit: Path) -> None:
+    lines = unit.read_text().splitlines()
+    assert "Restart=always" in lines and "StartLimitIntervalSec=0" in lines
+    assert not [line for line in lines if line.startswith("StartLimitBurst")]

@@ -62,5 +62,6 @@ if KIND == "web":
     server = SharedPort(("127.0.0.1", int(os.environ["AGENTHALL_PORT"])), Search)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 announce_ready()
+record_event("ready")
 while True:
     signal.pause()

@@ -179,11 +179,28 @@ def test_a_child_that_keeps_crashing_is_started_again_after_growing_pauses(servi
     assert 0.2 <= pauses[2] <= 0.4
 
 
-def test_pauses_double_up_to_a_limit_and_are_forgiven_after_a_calm_life(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_double_up_to_a_limit_until_the_child_gets_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restart_policy, "JITTER", 0.0)
-    timing = RestartPolicy(initial=0.1, maximum=1.0, reset_after=30.0)
-    assert [timing.pause(0.5) for _ in range(5)] == [0.1, 0.2, 0.4, 0.8, 1.0]
-    assert timing.pause(31.0) == 0.1
+    timing = RestartPolicy(initial=0.1, maximum=1.0)
+    assert [timing.pause(0.5, was_ready=False) for _ in range(5)] == [0.1, 0.2, 0.4, 0.8, 1.0]
+    assert timing.pause(0.5, was_ready=True) == 0.0
+    assert timing.pause(0.5, was_ready=False) == 0.1
+
+
+def test_a_child_that_gets_ready_and_exits_at_once_takes_no_core() -> None:
+    assert RestartPolicy(interval=0.25).pause(0.05, was_ready=True) == pytest.approx(0.2)
+
+
+def test_a_web_process_that_is_aborted_again_and_again_starts_at_once_each_time(serving: Serving) -> None:
+    serving.start()
+    for lives in range(1, 9):
+        wait_until(lambda: len(serving.events("web", "ready")) == lives, "readiness")  # noqa: B023 - called at once
+        os.kill(serving.pid("web"), signal.SIGABRT)
+        wait_until(lambda: len(serving.events("web")) == lives + 1, "the next life")  # noqa: B023 - as above
+    _, _, errors = serving.stop()
+    pauses = [float(json.loads(line)["after"].rstrip("s")) for line in errors.splitlines() if "SIGABRT" in line]
+    assert len(pauses) == 8
+    assert max(pauses) <= 0.25
 
 
 def test_a_child_that_calls_the_settings_wrong_ends_the_server_with_2(serving: Serving) -> None:
