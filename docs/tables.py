@@ -53,6 +53,7 @@ _RESOURCES = {
 _SETTING_GROUPS = (
     ("Database", "DATABASE_URL"),
     ("Web process", "AGENTHALL_HOST"),
+    ("Proxy", "AGENTHALL_BEHIND_PROXY"),
     ("Sockets process", "AGENTHALL_SOCKETS_PORT"),
     ("Registry", "AGENTHALL_WATCH_KEEP"),
     ("Worker", "AGENTHALL_WORKER_PROCESSES"),

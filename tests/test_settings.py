@@ -48,6 +48,35 @@ def test_without_credentials_only_loopback_is_served(monkeypatch: pytest.MonkeyP
         load_settings(host="0.0.0.0")
 
 
+def test_without_credentials_no_proxy_is_served() -> None:
+    """Behind a proxy every request comes from loopback."""
+    with pytest.raises(Misconfigured, match="AUTH_MODE=keys or jwt"):
+        load_settings(auth_mode="none", host="127.0.0.1", behind_proxy=True)
+    assert load_settings(auth_mode="keys", host="127.0.0.1", behind_proxy=True).behind_proxy
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "right"),
+    [
+        ("domain", "https://agents.example.com", "agents.example.com"),
+        ("domain", "agents.example.com:443", "localhost"),
+        ("domain", "a.example.com b.example.com", "xn--bcher-kva.example"),
+        ("domain", "*.example.com", "a-b.example.com"),
+        ("certificates", "private", "internal"),
+        ("certificates", "http://acme.example/directory", "https://acme.example/directory"),
+    ],
+)
+def test_the_proxy_is_given_a_name_and_an_issuer(
+    field: str, wrong: str, right: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = f"AGENTHALL_{field.upper()}"
+    monkeypatch.setenv(variable, wrong)
+    with pytest.raises(Misconfigured, match=variable):
+        load_settings()
+    monkeypatch.setenv(variable, right)
+    assert getattr(load_settings(), field) == right
+
+
 def test_addresses_of_this_machine_are_allowed_by_default_where_it_has_all_users() -> None:
     def level(mode: str, **settings: str) -> EgressLevel:
         return load_settings(auth_mode=mode, **settings).egress_policy.level

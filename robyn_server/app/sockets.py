@@ -37,6 +37,7 @@ from .agent_sync import check_settings
 from .database import prepare_database
 from .jobs import open_job_services
 from .leases import open_lease_services
+from .listening import check_listening
 from .pools import Pools, export_pool_metrics
 from .process import metrics_refresh, run_until_signal, start_services, tune_garbage_collection
 
@@ -50,6 +51,7 @@ _log = structlog.get_logger(__name__)
 def run_sockets(settings: Settings) -> None:
     """Run `agenthall sockets` until a signal, and drain."""
     logs.configure(settings)
+    check_listening(settings)
     check_settings(settings)
     tune_garbage_collection()
     uvloop.run(_serve(settings))

@@ -50,6 +50,7 @@ from .database import prepare_database
 from .egress import enforce_egress
 from .jobs import open_job_services
 from .leases import open_lease_services
+from .listening import check_listening
 from .pools import SYSTEM_CONNECTIONS, Pools, answer_limit, export_pool_metrics
 from .process import metrics_refresh, start_services, tune_garbage_collection
 from .redis import open_redis
@@ -75,6 +76,7 @@ def run_web(settings: Settings) -> NoReturn:
     from robyn_server.web.edge.authentication import authenticate
     from robyn_server.web.robyn.server import run
 
+    check_listening(settings)
     check_settings(settings)
     identity = Authenticator(settings)
     gate = _access_gate(settings)

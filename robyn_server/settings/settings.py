@@ -15,6 +15,7 @@ from .egress import EgressSettings
 from .graphs import GraphSettings
 from .identity import AuthMode, IdentitySettings
 from .logs import LogSettings
+from .proxy import ProxySettings
 from .redis import RedisSettings
 from .registry import RegistrySettings
 from .sockets import SocketSettings
@@ -34,6 +35,7 @@ class Settings(  # the fields of the last base come first
     WorkerSettings,
     RegistrySettings,
     SocketSettings,
+    ProxySettings,
     WebSettings,
     DatabaseSettings,
 ):
@@ -51,9 +53,16 @@ class Settings(  # the fields of the last base come first
         for name, given in (("AUTH_JWKS_URL", self.jwks_url), ("AUTH_MEMBERSHIP_QUERY", self.membership_query)):
             if given is not None:
                 raise ValueError(f"{name} is for tokens: it needs AUTH_MODE=jwt")
-        if self.auth_mode is AuthMode.NONE and self.host not in LOOPBACK:
-            raise ValueError(f"AUTH_MODE=none serves loopback only, not {self.host}; set AUTH_MODE=keys or jwt")
+        if self.auth_mode is AuthMode.NONE:
+            self._check_local()
         return self
+
+    def _check_local(self) -> None:
+        """Behind a proxy every request comes from loopback, so the address says nothing about who asks."""
+        if self.host not in LOOPBACK:
+            raise ValueError(f"AUTH_MODE=none serves loopback only, not {self.host}; set AUTH_MODE=keys or jwt")
+        if self.behind_proxy:
+            raise ValueError("AUTH_MODE=none serves this machine only, not a proxy; set AUTH_MODE=keys or jwt")
 
     @property
     def egress_policy(self) -> EgressPolicy:

@@ -24,9 +24,10 @@ class Stage(IntEnum):
     WATCH = 0
     WEB = 1
     SOCKETS = 2
-    WORKER = 3
-    DEMO = 4
-    DATABASE = 5
+    PROXY = 3
+    WORKER = 4
+    DEMO = 5
+    DATABASE = 6
 
 
 class Child(Protocol):
@@ -58,7 +59,7 @@ class Child(Protocol):
 class Program:
     """A program to run. `environment` is the whole environment of the process.
 
-    A program is ready when it calls `announce_ready` or, with `listens_on`, when that port of 127.0.0.1 accepts
+    A program is ready when it calls `announce_ready` or, with `listens_on`, when that port of `address` accepts
     connections. Its output goes to the file `log`, or to the supervisor's own output.
     """
 
@@ -67,6 +68,7 @@ class Program:
     stage: Stage
     environment: Mapping[str, str] = field(default_factory=dict)
     listens_on: int | None = None
+    address: str = "127.0.0.1"
     log: Path | None = None
 
 
@@ -146,7 +148,7 @@ class ProgramChild:
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.program.listens_on or 0), timeout=0.2).close()
+            socket.create_connection((self.program.address, self.program.listens_on or 0), timeout=0.2).close()
             return True
         return False
 

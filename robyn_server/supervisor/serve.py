@@ -37,6 +37,8 @@ from .output.banner import HANDLERS, Banner
 from .output.log import SupervisorLog
 from .output.progress_line import progress_line
 from .parent_death import death_signal
+from .proxy.front import Front, find_front
+from .proxy.ports import INSIDE, Ports, hold_proxy_ports, hold_web_port
 from .supervisor import KILLED, Supervisor
 
 _EXTRA_GRACE_SECONDS = 5.0
@@ -110,12 +112,6 @@ class ServeOptions:
     reloading: Reloading | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Ports:
-    web: int
-    sockets: int
-
-
 def serve(options: ServeOptions) -> int:
     """Start everything, wait for a signal, stop everything. Return the exit code, which is 0 after a clean stop.
 
@@ -126,40 +122,74 @@ def serve(options: ServeOptions) -> int:
     log = SupervisorLog(options.log_format)
     grace = _number(options.environment, "AGENTHALL_DRAIN_SECONDS", 10.0) + _EXTRA_GRACE_SECONDS
     database_url = options.environment.get("DATABASE_URL")
-    if code := _check_settings(options):
+    front = find_front(options.host, options.environment)
+    inside = options if front is None else _inside(front, options, options.port)
+    if code := _check_settings(inside):
         return code
     database = None if database_url else EmbeddedPostgres(options.data_dir, environment=options.environment)
     with (
-        hold_port(options.host, options.port) as web_socket,
-        _hold_sockets_port(options, web_socket.getsockname()[1], log) as sockets_socket,
+        hold_port(options.host, options.port) as public_socket,
+        hold_web_port(public_socket, is_proxied=front is not None) as web_socket,
+        _hold_sockets_port(inside, web_socket.getsockname()[1], log) as sockets_socket,
         MetricsDirectory() as metrics,
         Supervisor(log, grace=grace, on_child_exit=metrics.remove_gauges, after_web=_AFTER_WEB) as supervisor,
         ExitStack() as closing,
     ):
-        ports = _Ports(web_socket.getsockname()[1], sockets_socket.getsockname()[1])
+        web, sockets, public = (each.getsockname()[1] for each in (web_socket, sockets_socket, public_socket))
+        ports = Ports(web, sockets, public)
+        if front is not None:
+            redirect_port = front.redirect_port(options.environment)
+            ports = Ports(web, sockets, public, *hold_proxy_ports(closing, front.host, redirect_port))
+            options = _inside(front, options, ports.public)
         try:
             with supervisor.interruptible():
                 with progress_line() as on_progress:
                     url = database.start(on_progress) if database else normalise_dsn(database_url or "")
                 demo = (
-                    load_demo(database, log, ports.web, options.demo)
+                    load_demo(database, log, ports.public, options.demo)
                     if database and not _NO_DEMO & options.environment.keys()
                     else None
                 )
             children = _children(options, url, ports, demo, metrics)
+            if front is not None:
+                children.append(_proxy_child(front, options, ports, log))
             text = _database_text(url, database)
             first_conversation = demo_module.FIRST_CONVERSATION if demo else {}
             _publish_address(closing, options, ports, children[0].program.environment, log)
             if options.reloading is not None:
                 remake = partial(_children, url=url, ports=ports, demo=demo, metrics=metrics)
                 supervisor.on_reload = partial(_reload, options, options.reloading, remake, children, log)
-            supervisor.on_ready = lambda: _start_banner(options, ports, text, children, started_at, first_conversation)
+            public_url = "" if front is None else front.url(ports.public)
+            supervisor.on_ready = lambda: _start_banner(
+                options, ports, text, children, started_at, first_conversation, public_url
+            )
             return supervisor.run(children, running=[database] if database else [])
         except KeyboardInterrupt:
             return KILLED if supervisor.force_stop else 0
         finally:
             if database is not None:
                 database.stop()
+
+
+def _inside(front: Front, options: ServeOptions, port: int) -> ServeOptions:
+    """Return the options of the processes behind the proxy on `port`."""
+    reloading = options.reloading
+    if reloading is not None:
+        read = reloading.environment
+        reloading = replace(reloading, environment=lambda: front.environment(read(), port))
+    environment = front.environment(options.environment, port)
+    return replace(options, host=INSIDE, environment=environment, reloading=reloading)
+
+
+def _proxy_child(front: Front, options: ServeOptions, ports: Ports, log: SupervisorLog) -> ProgramChild:
+    program = front.program(
+        options.environment,
+        ports,
+        options.data_dir.expanduser().absolute() / "proxy",
+        drain_seconds=_number(options.environment, "AGENTHALL_DRAIN_SECONDS", 10.0),
+        as_json=log.as_json,
+    )
+    return ProgramChild(program)
 
 
 def _check_settings(options: ServeOptions) -> int:
@@ -169,7 +199,7 @@ def _check_settings(options: ServeOptions) -> int:
     user_set = {
         name: options.environment[name] for name in (_SOCKETS_PORT, _METRICS_PORT) if name in options.environment
     }
-    environment = _environment(options, url, _Ports(options.port, 0), None) | user_set
+    environment = _environment(options, url, Ports(options.port, 0, options.port), None) | user_set
     done = subprocess.run(  # noqa: S603 - our own program
         [*options.command, "check"],
         env=environment,
@@ -181,7 +211,7 @@ def _check_settings(options: ServeOptions) -> int:
 
 
 def _publish_address(
-    closing: ExitStack, options: ServeOptions, ports: _Ports, environment: Mapping[str, str], log: SupervisorLog
+    closing: ExitStack, options: ServeOptions, ports: Ports, environment: Mapping[str, str], log: SupervisorLog
 ) -> None:
     """Publish the address in the data directory until `closing` is closed.
 
@@ -211,7 +241,7 @@ def _hold_sockets_port(options: ServeOptions, web: int, log: SupervisorLog) -> s
 
 
 def _children(
-    options: ServeOptions, url: str, ports: _Ports, demo: Demo | None, metrics: MetricsDirectory
+    options: ServeOptions, url: str, ports: Ports, demo: Demo | None, metrics: MetricsDirectory
 ) -> list[ProgramChild]:
     environment = _environment(options, url, ports, demo)
     counts = {
@@ -293,7 +323,7 @@ def _auth_mode(environment: Mapping[str, str]) -> str:
     )
 
 
-def _environment(options: ServeOptions, url: str, ports: _Ports, demo: Demo | None) -> dict[str, str]:
+def _environment(options: ServeOptions, url: str, ports: Ports, demo: Demo | None) -> dict[str, str]:
     # The database's URL holds a password. It is never an argument, because every user of the machine can read those.
     dropped = {_METRICS_PORT}
     if not options.environment.get("DATABASE_URL"):
@@ -339,16 +369,18 @@ def _database_text(url: str, database: EmbeddedPostgres | None) -> str:
 
 def _start_banner(
     options: ServeOptions,
-    ports: _Ports,
+    ports: Ports,
     database: str,
     children: Sequence[ProgramChild],
     started_at: float,
     first_conversation: Mapping[str, str],
+    public_url: str,
 ) -> subprocess.Popen[str]:
     """Start the process that prints the banner."""
     sockets = local_url(options.host, ports.sockets).replace("http", "ws", 1) + "/ws"  # as in /info
     banner = Banner(
         url=local_url(options.host, ports.web),
+        public_url=public_url,
         sockets=options.environment.get("AGENTHALL_SOCKETS_URL") or sockets,
         database=database,
         processes=[(child.name, child.pid or 0) for child in children],

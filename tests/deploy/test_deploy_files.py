@@ -19,6 +19,7 @@ from live_server import Process, accepts, free_port, until
 from typer.main import get_command
 from valkey_server import requires_valkey, valkey_server
 
+from robyn_server.app.listening import check_listening
 from robyn_server.cli.commands import commands
 from robyn_server.core.redis_url import check_redis_url, redis_address
 from robyn_server.settings import Settings
@@ -54,6 +55,8 @@ def test_the_example_of_settings_is_accepted(monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.setenv(name, value)
     settings = Settings()
     assert settings.auth_mode == "jwt"
+    assert settings.behind_proxy
+    check_listening(settings)
     assert settings.sockets_address == "wss://agents.example.com/ws"
 
 
@@ -121,6 +124,8 @@ def test_the_environment_of_every_process_is_accepted(name: str, monkeypatch: py
         monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(\w+)\}", r"\1", str(text)))
     settings = Settings()
     assert (settings.auth_mode, settings.metrics_port) == ("keys", 9101)
+    assert settings.behind_proxy
+    check_listening(settings)
     assert settings.dsn == "postgresql://agenthall:agenthall@database:5432/agenthall"
 
 

@@ -13,8 +13,9 @@ import pytest
 from contract.demo_users import HARBOUR, SECRET, bearer
 from contract.sse_client import open_stream
 from databases import fresh_database
+from echo_server import request_head, unused_port
 from live_server import LiveServer, Process, accepts, live_server, until
-from nginx_proxy import NGINX, NginxProxy, nginx_proxy, request_head, unused_port
+from nginx_proxy import NGINX, NginxProxy, nginx_proxy
 from websocket_client import dial
 from websockets.exceptions import InvalidStatus
 
@@ -67,6 +68,7 @@ async def deployed(postgres: str, template: str, tmp_path_factory: pytest.TempPa
     settings: dict[str, Any] = {
         "AUTH_MODE": "jwt",
         "AUTH_JWT_SECRET": SECRET,
+        "AGENTHALL_BEHIND_PROXY": "1",
         "AGENTHALL_SOCKETS_PORT": str(sockets_port),
         "AGENTHALL_SOCKETS_URL": f"wss://127.0.0.1:{port}/ws",
     }

@@ -129,7 +129,7 @@ class LiveServer:
                 process.popen.wait()
 
 
-_OURS = (
+OURS = (
     *("AGENTHALL_", "AGENT_SYNC_", "AUTH_", "DATABASE_", "CATALOGUE_"),
     *("LANGCHAIN_", "LANGGRAPH_", "LANGSMITH_", "OTEL_", "REDIS_"),
 )
@@ -178,7 +178,7 @@ def accepts(port: int) -> bool:
 async def live_server(url: str, *, webs: int = 1, workers: int = 1, **settings: str) -> AsyncIterator[LiveServer]:
     """Run a server on the database `url`. `settings`: environment variables. Killed at the end if it does not stop."""
     port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | {
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | {
         "DATABASE_URL": url,
         "AGENTHALL_PORT": str(port),
         "AGENTHALL_SHARE_PORT": "1",

@@ -70,6 +70,7 @@ assistant = min(agents or found, key=lambda one: one["name"] != "{agent}")["assi
 class Banner:
     """The content of the banner. `processes` are names and pids; `database` contains no password.
 
+    `public_url`: of clients elsewhere, where a proxy is in front; `url` is then for this machine.
     `expects_agents`: a catalogue is synced in the background, so agents may appear a moment later.
     `agent` and `question`: name of the agent of the first conversation, if it is served, and the first message.
     `auth_mode`: unless it is none, the first conversation needs a key, or with HANDLERS other credentials.
@@ -82,6 +83,7 @@ class Banner:
     database: str
     processes: list[tuple[str, int]]
     seconds: float
+    public_url: str = ""
     sockets: str = ""
     expects_agents: bool = False
     agent: str = ""
@@ -188,8 +190,8 @@ def _agents_text(listed: AssistantList) -> str:
 
 def _rows(banner: Banner, listed: AssistantList) -> list[tuple[str, str]]:
     return [
-        ("server", banner.url),
-        ("docs", f"{banner.url}/docs"),
+        ("server", banner.public_url or banner.url),
+        ("docs", f"{banner.public_url or banner.url}/docs"),
         *([("sockets", banner.sockets)] if banner.sockets else []),
         ("database", banner.database),
         ("processes", ", ".join(f"{name} {pid}" for name, pid in banner.processes)),

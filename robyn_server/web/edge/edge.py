@@ -57,6 +57,7 @@ _NO_FORMS_FOR_APP = (
     "multipart/form-data cannot be passed on to the app. Write the media type with capitals, Multipart/Form-Data, as"
     " deploy/nginx.conf does, or send the file as the body itself."
 )
+_NO_LENGTH = "The request body arrived without its length: it broke off, or the proxy does not read bodies whole."
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -102,6 +103,7 @@ class Edge:
         self.sockets_url = settings.sockets_address
         self._max_body_bytes = settings.max_body_bytes
         self._max_body_values = settings.max_body_values
+        self._behind_proxy = settings.behind_proxy
         self._request_seconds = settings.request_seconds
         self._identify = identify or authenticate(Authenticator(settings))
         self._gate = gate
@@ -288,6 +290,8 @@ class Edge:
         declared = _content_length(raw.headers)
         if declared > self._max_body_bytes or len(raw.body) > self._max_body_bytes:
             raise self._too_large()
+        if self._behind_proxy and "transfer-encoding" in raw.headers:
+            raise BadRequest(_NO_LENGTH)  # Robyn takes a chunked body that breaks off for a whole one
         if _is_form_with_files(raw, for_app=for_app):
             raise BadRequest(
                 _NO_FORMS_FOR_APP if for_app else "multipart bodies are not accepted here; send application/json"

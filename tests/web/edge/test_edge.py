@@ -124,6 +124,14 @@ async def test_a_body_is_whole_and_within_the_limit(
     assert (await made.handle(RawRequest("DELETE", "/things/a", headers=headers, body=body_bytes))).status == status
 
 
+async def test_behind_a_proxy_a_body_has_its_length() -> None:
+    """Robyn takes a chunked body that breaks off for a whole one."""
+    request = RawRequest("DELETE", "/things/a", headers={"transfer-encoding": "chunked"}, body=b"x")
+    assert (await edge().handle(request)).status == 204
+    refused = await edge(auth_mode="keys", behind_proxy=True).handle(request)
+    assert (refused.status, "without its length" in body(refused)["detail"]) == (400, True)
+
+
 async def test_a_stream_is_opened_and_one_too_many_is_503() -> None:
     made = edge()
     reply = await made.handle(RawRequest("GET", "/events"))
