@@ -4,5 +4,5 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-for folder in ("tests/support", "clients/python"):
+for folder in ("tests", "tests/support", "clients/python"):
     sys.path.insert(0, str(ROOT / folder))
