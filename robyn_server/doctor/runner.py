@@ -25,6 +25,7 @@ from .graphs import graph_checks
 from .identity import identity_checks
 from .models import model_checks
 from .port import check_port
+from .proxy import proxy_checks
 from .redis import redis_checks
 from .registered_agents import registered_agents_checks
 from .running_server import describe_settings
@@ -62,6 +63,7 @@ def _checks(host: str, port: int, data_dir: Path, server: RunningServer | None) 
     yield from graph_checks()
     keys = () if server is None else server.keys
     yield check("port", lambda: check_port(host, port, data_dir))
+    yield from proxy_checks(host)
     yield from redis_checks(host, port)
     if url := os.environ.get("DATABASE_URL"):
         yield from _given_database(url, keys)
