@@ -45,6 +45,7 @@ _RESOURCES = {
     "Agent sync": r"/agents/sync",
     "Registry of instances": r"/agents/(?!sync)",
     "API keys": r"/keys",
+    "Audit trail": r"/audit",
     "Server": r"/(ok|livez|info|openapi\.json|docs|metrics)?$",
     "Other protocols": r"/mcp|/a2a",
 }

@@ -34,6 +34,7 @@ from robyn_server.services.assistants.graphs import AssistantGraphService
 from robyn_server.services.assistants.names import AssistantNames
 from robyn_server.services.assistants.service import AssistantService
 from robyn_server.services.assistants.versions import AssistantVersionService
+from robyn_server.services.audit import AuditService
 from robyn_server.services.metrics import MetricsService
 from robyn_server.services.models import AllowedModels
 from robyn_server.services.runs import RunService
@@ -44,6 +45,7 @@ from robyn_server.settings import Settings
 from robyn_server.storage.api_keys import ApiKeys
 from robyn_server.storage.assistant_versions import AssistantVersions
 from robyn_server.storage.assistants import Assistants
+from robyn_server.storage.audit_log import AuditLog
 from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.notify import Notifier
 from robyn_server.storage.postgres.pools import Pool
@@ -115,6 +117,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         store=StoreService(StoreItems(app), _embedder(settings), settings.store_lifetimes),
         agent_sync=AgentSyncService(dependencies.operations),
         keys=ApiKeyService(ApiKeys(system)),
+        audit=AuditService(AuditLog(app), select_organization),
         metrics=MetricsService(queue, lease_services.leases, Scaling(system)),
         tickets=TicketService(SocketTickets(system)),
         instances=InstanceService(

@@ -23,6 +23,7 @@ from robyn_server.registry.jobs.starter import JobStarter
 from robyn_server.registry.jobs.sweeper import JobSweeper
 from robyn_server.settings import AuthMode, Settings
 from robyn_server.storage.assistants import Assistants
+from robyn_server.storage.audit_log import AuditLog
 from robyn_server.storage.postgres.notify import Listener, Notifier
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.storage.registry.assigned_jobs import AssignedJobs
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from robyn_server.worker.worker import WorkerOptions
 
 _STORE_SWEEP_SECONDS = 60.0
+_AUDIT_SWEEP_SECONDS = 3600.0
 _EXIT_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
@@ -114,7 +116,15 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     export_pool_metrics(system=system)
     announcement = Announcement(Workers(system), worker.id, graphs.all_ids)
     sweep = Periodic("expired items of the store", items.sweep, _STORE_SWEEP_SECONDS)
-    start_services(closing, announcement, worker, metrics_refresh(), sweep, *_thread_sweeps(settings, system))
+    start_services(
+        closing,
+        announcement,
+        worker,
+        metrics_refresh(),
+        sweep,
+        *_thread_sweeps(settings, system),
+        *_audit_sweeps(settings, system),
+    )
     preloading = asyncio.create_task(_preload(graphs), name="preload graphs")
     closing.callback(preloading.cancel)
     _log.info("worker claims runs", worker_id=str(worker.id), slots=options.capacity.slots, graphs=graphs.ids)
@@ -192,6 +202,14 @@ def _thread_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
     seconds = 60 * settings.thread_sweep_minutes
     yield Periodic("threads whose time is over", sweeper.sweep, seconds)
     yield Periodic("checkpoints to keep", sweeper.prune, seconds)
+
+
+def _audit_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
+    from robyn_server.worker.audit_sweeper import AuditSweeper
+
+    if settings.audit_days:
+        sweeper = AuditSweeper(AuditLog(system), timedelta(days=settings.audit_days))
+        yield Periodic("old audit entries", sweeper.sweep, _AUDIT_SWEEP_SECONDS)
 
 
 def _options(settings: Settings) -> WorkerOptions:

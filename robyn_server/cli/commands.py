@@ -21,8 +21,11 @@ from .options import Config, DataDir, Format, Host, LogFormat, Port
 from .process import run_process
 from .projects import dev, new
 from .resources.assistants import assistants
+from .resources.audit import list_audit
+from .resources.connection import connect
 from .resources.runs import runs
 from .resources.threads import threads
+from .server_command import server_command
 
 commands = typer.Typer(
     help="An agent server on your own Postgres: rows in a catalogue answer through the LangGraph API.",
@@ -176,6 +179,7 @@ commands.add_typer(jobs, name="jobs")
 commands.add_typer(assistants, name="assistants")
 commands.add_typer(threads, name="threads")
 commands.add_typer(runs, name="runs")
+server_command(commands, "audit", connect)(list_audit)
 
 catalogue = typer.Typer(help="The product's tables that define agents.", no_args_is_help=True)
 commands.add_typer(catalogue, name="catalogue")

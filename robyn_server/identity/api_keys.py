@@ -8,7 +8,7 @@ from uuid import UUID
 
 from robyn_server.core.access.api_key import KEY_IDENTITY, ApiKeyText, find_prefix, mint
 from robyn_server.core.access.principal import Kind, Principal
-from robyn_server.core.access.scopes import PRIVILEGED, Scope, parse_scopes
+from robyn_server.core.access.scopes import BEYOND_ORGANIZATIONS, Scope, parse_scopes
 from robyn_server.core.errors import Invalid, NotFound
 from robyn_server.storage.api_keys import ApiKey, ApiKeys, NewApiKey
 
@@ -53,7 +53,7 @@ class ApiKeyService:
         """Raises Forbidden, Invalid naming the field."""
         principal.require(Scope.ADMIN)
         text = mint()
-        key = await self._keys.create(text, _validate(text.prefix, request, principal.identity))
+        key = await self._keys.create(text, _validate(text.prefix, request, principal))
         return IssuedKey(text, key)
 
     async def search(
@@ -67,13 +67,13 @@ class ApiKeyService:
         """Revoke by prefix, or by the whole key. Revoking again changes nothing. Raises Forbidden, NotFound."""
         principal.require(Scope.ADMIN)
         prefix = find_prefix(named)
-        key = None if prefix is None else await self._keys.revoke(prefix)
+        key = None if prefix is None else await self._keys.revoke(prefix, by=principal)
         if key is None:
             raise NotFound("There is no API key with this prefix.")
         return key
 
 
-def _validate(prefix: str, request: KeyRequest, created_by: str) -> NewApiKey:
+def _validate(prefix: str, request: KeyRequest, by: Principal) -> NewApiKey:
     return NewApiKey(
         _line(request.name, "name", MAX_NAME_LENGTH),
         _identity(request.identity, prefix),
@@ -82,7 +82,8 @@ def _validate(prefix: str, request: KeyRequest, created_by: str) -> NewApiKey:
         _scopes(request.scopes),
         _agents(request),
         _lifetime(request.lifetime),
-        created_by,
+        by.identity,
+        by.request_id,
     )
 
 
@@ -125,7 +126,7 @@ def _agents(request: KeyRequest) -> frozenset[str] | None:
 
 def _organizations(request: KeyRequest) -> frozenset[UUID]:
     """Raises Invalid for a key without an organization, unless all its scopes reach beyond organizations."""
-    if not request.organizations and not (request.scopes and PRIVILEGED.issuperset(request.scopes)):
+    if not request.organizations and not (request.scopes and BEYOND_ORGANIZATIONS.issuperset(request.scopes)):
         raise Invalid("organizations: name at least one (`--tenant`)", field="organizations")
     if len(request.organizations) > MAX_ORGANIZATIONS:
         raise Invalid(f"organizations: at most {MAX_ORGANIZATIONS}", field="organizations")

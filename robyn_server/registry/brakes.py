@@ -33,5 +33,5 @@ class BrakeService:
         """Release a brake whose instances are gone for good. Raises NotFound, Forbidden (a key of other agents)."""
         ensure_member(principal, organization_id)
         principal.require_agent(agent_id)
-        if not await self._brakes.release(organization_id, agent_id):
+        if not await self._brakes.release(organization_id, agent_id, by=principal):
             raise NotFound(f"There is no brake on agent {agent_id!r}.", field="agent_id")

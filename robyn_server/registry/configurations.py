@@ -48,7 +48,7 @@ class ConfigurationService:
         """
         ensure_member(principal, organization_id)
         principal.require_agent(agent_id)
-        return await self._configurations.upsert(organization_id, agent_id, fields)
+        return await self._configurations.upsert(organization_id, agent_id, fields, by=principal)
 
     async def update(
         self, principal: Principal, organization_id: UUID, agent_id: str, fields: Mapping[str, Any]
@@ -56,13 +56,13 @@ class ConfigurationService:
         """Change the given fields. Raises NotFound, Invalid, Conflict."""
         ensure_member(principal, organization_id)
         principal.require_agent(agent_id)
-        return _found(await self._configurations.update(organization_id, agent_id, fields), agent_id)
+        return _found(await self._configurations.update(organization_id, agent_id, fields, by=principal), agent_id)
 
     async def delete(self, principal: Principal, organization_id: UUID, agent_id: str) -> None:
         """Delete a configuration and its instances. Raises NotFound."""
         ensure_member(principal, organization_id)
         principal.require_agent(agent_id)
-        if not await self._configurations.delete(organization_id, agent_id):
+        if not await self._configurations.delete(organization_id, agent_id, by=principal):
             raise _missing(agent_id)
         self._on_change()
 

@@ -8,7 +8,6 @@ from uuid import UUID
 import structlog
 
 from robyn_server.core.access.principal import Principal
-from robyn_server.core.registry.instances import MAX_IDENTITY_LENGTH
 from robyn_server.storage.registry.instances import Instances
 
 from .bound_agents import BoundAgents
@@ -36,14 +35,13 @@ class CordonService:
         """Cordoning again replaces the reason. Raises Invalid."""
         ensure_member(principal, organization_id)
         await self._bound.ensure_writable(principal, organization_id, registration_id)
-        by = principal.identity[:MAX_IDENTITY_LENGTH]
-        raise_for_outcome(await self._instances.cordon(organization_id, registration_id, by, reason))
+        raise_for_outcome(await self._instances.cordon(principal, organization_id, registration_id, reason))
         self._on_change()
-        _log.info("instance cordoned", registration_id=str(registration_id), by=by, reason=reason)
+        _log.info("instance cordoned", registration_id=str(registration_id), by=principal.identity, reason=reason)
 
     async def uncordon(self, principal: Principal, organization_id: UUID, registration_id: UUID) -> None:
         ensure_member(principal, organization_id)
         await self._bound.ensure_writable(principal, organization_id, registration_id)
-        raise_for_outcome(await self._instances.uncordon(organization_id, registration_id))
+        raise_for_outcome(await self._instances.uncordon(principal, organization_id, registration_id))
         self._on_change()
         _log.info("instance uncordoned", registration_id=str(registration_id), by=principal.identity)

@@ -105,7 +105,9 @@ class InstanceService:
     ) -> Outcome:
         await self._ensure_writable(principal, organization_id, registration_id)
         return await self._commit(
-            self._instances.drain(organization_id, registration_id, epoch, reason), organization_id, registration_id
+            self._instances.drain(organization_id, registration_id, epoch, reason, by=principal),
+            organization_id,
+            registration_id,
         )
 
     async def deregister(
@@ -113,7 +115,7 @@ class InstanceService:
     ) -> Outcome:
         await self._ensure_writable(principal, organization_id, registration_id)
         outcome = await self._commit(
-            self._instances.deregister(organization_id, registration_id, epoch, reason),
+            self._instances.deregister(organization_id, registration_id, epoch, reason, by=principal),
             organization_id,
             registration_id,
         )

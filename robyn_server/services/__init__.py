@@ -28,6 +28,7 @@ from .agent_sync import AgentSyncService
 from .assistants.graphs import AssistantGraphService
 from .assistants.service import AssistantService
 from .assistants.versions import AssistantVersionService
+from .audit import AuditService
 from .metrics import MetricsService
 from .runs import RunService
 from .store import StoreService
@@ -48,6 +49,7 @@ class Services:
     store: StoreService
     agent_sync: AgentSyncService
     keys: ApiKeyService
+    audit: AuditService
     metrics: MetricsService
     tickets: TicketService
     instances: InstanceService

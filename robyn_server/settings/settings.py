@@ -10,6 +10,7 @@ from robyn_server.core.egress.policy import EgressLevel, EgressPolicy
 from robyn_server.core.hosts import LOOPBACK, local_host
 
 from .agent_sync import AgentSyncSettings
+from .audit import AuditSettings
 from .database import DatabaseSettings
 from .egress import EgressSettings
 from .graphs import GraphSettings
@@ -31,6 +32,7 @@ class Settings(  # the fields of the last base come first
     EgressSettings,
     GraphSettings,
     ThreadSettings,
+    AuditSettings,
     RedisSettings,
     WorkerSettings,
     RegistrySettings,

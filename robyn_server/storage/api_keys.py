@@ -11,9 +11,10 @@ from uuid import UUID
 import asyncpg
 
 from robyn_server.core.access.api_key import ApiKeyText
+from robyn_server.core.access.principal import Principal
 
 from .postgres.errors import translated
-from .postgres.pools import Pool
+from .postgres.pools import Pool, attributed
 from .postgres.queries import Query, load, load_templates
 from .postgres.search import Kind, steps, whole_walk
 
@@ -36,6 +37,7 @@ class NewApiKey:
     agents: frozenset[str] | None
     lifetime: timedelta | None
     created_by: str
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class ApiKeys:
                     agents=None if new.agents is None else sorted(new.agents),
                     lifetime=new.lifetime,
                     created_by=new.created_by,
+                    request_id=new.request_id,
                 )
             )
         assert row is not None  # noqa: S101 - an insert that returns
@@ -150,10 +153,10 @@ class ApiKeys:
             counted = await self._pool.fetchval(*_count(tuple(named)).bind(**named))
         return [_api_key(row) for row in rows[:limit]], max(counted, offset + len(rows) if rows else 0)
 
-    async def revoke(self, prefix: str) -> ApiKey | None:
+    async def revoke(self, prefix: str, *, by: Principal | None = None) -> ApiKey | None:
         """Revoke a key; None when there is no such key."""
         async with translated():
-            row = await self._pool.fetchrow(*_SQL["revoke"].bind(prefix=prefix))
+            row = await self._pool.fetchrow(*_SQL["revoke"].bind(**attributed(by), prefix=prefix))
             if row is None:
                 return None
             # after the commit: servers that cache the key drop it

@@ -236,6 +236,7 @@ class Assistants:
                     context=to_json(new.context),
                     metadata=to_json(new.metadata),
                     organization_id=organization_id,
+                    request_id=principal.request_id,
                 )
             )
         return body

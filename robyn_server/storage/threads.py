@@ -164,7 +164,9 @@ class Threads:
     async def prune(self, principal: Principal, thread_id: UUID, strategy: PruneStrategy) -> bool:
         """Return False, and change nothing, where there is no such thread or a run of it is pending or running."""
         async with translated():
-            query = _SQL["prune"].bind(**acting(principal), thread_id=thread_id, strategy=strategy)
+            query = _SQL["prune"].bind(
+                **acting(principal), request_id=principal.request_id, thread_id=thread_id, strategy=strategy
+            )
             pruned: bool = await self._pool.fetchval(*query)
         return pruned
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -12,11 +13,14 @@ import httpx
 
 from robyn_server.core.errors import Conflict, Invalid, NotFound
 
-from .pages import pages_by_offset
+from .pages import pages_by_cursor, pages_by_offset
 from .server import ServerClient
 
 PAGE = 1000
 """The server's largest page."""
+
+AUDIT_PAGE = 100
+"""Its largest page of audit entries."""
 
 _FEW = 5
 """Names that an error lists."""
@@ -101,6 +105,17 @@ class ApiClient(ServerClient):
         path = _path("threads", thread_id, "runs", run_id, "cancel")
         with self.stream("POST", path, params={"wait": "1"}) as answer:
             answer.read()
+
+    def audit(self, where: Mapping[str, Any], limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield matching entries of the audit trail, newest first, at most `limit`. Filters of None are not sent."""
+        given = {name: value for name, value in where.items() if value is not None}
+
+        def page(size: int, cursor: str | None) -> Mapping[str, Any]:
+            params = {**given, "limit": str(size), **({} if cursor is None else {"cursor": cursor})}
+            return dict(self.request("GET", "/audit", params=params).json())
+
+        largest = AUDIT_PAGE if limit is None else min(AUDIT_PAGE, limit)
+        return islice(pages_by_cursor(page, "entries", largest), limit)
 
     def _get(self, kind: str, which: str, path: str) -> dict[str, Any]:
         try:

@@ -50,6 +50,8 @@ class Principal:
     """The rows that the handlers of a project let it reach. None: those of the rules above."""
     agents: frozenset[str] | None = None
     """The agent_ids whose instances and configurations it may write in the registry. None: any."""
+    request_id: str | None = field(default=None, repr=False, compare=False)
+    """The request that it made, for the audit trail; None: it did not come with a request that changes something."""
     auth: str | None = field(default=None, repr=False)
     """The user that a project's handler authenticated, with what its runs need, as JSON text.
 

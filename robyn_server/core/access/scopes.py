@@ -3,7 +3,8 @@
 `web/edge/authorization.py` holds the table of routes and their scopes. Rules
   1. A principal that is not limited (a user's token, a key without scopes) may do what any member of its organizations
      may.
-  2. Privileged scopes reach beyond the principal's own organizations. They are never implied and must be granted.
+  2. Privileged scopes are never implied and must be granted. All but `audit` reach beyond the principal's own
+     organizations.
   3. `admin` includes all others.
 """
 
@@ -18,6 +19,7 @@ from robyn_server.core.errors import Invalid
 class Scope(StrEnum):
     ADMIN = "admin"
     METRICS = "metrics"
+    AUDIT = "audit"
     ASSISTANTS_READ = "assistants:read"
     ASSISTANTS_WRITE = "assistants:write"
     THREADS_READ = "threads:read"
@@ -30,12 +32,14 @@ class Scope(StrEnum):
     AGENTS_WRITE = "agents:write"
 
 
-PRIVILEGED = frozenset({Scope.ADMIN, Scope.METRICS})
+PRIVILEGED = frozenset({Scope.ADMIN, Scope.METRICS, Scope.AUDIT})
+BEYOND_ORGANIZATIONS = frozenset({Scope.ADMIN, Scope.METRICS})
 AGENT_SCOPES = frozenset({Scope.AGENTS_READ, Scope.AGENTS_REGISTER, Scope.AGENTS_WRITE})
 
 MEANINGS: dict[Scope, str] = {
     Scope.ADMIN: "everything, of every owner and organization; `X-Organization-Id` names the organization to act for",
     Scope.METRICS: "`GET /metrics`, which counts all organizations",
+    Scope.AUDIT: "`GET /audit`, the audit trail of the principal's organizations",
     Scope.ASSISTANTS_READ: "get and search assistants",
     Scope.ASSISTANTS_WRITE: "create, change and delete assistants (and their threads, where a deletion requests it)",
     Scope.THREADS_READ: "get and search threads, read their state and history",

@@ -67,7 +67,7 @@ class JobOperations:
         ensure_member(principal, organization_id)
         if principal.agents is not None and (agent_id := await self._lists.find_agent_id(organization_id, job_id)):
             principal.require_agent(agent_id)
-        outcome, registration_id = await self._jobs.cancel(organization_id, job_id, reason, grace_seconds)
+        outcome, registration_id = await self._jobs.cancel(organization_id, job_id, reason, grace_seconds, by=principal)
         if outcome is CancelOutcome.UNKNOWN:
             raise missing_job()
         self._announcer.changed([job_id])

@@ -234,9 +234,14 @@ def acting(principal: Principal) -> dict[str, str | bool | None]:
     }
 
 
+def attributed(by: Principal | None) -> dict[str, str | None]:
+    """The values of `:actor` and `:request_id`, for the audit trail. None: the process acts by itself."""
+    return {"actor": None, "request_id": None} if by is None else {"actor": by.identity, "request_id": by.request_id}
+
+
 @asynccontextmanager
 async def acting_as(pool: Pool, principal: Principal) -> AsyncIterator[Connection]:
     """Open a transaction in which row-level security applies to `principal`, for writes of several statements."""
     async with transaction(pool) as connection:
-        await connection.execute(*_SQL["acting_as"].bind(**acting(principal)))
+        await connection.execute(*_SQL["acting_as"].bind(**acting(principal), request_id=principal.request_id))
         yield connection

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.storage.postgres.errors import translated
-from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.pools import Pool, attributed
 from robyn_server.storage.postgres.queries import load
 
 _SQL = load("registry/brakes")
@@ -23,8 +24,8 @@ class Brakes:
             rows = await self._pool.fetch(*query)
         return [row["body"] for row in rows]
 
-    async def release(self, organization_id: UUID, agent_id: str) -> bool:
+    async def release(self, organization_id: UUID, agent_id: str, *, by: Principal | None = None) -> bool:
         """Return False if there was none."""
         async with translated():
-            query = _SQL["release"].bind(organization_id=organization_id, agent_id=agent_id)
+            query = _SQL["release"].bind(**attributed(by), organization_id=organization_id, agent_id=agent_id)
             return bool(await self._pool.fetchval(*query))

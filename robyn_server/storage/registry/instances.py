@@ -10,7 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.registry.instances import (
+    MAX_IDENTITY_LENGTH,
     HealthStatus,
     InstanceChange,
     InstanceFilter,
@@ -22,7 +24,7 @@ from robyn_server.core.registry.instances import (
 from robyn_server.core.registry.version_range import VersionRange
 from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.json import from_json, to_json
-from robyn_server.storage.postgres.pools import Connection, Pool
+from robyn_server.storage.postgres.pools import Connection, Pool, attributed
 from robyn_server.storage.postgres.queries import Bound, load
 
 from .instance_search import search
@@ -82,17 +84,41 @@ class Instances:
             row["heartbeat_interval_seconds"],
         )
 
-    async def drain(self, organization_id: UUID, registration_id: UUID, epoch: int, reason: str | None) -> Outcome:
+    async def drain(
+        self,
+        organization_id: UUID,
+        registration_id: UUID,
+        epoch: int,
+        reason: str | None,
+        *,
+        by: Principal | None = None,
+    ) -> Outcome:
         return await self._outcome(
             _SQL["drain"].bind(
-                organization_id=organization_id, registration_id=registration_id, epoch=epoch, reason=reason
+                **attributed(by),
+                organization_id=organization_id,
+                registration_id=registration_id,
+                epoch=epoch,
+                reason=reason,
             )
         )
 
-    async def deregister(self, organization_id: UUID, registration_id: UUID, epoch: int, reason: str | None) -> Outcome:
+    async def deregister(
+        self,
+        organization_id: UUID,
+        registration_id: UUID,
+        epoch: int,
+        reason: str | None,
+        *,
+        by: Principal | None = None,
+    ) -> Outcome:
         return await self._outcome(
             _SQL["deregister"].bind(
-                organization_id=organization_id, registration_id=registration_id, epoch=epoch, reason=reason
+                **attributed(by),
+                organization_id=organization_id,
+                registration_id=registration_id,
+                epoch=epoch,
+                reason=reason,
             )
         )
 
@@ -108,18 +134,20 @@ class Instances:
             )
         )
 
-    async def cordon(
-        self, organization_id: UUID, registration_id: UUID, cordoned_by: str, reason: str | None
-    ) -> Outcome:
+    async def cordon(self, by: Principal, organization_id: UUID, registration_id: UUID, reason: str | None) -> Outcome:
         return await self._outcome(
             _SQL["cordon"].bind(
-                organization_id=organization_id, registration_id=registration_id, reason=reason, cordoned_by=cordoned_by
+                **attributed(by),
+                organization_id=organization_id,
+                registration_id=registration_id,
+                reason=reason,
+                cordoned_by=by.identity[:MAX_IDENTITY_LENGTH],
             )
         )
 
-    async def uncordon(self, organization_id: UUID, registration_id: UUID) -> Outcome:
+    async def uncordon(self, by: Principal, organization_id: UUID, registration_id: UUID) -> Outcome:
         return await self._outcome(
-            _SQL["uncordon"].bind(organization_id=organization_id, registration_id=registration_id)
+            _SQL["uncordon"].bind(**attributed(by), organization_id=organization_id, registration_id=registration_id)
         )
 
     async def update(self, organization_id: UUID, registration_id: UUID, epoch: int, change: InstanceChange) -> Outcome:

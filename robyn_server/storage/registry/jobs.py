@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.registry.jobs import (
     CancelOutcome,
     ContinuedJob,
@@ -27,7 +28,7 @@ from robyn_server.core.registry.jobs import (
 )
 from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.json import from_json, to_json
-from robyn_server.storage.postgres.pools import Connection, Pool
+from robyn_server.storage.postgres.pools import Connection, Pool, attributed
 from robyn_server.storage.postgres.queries import Bound, load
 
 from .versions import range_parameters
@@ -179,11 +180,21 @@ class Jobs:
         return JobOutcome(row["outcome"]), row["applied_through"], row["offered"]
 
     async def cancel(
-        self, organization_id: UUID, job_id: UUID, reason: str | None, grace_seconds: float
+        self,
+        organization_id: UUID,
+        job_id: UUID,
+        reason: str | None,
+        grace_seconds: float,
+        *,
+        by: Principal | None = None,
     ) -> tuple[CancelOutcome, UUID | None]:
         """Cancel a job. Return the outcome, and the registration to notify, if an instance has the job."""
         query = _SQL["cancel"].bind(
-            organization_id=organization_id, job_id=job_id, reason=reason, grace_seconds=grace_seconds
+            **attributed(by),
+            organization_id=organization_id,
+            job_id=job_id,
+            reason=reason,
+            grace_seconds=grace_seconds,
         )
         row = await self._row(query)
         return CancelOutcome(row["outcome"]), row["registration_id"]

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.storage.agent_sync.pages import AgentPage, agent_page
 from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.json import to_json
-from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.pools import Pool, attributed
 from robyn_server.storage.postgres.queries import load
 
 _SQL = load("registry/manifests")
@@ -42,22 +43,26 @@ class Manifests:
                 rows = await self._app.fetch(*query)
         return agent_page(rows, limit)
 
-    async def upsert(self, agent_id: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
+    async def upsert(
+        self, agent_id: str, fields: Mapping[str, Any], *, by: Principal | None = None
+    ) -> tuple[str, bool]:
         """Return the manifest as JSON text, and whether it is new. Raises Invalid."""
         async with translated():
-            row = await self._system.fetchrow(*_SQL["upsert"].bind(agent_id=agent_id, fields=to_json(fields)))
+            row = await self._system.fetchrow(
+                *_SQL["upsert"].bind(**attributed(by), agent_id=agent_id, fields=to_json(fields))
+            )
         assert row is not None  # noqa: S101 - an upsert that returns
         return row["body"], row["is_new"]
 
-    async def update(self, agent_id: str, fields: Mapping[str, Any]) -> str | None:
+    async def update(self, agent_id: str, fields: Mapping[str, Any], *, by: Principal | None = None) -> str | None:
         """Return the manifest as JSON text; None when there is none."""
         async with translated():
             body: str | None = await self._system.fetchval(
-                *_SQL["update"].bind(agent_id=agent_id, fields=to_json(fields))
+                *_SQL["update"].bind(**attributed(by), agent_id=agent_id, fields=to_json(fields))
             )
         return body
 
-    async def delete(self, agent_id: str) -> bool:
+    async def delete(self, agent_id: str, *, by: Principal | None = None) -> bool:
         """Raises Conflict (code manifest_in_use) while an organization has a configuration of the agent."""
         async with translated():
-            return await self._system.fetchval(*_SQL["delete"].bind(agent_id=agent_id)) is not None
+            return await self._system.fetchval(*_SQL["delete"].bind(**attributed(by), agent_id=agent_id)) is not None

@@ -10,8 +10,10 @@ k.prefix, k.name, k.identity, k.kind, k.organizations, k.scopes, k.agents, k.cre
 -- A null :lifetime never expires.
 insert into agenthall.api_keys as k
   (prefix, digest, name, identity, kind, organizations, scopes, agents, expires_at, created_by)
-values (:prefix, :digest, :name, :identity, :kind, :organizations::uuid[], :scopes::text[], :agents::text[],
-        now() + :lifetime::interval, :created_by)
+select :prefix, :digest, :name, :identity, :kind, :organizations::uuid[], :scopes::text[], :agents::text[],
+       now() + :lifetime::interval, :created_by
+  from agenthall.set_actor(:created_by, :request_id) as acting
+ where acting
 returning {columns}
 
 -- name: find
@@ -68,7 +70,8 @@ select count(*) from (select from agenthall.api_keys k where {filters} limit 100
 
 -- name: revoke
 -- A second revocation keeps the time of the first.
-update agenthall.api_keys k set revoked_at = coalesce(k.revoked_at, now()) where k.prefix = :prefix
+update agenthall.api_keys k set revoked_at = coalesce(k.revoked_at, now())
+ where k.prefix = :prefix and agenthall.set_actor(:actor, :request_id)
 returning {columns}
 
 -- name: revoke_notify

@@ -200,7 +200,7 @@ insert into agenthall.assistants as a
 select :assistant_id, :graph_id, :name, :description, :config::jsonb, :context::jsonb, :metadata::jsonb, :identity,
        :organization_id, 'private'
   from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
- where acting
+ where acting and agenthall.set_actor(:identity, :request_id)
 on conflict (assistant_id) do nothing
 returning agenthall.assistant_json(a)::text as body
 

@@ -112,6 +112,8 @@ select found.body
 
 -- name: prune
 select agenthall.prune_thread(:identity, :organizations, :is_admin, :grants, :thread_id, :strategy)
+  from agenthall.set_actor(:identity, :request_id) as acting
+ where acting
 
 -- fragment: extracted
 -- A JSON object of the parts of a thread that :extract names, or null. It has lists [root, step, …] by aliases.

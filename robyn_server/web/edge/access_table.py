@@ -1,7 +1,7 @@
 """The events of each route, in one table: the questions that handlers of a project answer.
 
 A route of the LangGraph API without a line is refused where a project has handlers, so that none is open by omission.
-The other routes (`/agents`, `/keys`, `/metrics`) keep the server's own credentials: `EXEMPT` names them.
+The other routes (`/agents`, `/audit`, `/keys`, `/metrics`) keep the server's own credentials: `EXEMPT` names them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from .access_events import AssistantOfRunEvent, CopyEvent, Event, RunEvent, Stor
 
 EXEMPT: Mapping[str, str] = {
     "agents": "The registry and agent sync: API keys and tokens of AUTH_MODE.",
+    "audit": "For administrators: API keys and tokens of AUTH_MODE.",
     "keys": "For administrators: API keys and tokens of AUTH_MODE.",
     "metrics": "For operators: API keys and tokens of AUTH_MODE.",
 }

@@ -36,6 +36,7 @@ TABLE: dict[str, RequiredScopes] = {
     "/agents/tickets": RequiredScopes(Scope.AGENTS_READ, Scope.AGENTS_READ),
     "/agents/sync": RequiredScopes(Scope.ADMIN, Scope.ADMIN),
     "/keys": RequiredScopes(Scope.ADMIN, Scope.ADMIN),
+    "/audit": RequiredScopes(Scope.AUDIT, Scope.AUDIT),
     "/metrics": RequiredScopes(Scope.METRICS, Scope.METRICS),
 }
 

@@ -231,6 +231,8 @@ class Edge:
             return await self._refuse(route, request)
         if gate is not None and user is not None:
             request, parsed = await gate.admit(user, route, request, parsed, self._services.assistants)
+        if route.method != "GET":  # a read leaves no trace, so nothing asks for its id
+            request = replace(request, principal=replace(request.principal, request_id=request_id))
         given = () if parsed is None else (parsed,)
         if not route.streams:
             return self._expect_response(await route.handler(self._services, request, *given))

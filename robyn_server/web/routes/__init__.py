@@ -7,7 +7,7 @@ from robyn_server.web.http.routing import Route
 
 def all_routes() -> list[Route]:
     """The routes of all resources, with those that answer 405. The edge adds the system routes."""
-    from . import agents, assistants, keys, metrics, not_offered, runs, store, thread_streams, threads
+    from . import agents, assistants, audit, keys, metrics, not_offered, runs, store, thread_streams, threads
     from .registry import brakes, configurations, instances, jobs, manifests, scaling, tickets, watch
 
     return [
@@ -26,6 +26,7 @@ def all_routes() -> list[Route]:
         *watch.routes,
         *metrics.routes,
         *keys.routes,
+        *audit.routes,
         *tickets.routes,
         *not_offered.routes,
     ]

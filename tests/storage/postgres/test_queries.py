@@ -17,7 +17,7 @@ from run_storage import RunStorage, open_run_storage
 
 from robyn_server.core.ids import new_id
 from robyn_server.core.registry.jobs import JobState
-from robyn_server.storage import api_keys, assistants, runs, threads
+from robyn_server.storage import api_keys, assistants, audit_log, runs, threads
 from robyn_server.storage.agent_sync import view
 from robyn_server.storage.postgres.queries import Bound, Query, load, load_templates, nouns
 from robyn_server.storage.postgres.search import Kind
@@ -78,6 +78,9 @@ def _searches() -> Iterator[Query]:
     for names in _filter_sets(("agent_id", "state", "thread_id", "run_id")):
         states = (JobState.QUEUED, JobState.FAILED, JobState.SUCCEEDED) if "state" in names else (None,)
         yield from (job_lists._search(names, state) for state in states)
+    for names in _filter_sets(tuple(audit_log.AuditFilter.__dataclass_fields__)):
+        yield audit_log._search(frozenset(names))
+        yield audit_log._search(frozenset((*names, "at", "audit_id")))
     yield from (view._failures(filters, "to_1000") for filters in ((), ("after",)))
 
 

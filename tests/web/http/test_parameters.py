@@ -77,4 +77,4 @@ def test_the_schemas_say_the_rules() -> None:
 
 def test_every_route_of_agents_takes_its_own_parameters_only_and_langgraphs_take_any() -> None:
     for route in all_routes():
-        assert (route.query is not None) is route.path.startswith("/agents/"), route.path
+        assert (route.query is not None) is route.path.startswith(("/agents/", "/audit")), route.path

@@ -19,5 +19,6 @@ select found.body, {bounded}
 select done.released
   from mcp.act_for(:organization_id) as acting
  cross join lateral (
-   select mcp.release_brake(:organization_id, :agent_id) as released where acting
+   select mcp.release_brake(:organization_id, :agent_id) as released
+    where acting and agenthall.set_actor(:actor, :request_id)
    offset 0) as done

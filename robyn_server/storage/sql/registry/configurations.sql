@@ -38,7 +38,7 @@ select found.agent_id, found.body, {bounded}
  order by found.agent_id
 
 -- name: acting_for
-select mcp.act_for(:organization_id)
+select mcp.act_for(:organization_id), agenthall.set_actor(:actor, :request_id)
 
 -- name: upsert_ensure_manifest
 select mcp.ensure_manifest(:agent_id, :organization_id)

@@ -76,27 +76,40 @@ select found.registration_id, found.body, {bounded}
 -- name: register
 select r.registration_id, r.manifest_id, r.config_id, r.is_new, r.message, r.epoch, r.lease_ttl_seconds,
        r.heartbeat_interval_seconds
-  from mcp.register_agent_instance(
-    tenant_id => :organization_id, agent_id => :agent_id, instance_id => :instance_id, name => :name,
+  from agenthall.set_actor(:registered_by, null) as acting
+ cross join lateral mcp.register_agent_instance(
+    tenant_id => case when acting then :organization_id::uuid end, agent_id => :agent_id, instance_id => :instance_id, name => :name,
     connection_details => :connection_details, runtime_config => :runtime_config, capabilities => :capabilities,
     version => :version, agent_type => :agent_type, zone => :zone, tags => :tags, idempotency_key => :idempotency_key,
     registered_by => :registered_by, keeper_id => :keeper_id, health => :health,
     connection_defaults => :connection_defaults) as r
 
 -- name: drain
-select d.outcome from mcp.drain_agent_instance(:organization_id, :registration_id, :epoch, :reason) as d
+select d.outcome
+  from agenthall.set_actor(:actor, :request_id) as acting
+ cross join lateral mcp.drain_agent_instance(
+   case when acting then :organization_id::uuid end, :registration_id, :epoch, :reason) as d
 
 -- name: deregister
-select d.outcome from mcp.deregister_agent_instance(:organization_id, :registration_id, :epoch, :reason) as d
+select d.outcome
+  from agenthall.set_actor(:actor, :request_id) as acting
+ cross join lateral mcp.deregister_agent_instance(
+   case when acting then :organization_id::uuid end, :registration_id, :epoch, :reason) as d
 
 -- name: disconnect
 select d.outcome from mcp.disconnect_agent_instance(:organization_id, :registration_id, :epoch, :grace_seconds) as d
 
 -- name: cordon
-select c.outcome from mcp.cordon_agent_instance(:organization_id, :registration_id, :reason, :cordoned_by) as c
+select c.outcome
+  from agenthall.set_actor(:actor, :request_id) as acting
+ cross join lateral mcp.cordon_agent_instance(
+   case when acting then :organization_id::uuid end, :registration_id, :reason, :cordoned_by) as c
 
 -- name: uncordon
-select u.outcome from mcp.uncordon_agent_instance(:organization_id, :registration_id) as u
+select u.outcome
+  from agenthall.set_actor(:actor, :request_id) as acting
+ cross join lateral mcp.uncordon_agent_instance(
+   case when acting then :organization_id::uuid end, :registration_id) as u
 
 -- name: update
 select u.outcome

@@ -53,5 +53,6 @@ select f.outcome, f.applied_through, f.offered
 
 -- name: cancel
 select c.outcome, c.registration_id
-  from mcp.cancel_agent_job(
-    tenant_id => :organization_id, job_id => :job_id, reason => :reason, grace_seconds => :grace_seconds) c
+  from agenthall.set_actor(:actor, :request_id) as acting
+ cross join lateral mcp.cancel_agent_job(
+    tenant_id => case when acting then :organization_id::uuid end, job_id => :job_id, reason => :reason, grace_seconds => :grace_seconds) c

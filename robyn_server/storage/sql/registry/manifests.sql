@@ -70,6 +70,7 @@ insert into mcp.agent_manifests as m (
 select :agent_id, given.agent_type, given.name, given.description, given.version, given.capabilities,
        given.state_schema, given.published, null
   from jsonb_populate_record(null::mcp.agent_manifests, :fields) as given
+ where agenthall.set_actor(:actor, :request_id)
 on conflict (agent_id) do update
   set agent_type = excluded.agent_type, name = excluded.name, description = excluded.description,
       version = excluded.version, capabilities = excluded.capabilities, state_schema = excluded.state_schema,
@@ -83,8 +84,9 @@ update mcp.agent_manifests m
          select given.agent_type, given.name, given.description, given.version, given.capabilities,
                 given.state_schema, given.published, null::uuid, clock_timestamp()
            from jsonb_populate_record(m, :fields) as given)
- where m.agent_id = :agent_id
+ where m.agent_id = :agent_id and agenthall.set_actor(:actor, :request_id)
 returning {manifest} as body
 
 -- name: delete
-delete from mcp.agent_manifests m where m.agent_id = :agent_id returning m.id
+delete from mcp.agent_manifests m where m.agent_id = :agent_id and agenthall.set_actor(:actor, :request_id)
+returning m.id
