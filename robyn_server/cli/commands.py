@@ -16,6 +16,7 @@ from .catalogue.mapping import catalogue_map
 from .chat.command import chat
 from .database import database_setting, given_database, wrong_usage
 from .disk_usage import storage
+from .erase import erase
 from .keys import keys
 from .options import Config, DataDir, Format, Host, LogFormat, Port
 from .process import run_process
@@ -174,6 +175,7 @@ commands.command()(restore)
 commands.command()(storage)
 commands.command()(chat)
 commands.add_typer(keys, name="keys")
+commands.add_typer(erase, name="erase")
 commands.add_typer(agents, name="agents")
 commands.add_typer(jobs, name="jobs")
 commands.add_typer(assistants, name="assistants")

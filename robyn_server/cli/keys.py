@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import sys
 from datetime import timedelta
@@ -14,11 +13,11 @@ from uuid import UUID
 import typer
 
 from .database import database_setting, wrong_usage
+from .operator_name import operator
 from .options import DataDir, Output
 from .process import run_process
 
 if TYPE_CHECKING:
-    from robyn_server.core.access.principal import Principal
     from robyn_server.identity.api_keys import ApiKeyService, IssuedKey, KeyRequest
     from robyn_server.storage.api_keys import ApiKey
 
@@ -87,7 +86,7 @@ def _auth_mode_warning() -> str:
 
 
 def _creation(request: KeyRequest) -> Any:
-    return lambda service: service.create(_operator(), request)
+    return lambda service: service.create(operator(), request)
 
 
 @keys.command("list")
@@ -100,7 +99,7 @@ def list_keys(
 
     async def every(service: ApiKeyService) -> list[ApiKey]:
         found: list[ApiKey] = []
-        while page := (await service.search(_operator(), tenant, limit=_PAGE_SIZE, offset=len(found)))[0]:
+        while page := (await service.search(operator(), tenant, limit=_PAGE_SIZE, offset=len(found)))[0]:
             found += page
         return found
 
@@ -114,19 +113,8 @@ def revoke(
     data_dir: DataDir = Path(".agenthall"),
 ) -> None:
     """Revoke a key. Running servers refuse it within seconds."""
-    key = _run(data_dir, lambda service: service.revoke(_operator(), prefix))
+    key = _run(data_dir, lambda service: service.revoke(operator(), prefix))
     typer.echo(f"revoked {key.prefix} at {key.revoked_at:%Y-%m-%d %H:%M:%S %Z}")
-
-
-def _operator() -> Principal:
-    """Return the principal of the operator, who may do everything. The name becomes `created_by`."""
-    from robyn_server.core.access.principal import ADMIN, Principal
-
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        name = "unknown"
-    return Principal(f"cli:{name}", organizations=None, permissions=frozenset({ADMIN}))
 
 
 def _run(data_dir: Path, work: Any) -> Any:

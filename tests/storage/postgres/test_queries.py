@@ -17,7 +17,7 @@ from run_storage import RunStorage, open_run_storage
 
 from robyn_server.core.ids import new_id
 from robyn_server.core.registry.jobs import JobState
-from robyn_server.storage import api_keys, assistants, audit_log, runs, threads
+from robyn_server.storage import api_keys, assistants, audit_log, erasures, runs, threads
 from robyn_server.storage.agent_sync import view
 from robyn_server.storage.postgres.queries import Bound, Query, load, load_templates, nouns
 from robyn_server.storage.postgres.search import Kind
@@ -81,7 +81,18 @@ def _searches() -> Iterator[Query]:
     for names in _filter_sets(tuple(audit_log.AuditFilter.__dataclass_fields__)):
         yield audit_log._search(frozenset(names))
         yield audit_log._search(frozenset((*names, "at", "audit_id")))
+    yield from _erasures()
     yield from (view._failures(filters, "to_1000") for filters in ((), ("after",)))
+
+
+def _erasures() -> Iterator[Query]:
+    for kind, steps in erasures.STEPS.items():
+        yield load_templates("erasures")["list_threads"].compose(whose=kind.value)
+        yield from (erasures._batch(step, None) for step in steps)
+        for table in {step.table for step in (*erasures.THREAD_STEPS, *steps)}:
+            same = tuple(step for step in (*erasures.THREAD_STEPS, *steps) if step.table == table)
+            yield erasures._count_rows(same, kind)
+    yield from (erasures._batch(step, "chunk") for step in erasures.THREAD_STEPS)
 
 
 def _queries() -> list[Query]:

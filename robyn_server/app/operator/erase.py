@@ -1,0 +1,35 @@
+"""`agenthall erase`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from robyn_server import logs
+from robyn_server.app.database import check_schema
+from robyn_server.app.pools import Pools
+from robyn_server.app.redis import open_redis
+from robyn_server.core.access.principal import Principal
+from robyn_server.core.erasure import Subject
+from robyn_server.services.erasure import ErasureService
+from robyn_server.settings import Settings
+from robyn_server.storage.erasures import Erasures
+
+
+def run_erase(settings: Settings, operator: Principal, subject: Subject, is_dry: bool) -> dict[str, int]:
+    """Erase, or count with `is_dry`. Return the number of rows of each table.
+
+    Nothing is migrated. Raises Misconfigured if there is no schema yet, Conflict, Unavailable.
+    """
+    logs.configure(settings)
+    return asyncio.run(_erase(settings, operator, subject, is_dry))
+
+
+async def _erase(settings: Settings, operator: Principal, subject: Subject, is_dry: bool) -> dict[str, int]:
+    await check_schema(settings, "agenthall.erasures")
+    await check_schema(settings, "langgraph.checkpoints")
+    async with AsyncExitStack() as closing:
+        pool = await Pools(settings, closing).system("agenthall erase", size=1)
+        redis = await open_redis(settings, closing, "agenthall erase")
+        service = ErasureService(Erasures(pool), None if redis is None else redis.streams.delete)
+        return await (service.count if is_dry else service.erase)(operator, subject)
