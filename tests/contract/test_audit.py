@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +19,7 @@ import pytest
 from audited_routes import AUDITED
 from command_line import agenthall
 from databases import prepared_database
+from deadlines import DEADLINE
 from live_server import LiveServer, live_server, until
 from server_jobs import create_job
 
@@ -361,3 +367,23 @@ async def test_the_command_shows_the_trail(server: LiveServer, root: httpx.Async
     assert "configuration.create" in table.stdout and "root" in table.stdout
     listed = await asyncio.to_thread(agenthall, "audit", "--id", agent, "-o", "json", **where)
     assert [entry["resource_id"] for entry in json.loads(listed.stdout)] == [agent]
+
+
+async def test_following_shows_each_new_entry_once(server: LiveServer, root: httpx.AsyncClient, tmp_path: Path) -> None:
+    key = (await root.post("/keys", json={"organizations": [HARBOUR], "scopes": ["audit"]})).json()["key"]
+    made = (await root.post("/assistants", json={"graph_id": "echo"})).json()["assistant_id"]
+    shown = tmp_path / "shown"
+    environment = {**os.environ, "AGENTHALL_URL": server.url, "AGENTHALL_API_KEY": key}
+    command = [sys.executable, "-m", "robyn_server", "audit", "--follow", "--id", made, "-o", "json"]
+    with shown.open("wb") as out:
+        following = subprocess.Popen(command, env=environment, stdout=out)
+    try:
+        for number, name in enumerate(("first", "second")):
+            await until(lambda count=number + 1: len(shown.read_text().splitlines()) == count)
+            await root.patch(f"/assistants/{made}", json={"name": name})
+        await until(lambda: len(shown.read_text().splitlines()) == 3)
+    finally:
+        following.send_signal(signal.SIGINT)
+    assert await asyncio.to_thread(following.wait, DEADLINE) == 0
+    found = [json.loads(line) for line in shown.read_text().splitlines()]
+    assert [entry["action"] for entry in found] == ["assistant.create", "assistant.update", "assistant.update"]
