@@ -17,6 +17,7 @@ from robyn_server.agent_sync.catalogue_db.contract import OPTIONAL, REQUIRED
 from robyn_server.agent_sync.catalogue_db.fields import CLOCK, CLOCK_OF_VIEW, FIELDS, OF_VIEW, CatalogueField
 from robyn_server.cli.commands import commands
 from robyn_server.core import errors
+from robyn_server.core.access.permissions import ANY_SCOPE, PERMISSIONS, ROLES, Operation, Permission, Role
 from robyn_server.core.access.scopes import MEANINGS, Scope
 from robyn_server.core.egress.addresses import NETWORKS, AddressClass
 from robyn_server.core.egress.policy import OPERATOR, STRICTEST_LISTED, EgressLevel, EgressPolicy
@@ -24,11 +25,10 @@ from robyn_server.core.http_status import STATUSES
 from robyn_server.metrics import every_metric
 from robyn_server.metrics.instruments import Metric
 from robyn_server.settings import Settings
+from robyn_server.sockets.methods.table import METHODS
 from robyn_server.web.edge.access_events import RunEvent, always
 from robyn_server.web.edge.access_table import EXEMPT
 from robyn_server.web.edge.access_table import TABLE as EVENTS
-from robyn_server.web.edge.authorization import ALTERNATIVES
-from robyn_server.web.edge.authorization import TABLE as SCOPE_OF_PATH
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes
 from robyn_server.web.routes.system import system_routes
@@ -150,14 +150,44 @@ def scopes() -> str:
     return _table(("scope", "allows"), [(f"`{scope.value}`", meaning) for scope, meaning in MEANINGS.items()])
 
 
-def scopes_of_paths() -> str:
-    rows = []
-    for path, needed in SCOPE_OF_PATH.items():
-        either = " or ".join(f"`{scope.value}`" for scope in Scope if scope in ALTERNATIVES.get(path, ()))
-        rows.append(
-            (f"`{path}`", either or f"`{needed.reading.value}`", either or f"`{needed.writing.value}`"),
-        )
-    return _table(("path", "to read", "to write"), rows)
+def roles() -> str:
+    return _table(("role", "who"), [(role.value, meaning) for role, meaning in ROLES.items()])
+
+
+def permissions() -> str:
+    """The permission of each operation: the answer to each role, the scope that a key with scopes needs, the rows."""
+    head = ("operation", *(role.value for role in Role), "scope of a key", "rows")
+    return _table(head, [_permission(operation, each) for operation, each in PERMISSIONS.items()])
+
+
+def _permission(operation: Operation, permission: Permission) -> tuple[str, ...]:
+    cells = ["yes" if role.includes(permission.role) else _refusal(role, permission) for role in Role]
+    return (f"`{operation}`", *cells, _scopes(permission), permission.rows)
+
+
+def _refusal(role: Role, permission: Permission) -> str:
+    if role is Role.ANYONE:
+        return "401"
+    return "403" if permission.role is Role.ADMIN else "404"
+
+
+def _scopes(permission: Permission) -> str:
+    if permission.scopes == ANY_SCOPE:
+        return "none"
+    if not permission.scopes:
+        return "none will do"
+    return " or ".join(f"`{scope}`" for scope in Scope if scope in permission.scopes)
+
+
+def operations() -> str:
+    """The routes and the methods of the WebSocket of each operation."""
+    named: dict[Operation, list[str]] = {operation: [] for operation in Operation}
+    for route in _routes():
+        if not route.not_built:
+            named[route.operation].append(f"`{route.method} {route.path}`")
+    for name, method in METHODS.items():
+        named[method.operation].append(f"`{name}`")
+    return _table(("operation", "routes and methods"), [(f"`{op}`", ", ".join(of)) for op, of in named.items() if of])
 
 
 def exempt_routes() -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from robyn_server.core.access.api_key import KEY_IDENTITY, ApiKeyText, find_prefix, mint
+from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Kind, Principal
 from robyn_server.core.access.scopes import BEYOND_ORGANIZATIONS, Scope, parse_scopes
 from robyn_server.core.errors import Invalid, NotFound
@@ -51,7 +52,7 @@ class ApiKeyService:
 
     async def create(self, principal: Principal, request: KeyRequest) -> IssuedKey:
         """Raises Forbidden, Invalid naming the field."""
-        principal.require(Scope.ADMIN)
+        require(principal, Operation.KEYS_CREATE)
         text = mint()
         key = await self._keys.create(text, _validate(text.prefix, request, principal))
         return IssuedKey(text, key)
@@ -60,12 +61,12 @@ class ApiKeyService:
         self, principal: Principal, organization: UUID | None, *, limit: int, offset: int
     ) -> tuple[list[ApiKey], int]:
         """A page, newest first, and the number of all. Raises Forbidden."""
-        principal.require(Scope.ADMIN)
+        require(principal, Operation.KEYS_READ)
         return await self._keys.search(organization, limit=limit, offset=offset)
 
     async def revoke(self, principal: Principal, named: str) -> ApiKey:
         """Revoke by prefix, or by the whole key. Revoking again changes nothing. Raises Forbidden, NotFound."""
-        principal.require(Scope.ADMIN)
+        require(principal, Operation.KEYS_REVOKE)
         prefix = find_prefix(named)
         key = None if prefix is None else await self._keys.revoke(prefix, by=principal)
         if key is None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
+from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Principal
-from robyn_server.core.access.scopes import Scope
 from robyn_server.core.errors import NotFound
 from robyn_server.storage.registry.manifests import Manifests
 
@@ -37,17 +37,17 @@ class ManifestService:
 
     async def upsert(self, principal: Principal, agent_id: str, fields: Mapping[str, Any]) -> tuple[str, bool]:
         """Replace all fields; return the manifest as JSON text, and whether it is new. Raises Forbidden, Invalid."""
-        principal.require(Scope.ADMIN)
+        require(principal, Operation.MANIFESTS_WRITE)
         return await self._manifests.upsert(agent_id, fields, by=principal)
 
     async def update(self, principal: Principal, agent_id: str, fields: Mapping[str, Any]) -> str:
         """Change the given fields. Raises Forbidden, NotFound, Invalid."""
-        principal.require(Scope.ADMIN)
+        require(principal, Operation.MANIFESTS_WRITE)
         return _found(await self._manifests.update(agent_id, fields, by=principal), agent_id)
 
     async def delete(self, principal: Principal, agent_id: str) -> None:
         """Delete a manifest that nothing uses. Raises Forbidden, NotFound, Conflict (code manifest_in_use)."""
-        principal.require(Scope.ADMIN)
+        require(principal, Operation.MANIFESTS_WRITE)
         if not await self._manifests.delete(agent_id, by=principal):
             raise _missing(agent_id)
 

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from robyn_server.agent_sync.reports import SyncReport, SyncRequest
+from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Principal
-from robyn_server.core.errors import Forbidden, Invalid
+from robyn_server.core.errors import Invalid
 
 
 class AgentSyncOperations(Protocol):
@@ -26,17 +27,12 @@ class AgentSyncService:
 
     async def status(self, principal: Principal, *, after: UUID | None, limit: int) -> dict[str, Any]:
         """Raises Forbidden."""
-        _check_admin(principal)
+        require(principal, Operation.AGENT_SYNC_READ)
         return await self._operations.status(after=after, limit=limit)
 
     async def sync(self, principal: Principal, request: SyncRequest) -> SyncReport:
         """Raises Forbidden, and what the operations raise."""
-        _check_admin(principal)
+        require(principal, Operation.AGENT_SYNC_RUN)
         if request.scope is not None and request.agent_id is not None:
             raise Invalid("Name a scope or an agent, not both.", field="agent_id")
         return await self._operations.sync(request)
-
-
-def _check_admin(principal: Principal) -> None:
-    if not principal.is_admin:
-        raise Forbidden("Only administrators may operate agent sync.")

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
+from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Principal
-from robyn_server.core.access.scopes import Scope
 from robyn_server.core.errors import Invalid
 from robyn_server.registry import OrganizationSelector
 from robyn_server.storage.audit_log import AuditFilter, AuditLog, AuditPosition
@@ -33,7 +33,7 @@ class AuditService:
         Administrators see all entries. Others need the scope `audit`, and see those of one of their organizations.
         Raises Forbidden, Invalid, BadRequest (no organization selected).
         """
-        principal.require(Scope.AUDIT)
+        require(principal, Operation.AUDIT_READ)
         after = None if cursor is None else _position_of(cursor)
         page = await self._log.search(principal, self._visible(principal, where), after=after, limit=limit)
         next_cursor = None if page.after is None else _cursor_of(page.after)

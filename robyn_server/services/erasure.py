@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
+from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Principal
-from robyn_server.core.access.scopes import Scope
 from robyn_server.core.erasure import Subject
 from robyn_server.core.errors import Conflict
 from robyn_server.core.ids import new_id
@@ -43,12 +43,12 @@ class ErasureService:
 
     async def count(self, principal: Principal, subject: Subject) -> dict[str, int]:
         """Count what an erasure would delete or change, by table. Raises Forbidden."""
-        principal.require(Scope.ADMIN)
+        require(principal, Operation.DATA_ERASE)
         return await self._erasures.count_rows(subject)
 
     async def erase(self, principal: Principal, subject: Subject) -> dict[str, int]:
         """Erase, and return how many rows of each table. Raises Forbidden, Conflict if rows are still being written."""
-        principal.require(Scope.ADMIN)
+        require(principal, Operation.DATA_ERASE)
         erasure_id = await self._erasures.start(subject, new_id(), by=principal)
         for _ in range(MOST_PASSES):
             await self._erase_once(subject, erasure_id)

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import structlog
 
+from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Principal
-from robyn_server.core.access.scopes import Scope
 from robyn_server.core.errors import Unavailable
 from robyn_server.metrics import refresh
 from robyn_server.metrics.definitions import (
@@ -54,7 +54,7 @@ class MetricsService:
 
         Raises Forbidden. An unavailable database is a metric, not an error.
         """
-        principal.require(Scope.METRICS)
+        require(principal, Operation.METRICS_READ)
         readings = await self._readings()
         await refresh()
         return await asyncio.to_thread(as_text, accept, readings)
@@ -64,7 +64,7 @@ class MetricsService:
 
         Raises Forbidden, Unavailable.
         """
-        principal.require(Scope.METRICS)
+        require(principal, Operation.METRICS_READ)
         queue = await self._state()
         await refresh()
         return {"queue": _queue_json(queue), **await asyncio.to_thread(_processes_json)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from robyn_server.core.access.permissions import Operation, permits
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.access.server_keys import settable_configurable, without_server_keys
 from robyn_server.core.catalogue.fields import CATALOGUE_KEYS
@@ -71,5 +72,5 @@ def _own_members(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_admin_keys(principal: Principal, configurable: Mapping[str, Any]) -> None:
     for key in ADMIN_KEYS & configurable.keys():
-        if not principal.is_admin:
+        if not permits(principal, Operation.ASSISTANTS_SET_SERVERS):
             raise Forbidden(f"Only administrators may set configurable.{key}.", field=f"configurable.{key}")

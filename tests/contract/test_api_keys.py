@@ -179,7 +179,6 @@ async def test_a_limited_key_may_what_its_scopes_say_and_nothing_else(server: Li
             ("POST", "/runs/stream"),
             ("GET", f"/threads/{uuid4()}/runs"),
             ("PUT", "/store/items"),
-            ("POST", "/mcp"),
             ("GET", "/agents/sync"),
             ("GET", "/metrics"),
             ("GET", "/keys"),

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from pydantic import BaseModel, Field
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.errors import Misconfigured, Unavailable
 from robyn_server.settings import load_settings
 from robyn_server.web.http import sse
@@ -18,7 +19,7 @@ from robyn_server.web.http.messages import JSON, Request, Response, Sink, Stream
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.robyn.server import run
 
-routes = RouteTable(tag="Sample")
+routes = RouteTable(tag="Sample", operation=Operation.APP_USE)
 
 
 class Services:

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.settings import load_settings
 from robyn_server.tracing.http_spans import HttpSpans
 from robyn_server.web.edge.edge import Edge, Streaming
@@ -20,7 +21,7 @@ from robyn_server.web.streams.open_streams import OpenStreams
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-routes = RouteTable(tag="Sample")
+routes = RouteTable(tag="Sample", operation=Operation.APP_USE)
 
 
 @routes.get("/things/{name}", summary="The id of the current span")

@@ -66,11 +66,6 @@ class Principal:
         """Whether the principal has `scope`, by the rules of `core/access/scopes.py`."""
         return self.is_admin or scope in self.permissions or not (self.limited or scope in PRIVILEGED)
 
-    def require(self, scope: Scope) -> None:
-        """Raises Forbidden."""
-        if not self.may(scope):
-            raise Forbidden(f"Missing scope: {scope.value!r}.", code="scope_missing", field=scope.value)
-
     def require_agent(self, agent_id: str) -> None:
         """Raises Forbidden for an agent that the principal's key is not bound to."""
         if self.agents is not None and agent_id not in self.agents:

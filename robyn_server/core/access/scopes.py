@@ -1,6 +1,6 @@
 """The scopes that an API key can be limited to. Every scope is required by a route or a method.
 
-`web/edge/authorization.py` holds the table of routes and their scopes. Rules
+`permissions.py` holds the table of operations and their scopes. Rules
   1. A principal that is not limited (a user's token, a key without scopes) may do what any member of its organizations
      may.
   2. Privileged scopes are never implied and must be granted. All but `audit` reach beyond the principal's own

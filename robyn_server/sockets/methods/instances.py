@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from robyn_server.core.access.scopes import Scope
+from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.registry.instances import (
     InstanceFilter,
     Outcome,
@@ -141,7 +141,7 @@ async def status(hub: SessionHub, session: Session, given: StatusParams) -> Mapp
         return _own_state(session, given.tenant_id)
     held = session.registrations.get(given.registration_id)
     if held is None:
-        session.principal.require(Scope.AGENTS_READ)
+        require(session.principal, Operation.INSTANCES_READ)
     elif not held.belongs_to(given.tenant_id):
         raise missing_registration()
     organization_id = resolve_organization(hub, session, given.tenant_id) if held is None else held.organization_id

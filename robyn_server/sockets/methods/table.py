@@ -1,4 +1,4 @@
-"""The methods by name, with their parameters and required scopes. Documentation and tests read this table."""
+"""The methods by name, with their parameters and operations. Documentation and tests read this table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from robyn_server.core.access.scopes import Scope
+from robyn_server.core.access.permissions import Operation, require
 from robyn_server.registry.registration_metrics import count_failures
 from robyn_server.sockets.protocol.errors import ErrorCode, ProtocolError
 from robyn_server.sockets.protocol.job_params import EventsParams, ExtendParams, FinishParams, JobParams, RejectParams
@@ -35,11 +35,9 @@ AUTH = ("auth", "authenticate")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`scope` None: any principal may call it."""
-
     params: type[Params]
     handler: Callable[[SessionHub, Session, Any], Awaitable[Mapping[str, Any]]]
-    scope: Scope | None
+    operation: Operation
 
 
 async def _ping(_hub: SessionHub, _session: Session, _given: Params) -> Mapping[str, Any]:
@@ -47,22 +45,22 @@ async def _ping(_hub: SessionHub, _session: Session, _given: Params) -> Mapping[
 
 
 METHODS: Mapping[str, Method] = {
-    "ping": Method(Params, _ping, None),
-    "agent.register": Method(RegisterParams, register.register, Scope.AGENTS_REGISTER),
-    "agent.heartbeat": Method(HeartbeatParams, instances.heartbeat, Scope.AGENTS_REGISTER),
-    "agent.drain": Method(ReasonParams, instances.drain, Scope.AGENTS_REGISTER),
-    "agent.deregister": Method(ReasonParams, instances.deregister, Scope.AGENTS_REGISTER),
-    "agent.update": Method(UpdateParams, instances.update, Scope.AGENTS_REGISTER),
-    "agent.list": Method(ListParams, instances.list_all, Scope.AGENTS_READ),
-    "agent.discover": Method(DiscoverParams, instances.discover, Scope.AGENTS_READ),
-    "agent.status": Method(StatusParams, instances.status, None),
-    "agent.watch": Method(WatchParams, watch.watch, Scope.AGENTS_READ),
-    "agent.unwatch": Method(UnwatchParams, watch.unwatch, None),
-    "job.accept": Method(JobParams, jobs.accept, Scope.AGENTS_REGISTER),
-    "job.reject": Method(RejectParams, jobs.reject, Scope.AGENTS_REGISTER),
-    "job.events": Method(EventsParams, jobs.events, Scope.AGENTS_REGISTER),
-    "job.extend": Method(ExtendParams, jobs.extend, Scope.AGENTS_REGISTER),
-    "job.finish": Method(FinishParams, jobs.finish, Scope.AGENTS_REGISTER),
+    "ping": Method(Params, _ping, Operation.SOCKETS_OPEN),
+    "agent.register": Method(RegisterParams, register.register, Operation.INSTANCES_REGISTER),
+    "agent.heartbeat": Method(HeartbeatParams, instances.heartbeat, Operation.INSTANCES_REPORT),
+    "agent.drain": Method(ReasonParams, instances.drain, Operation.INSTANCES_REPORT),
+    "agent.deregister": Method(ReasonParams, instances.deregister, Operation.INSTANCES_REMOVE),
+    "agent.update": Method(UpdateParams, instances.update, Operation.INSTANCES_REPORT),
+    "agent.list": Method(ListParams, instances.list_all, Operation.INSTANCES_SEARCH),
+    "agent.discover": Method(DiscoverParams, instances.discover, Operation.INSTANCES_SEARCH),
+    "agent.status": Method(StatusParams, instances.status, Operation.SOCKETS_OPEN),
+    "agent.watch": Method(WatchParams, watch.watch, Operation.INSTANCES_SEARCH),
+    "agent.unwatch": Method(UnwatchParams, watch.unwatch, Operation.SOCKETS_OPEN),
+    "job.accept": Method(JobParams, jobs.accept, Operation.JOBS_WORK),
+    "job.reject": Method(RejectParams, jobs.reject, Operation.JOBS_WORK),
+    "job.events": Method(EventsParams, jobs.events, Operation.JOBS_WORK),
+    "job.extend": Method(ExtendParams, jobs.extend, Operation.JOBS_WORK),
+    "job.finish": Method(FinishParams, jobs.finish, Operation.JOBS_WORK),
 }
 
 JOB_METHODS = frozenset(name for name in METHODS if name.startswith("job."))
@@ -92,8 +90,7 @@ async def call(hub: SessionHub, session: Session, name: str, given: dict[str, An
             reason="unknown_method",
             field="method",
         )
-    if method.scope is not None:
-        session.principal.require(method.scope)
+    require(session.principal, method.operation)
     params = parse(method.params, given)
     if params.tenant_id is not None:
         resolve_organization(hub, session, params.tenant_id)  # checked for methods that ignore it, too

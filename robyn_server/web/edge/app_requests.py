@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.access.users import User
 from robyn_server.web.asgi.call import AppCall
@@ -13,7 +14,6 @@ from robyn_server.web.http.messages import Headers, Query, Request
 
 from .access_gate import AccessGate
 from .authentication import ANONYMOUS, Authenticate
-from .authorization import require_unlimited
 from .cors import ALLOW_ORIGIN
 from .raw_request import RawRequest
 
@@ -54,7 +54,7 @@ class AppRequests:
             request = Request(raw.method, raw.path, {}, query, raw.headers, body, ANONYMOUS, request_id)
             return await self.gate.authenticate(request)
         principal = await self._principal(raw)
-        require_unlimited(principal)
+        require(principal, Operation.APP_USE)
         return _user_of(principal)
 
     async def _principal(self, raw: RawRequest) -> Principal:

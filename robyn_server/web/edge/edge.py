@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from robyn_server.core.access.permissions import require
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import AgenthallError, BadRequest, NotFound, NotOffered, TooLarge, Unavailable
 from robyn_server.core.ids import new_id
@@ -43,7 +44,6 @@ from .access_log import PROBES, Entry
 from .app_requests import AppRequests
 from .application import WebApplication
 from .authentication import ANONYMOUS, Authenticate, authenticate
-from .authorization import authorize
 from .cors import Cors
 from .raw_request import RawRequest
 
@@ -266,7 +266,7 @@ class Edge:
     async def _authorized(self, route: Route, headers: Mapping[str, str]) -> Principal:
         identified = self._identify(headers)
         principal = identified if isinstance(identified, Principal) else await identified
-        authorize(route, principal)
+        require(principal, route.operation)
         return principal
 
     def _options(self, raw: RawRequest) -> Response:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel
 
+from robyn_server.core.access.permissions import Operation, is_public
 from robyn_server.core.errors import BadRequest, NotOffered
 
 from .messages import JSON, Response, Stream
@@ -27,6 +28,7 @@ H = TypeVar("H", bound=Handler)
 class Route:
     """`path` holds `{name}` for a parameter. `success`, `other_statuses` and `media_type` describe the reply.
 
+    `operation`: says who may use it, see `core/access/permissions.py`.
     `query`: the accepted parameters; others are refused before the handler is called. None: all are accepted.
     """
 
@@ -35,9 +37,9 @@ class Route:
     handler: Handler
     summary: str
     tag: str
+    operation: Operation
     body: type[BaseModel] | None = None
     success: int = 200
-    public: bool = False
     not_built: bool = False
     streams: bool = False
     """The reply is a Stream: its slot is reserved before the handler is called."""
@@ -55,17 +57,25 @@ class Route:
         object.__setattr__(self, "parameters", names)
 
     @property
+    def public(self) -> bool:
+        """Whether it needs no credentials."""
+        return is_public(self.operation)
+
+    @property
     def operation_id(self) -> str:
         words = [part.strip("{}").replace(".", "_").replace("-", "_") for part in segments(self.path)]
         return "_".join([self.method.lower(), *(words or ["root"])])
 
 
 class RouteTable(Sequence[Route]):
-    """The routes of a resource, collected by decorators. `query`: the default for its routes."""
+    """The routes of a resource, collected by decorators. `query`, `operation`: the defaults for its routes."""
 
-    def __init__(self, tag: str, query: tuple[Parameter, ...] | None = None) -> None:
+    def __init__(
+        self, tag: str, query: tuple[Parameter, ...] | None = None, operation: Operation | None = None
+    ) -> None:
         self._tag = tag
         self._query = query
+        self._operation = operation
         self._routes: list[Route] = []
 
     def __len__(self) -> int:
@@ -77,12 +87,20 @@ class RouteTable(Sequence[Route]):
     def __iter__(self) -> Iterator[Route]:
         return iter(self._routes)
 
-    def add(self, method: str, path: str, *, summary: str, **options: Any) -> Callable[[H], H]:
-        """Options are those of `Route`: body, success, other_statuses, public, streams, media_type, query,
-        has_deadline."""
+    def add(
+        self, method: str, path: str, *, summary: str, operation: Operation | None = None, **options: Any
+    ) -> Callable[[H], H]:
+        """Options are those of `Route`: body, success, other_statuses, streams, media_type, query, has_deadline.
+
+        Raises TypeError for a route without an operation, so that none is open by omission.
+        """
+        named = operation or self._operation
+        if named is None:
+            raise TypeError(f"{method} {path}: name the operation, see core/access/permissions.py")
 
         def register(handler: H) -> H:
-            self._routes.append(Route(method, path, handler, summary, self._tag, **{"query": self._query, **options}))
+            given = {"query": self._query, **options}
+            self._routes.append(Route(method, path, handler, summary, self._tag, named, **given))
             return handler
 
         return register
@@ -108,7 +126,9 @@ class RouteTable(Sequence[Route]):
         async def refuse(_services: Any, _request: Any) -> Response:
             raise NotOffered(f"{summary} ({method} {path}) is not offered by this server yet.")
 
-        self._routes.append(Route(method, path, refuse, summary, self._tag, success=405, not_built=True))
+        self._routes.append(
+            Route(method, path, refuse, summary, self._tag, Operation.NOT_OFFERED, success=405, not_built=True)
+        )
 
 
 def segments(path: str) -> list[str]:

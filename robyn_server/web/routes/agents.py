@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.ids import parse_uuid
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, json_response
@@ -16,6 +17,7 @@ routes = RouteTable(tag="Agents", query=())
 
 @routes.get(
     "/agents/sync",
+    operation=Operation.AGENT_SYNC_READ,
     query=SYNC_FAILURES,
     summary="Get the status of agent sync: last passes, failures (`limit`, `after`), contract",
 )
@@ -26,6 +28,7 @@ async def status(services: Services, request: Request) -> Response:
 
 @routes.post(
     "/agents/sync",
+    operation=Operation.AGENT_SYNC_RUN,
     body=AgentSyncBody,
     has_deadline=False,
     summary="Sync a scope or an agent now, or report what that would change",

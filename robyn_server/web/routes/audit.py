@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import RouteTable
@@ -13,6 +14,7 @@ routes = RouteTable(tag="Audit")
 
 @routes.get(
     "/audit",
+    operation=Operation.AUDIT_READ,
     query=AUDIT,
     summary="List entries of the audit trail, newest first, by `actor`, `action`, `resource_type`, `resource_id` and time",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.ids import parse_uuid
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
@@ -13,7 +14,11 @@ routes = RouteTable(tag="Keys")
 _PAGE, _LARGEST_PAGE = 100, 1000
 
 
-@routes.get("/keys", summary="List API keys, newest first, without secrets (`organization_id`, `limit`, `offset`)")
+@routes.get(
+    "/keys",
+    operation=Operation.KEYS_READ,
+    summary="List API keys, newest first, without secrets (`organization_id`, `limit`, `offset`)",
+)
 async def search(services: Services, request: Request) -> Response:
     named = request.query.get("organization_id")
     keys, total = await services.keys.search(
@@ -26,14 +31,17 @@ async def search(services: Services, request: Request) -> Response:
 
 
 @routes.post(
-    "/keys", body=KeyBody, summary="Create an API key; the answer has the secret `key`, which is stored nowhere"
+    "/keys",
+    operation=Operation.KEYS_CREATE,
+    body=KeyBody,
+    summary="Create an API key; the answer has the secret `key`, which is stored nowhere",
 )
 async def create(services: Services, request: Request, body: KeyBody) -> Response:
     made = await services.keys.create(request.principal, body.request())
     return json_response({"key": made.text.text, **rendered(made.key)}, headers=(("cache-control", "no-store"),))
 
 
-@routes.delete("/keys/{prefix}", success=204, summary="Revoke an API key")
+@routes.delete("/keys/{prefix}", operation=Operation.KEYS_REVOKE, success=204, summary="Revoke an API key")
 async def revoke(services: Services, request: Request) -> Response:
     await services.keys.revoke(request.principal, request.path_params["prefix"])
     return empty()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.errors import Invalid
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, json_response
@@ -10,7 +11,12 @@ from robyn_server.web.http.routing import RouteTable
 routes = RouteTable(tag="System")
 
 
-@routes.get("/metrics", summary="Metrics: text for Prometheus, or JSON (`format`)", media_type="text/plain")
+@routes.get(
+    "/metrics",
+    operation=Operation.METRICS_READ,
+    summary="Metrics: text for Prometheus, or JSON (`format`)",
+    media_type="text/plain",
+)
 async def metrics(services: Services, request: Request) -> Response:
     if _wants_json(request):
         return json_response(await services.metrics.summary(request.principal))

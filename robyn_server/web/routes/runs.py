@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.errors import BadRequest, Invalid, NotFound, Unavailable
 from robyn_server.core.ids import find_uuid, parse_uuid
 from robyn_server.core.runs import MISSING, RunEvent, parse_event_id
@@ -33,13 +34,23 @@ _WHOLE_WITHIN = 0.5
 _SSE_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 
 
-@routes.post("/threads/{thread_id}/runs", body=RunCreateStateful, summary="Create a background run")
+@routes.post(
+    "/threads/{thread_id}/runs",
+    operation=Operation.RUNS_CREATE_IN_THREAD,
+    body=RunCreateStateful,
+    summary="Create a background run",
+)
 async def create(services: Services, request: Request, body: RunCreateStateful) -> Response:
     run = await services.runs.start(request.principal, _thread_id(request), _requested(request, body))
     return json_response(run.body, headers=(("content-location", _location(run)),))
 
 
-@routes.post("/runs", body=RunCreateStateless, summary="Create a background run without a thread")
+@routes.post(
+    "/runs",
+    operation=Operation.RUNS_CREATE,
+    body=RunCreateStateless,
+    summary="Create a background run without a thread",
+)
 async def create_stateless(services: Services, request: Request, body: RunCreateStateless) -> Response:
     run = await services.runs.start(request.principal, None, _requested(request, body))
     return json_response(run.body, headers=(("content-location", f"/runs/{run.run_id}"),))
@@ -47,6 +58,7 @@ async def create_stateless(services: Services, request: Request, body: RunCreate
 
 @routes.post(
     "/threads/{thread_id}/runs/stream",
+    operation=Operation.RUNS_CREATE_IN_THREAD,
     body=RunCreateStateful,
     summary="Create a run and stream it",
     media_type=_EVENT_STREAM,
@@ -60,6 +72,7 @@ async def create_stream(services: Services, request: Request, body: RunCreateSta
 
 @routes.post(
     "/runs/stream",
+    operation=Operation.RUNS_CREATE,
     body=RunCreateStateless,
     summary="Create a run without a thread and stream it",
     media_type=_EVENT_STREAM,
@@ -73,6 +86,7 @@ async def create_stream_stateless(services: Services, request: Request, body: Ru
 
 @routes.post(
     "/threads/{thread_id}/runs/wait",
+    operation=Operation.RUNS_CREATE_IN_THREAD,
     body=RunCreateStateful,
     summary="Create a run and wait for its result",
     streams=True,
@@ -84,7 +98,11 @@ async def create_wait(services: Services, request: Request, body: RunCreateState
 
 
 @routes.post(
-    "/runs/wait", body=RunCreateStateless, summary="Create a run without a thread and wait for its result", streams=True
+    "/runs/wait",
+    operation=Operation.RUNS_CREATE,
+    body=RunCreateStateless,
+    summary="Create a run without a thread and wait for its result",
+    streams=True,
 )
 async def create_wait_stateless(services: Services, request: Request, body: RunCreateStateless) -> Stream:
     wanted = _requested(request, body)
@@ -92,7 +110,7 @@ async def create_wait_stateless(services: Services, request: Request, body: RunC
     return _new_wait(services, request, run, wanted)
 
 
-@routes.get("/threads/{thread_id}/runs", summary="List a thread's runs")
+@routes.get("/threads/{thread_id}/runs", operation=Operation.RUNS_READ, summary="List a thread's runs")
 async def list_runs(services: Services, request: Request) -> Response:
     runs = await services.runs.list(
         request.principal,
@@ -105,12 +123,17 @@ async def list_runs(services: Services, request: Request) -> Response:
     return json_response(runs)
 
 
-@routes.get("/threads/{thread_id}/runs/{run_id}", summary="Get a run")
+@routes.get("/threads/{thread_id}/runs/{run_id}", operation=Operation.RUNS_READ, summary="Get a run")
 async def get(services: Services, request: Request) -> Response:
     return json_response(await services.runs.get(request.principal, _thread_id(request), _run_id(request)))
 
 
-@routes.get("/threads/{thread_id}/runs/{run_id}/join", summary="Wait for a run's result", streams=True)
+@routes.get(
+    "/threads/{thread_id}/runs/{run_id}/join",
+    operation=Operation.RUNS_READ,
+    summary="Wait for a run's result",
+    streams=True,
+)
 async def join(services: Services, request: Request) -> Stream:
     thread_id, run_id = _thread_id(request), _run_id(request)
     location = f"/threads/{thread_id}/runs/{run_id}"
@@ -121,27 +144,39 @@ async def join(services: Services, request: Request) -> Stream:
 
 
 @routes.get(
-    "/threads/{thread_id}/runs/{run_id}/stream", summary="Join a run's stream", media_type=_EVENT_STREAM, streams=True
+    "/threads/{thread_id}/runs/{run_id}/stream",
+    operation=Operation.RUNS_READ,
+    summary="Join a run's stream",
+    media_type=_EVENT_STREAM,
+    streams=True,
 )
 async def join_stream(services: Services, request: Request) -> Stream:
     return await _joined_stream(services, request, _thread_id(request), _run_id(request))
 
 
 @routes.get(
-    "/runs/{run_id}/stream", summary="Join the stream of a run without a thread", media_type=_EVENT_STREAM, streams=True
+    "/runs/{run_id}/stream",
+    operation=Operation.RUNS_READ,
+    summary="Join the stream of a run without a thread",
+    media_type=_EVENT_STREAM,
+    streams=True,
 )
 async def join_stream_stateless(services: Services, request: Request) -> Stream:
     return await _joined_stream(services, request, None, _run_id(request))
 
 
-@routes.post("/runs/batch", body=RunBatch, summary="Create several runs without a thread")
+@routes.post(
+    "/runs/batch", operation=Operation.RUNS_CREATE, body=RunBatch, summary="Create several runs without a thread"
+)
 async def create_batch(services: Services, request: Request, body: RunBatch) -> Response:
     keys = langsmith_keys(request.headers)
     started = await services.runs.start_batch(request.principal, [replace(each, keys=keys) for each in body.requests()])
     return json_response(f"[{','.join(started)}]")
 
 
-@routes.post("/runs/cancel", body=RunsCancel, summary="Cancel several runs", success=204)
+@routes.post(
+    "/runs/cancel", operation=Operation.RUNS_CANCEL_MANY, body=RunsCancel, summary="Cancel several runs", success=204
+)
 async def cancel_several(services: Services, request: Request, body: RunsCancel) -> Response:
     body.check()
     action = _action(request)
@@ -152,7 +187,9 @@ async def cancel_several(services: Services, request: Request, body: RunsCancel)
     return empty()
 
 
-@routes.delete("/threads/{thread_id}/runs/{run_id}", summary="Delete a run", success=204)
+@routes.delete(
+    "/threads/{thread_id}/runs/{run_id}", operation=Operation.RUNS_DELETE, summary="Delete a run", success=204
+)
 async def delete(services: Services, request: Request) -> Response:
     await services.runs.delete(request.principal, _thread_id(request), _run_id(request))
     return empty()
@@ -165,7 +202,13 @@ def _action(request: Request) -> str:
     return action
 
 
-@routes.post("/threads/{thread_id}/runs/{run_id}/cancel", summary="Cancel a run", success=202, streams=True)
+@routes.post(
+    "/threads/{thread_id}/runs/{run_id}/cancel",
+    operation=Operation.RUNS_CANCEL,
+    summary="Cancel a run",
+    success=202,
+    streams=True,
+)
 async def cancel(services: Services, request: Request) -> Response | Stream:
     thread_id, run_id = _thread_id(request), _run_id(request)
     await services.runs.cancel(request.principal, thread_id, run_id, _action(request))

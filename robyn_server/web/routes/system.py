@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import orjson
 
 from robyn_server import __version__
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.langsmith import is_langsmith_on
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import Route, RouteTable
@@ -30,7 +31,7 @@ class Host(Protocol):
 
 
 def system_routes(host: Host) -> RouteTable:
-    routes = RouteTable(tag="System")
+    routes = RouteTable(tag="System", operation=Operation.SERVER_READ)
     _health(routes, host)
     _description(routes, host)
     return routes
@@ -47,9 +48,9 @@ def _health(routes: RouteTable, host: Host) -> None:
     async def live(_services: Any, _request: Request) -> Response:
         return json_response(b'{"ok":true}')
 
-    routes.get("/", summary="Health", public=True)(ok)
-    routes.get("/ok", summary="Health: whether requests can be answered", public=True)(ok)
-    routes.get("/livez", summary="Liveness: whether the process runs", public=True)(live)
+    routes.get("/", summary="Health")(ok)
+    routes.get("/ok", summary="Health: whether requests can be answered")(ok)
+    routes.get("/livez", summary="Liveness: whether the process runs")(live)
 
 
 def _description(routes: RouteTable, host: Host) -> None:
@@ -62,9 +63,9 @@ def _description(routes: RouteTable, host: Host) -> None:
     async def docs(_services: Any, _request: Request) -> Response:
         return Response(body=_page(tuple(host.routes)), media_type="text/html; charset=utf-8")
 
-    routes.get("/info", summary="Version and features", public=True)(info)
-    routes.get("/openapi.json", summary="This API as OpenAPI 3.1", public=True)(specification)
-    routes.get("/docs", summary="This API as a page for people", public=True, media_type="text/html")(docs)
+    routes.get("/info", summary="Version and features")(info)
+    routes.get("/openapi.json", summary="This API as OpenAPI 3.1")(specification)
+    routes.get("/docs", summary="This API as a page for people", media_type="text/html")(docs)
 
 
 @functools.lru_cache(maxsize=2)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from uuid import UUID
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import FieldNotOffered, Invalid
 from robyn_server.core.ids import parse_uuid
@@ -31,6 +32,7 @@ _EVENT_ID = re.compile(r"(?P<run>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):[0
 
 @routes.get(
     "/threads/{thread_id}/stream",
+    operation=Operation.RUNS_READ,
     summary="Stream all runs of a thread",
     media_type="text/event-stream",
     streams=True,

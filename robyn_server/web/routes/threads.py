@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import parse_uuid
 from robyn_server.core.state_select import StateSelect, parse_select
@@ -27,7 +28,7 @@ from .paging import page_response
 routes = RouteTable(tag="Threads")
 
 
-@routes.post("/threads", body=ThreadCreate, summary="Create a thread")
+@routes.post("/threads", operation=Operation.THREADS_CREATE, body=ThreadCreate, summary="Create a thread")
 async def create(services: Services, request: Request, body: ThreadCreate) -> Response:
     thread = await services.threads.create(
         request.principal,
@@ -40,7 +41,7 @@ async def create(services: Services, request: Request, body: ThreadCreate) -> Re
     return json_response(thread)
 
 
-@routes.post("/threads/search", body=ThreadSearch, summary="Search threads")
+@routes.post("/threads/search", operation=Operation.THREADS_SEARCH, body=ThreadSearch, summary="Search threads")
 async def search(services: Services, request: Request, body: ThreadSearch) -> Response:
     page = await services.threads.search(
         request.principal,
@@ -55,41 +56,51 @@ async def search(services: Services, request: Request, body: ThreadSearch) -> Re
     return page_response(page)
 
 
-@routes.post("/threads/count", body=ThreadCount, summary="Count threads")
+@routes.post("/threads/count", operation=Operation.THREADS_SEARCH, body=ThreadCount, summary="Count threads")
 async def count(services: Services, request: Request, body: ThreadCount) -> Response:
     return json_response(await services.threads.count(request.principal, body.where()))
 
 
-@routes.post("/threads/prune", body=ThreadPrune, summary="Delete threads, or all their states but the latest")
+@routes.post(
+    "/threads/prune",
+    operation=Operation.THREADS_PRUNE,
+    body=ThreadPrune,
+    summary="Delete threads, or all their states but the latest",
+)
 async def prune(services: Services, request: Request, body: ThreadPrune) -> Response:
     count = await services.threads.prune(request.principal, body.thread_ids, body.strategy)
     return json_response({"pruned_count": count})
 
 
-@routes.post("/threads/{thread_id}/copy", summary="Copy a thread")
+@routes.post("/threads/{thread_id}/copy", operation=Operation.THREADS_COPY, summary="Copy a thread")
 async def copy(services: Services, request: Request) -> Response:
     return json_response(await services.threads.copy(request.principal, _id(request), request.metadata))
 
 
-@routes.get("/threads/{thread_id}", summary="Get a thread")
+@routes.get("/threads/{thread_id}", operation=Operation.THREADS_READ, summary="Get a thread")
 async def get(services: Services, request: Request) -> Response:
     included = {name for each in request.query.get_all("include") for name in each.split(",")}
     return json_response(await services.threads.get(request.principal, _id(request), with_ttl="ttl" in included))
 
 
-@routes.patch("/threads/{thread_id}", body=ThreadPatch, summary="Update a thread's metadata and its ttl")
+@routes.patch(
+    "/threads/{thread_id}",
+    operation=Operation.THREADS_UPDATE,
+    body=ThreadPatch,
+    summary="Update a thread's metadata and its ttl",
+)
 async def update(services: Services, request: Request, body: ThreadPatch) -> Response:
     thread = await services.threads.update(request.principal, _id(request), body.metadata or {}, body.lifetime())
     return empty() if "return=minimal" in request.headers.get("prefer", "") else json_response(thread)
 
 
-@routes.delete("/threads/{thread_id}", summary="Delete a thread", success=204)
+@routes.delete("/threads/{thread_id}", operation=Operation.THREADS_DELETE, summary="Delete a thread", success=204)
 async def delete(services: Services, request: Request) -> Response:
     await services.threads.delete(request.principal, _id(request))
     return empty()
 
 
-@routes.get("/threads/{thread_id}/state", summary="Get a thread's state")
+@routes.get("/threads/{thread_id}/state", operation=Operation.THREADS_READ, summary="Get a thread's state")
 async def get_state(services: Services, request: Request) -> Response:
     state = await services.threads.state(
         request.principal,
@@ -101,7 +112,11 @@ async def get_state(services: Services, request: Request) -> Response:
     return json_response(state)
 
 
-@routes.get("/threads/{thread_id}/state/{checkpoint_id}", summary="Get a thread's state at a checkpoint")
+@routes.get(
+    "/threads/{thread_id}/state/{checkpoint_id}",
+    operation=Operation.THREADS_READ,
+    summary="Get a thread's state at a checkpoint",
+)
 async def get_state_at(services: Services, request: Request) -> Response:
     state = await services.threads.state(
         request.principal,
@@ -114,7 +129,10 @@ async def get_state_at(services: Services, request: Request) -> Response:
 
 
 @routes.post(
-    "/threads/{thread_id}/state/checkpoint", body=StateAtCheckpoint, summary="Get a thread's state at a checkpoint"
+    "/threads/{thread_id}/state/checkpoint",
+    operation=Operation.THREADS_READ,
+    body=StateAtCheckpoint,
+    summary="Get a thread's state at a checkpoint",
 )
 async def post_state_at(services: Services, request: Request, body: StateAtCheckpoint) -> Response:
     state = await services.threads.state(
@@ -127,7 +145,12 @@ async def post_state_at(services: Services, request: Request, body: StateAtCheck
     return json_response(state)
 
 
-@routes.post("/threads/{thread_id}/state", body=StateUpdate, summary="Update a thread's state")
+@routes.post(
+    "/threads/{thread_id}/state",
+    operation=Operation.THREADS_UPDATE,
+    body=StateUpdate,
+    summary="Update a thread's state",
+)
 async def update_state(services: Services, request: Request, body: StateUpdate) -> Response:
     written = await services.threads.update_state(
         request.principal, _id(request), body.values, as_node=body.as_node, checkpoint=body.chosen()
@@ -135,7 +158,7 @@ async def update_state(services: Services, request: Request, body: StateUpdate) 
     return json_response(written)
 
 
-@routes.get("/threads/{thread_id}/history", summary="Get a thread's past states")
+@routes.get("/threads/{thread_id}/history", operation=Operation.THREADS_READ, summary="Get a thread's past states")
 async def get_history(services: Services, request: Request) -> Response:
     before = request.query.get("before")
     before_id = str(parse_uuid(before, "checkpoint ID")) if before else None
@@ -149,7 +172,12 @@ async def get_history(services: Services, request: Request) -> Response:
     return json_response(history)
 
 
-@routes.post("/threads/{thread_id}/history", body=HistoryQuery, summary="Get a thread's past states")
+@routes.post(
+    "/threads/{thread_id}/history",
+    operation=Operation.THREADS_READ,
+    body=HistoryQuery,
+    summary="Get a thread's past states",
+)
 async def post_history(services: Services, request: Request, body: HistoryQuery) -> Response:
     history = await services.threads.history(
         request.principal,
@@ -163,7 +191,11 @@ async def post_history(services: Services, request: Request, body: HistoryQuery)
     return json_response(history)
 
 
-@routes.get("/threads/{thread_id}/storage", summary="Get the bytes that a thread's states take")
+@routes.get(
+    "/threads/{thread_id}/storage",
+    operation=Operation.THREADS_READ,
+    summary="Get the bytes that a thread's states take",
+)
 async def get_storage(services: Services, request: Request) -> Response:
     return json_response(await services.threads.storage(request.principal, _id(request)))
 

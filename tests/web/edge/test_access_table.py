@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.identity.handlers.loading import ACTIONS
 from robyn_server.web.edge.access_events import CopyEvent, RunEvent, StoreGetEvent
 from robyn_server.web.edge.access_table import EXEMPT, TABLE, events_of, is_governed
@@ -36,7 +37,7 @@ def test_a_new_route_is_refused_until_it_has_events() -> None:
     async def handler(_services: object, _request: object) -> Response:
         return Response()
 
-    route = Route("GET", "/threads/{thread_id}/new", handler, "New", "Threads")
+    route = Route("GET", "/threads/{thread_id}/new", handler, "New", "Threads", Operation.THREADS_READ)
     assert is_governed(route)
     assert events_of(route) is None
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Unauthenticated
 from robyn_server.settings import load_settings
@@ -27,7 +28,7 @@ PRINCIPALS = {
     "key": Principal("key", permissions=frozenset({"runs"}), limited=True),
     "root": Principal("root", organizations=None, permissions=frozenset({"admin"}), limited=True),
 }
-routes = RouteTable(tag="Things")
+routes = RouteTable(tag="Things", operation=Operation.APP_USE)
 
 
 @routes.get("/things", summary="Things")

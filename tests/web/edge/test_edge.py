@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.errors import Unauthenticated
 from robyn_server.settings import load_settings
@@ -20,7 +21,7 @@ from robyn_server.web.http.messages import Request, Response, Sink, Stream, empt
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.streams.open_streams import OpenStreams
 
-routes = RouteTable(tag="Things")
+routes = RouteTable(tag="Things", operation=Operation.APP_USE)
 
 
 @routes.get("/me", summary="Who asks")
@@ -181,7 +182,7 @@ async def test_health_has_the_reference_servers_shape() -> None:
 
 async def test_two_routes_that_collide_are_refused_at_the_start() -> None:
     application = Application()
-    application.routes = RouteTable(tag="x")
+    application.routes = RouteTable(tag="x", operation=Operation.APP_USE)
     application.routes.get("/ok", summary="x")(me)
     with pytest.raises(ValueError, match="two routes for GET /ok"):
         edge(application=application)

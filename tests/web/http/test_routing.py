@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.errors import BadRequest, NotOffered
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import Matcher, RouteTable
 
-routes = RouteTable(tag="Things")
+routes = RouteTable(tag="Things", operation=Operation.APP_USE)
 
 
 async def answer(_services: object, _request: Request) -> Response:
@@ -74,7 +75,7 @@ def test_two_routes_for_one_method_and_path_are_refused() -> None:
 
 
 def test_what_is_not_built_is_no_offered_method() -> None:
-    table = RouteTable(tag="Crons")
+    table = RouteTable(tag="Crons", operation=Operation.APP_USE)
     table.not_offered("GET", "/crons/{cron_id}", "Get a cron")
     table.delete("/crons/{cron_id}", summary="Delete a cron")(answer)
     partly = Matcher(table)
@@ -83,7 +84,7 @@ def test_what_is_not_built_is_no_offered_method() -> None:
 
 
 async def test_what_is_not_offered_names_its_operation() -> None:
-    table = RouteTable(tag="Crons")
+    table = RouteTable(tag="Crons", operation=Operation.APP_USE)
     table.not_offered("POST", "/crons/search", "Search crons")
     (route,) = table
     assert (route.not_built, route.success, route.operation_id) == (True, 405, "post_crons_search")

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import jsonschema
 from pydantic import BaseModel
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.openapi.docs_page import docs_page
@@ -23,7 +24,7 @@ class ThingCreate(BaseModel):
     parts: list[Part] = []
 
 
-routes = RouteTable(tag="Things")
+routes = RouteTable(tag="Things", operation=Operation.APP_USE)
 
 
 @routes.post("/things/{thing_id}", summary="Make a <thing>", body=ThingCreate)

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from web_process import until
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from robyn_server.settings import load_settings
@@ -24,7 +25,7 @@ from robyn_server.web.streams.open_streams import OpenStreams
 from robyn_server.web.streams.reauthorizer import StreamReauthorizer
 
 OURS = UUID(int=1)
-routes = RouteTable(tag="Streams")
+routes = RouteTable(tag="Streams", operation=Operation.APP_USE)
 
 
 class Ends(list[End | None]):
@@ -42,7 +43,7 @@ async def _produce(ends: Ends, sink: Sink) -> None:
         ends.append(sink.end)
 
 
-@routes.get("/agents/watch", summary="Events of an organization", streams=True)
+@routes.get("/agents/watch", operation=Operation.INSTANCES_SEARCH, summary="Events of an organization", streams=True)
 async def watch(ends: Ends, _request: Request) -> Stream:
     async def permits(principal: Principal) -> None:
         ends.asked.append(principal)
@@ -52,7 +53,7 @@ async def watch(ends: Ends, _request: Request) -> Stream:
     return Stream(lambda sink: _produce(ends, sink), permits=permits)
 
 
-@routes.get("/runs/wait", summary="JSON, some day", streams=True)
+@routes.get("/runs/wait", operation=Operation.RUNS_CREATE, summary="JSON, some day", streams=True)
 async def wait(ends: Ends, _request: Request) -> Stream:
     async def produce(_sink: Sink) -> None:
         try:

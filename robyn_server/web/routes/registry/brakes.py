@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
@@ -12,6 +13,7 @@ routes = RouteTable(tag="Registry", query=())
 
 @routes.get(
     "/agents/brakes",
+    operation=Operation.BRAKES_READ,
     query=BRAKES,
     summary="List the organization's brakes: types of agents of which many instances lapsed (`limit`, `offset`)",
 )
@@ -21,7 +23,10 @@ async def search(services: Services, request: Request) -> Response:
 
 
 @routes.delete(
-    "/agents/brakes/{agent_id}", success=204, summary="Release a brake: its stale instances are gone for good"
+    "/agents/brakes/{agent_id}",
+    operation=Operation.BRAKES_RELEASE,
+    success=204,
+    summary="Release a brake: its stale instances are gone for good",
 )
 async def release(services: Services, request: Request) -> Response:
     organization_id = services.select_organization(request.principal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
@@ -14,7 +15,10 @@ _ONE = "/agents/configurations/{agent_id}"
 
 
 @routes.get(
-    "/agents/configurations", query=AGENT_PAGE, summary="List the organization's configurations (`limit`, `cursor`)"
+    "/agents/configurations",
+    operation=Operation.CONFIGURATIONS_SEARCH,
+    query=AGENT_PAGE,
+    summary="List the organization's configurations (`limit`, `cursor`)",
 )
 async def search(services: Services, request: Request) -> Response:
     organization_id = services.select_organization(request.principal)
@@ -23,13 +27,19 @@ async def search(services: Services, request: Request) -> Response:
     )
 
 
-@routes.get(_ONE, summary="Get the organization's configuration of an agent")
+@routes.get(_ONE, operation=Operation.CONFIGURATIONS_READ, summary="Get the organization's configuration of an agent")
 async def get(services: Services, request: Request) -> Response:
     organization_id = services.select_organization(request.principal)
     return json_response(await services.configurations.get(request.principal, organization_id, _agent(request)))
 
 
-@routes.put(_ONE, body=ConfigurationPut, other_statuses=(201,), summary="Write a whole configuration; 201 if it is new")
+@routes.put(
+    _ONE,
+    operation=Operation.CONFIGURATIONS_WRITE,
+    body=ConfigurationPut,
+    other_statuses=(201,),
+    summary="Write a whole configuration; 201 if it is new",
+)
 async def put(services: Services, request: Request, body: ConfigurationPut) -> Response:
     principal, organization_id = request.principal, services.select_organization(request.principal)
     configuration, is_new = await services.configurations.upsert(
@@ -38,14 +48,18 @@ async def put(services: Services, request: Request, body: ConfigurationPut) -> R
     return json_response(configuration, status=201 if is_new else 200)
 
 
-@routes.patch(_ONE, body=ConfigurationPatch, summary="Change fields of a configuration")
+@routes.patch(
+    _ONE, operation=Operation.CONFIGURATIONS_CHANGE, body=ConfigurationPatch, summary="Change fields of a configuration"
+)
 async def update(services: Services, request: Request, body: ConfigurationPatch) -> Response:
     principal, organization_id = request.principal, services.select_organization(request.principal)
     fields = body.given_fields()
     return json_response(await services.configurations.update(principal, organization_id, _agent(request), fields))
 
 
-@routes.delete(_ONE, success=204, summary="Delete a configuration and its instances")
+@routes.delete(
+    _ONE, operation=Operation.CONFIGURATIONS_CHANGE, success=204, summary="Delete a configuration and its instances"
+)
 async def delete(services: Services, request: Request) -> Response:
     organization_id = services.select_organization(request.principal)
     await services.configurations.delete(request.principal, organization_id, _agent(request))

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.ids import find_uuid
 from robyn_server.core.registry.instances import Registration
 from robyn_server.core.registry.jobs import JobRef
@@ -41,6 +42,7 @@ _ONE = "/agents/instances/{registration_id}"
 
 @routes.post(
     "/agents/instances",
+    operation=Operation.INSTANCES_REGISTER,
     body=RegisterBody,
     success=201,
     count_status=count_status,
@@ -70,6 +72,7 @@ async def _open_slots(
 
 @routes.get(
     "/agents/instances",
+    operation=Operation.INSTANCES_SEARCH,
     query=INSTANCES,
     summary="Discover instances by `agent_id`, `capabilities`, `tags`, `zone`, `health`, `status`, `version`, `free_slots`; the answer has the `position` to watch from",
 )
@@ -82,12 +85,14 @@ async def search(services: Services, request: Request) -> Response:
     return json_response({**page, "position": position})
 
 
-@routes.get(_ONE, summary="Get an instance")
+@routes.get(_ONE, operation=Operation.INSTANCES_READ, summary="Get an instance")
 async def get(services: Services, request: Request) -> Response:
     return await _get(services, request, services.select_organization(request.principal))
 
 
-@routes.post(f"{_ONE}/heartbeat", body=HeartbeatBody, summary="Renew an instance's lease")
+@routes.post(
+    f"{_ONE}/heartbeat", operation=Operation.INSTANCES_REPORT, body=HeartbeatBody, summary="Renew an instance's lease"
+)
 async def heartbeat(services: Services, request: Request, body: HeartbeatBody) -> Response:
     organization_id, which = services.select_organization(request.principal), registration_id_of(request)
     heartbeat = body.heartbeat(organization_id, which, body.epoch)
@@ -101,7 +106,12 @@ async def heartbeat(services: Services, request: Request, body: HeartbeatBody) -
     return json_response(render_heartbeat(heartbeat, result) | jobs)
 
 
-@routes.post(f"{_ONE}/drain", body=LeavingBody, summary="Drain an instance: it finishes its work and gets no new work")
+@routes.post(
+    f"{_ONE}/drain",
+    operation=Operation.INSTANCES_REPORT,
+    body=LeavingBody,
+    summary="Drain an instance: it finishes its work and gets no new work",
+)
 async def drain(services: Services, request: Request, body: LeavingBody) -> Response:
     organization_id = services.select_organization(request.principal)
     outcome = await services.instances.drain(
@@ -112,7 +122,10 @@ async def drain(services: Services, request: Request, body: LeavingBody) -> Resp
 
 
 @routes.post(
-    f"{_ONE}/cordon", body=CordonBody, summary="Keep an instance from work, through all its further registrations"
+    f"{_ONE}/cordon",
+    operation=Operation.INSTANCES_CORDON,
+    body=CordonBody,
+    summary="Keep an instance from work, through all its further registrations",
 )
 async def cordon(services: Services, request: Request, body: CordonBody) -> Response:
     organization_id = services.select_organization(request.principal)
@@ -120,14 +133,14 @@ async def cordon(services: Services, request: Request, body: CordonBody) -> Resp
     return await _get(services, request, organization_id)
 
 
-@routes.post(f"{_ONE}/uncordon", summary="Lift the cordon of an instance")
+@routes.post(f"{_ONE}/uncordon", operation=Operation.INSTANCES_CORDON, summary="Lift the cordon of an instance")
 async def uncordon(services: Services, request: Request) -> Response:
     organization_id = services.select_organization(request.principal)
     await services.cordons.uncordon(request.principal, organization_id, registration_id_of(request))
     return await _get(services, request, organization_id)
 
 
-@routes.patch(_ONE, body=UpdateBody, summary="Change fields of an instance")
+@routes.patch(_ONE, operation=Operation.INSTANCES_REPORT, body=UpdateBody, summary="Change fields of an instance")
 async def update(services: Services, request: Request, body: UpdateBody) -> Response:
     organization_id = services.select_organization(request.principal)
     outcome = await services.instances.update(
@@ -139,6 +152,7 @@ async def update(services: Services, request: Request, body: UpdateBody) -> Resp
 
 @routes.delete(
     _ONE,
+    operation=Operation.INSTANCES_REMOVE,
     success=204,
     query=LEAVING,
     summary="Deregister an instance (`epoch` and `reason` in the query or in a body)",

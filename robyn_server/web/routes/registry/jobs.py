@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.ids import find_uuid
 from robyn_server.core.registry.job_events import JobEvents
 from robyn_server.core.registry.jobs import JobNotice, JobOutcome, JobRef
@@ -31,6 +32,7 @@ _WHOLE_WITHIN = 0.5
 
 @routes.post(
     "/agents/instances/{registration_id}/jobs/claim",
+    operation=Operation.JOBS_WORK,
     body=ClaimBody,
     streams=True,
     summary="Poll for jobs: ask for at most `max_jobs` offers, and wait for them up to `wait_seconds`",
@@ -65,21 +67,31 @@ def _rendered(offers: list[JobNotice]) -> bytes:
     return dump_json({"jobs": [render_job(each) for each in offers]})
 
 
-@routes.post(f"{_ONE}/accept", body=JobBody, summary="Accept an offered job")
+@routes.post(f"{_ONE}/accept", operation=Operation.JOBS_WORK, body=JobBody, summary="Accept an offered job")
 async def accept(services: Services, request: Request, body: JobBody) -> Response:
     ref = _ref(services, request, body)
     lease_seconds = await services.instance_jobs.accept(request.principal, ref)
     return json_response({**named(ref), "lease_seconds": lease_seconds})
 
 
-@routes.post(f"{_ONE}/reject", body=RejectBody, summary="Reject an offered job, or hand a running one back")
+@routes.post(
+    f"{_ONE}/reject",
+    operation=Operation.JOBS_WORK,
+    body=RejectBody,
+    summary="Reject an offered job, or hand a running one back",
+)
 async def reject(services: Services, request: Request, body: RejectBody) -> Response:
     ref = _ref(services, request, body)
     await services.instance_jobs.reject(request.principal, ref, body.reason)
     return json_response(named(ref))
 
 
-@routes.post(f"{_ONE}/events", body=EventsBody, summary="Store events of a running job, numbered from `first_seq`")
+@routes.post(
+    f"{_ONE}/events",
+    operation=Operation.JOBS_WORK,
+    body=EventsBody,
+    summary="Store events of a running job, numbered from `first_seq`",
+)
 async def events(services: Services, request: Request, body: EventsBody) -> Response:
     ref = _ref(services, request, body)
     message = JobEvents(ref, body.first_seq, body.sent)
@@ -87,7 +99,12 @@ async def events(services: Services, request: Request, body: EventsBody) -> Resp
     return json_response({**named(ref), "applied_through": applied_through})
 
 
-@routes.post(f"{_ONE}/extend", body=JobBody, summary="Extend the lease of a running job, and learn whether to stop it")
+@routes.post(
+    f"{_ONE}/extend",
+    operation=Operation.JOBS_WORK,
+    body=JobBody,
+    summary="Extend the lease of a running job, and learn whether to stop it",
+)
 async def extend(services: Services, request: Request, body: JobBody) -> Response:
     ref = _ref(services, request, body)
     (extended,) = await services.instance_jobs.extend(request.principal, [ref])
@@ -97,7 +114,10 @@ async def extend(services: Services, request: Request, body: JobBody) -> Respons
 
 
 @routes.post(
-    f"{_ONE}/finish", body=FinishBody, summary="End a running job: `result`, `error`, `interrupts` or `cancelled`"
+    f"{_ONE}/finish",
+    operation=Operation.JOBS_WORK,
+    body=FinishBody,
+    summary="End a running job: `result`, `error`, `interrupts` or `cancelled`",
 )
 async def finish(services: Services, request: Request, body: FinishBody) -> Response:
     ref = _ref(services, request, body)
@@ -107,6 +127,7 @@ async def finish(services: Services, request: Request, body: FinishBody) -> Resp
 
 @routes.get(
     "/agents/jobs",
+    operation=Operation.JOBS_SEARCH,
     query=JOBS,
     summary="List jobs, the newest first, by `agent_id`, `state`, `thread_id`, `run_id` (`limit`, `cursor`)",
 )
@@ -118,12 +139,17 @@ async def search(services: Services, request: Request) -> Response:
     return json_response(page)
 
 
-@routes.get(_ONE, summary="Get a job and its offers")
+@routes.get(_ONE, operation=Operation.JOBS_READ, summary="Get a job and its offers")
 async def get(services: Services, request: Request) -> Response:
     return await _get(services, request, services.select_organization(request.principal))
 
 
-@routes.post(f"{_ONE}/cancel", body=CancelBody, summary="Cancel a job; its instance gets `grace_seconds` to stop")
+@routes.post(
+    f"{_ONE}/cancel",
+    operation=Operation.JOBS_CANCEL,
+    body=CancelBody,
+    summary="Cancel a job; its instance gets `grace_seconds` to stop",
+)
 async def cancel(services: Services, request: Request, body: CancelBody) -> Response:
     organization_id = services.select_organization(request.principal)
     await services.jobs.cancel(request.principal, organization_id, _id(request), body.reason, body.grace_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import RouteTable
@@ -12,6 +13,7 @@ routes = RouteTable(tag="Registry", query=())
 
 @routes.get(
     "/agents/scaling",
+    operation=Operation.SCALING_READ,
     query=SCALING,
     summary="Get scaling signals of the organization's agents (`agent_id`, `limit`, `cursor`)",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.identity.tickets import LIFETIME
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, json_response
@@ -12,7 +13,11 @@ from robyn_server.web.schemas.tickets import TicketBody
 routes = RouteTable(tag="Agents", query=())
 
 
-@routes.post("/agents/tickets", summary="Create a ticket that opens one WebSocket (`?ticket=`) within 30 seconds")
+@routes.post(
+    "/agents/tickets",
+    operation=Operation.SOCKETS_TICKET,
+    summary="Create a ticket that opens one WebSocket (`?ticket=`) within 30 seconds",
+)
 async def create(services: Services, request: Request) -> Response:
     if request.body:
         parse_body(TicketBody, request.body)

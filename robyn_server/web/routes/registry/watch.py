@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from robyn_server.core.access.permissions import Operation
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import AgenthallError, Invalid
 from robyn_server.core.registry.instances import InstanceEvent, InstanceFilter
@@ -37,6 +38,7 @@ _CACHED_FRAMES = 1024
 
 @routes.get(
     "/agents/watch",
+    operation=Operation.INSTANCES_SEARCH,
     summary="Watch instances by `agent_id`, `capabilities`, `tags`, `zone`, from a position (`after`, or Last-Event-ID)",
     query=WATCH,
     media_type="text/event-stream",
