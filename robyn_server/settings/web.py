@@ -52,5 +52,6 @@ class WebSettings(BaseSettings):
     cors_origins: str = env(
         "AGENTHALL_CORS_ORIGINS",
         "*",
-        "Origins that a browser may call from, separated by commas. With AUTH_MODE=none, `*` means pages of this machine.",
+        "Origins that a browser may call from, separated by commas. With AUTH_MODE=none, `*` means pages of this machine, "
+        "and a `Host` may have the name of a listed origin.",
     )

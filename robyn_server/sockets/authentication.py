@@ -14,7 +14,6 @@ from uuid import UUID
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import BadRequest, Forbidden, Unauthenticated
 from robyn_server.identity.authenticator import Authenticator, extract_credential, named_organization
-from robyn_server.identity.loopback import refuse_forwarded, refuse_name
 from robyn_server.identity.tickets import TicketService
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key")
@@ -62,9 +61,6 @@ class SocketAuthenticator:
 
         Raises Unauthenticated, Forbidden, Invalid, Unavailable.
         """
-        if self._development is not None:
-            refuse_forwarded(headers)
-            refuse_name(headers.get("host", ""))
         credentials = _credentials(headers)
         if ticket is not None:
             credentials = self._from_ticket(_credentials(await self._tickets.redeem(ticket)), credentials)

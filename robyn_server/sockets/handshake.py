@@ -14,15 +14,14 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from robyn_server.core import errors
-from robyn_server.core.hosts import LOOPBACK
 from robyn_server.core.http_status import headers_of, status_of
 from robyn_server.identity.authenticator import ORGANIZATION_HEADER, named_organization
-from robyn_server.identity.loopback import FORWARDED_HEADERS, name_in
+from robyn_server.identity.loopback import FORWARDED_HEADERS, LoopbackGuard
 
 from .authentication import CREDENTIAL_HEADERS, SocketAuthenticator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .connection import Socket
 
@@ -33,21 +32,22 @@ SUBPROTOCOL = "mcp.v1"
 class Origins:
     """The origins whose pages may open a socket. A client without an Origin header is not a browser.
 
-    WebSockets have no preflight: where no credentials are required, `*` means pages of this machine only, or any page
-    on the web could act as `local`.
+    WebSockets have no preflight. Where no credentials are required, the rules are those of HTTP, or any page on the web
+    could act as `local`.
     """
 
     def __init__(self, origins: str, *, is_open: bool) -> None:
         self._allowed = frozenset(each.strip().rstrip("/") for each in origins.split(",") if each.strip())
         self._any = "*" in self._allowed
-        self._is_open = is_open
+        self._guard = LoopbackGuard(origins) if is_open else None
 
-    def check(self, origin: str | None) -> None:
+    def check(self, headers: Mapping[str, str]) -> None:
         """Raises Forbidden."""
-        if origin is None or origin in self._allowed:
-            return
-        if self._any and (not self._is_open or name_in(origin) in LOOPBACK):
-            return
+        if self._guard is not None:
+            return self._guard.check(headers)
+        origin = headers.get("origin")
+        if origin is None or self._any or origin in self._allowed:
+            return None
         raise errors.Forbidden(
             f"Pages of {origin[:128]} may not open a socket here; see AGENTHALL_CORS_ORIGINS.", code="origin_refused"
         )
@@ -93,7 +93,7 @@ class Handshake:
         if not self._is_ready():
             raise errors.Unavailable("The server is starting or going away; try again.", code="starting")
         headers = _headers(request)
-        self._origins.check(headers.pop("origin", None))
+        self._origins.check(headers)
         authenticated = socket.authenticated = await self._authenticator.authenticate_handshake(headers, _ticket(query))
         socket.organization_id = (
             named_organization(headers) if authenticated is None else authenticated.credentials.organization_id
@@ -122,7 +122,7 @@ def _headers(request: Request) -> dict[str, str]:
     Raises BadRequest for a header that is repeated and must not be, and for one that is not ASCII.
     """
     found: dict[str, str] = {}
-    for name in (*CREDENTIAL_HEADERS, ORGANIZATION_HEADER, "host", "origin"):
+    for name in (*CREDENTIAL_HEADERS, ORGANIZATION_HEADER, "host", "origin", "sec-fetch-site"):
         values = request.headers.get_all(name)
         if len(values) > 1:
             raise errors.BadRequest(f"The header {name} is repeated.")

@@ -98,10 +98,10 @@ async def called(server: LocalSocketServer, host: str, key: str = "alpha-key") -
 
 async def test_a_server_without_credentials_is_called_by_no_other_machine_s_name() -> None:
     async with local_socket_server(is_open=True) as server:
-        for host in ("evil.example", "evil.example:2025", "192.0.2.7", "[evil"):
+        for host in ("evil.example", "evil.example:2025", "192.0.2.7", "[evil", "agenthall"):
             answer = await called(server, host)
             assert b" 403 " in answer and b'"host_refused"' in answer, host
-        for host in ("localhost:2025", "[::1]:2025", "agenthall"):
+        for host in ("localhost:2025", "[::1]:2025", "host.docker.internal"):
             assert b" 101 " in await called(server, host), host
         assert b" 400 " in await called(server, "localhost\r\nHost: evil.example")
 
