@@ -48,6 +48,10 @@ def create(
             help="Type of agent whose instances the key may write; may be repeated. Unset: any. It reads as its scopes say.",
         ),
     ] = None,
+    assistant: Annotated[
+        list[UUID] | None,
+        typer.Option(metavar="UUID", help="Assistant that the key may run; may be repeated. Unset: any."),
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="Lifetime: 30d, 12h, 90m, 4w. Unset: no end.")] = None,
     identity: Annotated[str | None, typer.Option(help="Identity that the key acts as. Unset: key:<prefix>.")] = None,
     kind: Annotated[KindOfKey, typer.Option(help="User of the key.")] = KindOfKey.SERVICE,
@@ -67,8 +71,12 @@ def create(
         identity,
         kind.value,
         tuple(agent) if agent else None,
+        tuple(assistant) if assistant else None,
     )
-    made = _run(data_dir, _creation(request))
+    _print_secret(_run(data_dir, _creation(request)), output)
+
+
+def _print_secret(made: IssuedKey, output: Output) -> None:
     sys.stderr.write(f"{_auth_mode_warning()}{_description(made.key)}\n")
     typer.echo(_created_json(made) if output is Output.JSON else made.text.text)
 
@@ -107,6 +115,22 @@ def list_keys(
     typer.echo(_as_json(found) if output is Output.JSON else _as_table(found))
 
 
+@keys.command("rotate")
+def rotate(
+    prefix: Annotated[str, typer.Argument(help="Prefix as `list` shows it, or the whole key.")],
+    overlap: Annotated[
+        str, typer.Option(help="Time in which the old secret stays valid: 30d, 12h, 90m, 4w; 0: none.")
+    ] = "1d",
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="Output format: the key alone, or all fields.")
+    ] = Output.TABLE,
+    data_dir: DataDir = Path(".agenthall"),
+) -> None:
+    """Give a key a new secret. Only the key goes to standard output, once: it is stored nowhere."""
+    seconds = timedelta(0) if overlap.strip() == "0" else _duration(overlap, "--overlap")
+    _print_secret(_run(data_dir, lambda service: service.rotate(operator(), prefix, seconds)), output)
+
+
 @keys.command("revoke")
 def revoke(
     prefix: Annotated[str, typer.Argument(help="Prefix as `list` shows it, or the whole key.")],
@@ -124,11 +148,13 @@ def _run(data_dir: Path, work: Any) -> Any:
 
 
 def _lifetime(text: str | None) -> timedelta | None:
-    if text is None:
-        return None
+    return None if text is None else _duration(text, "--expires")
+
+
+def _duration(text: str, option: str) -> timedelta:
     match = _LIFETIME.fullmatch(text.strip())
     if match is None:
-        raise typer.BadParameter("a number and m, h, d or w, such as 30d", param_hint="--expires")
+        raise typer.BadParameter("a number and m, h, d or w, such as 30d", param_hint=option)
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -136,6 +162,10 @@ def _description(key: ApiKey) -> str:
     tenants = ", ".join(map(str, key.organizations)) or "no organization"
     scopes = "not limited" if key.scopes is None else ", ".join(key.scopes)
     bound = "" if key.agents is None else f"; writes agents {', '.join(key.agents)} only"
+    if key.assistants is not None:
+        bound += f"; runs assistants {', '.join(map(str, key.assistants))} only"
+    if key.previous_until is not None:
+        bound += f"; its old secret until {key.previous_until:%Y-%m-%d %H:%M %Z}"
     until = "without end" if key.expires_at is None else f"until {key.expires_at:%Y-%m-%d %H:%M %Z}"
     return f"key {key.prefix} ({key.kind} {key.identity}): {tenants}; {scopes}{bound}; {until}. It is shown this once:"
 
@@ -161,7 +191,20 @@ def _as_table(found: list[ApiKey]) -> str:
     """Return plain columns, for people and for programs such as `cut`."""
     if not found:
         return "there are no keys"
-    head = ("PREFIX", "STATUS", "KIND", "IDENTITY", "TENANTS", "SCOPES", "AGENTS", "EXPIRES", "LAST USED", "NAME")
+    head = (
+        "PREFIX",
+        "STATUS",
+        "KIND",
+        "IDENTITY",
+        "TENANTS",
+        "SCOPES",
+        "AGENTS",
+        "ASSISTANTS",
+        "EXPIRES",
+        "OLD SECRET",
+        "LAST USED",
+        "NAME",
+    )
     rows = [head, *(_cells(key) for key in found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     return "\n".join(
@@ -178,7 +221,9 @@ def _cells(key: ApiKey) -> tuple[str, ...]:
         ",".join(map(str, key.organizations)) or "–",
         "–" if key.scopes is None else ",".join(key.scopes),
         "–" if key.agents is None else ",".join(key.agents),
+        "–" if key.assistants is None else ",".join(map(str, key.assistants)),
         f"{key.expires_at:%Y-%m-%d}" if key.expires_at else "–",
+        f"{key.previous_until:%Y-%m-%dT%H:%M}" if key.previous_until else "–",
         f"{key.last_used_at:%Y-%m-%dT%H:%M}" if key.last_used_at else "–",
         key.name,
     )

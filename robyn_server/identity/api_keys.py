@@ -1,4 +1,4 @@
-"""Create, list and revoke API keys: over the API for administrators, and with `agenthall keys` on the database."""
+"""Create, list, rotate and revoke API keys: administrators over the API, `agenthall keys` on the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from robyn_server.core.access.api_key import KEY_IDENTITY, ApiKeyText, find_pref
 from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Kind, Principal
 from robyn_server.core.access.scopes import BEYOND_ORGANIZATIONS, Scope, parse_scopes
-from robyn_server.core.errors import Invalid, NotFound
+from robyn_server.core.errors import Conflict, Invalid, NotFound
 from robyn_server.storage.api_keys import ApiKey, ApiKeys, NewApiKey
 
 from .tokens import MAX_SUBJECT_LENGTH, is_reserved
@@ -18,6 +18,10 @@ from .tokens import MAX_SUBJECT_LENGTH, is_reserved
 MAX_NAME_LENGTH = 200
 MAX_LIFETIME = timedelta(days=3650)
 MAX_ORGANIZATIONS = 1000
+MAX_ASSISTANTS = 64
+MAX_OVERLAP = timedelta(days=90)
+DEFAULT_OVERLAP = timedelta(days=1)
+"""How long the old secret of a rotated key is valid."""
 _KINDS = (Kind.SERVICE, Kind.INSTANCE)
 
 
@@ -25,7 +29,8 @@ _KINDS = (Kind.SERVICE, Kind.INSTANCE)
 class KeyRequest:
     """`scopes` None: not limited, the rights of a member.
 
-    `agents`: the agent_ids whose instances it may write; None: any. `identity` None: `key:<prefix>`. `lifetime` None:
+    `agents`: the agent_ids whose instances it may write; None: any. `assistants`: the only ones that it may run; None:
+    any. `identity` None: `key:<prefix>`. `lifetime` None:
     without end.
     """
 
@@ -36,6 +41,7 @@ class KeyRequest:
     identity: str | None = None
     kind: str = Kind.SERVICE
     agents: tuple[str, ...] | None = None
+    assistants: tuple[UUID, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +70,40 @@ class ApiKeyService:
         require(principal, Operation.KEYS_READ)
         return await self._keys.search(organization, limit=limit, offset=offset)
 
+    async def rotate(self, principal: Principal, named: str, overlap: timedelta = DEFAULT_OVERLAP) -> IssuedKey:
+        """Give a key a new secret. The old one stays valid for `overlap`.
+
+        Everything else stays, also the prefix and so the identity. Raises Forbidden, NotFound, Invalid, Conflict (it
+        was revoked or has expired).
+        """
+        require(principal, Operation.KEYS_ROTATE)
+        if not timedelta(0) <= overlap <= MAX_OVERLAP:
+            raise Invalid(f"overlap: must be at most {MAX_OVERLAP.days} days", field="overlap")
+        prefix = find_prefix(named)
+        text = None if prefix is None else mint(prefix)
+        key = None if text is None else await self._keys.rotate(text, overlap, by=principal)
+        if text is None or key is None:
+            raise await self._not_rotated(prefix)
+        return IssuedKey(text, key)
+
+    async def _not_rotated(self, prefix: str | None) -> NotFound | Conflict:
+        found = None if prefix is None else await self._keys.get(prefix)
+        if found is None:
+            return _missing()
+        return Conflict(f"The API key is {found.status}. Create another one.", code="key_not_active")
+
     async def revoke(self, principal: Principal, named: str) -> ApiKey:
         """Revoke by prefix, or by the whole key. Revoking again changes nothing. Raises Forbidden, NotFound."""
         require(principal, Operation.KEYS_REVOKE)
         prefix = find_prefix(named)
         key = None if prefix is None else await self._keys.revoke(prefix, by=principal)
         if key is None:
-            raise NotFound("There is no API key with this prefix.")
+            raise _missing()
         return key
+
+
+def _missing() -> NotFound:
+    return NotFound("There is no API key with this prefix.")
 
 
 def _validate(prefix: str, request: KeyRequest, by: Principal) -> NewApiKey:
@@ -82,6 +114,7 @@ def _validate(prefix: str, request: KeyRequest, by: Principal) -> NewApiKey:
         _organizations(request),
         _scopes(request.scopes),
         _agents(request),
+        _assistants(request),
         _lifetime(request.lifetime),
         by.identity,
         by.request_id,
@@ -123,6 +156,18 @@ def _agents(request: KeyRequest) -> frozenset[str] | None:
     if Scope.ADMIN in (request.scopes or ()):
         raise Invalid("agents: a key with the scope admin writes all agents; leave one of them out", field="agents")
     return frozenset(request.agents)
+
+
+def _assistants(request: KeyRequest) -> frozenset[UUID] | None:
+    if request.assistants is None:
+        return None
+    if not request.assistants or len(set(request.assistants)) > MAX_ASSISTANTS:
+        raise Invalid(
+            f"assistants: 1 to {MAX_ASSISTANTS}; leave it out for a key that is not bound", field="assistants"
+        )
+    if Scope.ADMIN in (request.scopes or ()):
+        raise Invalid("assistants: a key with the scope admin runs all; leave one of them out", field="assistants")
+    return frozenset(request.assistants)
 
 
 def _organizations(request: KeyRequest) -> frozenset[UUID]:

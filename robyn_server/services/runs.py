@@ -130,6 +130,7 @@ class RunService:
 
     async def _resolve(self, principal: Principal, request: RunRequest) -> ResolvedAssistant:
         assistant = await self._assistants.resolve(principal, request.assistant_id)
+        principal.require_assistant(assistant.assistant_id, assistant.template_id)
         await sync_called_agents(self._assistants, principal, assistant)
         return assistant
 
@@ -167,7 +168,11 @@ class RunService:
             "checkpoint_during": request.durability != "exit",
             "durability": request.durability or "async",
             "checkpoint": request.checkpoint,
-        } | _given(strict_resume=request.strict_resume, langsmith_tracer=request.langsmith_tracer)
+        } | _given(
+            strict_resume=request.strict_resume,
+            langsmith_tracer=request.langsmith_tracer,
+            bound_assistants=sorted(map(str, principal.assistants or ())),
+        )
         stateless = thread_id is None
         creates = stateless or request.new_thread == "create"
         return NewRun(

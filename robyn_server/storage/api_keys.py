@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -19,7 +20,7 @@ from .postgres.queries import Query, load, load_templates
 from .postgres.search import Kind, steps, whole_walk
 
 KEYS = "agenthall_keys"
-"""Channel. Payload: the prefix of a key that was just revoked."""
+"""Channel. Payload: the prefix of a key that was just rotated or revoked."""
 
 _SQL = load("api_keys")
 _TEMPLATES = load_templates("api_keys")
@@ -27,7 +28,7 @@ _TEMPLATES = load_templates("api_keys")
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """A key to create. `scopes`, `agents` None: unrestricted. `lifetime` None: it never expires."""
+    """A key to create. `scopes`, `agents`, `assistants` None: unrestricted. `lifetime` None: it never expires."""
 
     name: str
     identity: str
@@ -35,6 +36,7 @@ class NewApiKey:
     organizations: frozenset[UUID]
     scopes: frozenset[str] | None
     agents: frozenset[str] | None
+    assistants: frozenset[UUID] | None
     lifetime: timedelta | None
     created_by: str
     request_id: str | None = None
@@ -51,10 +53,13 @@ class ApiKey:
     organizations: list[UUID]
     scopes: list[str] | None
     agents: list[str] | None
+    assistants: list[UUID] | None
     created_at: datetime
     created_by: str
     expires_at: datetime | None
     revoked_at: datetime | None
+    rotated_at: datetime | None
+    previous_until: datetime | None
     last_used_at: datetime | None
     is_expired: bool
 
@@ -64,6 +69,19 @@ class ApiKey:
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.is_expired else "active"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousSecret:
+    """The secret before the last rotation. `until`, `expires_at`: as in KnownKey."""
+
+    digest: bytes
+    until: float
+    expires_at: datetime
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.until
 
 
 @dataclass(slots=True)
@@ -80,10 +98,12 @@ class KnownKey:
     organizations: frozenset[UUID]
     scopes: frozenset[str] | None
     agents: frozenset[str] | None
+    assistants: frozenset[UUID] | None
     is_revoked: bool
     until: float
     is_use_unwritten: bool
     expires_at: datetime | None
+    previous: PreviousSecret | None = None
 
     @property
     def is_expired(self) -> bool:
@@ -106,6 +126,7 @@ class ApiKeys:
                     organizations=sorted(new.organizations),
                     scopes=None if new.scopes is None else sorted(new.scopes),
                     agents=None if new.agents is None else sorted(new.agents),
+                    assistants=None if new.assistants is None else sorted(new.assistants),
                     lifetime=new.lifetime,
                     created_by=new.created_by,
                     request_id=new.request_id,
@@ -128,16 +149,34 @@ class ApiKeys:
             frozenset(row["organizations"]),
             None if row["scopes"] is None else frozenset(row["scopes"]),
             None if row["agents"] is None else frozenset(row["agents"]),
+            None if row["assistants"] is None else frozenset(row["assistants"]),
             row["is_revoked"],
             float("inf") if left is None else asked_at + left,
             row["is_use_unwritten"],
             row["expires_at"],
+            _previous(row, asked_at),
         )
 
-    async def touch(self, prefix: str) -> None:
-        """Record that the key is used: at most once a minute for all processes."""
+    async def touch(self, prefixes: Iterable[str]) -> None:
+        """Record that the keys are used: each at most once a minute for all processes."""
         async with translated():
-            await self._pool.execute(*_SQL["touch"].bind(prefix=prefix))
+            await self._pool.execute(*_SQL["touch"].bind(prefixes=sorted(prefixes)))
+
+    async def get(self, prefix: str) -> ApiKey | None:
+        async with translated():
+            row = await self._pool.fetchrow(*_SQL["get"].bind(prefix=prefix))
+        return None if row is None else _api_key(row)
+
+    async def rotate(self, text: ApiKeyText, overlap: timedelta, *, by: Principal | None = None) -> ApiKey | None:
+        """Make `text` the secret of its key; None when no key with its prefix is active."""
+        async with translated():
+            row = await self._pool.fetchrow(
+                *_SQL["rotate"].bind(**attributed(by), prefix=text.prefix, digest=text.digest, overlap=overlap)
+            )
+            if row is None:
+                return None
+            await self._notify_changed(text.prefix)
+        return _api_key(row)
 
     async def search(self, organization: UUID | None, *, limit: int, offset: int) -> tuple[list[ApiKey], int]:
         """A page, newest first, and the number of all keys. Above 1000 it is a lower bound."""
@@ -159,9 +198,12 @@ class ApiKeys:
             row = await self._pool.fetchrow(*_SQL["revoke"].bind(**attributed(by), prefix=prefix))
             if row is None:
                 return None
-            # after the commit: servers that cache the key drop it
-            await self._pool.execute(*_SQL["revoke_notify"].bind(prefix=prefix))
+            await self._notify_changed(prefix)
         return _api_key(row)
+
+    async def _notify_changed(self, prefix: str) -> None:
+        """After the commit: servers that cache the key drop it."""
+        await self._pool.execute(*_SQL["notify_changed"].bind(prefix=prefix))
 
 
 @cache
@@ -176,6 +218,12 @@ def _count(filters: tuple[str, ...]) -> Query:
     return _TEMPLATES["count"].compose(filters=filters)
 
 
+def _previous(row: asyncpg.Record, asked_at: float) -> PreviousSecret | None:
+    if row["previous_digest"] is None:
+        return None
+    return PreviousSecret(row["previous_digest"], asked_at + row["previous_seconds_left"], row["previous_until"])
+
+
 def _api_key(row: asyncpg.Record) -> ApiKey:
     return ApiKey(
         prefix=row["prefix"],
@@ -185,10 +233,13 @@ def _api_key(row: asyncpg.Record) -> ApiKey:
         organizations=list(row["organizations"]),
         scopes=None if row["scopes"] is None else list(row["scopes"]),
         agents=None if row["agents"] is None else list(row["agents"]),
+        assistants=None if row["assistants"] is None else list(row["assistants"]),
         created_at=row["created_at"],
         created_by=row["created_by"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        rotated_at=row["rotated_at"],
+        previous_until=row["previous_until"],
         last_used_at=row["last_used_at"],
         is_expired=row["is_expired"],
     )

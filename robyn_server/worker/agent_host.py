@@ -1,7 +1,8 @@
 """Agents as tools: an agent of a run calls other assistants, within the same run.
 
 Rules
-  1. A called assistant is one that the run's owner may use. It is looked up again for each call.
+  1. A called assistant is one that the run's owner may use. It is looked up again for each call. A run of an API key
+     that is bound to assistants calls no others.
   2. It runs as a subgraph of the calling tool: under the run's identity, streamed and checkpointed with the run, and
      cancelled with it. It takes no slot of a worker, so calls cannot wait for each other.
   3. An assistant that is already being called is not offered to those that it calls, and calls have a depth. So every
@@ -48,6 +49,11 @@ class _ActiveRun:
     store: BaseStore
     principal: Principal
 
+    def may_call(self, agent_id: UUID) -> bool:
+        """Whether the API key of the run is bound to the agent, or to none."""
+        bound = self.run.kwargs.get("bound_assistants")
+        return not bound or str(agent_id) in bound
+
 
 class RunAgentHost:
     """The AgentHost of a worker.
@@ -89,9 +95,9 @@ class RunAgentHost:
             why = f"{self._max_depth} agents already call one another (AGENTHALL_AGENT_DEPTH)"
             return [], [MissingAgent(each, why) for each in agent_ids]
         callable_ids = [each for each in agent_ids if str(each) not in path]
-        found = await self._assistants.find_callable(active.principal, callable_ids)
+        found = await self._find_callable(active, callable_ids)
         missing = [
-            MissingAgent(each, "it is already being called" if str(each) in path else "it does not exist")
+            MissingAgent(each, "it is already being called" if str(each) in path else _why_missing(active, each))
             for each in agent_ids
             if each not in found
         ]
@@ -103,7 +109,7 @@ class RunAgentHost:
         active = self._run_of(config)
         if active is None:
             raise AgentFailed("the run has ended")
-        found = (await self._assistants.find_callable(active.principal, [agent_id])).get(agent_id)
+        found = (await self._find_callable(active, [agent_id])).get(agent_id)
         if found is None:
             raise AgentFailed("it does not exist any more")
         try:
@@ -114,6 +120,10 @@ class RunAgentHost:
             raise AgentFailed(error.detail) from error
         except Exception as error:
             raise AgentFailed(f"{type(error).__name__}: {error}") from error
+
+    async def _find_callable(self, active: _ActiveRun, agent_ids: Sequence[UUID]) -> dict[UUID, CallableAssistant]:
+        allowed = [each for each in agent_ids if active.may_call(each)]
+        return await self._assistants.find_callable(active.principal, allowed)
 
     async def _call(self, active: _ActiveRun, found: CallableAssistant, message: str, config: RunnableConfig) -> str:
         run = active.run
@@ -127,6 +137,10 @@ class RunAgentHost:
 
     def _run_of(self, config: RunnableConfig) -> _ActiveRun | None:
         return self._active.get(str((config.get("configurable") or {}).get("run_id")))
+
+
+def _why_missing(active: _ActiveRun, agent_id: UUID) -> str:
+    return "it does not exist" if active.may_call(agent_id) else "the API key of the run is bound to other assistants"
 
 
 def _path(run: ClaimedRun, config: RunnableConfig) -> list[str]:

@@ -71,6 +71,22 @@ async def test_a_key_is_bound_to_agents(keys: Run) -> None:
     assert refused.returncode != 0 and "agents:" in refused.stderr
 
 
+async def test_a_key_is_bound_to_assistants_and_rotated(keys: Run) -> None:
+    made = keys("create", "--tenant", HARBOUR, "--assistant", MEADOW)
+    match = KEY.fullmatch(made.stdout)
+    assert match and f"runs assistants {MEADOW} only" in made.stderr
+    rotated = keys("rotate", match[1], "--overlap", "2h")
+    again = KEY.fullmatch(rotated.stdout)
+    assert again and again[1] == match[1] and again[0] != match[0] and "its old secret until " in rotated.stderr
+    listed = orjson.loads(keys("list", "--tenant", HARBOUR, "-o", "json").stdout)
+    shown = {each["prefix"]: each for each in listed}[match[1]]
+    assert shown["assistants"] == [MEADOW] and shown["rotated_at"] < shown["previous_until"]
+    assert KEY.fullmatch(keys("rotate", match[0].strip(), "--overlap", "0").stdout)
+    keys("revoke", match[1])
+    refused = keys("rotate", match[1])
+    assert refused.returncode == 1 and "The API key is revoked" in refused.stderr
+
+
 async def test_keys_are_listed_for_people_and_for_programs(keys: Run) -> None:
     made = KEY.fullmatch(
         keys("create", "--tenant", MEADOW, "--scope", "runs", "--scope", "threads:read", "--kind", "instance").stdout
@@ -103,6 +119,8 @@ def test_a_key_for_a_server_that_looks_at_none_is_made_with_a_warning(keys: Run)
         (("create",), "name at least one", 2),
         (("create", "--tenant", HARBOUR, "--expires", "tomorrow"), "--expires", 2),
         (("revoke", "aaaaaaaaaa"), "no API key", 1),
+        (("rotate", "aaaaaaaaaa"), "no API key", 1),
+        (("rotate", "aaaaaaaaaa", "--overlap", "soon"), "--overlap", 2),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(keys: Run, arguments: tuple[str, ...], said: str, status: int) -> None:

@@ -258,6 +258,7 @@ EXAMPLES: Mapping[str, Example] = {
     "GET /audit": Example(),
     "GET /keys": Example(),
     "POST /keys": Example(body=_is({"organizations": [HARBOUR]})),
+    "POST /keys/{prefix}/rotate": Example(Rows.key, _is({})),
     "DELETE /keys/{prefix}": Example(Rows.key),
     "POST /agents/tickets": Example(),
 }

@@ -16,7 +16,7 @@ from live_server import LiveServer, live_server, until
 
 from .catalogue_writer import TABLES, CatalogueWriter
 from .conftest import UserClient, UserClientFactory
-from .demo_users import HARBOUR, MEADOW, SECRET
+from .demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 GRAPHS = {
@@ -68,6 +68,27 @@ async def test_another_organizations_agent_is_not_offered(catalogue_writer: Cata
         f"Agent {each} is not offered as a tool: it does not exist" in messages[-1]["content"]
         for each in (foreign, unknown)
     )
+
+
+async def test_a_run_of_a_bound_key_calls_only_its_assistants(
+    product_server: LiveServer, catalogue_writer: CatalogueWriter
+) -> None:
+    allowed = await catalogue_writer.add_agent(name="Allowed", organization_id=HARBOUR, system_prompt="You may.")
+    other = await catalogue_writer.add_agent(name="Other", organization_id=HARBOUR)
+    caller = await catalogue_writer.add_agent(organization_id=HARBOUR, assistant_tool_ids=[allowed, other])
+    async with product_server.http(**bearer("root", permissions=("admin",))) as root:
+        body = {"organizations": [HARBOUR], "assistants": [caller, allowed]}
+        key = (await root.post("/keys", json=body)).raise_for_status().json()["key"]
+    given = {"messages": [{"role": "user", "content": _asked("Other", "hello")}]}
+    async with product_server.http(**{"x-api-key": key}) as bound:
+        refused = await bound.post("/runs/wait", json={"assistant_id": other, "input": given})
+        assert (refused.status_code, refused.json()["code"]) == (403, "assistant_not_allowed")
+        messages = (await bound.post("/runs/wait", json={"assistant_id": caller, "input": given})).json()["messages"]
+        assert not any(each["type"] == "tool" for each in messages)
+        assert "the API key of the run is bound to other assistants" in messages[-1]["content"]
+        given = {"messages": [{"role": "user", "content": _asked("Allowed", "Which role do you have?")}]}
+        messages = (await bound.post("/runs/wait", json={"assistant_id": caller, "input": given})).json()["messages"]
+        assert any("You may." in each["content"] for each in messages if each["type"] == "tool")
 
 
 async def test_agents_that_name_each_other_end(catalogue_writer: CatalogueWriter, anna: UserClient) -> None:

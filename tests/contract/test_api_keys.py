@@ -228,6 +228,86 @@ async def test_a_key_that_is_bound_to_agents_writes_no_other_agent(server: LiveS
         assert (await bot.post(f"{own_path}/heartbeat", json={"epoch": 1})).status_code == 200
 
 
+async def test_a_rotated_key_has_two_secrets_until_the_overlap_ends(
+    server: LiveServer, keys: Keys, root: httpx.AsyncClient
+) -> None:
+    made = await keys.make(HARBOUR, expires_in=3600)
+    answer = await root.post(f"/keys/{made['prefix']}/rotate", json={"overlap": 600})
+    assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
+    rotated = answer.json()
+    assert rotated["prefix"] == made["prefix"] and rotated["key"] != made["key"]
+    assert (rotated["expires_at"], rotated["identity"]) == (made["expires_at"], made["identity"])
+    async with (
+        server.http(**{"x-api-key": made["key"]}) as old,
+        server.http(**{"x-api-key": rotated["key"]}) as new,
+    ):
+        thread = (await old.post("/threads", json={})).json()["thread_id"]
+        await until(lambda: _may_read(new, thread))
+        again = (await root.post(f"/keys/{made['prefix']}/rotate", json={"overlap": 0})).json()
+
+        async def are_refused() -> bool:
+            return [await code_of(old), await code_of(new)] == [(401, "key_invalid"), (401, "key_rotated")]
+
+        await until(are_refused)
+    async with server.http(**{"x-api-key": again["key"]}) as newest:
+        assert await _may_read(newest, thread), "the identity stays"
+
+
+async def _may_read(client: httpx.AsyncClient, thread: str) -> bool:
+    return (await client.get(f"/threads/{thread}")).status_code == 200
+
+
+async def test_a_key_that_is_not_active_is_not_rotated(keys: Keys, root: httpx.AsyncClient) -> None:
+    made = await keys.make(HARBOUR)
+    await root.delete(f"/keys/{made['prefix']}")
+    for prefix, status, code in ((made["prefix"], 409, "key_not_active"), ("a" * 10, 404, "not_found")):
+        answer = await root.post(f"/keys/{prefix}/rotate", json={})
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+    for overlap in (-1, 91 * 86400, "1d"):
+        answer = await root.post(f"/keys/{made['prefix']}/rotate", json={"overlap": overlap})
+        assert (answer.status_code, answer.json()["field"]) == (422, "overlap")
+
+
+async def test_a_key_that_is_bound_to_assistants_runs_no_other(server: LiveServer, keys: Keys) -> None:
+    """Beside a user with the same identity, whose threads it may use."""
+    user = f"user-{uuid4()}"
+    async with server.http(**bearer(user, aud=AUDIENCE)) as owner:
+        own = (await owner.post("/assistants", json={"graph_id": "echo"})).json()["assistant_id"]
+        other = (await owner.post("/assistants", json={"graph_id": "approval"})).json()["assistant_id"]
+        thread = (await owner.post("/threads", json={})).json()["thread_id"]
+        await owner.post(f"/threads/{thread}/runs/wait", json={"assistant_id": other, "input": {}})
+        made = await keys.make(HARBOUR, identity=user, assistants=[own])
+        assert made["assistants"] == [own]
+        async with server.http(**{"x-api-key": made["key"]}) as bound:
+            resumed = {"assistant_id": other, "command": {"resume": "yes"}}
+            for method, path, body in (
+                *(
+                    ("POST", f"/runs{how}", {"assistant_id": each})
+                    for how in _WAYS
+                    for each in (other, "approval", "echo")
+                ),
+                *(("POST", f"/threads/{thread}/runs{how}", {"assistant_id": other}) for how in _WAYS),
+                ("POST", f"/threads/{thread}/runs/wait", resumed),
+                ("POST", f"/threads/{uuid4()}/runs", {"assistant_id": other, "if_not_exists": "create"}),
+                ("POST", "/runs/batch", [{"assistant_id": own}, {"assistant_id": other}]),
+                ("POST", "/assistants", {"graph_id": "approval"}),
+                ("POST", "/assistants", {"graph_id": "approval", "assistant_id": str(uuid4())}),
+                ("PATCH", f"/assistants/{own}", {"graph_id": "approval"}),
+                ("POST", f"/assistants/{own}/latest", {"version": 1}),
+                ("DELETE", f"/assistants/{own}", None),
+            ):
+                answer = await bound.request(method, path, json=body)
+                refusal = (answer.status_code, answer.json()["code"], answer.json()["field"])
+                assert refusal == (403, "assistant_not_allowed", "assistant_id"), (path, body)
+            ran = await bound.post("/runs/wait", json={"assistant_id": own, "input": {"text": 1}})
+            assert ran.json() == {"text": 1}
+            assert (await bound.get(f"/assistants/{other}")).status_code == 200, "it reads as its scopes say"
+        assert len((await owner.get(f"/threads/{thread}/runs")).json()) == 1
+
+
+_WAYS = ("", "/wait", "/stream")
+
+
 async def test_keys_are_listed_without_their_secrets(keys: Keys, root: httpx.AsyncClient) -> None:
     organization = str(uuid4())
     made = await keys.make(organization, name="the bot", scopes=["runs"], expires_in=3600)
@@ -256,6 +336,10 @@ async def test_keys_are_listed_without_their_secrets(keys: Keys, root: httpx.Asy
         ({"organizations": [HARBOUR], "agents": [" spaced "]}, "agents"),
         ({"organizations": [HARBOUR], "agents": [HARBOUR]}, "agents"),
         ({"organizations": [HARBOUR], "agents": ["a"], "scopes": ["admin"]}, "agents"),
+        ({"organizations": [HARBOUR], "assistants": []}, "assistants"),
+        ({"organizations": [HARBOUR], "assistants": ["echo"]}, "assistant ID"),
+        ({"organizations": [HARBOUR], "assistants": [str(uuid4()) for _ in range(65)]}, "assistants"),
+        ({"organizations": [HARBOUR], "assistants": [HARBOUR], "scopes": ["admin"]}, "assistants"),
     ],
 )
 async def test_a_key_that_makes_no_sense_is_422(root: httpx.AsyncClient, body: dict[str, Any], field: str) -> None:

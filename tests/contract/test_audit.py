@@ -207,6 +207,11 @@ class Operations:
     async def _post_keys(self) -> str:
         return str((await self._done("POST", "/keys", {"organizations": [HARBOUR]}))["prefix"])
 
+    async def _post_keys_prefix_rotate(self) -> str:
+        made = (await self._root.post("/keys", json={"organizations": [HARBOUR]})).json()
+        await self._done("POST", f"/keys/{made['prefix']}/rotate", {})
+        return str(made["prefix"])
+
     async def _delete_keys_prefix(self) -> str:
         made = (await self._root.post("/keys", json={"organizations": [HARBOUR]})).json()
         await self._done("DELETE", f"/keys/{made['prefix']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,11 +12,12 @@ import asyncpg
 import pytest
 from deadlines import DEADLINE
 from live_server import until
+from read_costs import FEW, MANY, touched
 from run_storage import RunStorage
 
 from robyn_server.core.access.api_key import _checksum, mint
 from robyn_server.core.access.principal import LOCAL, Kind, Principal
-from robyn_server.core.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from robyn_server.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from robyn_server.identity.api_key_verifier import ApiKeyVerifier
 from robyn_server.identity.api_keys import ApiKeyService, IssuedKey, KeyRequest
 from robyn_server.storage.api_keys import ApiKeys, KnownKey
@@ -30,10 +32,18 @@ class Counted(ApiKeys):
     def __init__(self, pool: Any) -> None:
         super().__init__(pool)
         self.asked: list[str] = []
+        self.writes: list[list[str]] = []
+        self.is_down = False
 
     async def find(self, prefix: str) -> KnownKey | None:
         self.asked.append(prefix)
         return await super().find(prefix)
+
+    async def touch(self, prefixes: Iterable[str]) -> None:
+        if self.is_down:
+            raise Unavailable("The database cannot be reached.")
+        self.writes.append(list(prefixes))
+        await super().touch(self.writes[-1])
 
 
 @pytest.fixture
@@ -207,6 +217,88 @@ async def test_a_use_is_written_once_a_minute_and_only_of_who_has_the_key(
     assert await last_used() >= written
 
 
+async def test_uses_of_many_keys_are_one_statement_that_no_request_waits_for(
+    service: ApiKeyService, keys: Counted, storage: RunStorage
+) -> None:
+    """The costs of 100 requests with 20 keys: 20 lookups, and one write."""
+    texts = [(await made(service)).text.text for _ in range(20)]
+    ring = ApiKeyVerifier(keys)
+    await asyncio.gather(*(ring.principal(text) for text in texts * 5))
+    assert (len(keys.asked), keys.writes) == (20, [])
+    await ring.stop()
+    assert [len(each) for each in keys.writes] == [20]
+    assert await storage.admin.fetchval("select count(last_used_at) from agenthall.api_keys") == 20
+
+
+async def test_the_cost_of_writing_uses_does_not_grow_with_the_table(storage: RunStorage) -> None:
+    async def cost() -> int:
+        await storage.admin.execute("vacuum analyze agenthall.api_keys")
+        prefixes = await storage.admin.fetch("select prefix from agenthall.api_keys order by prefix limit 20")
+        names = "{" + ",".join(row["prefix"] for row in prefixes) + "}"
+        async with storage.system.acquire() as connection:
+            return await touched(connection, *load("api_keys")["touch"].bind(prefixes=names))
+
+    await storage.admin.execute(_FILL, HARBOUR, 1, FEW)
+    few = await cost()
+    await storage.admin.execute(_FILL, HARBOUR, FEW + 1, MANY)
+    assert await cost() <= 2 * few
+
+
+async def test_a_use_that_cannot_be_written_is_skipped(service: ApiKeyService, keys: Counted) -> None:
+    text = (await made(service)).text.text
+    keys.is_down = True
+    ring = ApiKeyVerifier(keys)
+    assert await ring.principal(text)
+    await ring.stop()
+    assert keys.writes == []
+
+
+async def test_a_rotated_key_is_shown_as_expiring_to_who_has_the_old_secret(
+    service: ApiKeyService, ring: ApiKeyVerifier
+) -> None:
+    old = await made(service)
+    new = await service.rotate(LOCAL, old.text.prefix, timedelta(hours=1))
+    assert (await ring.principal(new.text.text)).expires_at is None
+    assert (await ring.principal(old.text.text)).expires_at == new.key.previous_until
+    assert await refused(ring, forged(old.text.prefix, "a")) == "key_invalid"
+
+
+async def test_the_old_secret_ends_to_the_moment_though_it_is_remembered(service: ApiKeyService, keys: Counted) -> None:
+    old = await made(service)
+    await service.rotate(LOCAL, old.text.prefix, timedelta(seconds=1))
+    ring = ApiKeyVerifier(keys, seconds=3600)
+    await ring.principal(old.text.text)
+
+    async def is_over() -> bool:
+        try:
+            await ring.principal(old.text.text)
+        except Unauthenticated as error:
+            return error.code == "key_rotated"
+        return False
+
+    await until(is_over)
+    assert keys.asked == [old.text.prefix]
+
+
+async def test_a_rotation_is_told_to_who_listens(service: ApiKeyService, storage: RunStorage) -> None:
+    key, heard = await made(service), asyncio.Queue[str]()
+    listener = await asyncpg.connect(storage.url)
+    await listener.add_listener("agenthall_keys", lambda *said: heard.put_nowait(str(said[-1])))
+    await service.rotate(LOCAL, key.text.prefix)
+    async with asyncio.timeout(DEADLINE):
+        assert await heard.get() == key.text.prefix
+    await listener.close()
+
+
+@pytest.mark.parametrize("ends", ["revoked_at = now()", "expires_at = now(), created_at = now() - interval '1 second'"])
+async def test_only_an_active_key_is_rotated(service: ApiKeyService, storage: RunStorage, ends: str) -> None:
+    key = await made(service)
+    await storage.admin.execute(f"update agenthall.api_keys set {ends}")
+    with pytest.raises(Conflict) as caught:
+        await service.rotate(LOCAL, key.text.prefix)
+    assert caught.value.code == "key_not_active"
+
+
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
@@ -261,6 +353,8 @@ async def test_only_administrators_administer_keys(service: ApiKeyService) -> No
             await service.search(member, HARBOUR, limit=1, offset=0)
         with pytest.raises(Forbidden):
             await service.revoke(member, key.text.prefix)
+        with pytest.raises(Forbidden):
+            await service.rotate(member, key.text.prefix)
 
 
 @pytest.mark.parametrize("named", ["aaaaaaaaaa", "nonsense", "", "%"])
@@ -281,5 +375,10 @@ async def test_a_bad_key_costs_one_lookup_by_index(service: ApiKeyService, stora
         await connection.fetchrow(*load("api_keys")["find"].bind(prefix="zzzzzzzzzz"))
         assert await connection.fetchval(_SCANS) == before
 
+
+_FILL = """
+insert into agenthall.api_keys (prefix, digest, name, identity, kind, organizations, created_by)
+select translate(lpad(to_hex(n), 10, 'x'), '0189', 'wxyz'), sha256(n::text::bytea), '', 'a', 'service', array[$1::uuid], 'a'
+  from generate_series($2::int, $3::int) n on conflict do nothing"""
 
 _SCANS = "select pg_stat_get_xact_numscans('agenthall.api_keys'::regclass)"

@@ -22,6 +22,7 @@ AUDITED = {
     "POST /agents/jobs/{job_id}/cancel": "job.cancel",
     "DELETE /agents/brakes/{agent_id}": "brake.release",
     "POST /keys": "api_key.create",
+    "POST /keys/{prefix}/rotate": "api_key.rotate",
     "DELETE /keys/{prefix}": "api_key.revoke",
 }
 

@@ -51,8 +51,9 @@ class ApiKeyText:
         return f"ApiKeyText({self.prefix!r})"
 
 
-def mint() -> ApiKeyText:
-    prefix = "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(_PREFIX_LENGTH))
+def mint(prefix: str | None = None) -> ApiKeyText:
+    """Return a new key; with `prefix`, a new secret of that key."""
+    prefix = prefix or "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(_PREFIX_LENGTH))
     body = f"{KEY_MARK}{prefix}_{_base62(secrets.randbits(_SECRET_BITS), _SECRET_LENGTH)}"
     return ApiKeyText(prefix, body + _checksum(body))
 

@@ -95,6 +95,7 @@ class Operation(StrEnum):
     AUDIT_READ = "audit.read"
     KEYS_READ = "keys.read"
     KEYS_CREATE = "keys.create"
+    KEYS_ROTATE = "keys.rotate"
     KEYS_REVOKE = "keys.revoke"
     DATA_ERASE = "data.erase"
 
@@ -206,9 +207,14 @@ PERMISSIONS: Mapping[Operation, Permission] = {
     ),
     Operation.KEYS_READ: _of(Role.ADMIN, Scope.ADMIN, rows="of all organizations"),
     Operation.KEYS_CREATE: _of(Role.ADMIN, Scope.ADMIN, rows="of all organizations"),
+    Operation.KEYS_ROTATE: _of(Role.ADMIN, Scope.ADMIN, rows="of all organizations"),
     Operation.KEYS_REVOKE: _of(Role.ADMIN, Scope.ADMIN, rows="of all organizations"),
     Operation.DATA_ERASE: _of(Role.ADMIN, Scope.ADMIN, rows="`agenthall erase`: of a user or an organization"),
 }
+
+
+WRITES_ASSISTANTS = frozenset({Operation.ASSISTANTS_CREATE, Operation.ASSISTANTS_UPDATE, Operation.ASSISTANTS_DELETE})
+"""Closed to keys that are bound to assistants: such a key could make one of these run something else."""
 
 
 def is_public(operation: Operation) -> bool:
@@ -228,6 +234,12 @@ def permits(principal: Principal, operation: Operation) -> bool:
 
 def require(principal: Principal, operation: Operation) -> None:
     """Raises Forbidden."""
+    if principal.assistants is not None and operation in WRITES_ASSISTANTS:
+        raise Forbidden(
+            "This key is bound to assistants, so it may not write assistants.",
+            code="assistant_not_allowed",
+            field="assistant_id",
+        )
     if permits(principal, operation):
         return
     permission = PERMISSIONS[operation]

@@ -52,6 +52,8 @@ class Principal:
     """The agent_ids whose instances and configurations it may write in the registry. None: any."""
     request_id: str | None = field(default=None, repr=False, compare=False)
     """The request that it made, for the audit trail; None: it did not come with a request that changes something."""
+    assistants: frozenset[UUID] | None = None
+    """The only assistants that it may run. None: any that it may read."""
     auth: str | None = field(default=None, repr=False)
     """The user that a project's handler authenticated, with what its runs need, as JSON text.
 
@@ -74,6 +76,18 @@ class Principal:
                 f"This key is bound to {bound}. It may not write agent {agent_id!r}.",
                 code="agent_not_allowed",
                 field="agent_id",
+            )
+
+    def require_assistant(self, assistant_id: UUID, template_id: UUID | None = None) -> None:
+        """Raises Forbidden for an assistant that the principal's key is not bound to.
+
+        `template_id`: of a user's copy, the agent's.
+        """
+        if self.assistants is not None and self.assistants.isdisjoint({assistant_id, template_id}):
+            raise Forbidden(
+                f"This key may not run assistant {assistant_id}. It is bound to others.",
+                code="assistant_not_allowed",
+                field="assistant_id",
             )
 
     def is_member(self, organization: UUID) -> bool:

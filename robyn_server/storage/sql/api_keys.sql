@@ -3,29 +3,37 @@
 -- include: fragments
 
 -- fragment: columns
-k.prefix, k.name, k.identity, k.kind, k.organizations, k.scopes, k.agents, k.created_at, k.created_by, k.expires_at,
-       k.revoked_at, k.last_used_at, coalesce(k.expires_at <= now(), false) as is_expired
+k.prefix, k.name, k.identity, k.kind, k.organizations, k.scopes, k.agents, k.assistants, k.created_at, k.created_by,
+       k.expires_at, k.revoked_at, k.rotated_at, k.previous_until, k.last_used_at,
+       coalesce(k.expires_at <= now(), false) as is_expired
 
 -- name: create
 -- A null :lifetime never expires.
 insert into agenthall.api_keys as k
-  (prefix, digest, name, identity, kind, organizations, scopes, agents, expires_at, created_by)
+  (prefix, digest, name, identity, kind, organizations, scopes, agents, assistants, expires_at, created_by)
 select :prefix, :digest, :name, :identity, :kind, :organizations::uuid[], :scopes::text[], :agents::text[],
-       now() + :lifetime::interval, :created_by
+       :assistants::uuid[], now() + :lifetime::interval, :created_by
   from agenthall.set_actor(:created_by, :request_id) as acting
  where acting
 returning {columns}
 
 -- name: find
-select k.digest, k.identity, k.kind, k.organizations, k.scopes, k.agents, k.revoked_at is not null as is_revoked,
-       k.expires_at, extract(epoch from k.expires_at - now())::float8 as seconds_left,
+select k.digest, k.identity, k.kind, k.organizations, k.scopes, k.agents, k.assistants,
+       k.revoked_at is not null as is_revoked, k.expires_at,
+       extract(epoch from k.expires_at - now())::float8 as seconds_left, k.previous_digest, k.previous_until,
+       extract(epoch from k.previous_until - now())::float8 as previous_seconds_left,
        coalesce(k.last_used_at < now() - interval '1 minute', true) as is_use_unwritten
   from agenthall.api_keys k
  where k.prefix = :prefix
 
 -- name: touch
-update agenthall.api_keys k set last_used_at = now()
- where k.prefix = :prefix and coalesce(k.last_used_at < now() - interval '1 minute', true)
+-- In the order of their prefixes, so that two processes do not wait for each other in a circle.
+with used as (
+  select k.prefix from agenthall.api_keys k
+   where k.prefix = any (:prefixes::text[]) and coalesce(k.last_used_at < now() - interval '1 minute', true)
+   order by k.prefix
+     for no key update)
+update agenthall.api_keys k set last_used_at = now() from used where k.prefix = used.prefix
 
 -- fragment: as_text
 -- `found.body` is not returned. It is about as long as the key in the answer.
@@ -68,11 +76,22 @@ select {columns}, k.is_cut, {bounded}
 -- template: count
 select count(*) from (select from agenthall.api_keys k where {filters} limit 1000) as counted
 
+-- name: rotate
+-- Leaves a key that is active, and none other. The secret before the previous one ends at once.
+update agenthall.api_keys k
+   set digest = :digest, previous_digest = k.digest, previous_until = now() + :overlap::interval, rotated_at = now()
+ where k.prefix = :prefix and k.revoked_at is null and coalesce(k.expires_at > now(), true)
+   and agenthall.set_actor(:actor, :request_id)
+returning {columns}
+
+-- name: get
+select {columns} from agenthall.api_keys k where k.prefix = :prefix
+
 -- name: revoke
 -- A second revocation keeps the time of the first.
 update agenthall.api_keys k set revoked_at = coalesce(k.revoked_at, now())
  where k.prefix = :prefix and agenthall.set_actor(:actor, :request_id)
 returning {columns}
 
--- name: revoke_notify
+-- name: notify_changed
 select pg_notify('agenthall_keys', :prefix)

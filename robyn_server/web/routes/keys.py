@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from robyn_server.core.access.permissions import Operation
 from robyn_server.core.ids import parse_uuid
+from robyn_server.identity.api_keys import IssuedKey
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
-from robyn_server.web.schemas.keys import KeyBody, rendered
+from robyn_server.web.schemas.keys import KeyBody, RotationBody, rendered
 
 routes = RouteTable(tag="Keys")
 
@@ -37,7 +40,21 @@ async def search(services: Services, request: Request) -> Response:
     summary="Create an API key; the answer has the secret `key`, which is stored nowhere",
 )
 async def create(services: Services, request: Request, body: KeyBody) -> Response:
-    made = await services.keys.create(request.principal, body.request())
+    return _with_secret(await services.keys.create(request.principal, body.request()))
+
+
+@routes.post(
+    "/keys/{prefix}/rotate",
+    operation=Operation.KEYS_ROTATE,
+    body=RotationBody,
+    summary="Give an API key a new secret; the old one stays valid for `overlap` seconds",
+)
+async def rotate(services: Services, request: Request, body: RotationBody) -> Response:
+    overlap = timedelta(seconds=body.overlap)
+    return _with_secret(await services.keys.rotate(request.principal, request.path_params["prefix"], overlap))
+
+
+def _with_secret(made: IssuedKey) -> Response:
     return json_response({"key": made.text.text, **rendered(made.key)}, headers=(("cache-control", "no-store"),))
 
 

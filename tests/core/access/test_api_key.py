@@ -63,6 +63,18 @@ def test_a_limited_principal_may_what_it_was_given_and_no_more() -> None:
     assert not any(Principal("key:a", limited=True).may(scope) for scope in Scope)
 
 
+def test_a_principal_that_is_bound_to_assistants_runs_these() -> None:
+    one, copy, agent = (UUID(int=number) for number in range(1, 4))
+    bound = Principal("key:a", assistants=frozenset({one, agent}))
+    bound.require_assistant(one)
+    bound.require_assistant(copy, agent)
+    Principal("ada").require_assistant(copy)
+    for assistant_id, template_id in ((copy, None), (copy, copy)):
+        with pytest.raises(Forbidden) as caught:
+            bound.require_assistant(assistant_id, template_id)
+        assert (caught.value.code, caught.value.field) == ("assistant_not_allowed", "assistant_id")
+
+
 def test_who_acts_for_an_organization_is_as_limited_as_before() -> None:
     limited = Principal("key:a", frozenset({UUID(int=1)}), frozenset({"runs"}), Kind.INSTANCE, limited=True)
     acting = limited.in_organization(UUID(int=1))
