@@ -19,7 +19,7 @@ from robyn_server.storage.assistants import AssistantFilter
 from robyn_server.storage.postgres.pools import acting_as
 from robyn_server.storage.threads import ThreadFilter
 
-TABLES = ("assistants", "assistant_versions", "threads", "runs", "run_events")
+TABLES = ("assistants", "assistant_versions", "threads", "runs", "run_events", "agent_sync")
 ORGANIZATIONS = [UUID(int=100 + n) for n in range(3)]
 TENANTS = [Principal(f"tenant-{n}", organizations=frozenset({ORGANIZATIONS[n]})) for n in range(3)]
 DAY = timedelta(days=1)
@@ -39,6 +39,15 @@ _FILL_EVENTS = """
 insert into agenthall.run_events (run_id, seq, attempt, event, data)
 select r.run_id, 1, 1, 'values', '{}' from agenthall.runs r"""
 
+_FILL_LEDGER = """
+insert into agenthall.agent_sync (agent_id, last_action)
+select a.assistant_id, 'created' from agenthall.assistants a where a.visibility = 'organization'"""
+_OPEN_TABLES = """
+select array_agg(c.relname::text order by c.relname) from pg_class c
+ where c.relnamespace = 'agenthall'::regnamespace and c.relkind in ('r', 'p')
+   and not (c.relrowsecurity and c.relforcerowsecurity)
+   and has_any_column_privilege('agenthall_app', c.oid, 'select, insert, update')"""
+
 
 @pytest.fixture(scope="module", params=[6, 6_000])
 async def filled(request: pytest.FixtureRequest, postgres: str, template: str) -> AsyncIterator[RunStorage]:
@@ -49,6 +58,7 @@ async def filled(request: pytest.FixtureRequest, postgres: str, template: str) -
         await storage.admin.execute(_FILL_THREADS, request.param)
         await storage.admin.execute(_FILL_RUNS)
         await storage.admin.execute(_FILL_EVENTS)
+        await storage.admin.execute(_FILL_LEDGER)
         await storage.admin.execute("analyze")
         yield storage
 
@@ -75,6 +85,50 @@ async def test_without_the_predicate_only_own_rows_are_visible(filled: RunStorag
             theirs = "select count(*) from agenthall.run_events e left join agenthall.runs r using (run_id) where r.run_id is null"
             assert await connection.fetchval(theirs) == 0
             assert await connection.fetchval("select count(*) from agenthall.run_events") > 0
+
+
+async def test_the_ledger_of_agent_sync_shows_the_agents_of_the_organization(filled: RunStorage) -> None:
+    async with acting_as(filled.app, TENANTS[0]) as connection:
+        seen = await connection.fetch("select s.agent_id from agenthall.agent_sync s")
+    agents = await filled.admin.fetch(
+        "select assistant_id from agenthall.assistants where visibility = 'organization' and organization_id = $1",
+        ORGANIZATIONS[0],
+    )
+    assert {row["agent_id"] for row in seen} == {row["assistant_id"] for row in agents} != set()
+    async with acting_as(filled.app, LOCAL) as connection:
+        every = await connection.fetchval("select count(s.agent_id) from agenthall.agent_sync s")
+    assert every == await filled.admin.fetchval("select count(*) from agenthall.agent_sync")
+
+
+async def test_a_user_sees_the_ledger_of_its_own_copies_of_templates(filled: RunStorage) -> None:
+    template = new_id()
+    await filled.admin.execute(
+        """with copy as (
+             insert into agenthall.assistants
+               (assistant_id, graph_id, name, owner_id, organization_id, visibility, template_id, origin, catalogue_hash)
+             values (gen_random_uuid(), 'agent', 'x', 'tenant-0', $2, 'private', $1, 'catalogue', '\\x00'))
+           insert into agenthall.agent_sync (agent_id, last_action) values ($1, 'created')""",
+        template,
+        ORGANIZATIONS[0],
+    )
+    for tenant, expected in ((TENANTS[0], 1), (TENANTS[1], 0)):
+        async with acting_as(filled.app, tenant) as connection:
+            found = "select count(s.agent_id) from agenthall.agent_sync s where s.agent_id = $1"
+            assert await connection.fetchval(found, template) == expected
+    await filled.admin.execute("delete from agenthall.agent_sync where agent_id = $1", template)
+    await filled.admin.execute("delete from agenthall.assistants where template_id = $1", template)
+
+
+async def test_failures_of_agents_are_for_administrators(filled: RunStorage) -> None:
+    async with acting_as(filled.app, TENANTS[0]) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("select failure from agenthall.agent_sync")
+
+
+async def test_every_table_that_principals_read_has_row_level_security(filled: RunStorage) -> None:
+    """But `workers`, whose rows are of no tenant, and `audit_log`: it is not forced, because its owner's triggers write
+    it for everybody."""
+    assert await filled.admin.fetchval(_OPEN_TABLES) == ["audit_log", "workers"]
 
 
 async def test_a_principal_is_forgotten_when_its_statement_ends(filled: RunStorage) -> None:
