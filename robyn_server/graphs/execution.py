@@ -40,7 +40,7 @@ from .open_interrupts import has_interrupts, with_earlier_interrupts, without_in
 from .streams.debug_events import checkpoint_event, debug_event
 from .streams.graph_events import EVENTS, GraphEvent, graph_events
 from .streams.messages import MessageStream
-from .tracebacks import own_traceback
+from .tracebacks import describe, is_of_the_server, own_traceback
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -59,6 +59,10 @@ _LANGGRAPH_VERSION = version("langgraph")
 _MODES = {"messages-tuple": "messages"}
 _SHOWN: dict[str, Callable[[Any], Any]] = {"checkpoints": checkpoint_event, "debug": debug_event}
 _LONGEST_MESSAGE = 10_000
+_RUN_FAILED = {
+    "error": "RunFailed",
+    "message": "The server's database refused or lost a statement of this run. The server's log says which.",
+}
 """Characters of an exception's text. That of a validation may repeat its input many times."""
 
 
@@ -214,7 +218,9 @@ class _Execution:
         body = _error_body(error)
         await self._emit("error", dumps(body))
         values = await self._last_values()
-        shown = None if isinstance(error, ReportedError) else own_traceback(error)
+        shown = describe(error) if is_of_the_server(error) else None
+        if shown is None and not isinstance(error, ReportedError):
+            shown = own_traceback(error)
         return self._end(RunStatus.ERROR, ThreadStatus.ERROR, values, error=body, traceback=shown)
 
     async def stopped(self, reason: StopReason) -> RunEnd:
@@ -333,6 +339,8 @@ def _error_body(error: Exception) -> dict[str, Any]:
     """The error as clients get it."""
     if isinstance(error, ReportedError):
         return {**error.body, "message": error.body["message"][:_LONGEST_MESSAGE]}
+    if is_of_the_server(error):
+        return dict(_RUN_FAILED)
     return {"error": type(error).__name__, "message": str(error)[:_LONGEST_MESSAGE]}
 
 

@@ -16,6 +16,8 @@ MAX_FRAMES = 20
 FRAMES_WITHOUT_OWN = 5
 """Shown of a built-in exception that has no frame of the user's."""
 
+_DRIVERS = frozenset({"psycopg", "asyncpg"})
+
 _SERVER = Path(robyn_server.__path__[0])
 _LIBRARIES = tuple(
     f"{folder}/"
@@ -45,6 +47,15 @@ def own_traceback(error: BaseException) -> str | None:
     text = f"Traceback (most recent call last):\n{_format(own[-MAX_FRAMES:])}{describe(error)}"
     cause = error.__cause__
     return text if cause is None else f"{own_traceback(cause) or describe(cause)}\n\nwhich caused:\n\n{text}"
+
+
+def is_of_the_server(error: BaseException) -> bool:
+    """Whether an error of a database driver was raised by the server's own statements, such as those of checkpoints.
+
+    Its text has pieces of statements, which are not for clients. A graph's own use of a database is the user's.
+    """
+    kinds = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return not kinds.isdisjoint(_DRIVERS) and own_traceback(error) is None
 
 
 def describe(error: BaseException) -> str:
