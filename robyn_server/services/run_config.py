@@ -7,6 +7,7 @@ from typing import Any
 
 from robyn_server.core.access.permissions import Operation, permits
 from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.secret_names import find_secret
 from robyn_server.core.access.server_keys import settable_configurable, without_server_keys
 from robyn_server.core.catalogue.fields import CATALOGUE_KEYS
 from robyn_server.core.errors import BadRequest, Conflict, Forbidden, Invalid
@@ -20,6 +21,10 @@ _BOTH_GIVEN = (
     "Cannot specify both configurable and context. Prefer setting context alone. "
     "Context was introduced in LangGraph 0.6.0 and is the long term planned replacement for configurable."
 )
+_NO_SECRETS = (
+    "a secret would be stored here in clear. Set it where the server runs, such as in its environment, or let the `auth` "
+    "handler of the project return it as a field of the user."
+)
 
 
 def validate(
@@ -29,7 +34,7 @@ def validate(
 
     A context is the graph's own and keeps all names. `configurable` has none of the server's.
 
-    Raises BadRequest when both are given, Forbidden when the principal may not set a key.
+    Raises BadRequest when both are given, Forbidden when the principal may not set a key, Invalid for a secret.
     """
     given = None if config is None else _own_members(config)
     configurable = (given or {}).get("configurable")
@@ -39,6 +44,7 @@ def validate(
     if chosen is None and context is None:
         return given, None if given is None else {}
     _check_admin_keys(principal, chosen or {})
+    _refuse_secrets(chosen or {}, "context" if context else "configurable")
     kept = settable_configurable(chosen or {})
     return {**(given or {}), "configurable": kept}, dict(context or kept)
 
@@ -61,6 +67,13 @@ def refuse_catalogue_keys(owned: Mapping[str, Any], wanted: Mapping[str, Any] | 
             raise Conflict(
                 f"{what}: '{key}' belongs to the catalogue; change it there.", code="catalogue_owned", field=key
             )
+
+
+def _refuse_secrets(chosen: Mapping[str, Any], where: str) -> None:
+    """Both are stored as they are, with the run and in its checkpoints."""
+    path = find_secret(chosen, where)
+    if path is not None:
+        raise Invalid(f"{path}: {_NO_SECRETS}", code="secret_in_configuration", field=path)
 
 
 def _own_members(config: Mapping[str, Any]) -> dict[str, Any]:

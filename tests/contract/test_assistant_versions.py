@@ -151,7 +151,7 @@ async def test_a_version_of_a_graph_that_is_not_served_is_not_restored(
 
 async def test_versions_are_private_to_those_who_see_the_assistant(person: UserClientFactory) -> None:
     anna, mark = person("anna", HARBOUR), person("mark", MEADOW)
-    own = (await anna.sdk.assistants.create("echo", context={"secret": "of anna"}))["assistant_id"]
+    own = (await anna.sdk.assistants.create("echo", context={"style": "of anna"}))["assistant_id"]
     assert len(await anna.sdk.assistants.get_versions(own)) == 1
     for assistant_id in (own, RESEARCHER):
         with pytest.raises(NotFoundError):

@@ -91,12 +91,12 @@ class Operations:
         return str(made.json()["assistant_id"])
 
     async def _post_assistants(self) -> str:
-        body = {"graph_id": "echo", "context": {"api_key": HIDDEN}}
+        body = {"graph_id": "echo", "context": {"note": HIDDEN}}
         return str((await self._done("POST", "/assistants", body))["assistant_id"])
 
     async def _patch_assistants_assistant_id(self) -> str:
         which = await self._assistant()
-        await self._done("PATCH", f"/assistants/{which}", {"context": {"api_key": HIDDEN}, "name": "renamed"})
+        await self._done("PATCH", f"/assistants/{which}", {"context": {"note": HIDDEN}, "name": "renamed"})
         return which
 
     async def _post_assistants_assistant_id_latest(self) -> str:
@@ -381,7 +381,13 @@ async def test_following_shows_each_new_entry_once(server: LiveServer, root: htt
     environment = {**os.environ, "AGENTHALL_URL": server.url, "AGENTHALL_API_KEY": key}
     command = [sys.executable, "-m", "robyn_server", "audit", "--follow", "--id", made, "-o", "json"]
     with shown.open("wb") as out:
-        following = subprocess.Popen(command, env=environment, stdout=out)
+        following = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=out,
+            # a suite that runs in the background hands on that it ignores Ctrl-C
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it takes no lock
+        )
     try:
         for number, name in enumerate(("first", "second")):
             await until(lambda count=number + 1: len(shown.read_text().splitlines()) == count)

@@ -57,10 +57,10 @@ async def test_debug_tells_of_checkpoints_tasks_and_results(client: LangGraphCli
 
 
 async def test_nothing_of_the_config_but_names_is_told(client: LangGraphClient, thread: str) -> None:
-    config: Any = {"configurable": {"secret": "hush"}}
+    config: Any = {"configurable": {"private": "hush"}}
     events = await _events(client, thread, ["debug", "checkpoints"], "counter", input={"until": 1}, config=config)
     told = [data.get("payload", data) for _, data in events]
-    assert all("secret" not in str(data.get("config")) for data in told)
+    assert all("private" not in str(data.get("config")) for data in told)
 
 
 async def test_subgraphs_tell_of_theirs_under_their_namespace(client: LangGraphClient, thread: str) -> None:

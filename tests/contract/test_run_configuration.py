@@ -228,3 +228,31 @@ async def test_the_thread_shows_the_last_runs_config_without_what_the_server_set
     config: Any = {"tags": ["rt"], "configurable": {"user": "u", "thread_id": "evil"}}
     await seen_by(client, thread, assistant, config=config)
     assert (await client.threads.get(thread))["config"] == {"tags": ["rt"], "configurable": {"user": "u"}}
+
+
+@pytest.mark.parametrize("path", ["/runs/wait", "/runs", "/runs/batch", "/threads/{thread}/runs/stream", "/assistants"])
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"config": {"configurable": {"user_token": "s3cret"}}}, "configurable.user_token"),
+        ({"context": {"headers": {"Authorization": "s3cret"}}}, "context.headers.Authorization"),
+        ({"config": {"configurable": {"apiKeys": {"OPENAI_API_KEY": "s3cret"}}}}, "configurable.apiKeys"),
+    ],
+)
+async def test_a_secret_is_refused_and_named(
+    http: httpx.AsyncClient, thread: str, path: str, given: dict[str, Any], field: str
+) -> None:
+    body = {"graph_id" if path == "/assistants" else "assistant_id": "context", **given}
+    answer = await http.post(path.format(thread=thread), json=[body] if path.endswith("batch") else body)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (
+        422,
+        "secret_in_configuration",
+        field,
+    )
+    assert "s3cret" not in answer.text and "environment" in problem_detail(answer)
+
+
+async def test_a_secret_is_refused_in_a_change_of_an_assistant(http: httpx.AsyncClient) -> None:
+    made = (await http.post("/assistants", json={"graph_id": "context"})).json()["assistant_id"]
+    answer = await http.patch(f"/assistants/{made}", json={"context": {"password": "x"}})
+    assert (answer.status_code, answer.json()["field"]) == (422, "context.password")

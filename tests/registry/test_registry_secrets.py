@@ -8,6 +8,8 @@ import orjson
 import pytest
 from registry_database import RegistryDatabase
 
+from robyn_server.core.access.secret_names import is_secret_name
+
 _SECRETS = (
     "pwd auth x-auth bearer jwt accesskey PASSPHRASE signature PGPASSWORD token access_tokens X-API-Key api_key_2 "
     "pass PASS db_pass userPass dbpass smtp-pass pass2 pass_phrase passkey "
@@ -90,3 +92,11 @@ async def test_the_cheap_check_finds_everything_that_is_redacted(registry: Regis
     for document in documents:
         shown = await _without(registry, document)
         assert await _public(registry, document) == {"connection_details": shown, "runtime_config": {"nested": [shown]}}
+
+
+async def test_what_a_run_may_not_be_configured_with_is_redacted(registry: RegistryDatabase) -> None:
+    """The rule for configurations is the narrower one."""
+    names = [name for name in (*SECRETS, *NO_SECRETS) if is_secret_name(name)]
+    assert names and await registry.owner.fetchval(
+        "select bool_and(mcp.is_secret_name(n)) from unnest($1::text[]) n", names
+    )
