@@ -103,7 +103,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         assistant_graphs=AssistantGraphService(assistants, GraphIntrospection(dependencies.topologies)),
         threads=ThreadService(threads, dependencies.states),
         runs=RunService(
-            Runs(app),
+            Runs(app, settings.pending_limits),
             queue,
             threads,
             assistants,

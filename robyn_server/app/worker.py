@@ -100,7 +100,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     host = await _open_agent_host(settings, closing, graphs)
     jobs = _start_jobs(settings, closing, system)
     worker = Worker(
-        RunQueue(system),
+        RunQueue(system, settings.running_limits),
         graphs,
         checkpoints,
         RunStores(items, checkpoints.max_state_bytes, embedder, settings.store_lifetimes),

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 from robyn_server.core.egress.allow_list import read_allow_list
 from robyn_server.core.egress.policy import EgressLevel, EgressPolicy
 from robyn_server.core.hosts import LOOPBACK, local_host
+from robyn_server.core.queue_limits import PendingLimits
 
 from .agent_sync import AgentSyncSettings
 from .audit import AuditSettings
@@ -17,12 +18,17 @@ from .graphs import GraphSettings
 from .identity import AuthMode, IdentitySettings
 from .logs import LogSettings
 from .proxy import ProxySettings
+from .queue import PENDING_OF_ORGANIZATION, PENDING_OF_OWNER, QueueSettings
 from .redis import RedisSettings
 from .registry import RegistrySettings
 from .sockets import SocketSettings
 from .threads import ThreadSettings
 from .web import WebSettings
 from .worker import WorkerSettings
+
+
+def _limit(given: int | None, default: int) -> int | None:
+    return default if given is None else given or None
 
 
 class Settings(  # the fields of the last base come first
@@ -34,6 +40,7 @@ class Settings(  # the fields of the last base come first
     ThreadSettings,
     AuditSettings,
     RedisSettings,
+    QueueSettings,
     WorkerSettings,
     RegistrySettings,
     SocketSettings,
@@ -72,6 +79,17 @@ class Settings(  # the fields of the last base come first
         has_users = self.auth_mode is not AuthMode.NONE or self.auth_handlers is not None
         default = EgressLevel.PUBLIC if has_users else EgressLevel.LOOPBACK
         return EgressPolicy(self.egress_level or default, read_allow_list(self.egress_allow))
+
+    @property
+    def pending_limits(self) -> PendingLimits:
+        """Unset limits are those of the documentation, or none if there is one user."""
+        has_users = self.auth_mode is not AuthMode.NONE or self.auth_handlers is not None
+        if not has_users:
+            return PendingLimits(self.pending_of_owner or None, self.pending_of_organization or None)
+        return PendingLimits(
+            _limit(self.pending_of_owner, PENDING_OF_OWNER),
+            _limit(self.pending_of_organization, PENDING_OF_ORGANIZATION),
+        )
 
     @property
     def sockets_address(self) -> str | None:

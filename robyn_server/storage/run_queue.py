@@ -5,6 +5,7 @@ Works as agenthall_system.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,9 @@ from uuid import UUID
 import orjson
 
 from robyn_server.core.json.nul import without_nul
+from robyn_server.core.queue_limits import ANY_RUNNING, RunningLimits
+from robyn_server.core.queue_turns import QueueTurns, Served
+from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.core.runs import ClaimedRun, EventTransport, RunEnd, RunEvent
 from robyn_server.core.trace_context import TraceContext
 
@@ -25,6 +29,8 @@ from .runs import CANCELLED
 
 LARGEST_READ = 1_000_000
 """Bytes of one run's events that are read at once, but for the last of them."""
+_CALL_SECONDS = 0.5
+"""Time between two looks for scheduled runs: less than that between two polls of a worker."""
 ONLY_END = 2**31 - 1
 """A seq after every event. A follower that starts there gets only the run's end."""
 
@@ -73,23 +79,63 @@ class EndedRun:
 
 
 class RunQueue:
-    """Runs as the server's own processes handle them. Works as agenthall_system."""
+    """Runs as the server's own processes handle them. Works as agenthall_system.
 
-    def __init__(self, pool: Pool) -> None:
+    `limits`: of the runs that are claimed. A queue remembers whose turn it is, so a worker keeps one.
+    """
+
+    def __init__(self, pool: Pool, limits: RunningLimits = ANY_RUNNING) -> None:
         self._pool = pool
+        self._limits = limits
+        self._turns, self._instance_turns = QueueTurns(limits.weights), QueueTurns(limits.weights)
         self._crash_mark: datetime | None = None
         """That of the database at the last flush."""
+        self._calls_at = 0.0
 
     async def claim(
         self, worker_id: UUID, slots: int, lease: timedelta, graphs: Sequence[str], *, instance_runs: int = 0
     ) -> list[ClaimedRun]:
-        """Claim up to `slots` runs of `graphs`, and up to `instance_runs` of the graph of instances, if it is there."""
+        """Claim up to `slots` runs of `graphs`, and up to `instance_runs` of the graph of instances, if it is there.
+
+        Where more wait, organizations take turns, and owners within an organization.
+        """
         query = _SQL["claim"].bind(
-            worker_id=worker_id, slots=slots, lease=lease, graphs=graphs, instance_runs=instance_runs
+            worker_id=worker_id,
+            slots=slots,
+            lease=lease,
+            graphs=graphs,
+            instance_runs=instance_runs,
+            turns=self._turns.as_parameter(),
+            instance_turns=self._instance_turns.as_parameter(),
+            running_of_owner=self._limits.of_owner,
+            running_of_organization=self._limits.of_organization,
+            weights=self._weights_json,
+            calls=self._calls_scheduled(),
         )
         async with translated():
-            rows = await self._pool.fetch(*query)
+            rows = [dict(row) for row in await self._pool.fetch(*query)]
+        served = [
+            (row["graph_id"], Served(row.pop("tenant"), row.pop("owner"), row["organization_id"])) for row in rows
+        ]
+        self._record(self._turns, [each for graph, each in served if graph != INSTANCES_GRAPH], slots)
+        self._record(self._instance_turns, [each for graph, each in served if graph == INSTANCES_GRAPH], instance_runs)
         return [_claimed(row) for row in rows]
+
+    def _calls_scheduled(self) -> bool:
+        """Whether this claim looks for scheduled runs that are due: once in a while, as the worker polls."""
+        if (now := time.monotonic()) < self._calls_at:
+            return False
+        self._calls_at = now + _CALL_SECONDS
+        return True
+
+    @property
+    def _weights_json(self) -> str | None:
+        weights = {str(each): weight for each, weight in self._limits.weights.items()}
+        return to_json(weights) if weights else None
+
+    def _record(self, turns: QueueTurns, served: Sequence[Served], room: int) -> None:
+        if room > 0:
+            turns.record(served, is_emptied=len(served) < room and not self._limits)
 
     async def flush(
         self, worker_id: UUID, events: Sequence[tuple[ClaimedRun, RunEvent]], ends: Sequence[EndedRun]
@@ -238,8 +284,7 @@ class RunQueue:
         return {row["run_id"]: row["events"] for row in rows}
 
 
-def _claimed(row: Any) -> ClaimedRun:
-    given = dict(row)
+def _claimed(given: dict[str, Any]) -> ClaimedRun:
     given["event_transport"] = EventTransport(given["event_transport"])
     trace = TraceContext.of(given.pop("traceparent"), given.pop("tracestate"))
     return ClaimedRun(**given | {name: from_json(given[name]) for name in ("metadata", "kwargs", "auth")}, trace=trace)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 from robyn_server.core.access.principal import Principal
+from robyn_server.core.queue_limits import ANY_PENDING, PendingLimits
 from robyn_server.core.runs import EventTransport
 from robyn_server.core.trace_context import TraceContext
 
@@ -77,26 +78,35 @@ class FoundRun:
     event_transport: EventTransport
 
 
-class Runs:
-    """Runs as a principal sees them."""
+_MARGIN, _EVERY = 64, 2**30
+"""Transactions that come closer to a limit than this wait for each other; a server has fewer at a time. Those with a
+batch always wait, because others do not see how many runs they add."""
 
-    def __init__(self, pool: Pool) -> None:
+
+class Runs:
+    """Runs as a principal sees them. `limits`: of the runs that wait in the queue."""
+
+    def __init__(self, pool: Pool, limits: PendingLimits = ANY_PENDING) -> None:
         self._pool = pool
+        self._limits = limits
 
     async def enqueue(self, principal: Principal, new: NewRun) -> tuple[str, str | None]:
         """Enqueue a run.
 
-        Return the outcome (`enqueued`, `busy`, `thread_missing`) and the enqueued run as JSON text.
+        Return the outcome (`enqueued`, `busy`, `thread_missing`) and the enqueued run as JSON text. Raises TooMany.
         """
         async with translated():
-            row = await self._pool.fetchrow(*_enqueue(principal, new))
+            row = await self._pool.fetchrow(*_enqueue(principal, new, self._limits))
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
         return row["outcome"], row["body"]
 
     async def enqueue_batch(self, principal: Principal, batch: Sequence[NewRun]) -> Sequence[str]:
-        """Enqueue runs without a thread, all or none. Return them as JSON text."""
+        """Enqueue runs without a thread, all or none. Return them as JSON text. Raises TooMany."""
         async with transaction(self._pool) as connection:
-            return [(await connection.fetchrow(*_enqueue(principal, new)))["body"] for new in batch]  # type: ignore[index]
+            return [
+                (await connection.fetchrow(*_enqueue(principal, new, self._limits, of_batch=True)))["body"]  # type: ignore[index]
+                for new in batch
+            ]
 
     async def find(self, principal: Principal, thread_id: UUID, run_id: UUID) -> str | None:
         async with translated():
@@ -163,8 +173,11 @@ class Runs:
         return deleted
 
 
-def _enqueue(principal: Principal, new: NewRun) -> Bound:
-    return _SQL["enqueue"].bind(
+def _enqueue(principal: Principal, new: NewRun, limits: PendingLimits, *, of_batch: bool = False) -> Bound:
+    query = _SQL["enqueue_limited" if limits else "enqueue"]
+    given = {"margin": _EVERY if of_batch else _MARGIN, **asdict(limits)} if limits else {}
+    return query.bind(
+        **given,
         **acting(principal),
         auth=principal.auth,
         new_metadata=to_json(new.new_metadata),

@@ -14,6 +14,7 @@ from databases import open_pools
 
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.ids import new_id
+from robyn_server.core.queue_limits import RunningLimits
 from robyn_server.core.runs import END, ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.postgres.pools import Pool
@@ -81,6 +82,10 @@ class RunStorage:
     @property
     def queue(self) -> RunQueue:
         return RunQueue(self.system)
+
+    def queue_with(self, **limits: Any) -> RunQueue:
+        """`limits`: fields of RunningLimits."""
+        return RunQueue(self.system, RunningLimits(**limits))
 
     async def enqueue(self, thread_id: UUID, principal: Principal = LOCAL, **changes: Any) -> UUID:
         new = new_run(thread_id, **changes)

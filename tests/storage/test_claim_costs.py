@@ -1,18 +1,21 @@
-"""A claim reads as much beside many waiting runs of the other kind as beside a thousand."""
+"""A claim, and the limits of a new run, read as much beside many waiting runs as beside a thousand."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, touched
 from run_storage import GRAPH, RunStorage, open_run_storage
 
+from robyn_server.core.access.principal import Principal
 from robyn_server.core.ids import new_id
+from robyn_server.core.queue_limits import RunningLimits
 from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.storage.run_queue import RunQueue
 
@@ -55,3 +58,78 @@ async def test_a_claim_does_not_read_the_waiting_runs_of_the_other_kind(
         async with _waiting(postgres, template, waiting, runs) as storage:
             read.append(await _buffers_of_a_claim(storage, *room))
     assert read[1] <= read[0] + SLACK
+
+
+CROWD, OTHER = UUID(int=7), UUID(int=9)
+_CROWD = """
+with made as (
+  insert into agenthall.threads (thread_id, owner_id, organization_id)
+  select gen_random_uuid(), 'owner' || n % $2::int, case when $3 then md5(n::text)::uuid else $4::uuid end
+    from generate_series(1, $1::int) n
+  returning thread_id, owner_id, organization_id)
+insert into agenthall.runs (
+  run_id, thread_id, assistant_id, assistant_version, graph_id, owner_id, organization_id, kwargs, ready, run_at)
+select gen_random_uuid(), m.thread_id, gen_random_uuid(), 1, 'echo', m.owner_id, m.organization_id, '{}', true,
+       now() + $5::interval
+  from made m
+"""
+
+
+class Crowd(NamedTuple):
+    """The owners of the waiting runs: so many, in one organization or each run in its own, due `after`."""
+
+    owners: int
+    own_organizations: bool = False
+    after: timedelta = timedelta(0)
+
+
+@contextlib.asynccontextmanager
+async def _beside(postgres: str, template: str, crowd: Crowd, runs: int) -> AsyncIterator[RunStorage]:
+    async with fresh_database(postgres, template) as url, open_run_storage(url) as storage:
+        await storage.admin.execute(
+            _CROWD, runs, crowd.owners, crowd.own_organizations, CROWD, crowd.after, timeout=900
+        )
+        await storage.admin.execute("vacuum analyze agenthall.runs", timeout=600)
+        yield storage
+
+
+async def _buffers_of_claims(storage: RunStorage, limits: RunningLimits) -> int:
+    """Of three claims of four runs. Another organization has one run."""
+    await storage.enqueue(new_id(), Principal("other", organizations=None), organization_id=OTHER)
+    async with storage.system.acquire() as connection, connection.transaction():
+        counting = CountingPool(connection)
+        queue = RunQueue(cast("Any", counting), limits)
+        for _ in range(3):
+            await queue.claim(new_id(), 4, timedelta(minutes=1), [GRAPH])
+        assert await connection.fetchval("select count(*) from agenthall.runs where status = 'running'") > 0
+        return counting.buffers
+
+
+@pytest.mark.parametrize("limits", [RunningLimits(), RunningLimits(of_owner=2, of_organization=2)])
+@pytest.mark.parametrize(
+    "crowd",
+    [
+        Crowd(1),
+        Crowd(1000),
+        Crowd(10**9, own_organizations=True),
+        Crowd(10**9, own_organizations=True, after=timedelta(1)),
+    ],
+    ids=["of-one-owner", "of-an-organization", "of-many-organizations", "scheduled"],
+)
+async def test_a_claim_does_not_read_the_waiting_runs_of_others(
+    postgres: str, template: str, crowd: Crowd, limits: RunningLimits
+) -> None:
+    read = []
+    for runs in (FEW, MANY):
+        async with _beside(postgres, template, crowd, runs) as storage:
+            read.append(await _buffers_of_claims(storage, limits))
+    assert 0 < read[1] <= read[0] + 5 * SLACK  # some forty statements, each in a deeper index
+
+
+async def test_a_limit_counts_no_more_waiting_runs_than_it_has(postgres: str, template: str) -> None:
+    read = []
+    for runs in (FEW, MANY):
+        async with _beside(postgres, template, Crowd(1), runs) as storage, storage.system.acquire() as connection:
+            count = "select agenthall.count_pending(null, 'owner0', 101), agenthall.count_pending($1::uuid, null, 501)"
+            read.append(await touched(connection, count, CROWD))
+    assert 0 < read[1] <= read[0] + SLACK

@@ -9,10 +9,13 @@ select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r
        r.resumable, r.cancel_action, r.event_transport, r.traceparent, r.tracestate,
        agenthall.claimed_seq(r) as last_seq,
        extract(epoch from clock_timestamp() - r.run_at)::float8 as waited,
-       coalesce((select a.name from agenthall.assistants a where a.assistant_id = r.assistant_id), '') as assistant_name
+       coalesce((select a.name from agenthall.assistants a where a.assistant_id = r.assistant_id), '') as assistant_name,
+       agenthall.tenant_key(r.organization_id, r.owner_id) as tenant, agenthall.owner_key(r.owner_id) as owner
   from agenthall.claim_runs(
     p_worker => :worker_id, p_slots => :slots, p_lease => :lease, p_graphs => :graphs,
-    p_instance_runs => :instance_runs) r
+    p_instance_runs => :instance_runs, p_turns => :turns, p_instance_turns => :instance_turns,
+    p_running_of_owner => :running_of_owner, p_running_of_organization => :running_of_organization,
+    p_weights => :weights, p_calls => :calls) r
 
 -- name: flush
 select lost, lost_attempts, woke, crash_mark

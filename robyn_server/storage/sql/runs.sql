@@ -5,10 +5,8 @@
 -- fragment: own
 (:is_admin or :grants::text is not null or r.owner_id = :identity)
 
--- name: enqueue
--- The transport of the run is a parameter of the transaction. `given.chosen` makes the function wait for it.
-select enqueued.outcome, enqueued.run::text as body
-  from (select set_config('agenthall.event_transport', :event_transport, true) is not null as chosen offset 0) as given
+-- fragment: enqueued
+from (select set_config('agenthall.event_transport', :event_transport, true) is not null as chosen offset 0) as given
  cross join lateral agenthall.enqueue_run(
     p_identity => case when given.chosen then :identity end, p_organizations => :organizations, p_admin => :is_admin, p_grants => :grants,
     p_auth => :auth, p_new_metadata => :new_metadata, p_run_id => :run_id, p_thread_id => :thread_id,
@@ -17,6 +15,17 @@ select enqueued.outcome, enqueued.run::text as body
     p_graph_id => :graph_id, p_assistant_metadata => :assistant_metadata, p_metadata => :metadata, p_kwargs => :kwargs,
     p_thread_config => :thread_config, p_strategy => :multitask_strategy, p_resumable => :resumable, p_after => :after,
     p_max_attempts => :max_attempts, p_traceparent => :traceparent, p_tracestate => :tracestate) as enqueued
+
+-- name: enqueue
+-- The transport of the run is a parameter of the transaction. `given.chosen` makes the function wait for it.
+select enqueued.outcome, enqueued.run::text as body
+  {enqueued}
+
+-- name: enqueue_limited
+-- The limits are checked when the run was added. A failure undoes it.
+select enqueued.outcome, enqueued.run::text as body, agenthall.limit_pending_runs(
+         p_run_id => :run_id, p_of_owner => :of_owner, p_of_organization => :of_organization, p_margin => :margin)
+  {enqueued}
 
 -- name: find
 select found.body
