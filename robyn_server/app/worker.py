@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -22,6 +24,7 @@ from robyn_server.registry.jobs.follower import JobFollower
 from robyn_server.registry.jobs.starter import JobStarter
 from robyn_server.registry.jobs.sweeper import JobSweeper
 from robyn_server.settings import AuthMode, Settings
+from robyn_server.settings.worker import WorkerIsolation
 from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.audit_log import AuditLog
 from robyn_server.storage.postgres.notify import Listener, Notifier
@@ -32,6 +35,7 @@ from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.thread_retention import ThreadRetention
 from robyn_server.storage.workers import Workers
+from robyn_server.supervisor.parent_death import end_with_parent
 from robyn_server.tracing.langsmith_runs import flush_run_trees
 
 from .agent_sync import check_settings
@@ -51,17 +55,22 @@ from .tracing import start_tracing
 
 if TYPE_CHECKING:
     from robyn_server.worker.agent_host import RunAgentHost
+    from robyn_server.worker.run_processes import RunProcesses
     from robyn_server.worker.run_traces import RunTraces
     from robyn_server.worker.worker import WorkerOptions
 
 _STORE_SWEEP_SECONDS = 60.0
 _AUDIT_SWEEP_SECONDS = 3600.0
 _EXIT_SECONDS = 1.0
+_ALONE = 2
+"""Runs at a time that a worker executes in processes of their own because they have lost two workers."""
 _log = structlog.get_logger(__name__)
 
 
 def run_worker(settings: Settings) -> None:
     """Run `agenthall worker` until a signal, and drain."""
+    if settings.worker_parent is not None:
+        end_with_parent(settings.worker_parent)
     logs.configure(settings)
     check_settings(settings)
     uvloop.run(_serve(settings))
@@ -99,6 +108,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     items = StoreItems(system)
     host = await _open_agent_host(settings, closing, graphs)
     jobs = _start_jobs(settings, closing, system)
+    processes = _run_processes(settings, system, graphs)
     worker = Worker(
         RunQueue(system, settings.running_limits),
         graphs,
@@ -112,7 +122,9 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         traces,
         host,
         jobs,
+        processes,
     )
+    worker.on_finished = _ask_to_end
     export_pool_metrics(system=system)
     announcement = Announcement(Workers(system), worker.id, graphs.all_ids)
     sweep = Periodic("expired items of the store", items.sweep, _STORE_SWEEP_SECONDS)
@@ -127,7 +139,29 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     )
     preloading = asyncio.create_task(_preload(graphs), name="preload graphs")
     closing.callback(preloading.cancel)
-    _log.info("worker claims runs", worker_id=str(worker.id), slots=options.capacity.slots, graphs=graphs.ids)
+    if settings.worker_parent is None:
+        _log.info("worker claims runs", worker_id=str(worker.id), slots=options.capacity.slots, graphs=graphs.ids)
+
+
+def _run_processes(settings: Settings, system: Pool, graphs: Graphs) -> RunProcesses | None:
+    """None in a process that was itself started for a run."""
+    from robyn_server.worker.run_processes import RunProcesses, spawn_worker
+
+    if settings.worker_parent is not None:
+        return None
+    every_run = settings.worker_isolation is WorkerIsolation.RUN
+    return RunProcesses(
+        RunQueue(system, settings.running_limits),
+        graphs.all_ids,
+        lambda worker_id, place: spawn_worker(worker_id, place, os.environ),
+        most=settings.worker_slots if every_run else _ALONE,
+        every_run=every_run,
+    )
+
+
+def _ask_to_end() -> None:
+    """End this process as after a signal."""
+    signal.raise_signal(signal.SIGTERM)
 
 
 async def _preload(graphs: Graphs) -> None:
@@ -216,8 +250,10 @@ def _options(settings: Settings) -> WorkerOptions:
     from robyn_server.worker.active_runs import Capacity
     from robyn_server.worker.worker import WorkerOptions
 
+    in_processes = settings.worker_isolation is WorkerIsolation.RUN and settings.worker_parent is None
     return WorkerOptions(
-        capacity=Capacity(settings.worker_slots, settings.worker_instance_runs),
+        adopts=settings.worker_parent is not None,
+        capacity=Capacity(0 if in_processes else settings.worker_slots, settings.worker_instance_runs),
         lease=timedelta(seconds=settings.run_lease_seconds),
         run_timeout=settings.run_timeout_seconds,
         stall=settings.loop_stall_seconds,

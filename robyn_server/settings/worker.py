@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic_settings import BaseSettings
 
 from .field import MEBIBYTE, env
+
+
+class WorkerIsolation(StrEnum):
+    NONE = "none"
+    RUN = "run"
 
 
 class WorkerSettings(BaseSettings):
@@ -18,6 +25,18 @@ class WorkerSettings(BaseSettings):
         "Runs of agents elsewhere that one worker has beside those in its slots. They only wait for instances.",
         ge=1,
         le=10_000,
+    )
+    worker_isolation: WorkerIsolation = env(
+        "AGENTHALL_WORKER_ISOLATION",
+        WorkerIsolation.NONE,
+        "`run`: each run has a process of its own, which starts for it and ends with it. `none`: runs share the worker, but"
+        " for those that have lost two workers.",
+    )
+    worker_parent: int | None = env(
+        "AGENTHALL_WORKER_PARENT",
+        None,
+        "Process id of the worker that started this one for a run. Workers set it for the processes of runs.",
+        ge=1,
     )
     run_lease_seconds: float = env(
         "AGENTHALL_RUN_LEASE", 15.0, "Seconds after which a silent worker loses its runs.", gt=0.5

@@ -24,7 +24,7 @@ from robyn_server.core.trace_context import TraceContext
 from .postgres.errors import translated
 from .postgres.json import dump_json, from_json, to_json
 from .postgres.pools import Pool
-from .postgres.queries import load
+from .postgres.queries import Bound, load
 from .runs import CANCELLED
 
 LARGEST_READ = 1_000_000
@@ -35,6 +35,9 @@ ONLY_END = 2**31 - 1
 """A seq after every event. A follower that starts there gets only the run's end."""
 
 _SQL = load("run_queue")
+
+_KEYS = ("tenant", "owner")
+"""Columns of a claim that tell whose turn it was."""
 
 RunLease: TypeAlias = tuple[UUID, int]
 """A run and one of its attempts: what a worker holds under a lease."""
@@ -120,6 +123,19 @@ class RunQueue:
         self._record(self._turns, [each for graph, each in served if graph != INSTANCES_GRAPH], slots)
         self._record(self._instance_turns, [each for graph, each in served if graph == INSTANCES_GRAPH], instance_runs)
         return [_claimed(row) for row in rows]
+
+    async def claim_alone(self, worker_id: UUID, lease: timedelta, graphs: Sequence[str]) -> list[ClaimedRun]:
+        """Claim one run that has lost two workers, for a process that executes nothing else."""
+        return await self._fetch_claimed(_SQL["claim_alone"].bind(worker_id=worker_id, lease=lease, graphs=graphs))
+
+    async def list_claimed(self, worker_id: UUID) -> list[ClaimedRun]:
+        """Runs that were claimed for this worker, by another process."""
+        return await self._fetch_claimed(_SQL["list_claimed"].bind(worker_id=worker_id))
+
+    async def _fetch_claimed(self, query: Bound) -> list[ClaimedRun]:
+        async with translated():
+            rows = [dict(row) for row in await self._pool.fetch(*query)]
+        return [_claimed({key: row[key] for key in row if key not in _KEYS}) for row in rows]
 
     def _calls_scheduled(self) -> bool:
         """Whether this claim looks for scheduled runs that are due: once in a while, as the worker polls."""

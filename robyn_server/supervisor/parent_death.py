@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +37,14 @@ def death_signal(number: int) -> Callable[[], None]:
             os._exit(1)
 
     return step if HAS_DEATH_SIGNAL else _nothing
+
+
+def end_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when `parent`, which started it, ends."""
+    if HAS_DEATH_SIGNAL:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _nothing() -> None:

@@ -20,7 +20,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from robyn_server.run_events.redis_sink import RedisEventWriter
 
     from .agent_host import RunAgentHost
+    from .run_processes import RunProcesses
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 15.0
@@ -91,6 +92,8 @@ class WorkerOptions:
     stall: float
     event_ttl: timedelta
     drain: float
+    adopts: bool = False
+    """It executes the runs that its parent has claimed for it, and no other (run_processes.py)."""
 
 
 class Worker:
@@ -114,9 +117,13 @@ class Worker:
         traces: RunTraces | None = None,
         agents: RunAgentHost | None = None,
         jobs: JobStarter | None = None,
+        processes: RunProcesses | None = None,
     ) -> None:
         self.id = worker_id or new_id()
-        self._has_predecessor = worker_id is not None
+        self._has_predecessor = worker_id is not None and not options.adopts
+        self._has_adopted = False
+        self.on_finished: Callable[[], object] = lambda: None
+        """Called when the last run that this worker adopted has ended."""
         self._queue = queue
         self._graphs = graphs
         self._checkpoints = checkpoints
@@ -124,6 +131,7 @@ class Worker:
         self._traces = traces or RunTraces()
         self._agents = agents
         self._jobs = jobs
+        self._processes = processes
         self._options = options
         self._active = ActiveRuns()
         self._lapse: asyncio.TimerHandle | None = None
@@ -171,12 +179,14 @@ class Worker:
         self._listener.start()
         for service in self._services:
             service.start()
+        if self._processes is not None:
+            self._processes.start(self._notifier)
 
     async def stop(self) -> None:
         """Drain and stop (rule 2)."""
         self._draining = True
         await self._claims.stop()
-        await self._let_finish()
+        await asyncio.gather(self._let_finish(), self._stop_processes())
         await self._release_all()
         stops = [each.stop for each in self._services[1:]]
         for stop in (self._stop_thread, *stops, self._listener.stop, self._writer.stop, self._notifier.stop):
@@ -195,6 +205,10 @@ class Worker:
         if tasks := self._active.tasks:
             _log.info("waiting for runs to finish", runs=len(tasks), seconds=self._options.drain)
             await asyncio.wait(tasks, timeout=self._options.drain)
+
+    async def _stop_processes(self) -> None:
+        if self._processes is not None:
+            await self._processes.stop(self._options.drain)
 
     async def _release_all(self) -> None:
         """Release all runs of this worker, also those of a claim whose answer was lost."""
@@ -218,9 +232,13 @@ class Worker:
             self._claims.wake()
 
     async def _claim(self) -> None:
+        if self._options.adopts:
+            return await self._adopt()
+        if self._processes is not None and self._processes.every_run:
+            self._processes.wake()
         free = self._active.free(self._options.capacity)
         if not any(free) or self._draining:
-            return
+            return None
         if self._has_predecessor:
             await self._release_predecessor_runs()
         self._is_claiming = True
@@ -233,6 +251,15 @@ class Worker:
             self._notifier.notify(THREADS, {str(run.thread_id) for run in runs if run.keep_thread})
         finally:
             self._is_claiming = False
+
+    async def _adopt(self) -> None:
+        """Begin the runs that were claimed for this worker; once they have ended, say so."""
+        if not self._has_adopted and not self._draining:
+            for run in await self._queue.list_claimed(self.id):
+                self._start_run(run)
+            self._has_adopted = True
+        if not self._active:
+            self.on_finished()
 
     async def _release_predecessor_runs(self) -> None:
         """Rule 4."""

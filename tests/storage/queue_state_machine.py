@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from langgraph._internal._constants import RESUME
 from langgraph.checkpoint.base import empty_checkpoint
-from run_storage import LEASE, RunStorage, custom_event, ended_run, new_run
+from run_storage import GRAPH, LEASE, RunStorage, custom_event, ended_run, new_run
 
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.errors import Conflict
@@ -28,7 +28,9 @@ from robyn_server.graphs.checkpoints.serializer import checkpoint_serializer
 
 _T = TypeVar("_T")
 SERDE = checkpoint_serializer()
-_ATTEMPTS = 2
+_ATTEMPTS = 3
+_LOST_BEFORE_ALONE = 2
+"""A run that has lost so many workers is claimed for a process of its own."""
 WORKERS = st.integers(0, 1)
 THREADS = st.integers(0, 1)
 STRATEGIES = st.sampled_from(["enqueue", "reject", "interrupt", "rollback"])
@@ -47,6 +49,7 @@ class ModelRun:
     ready: bool = False
     attempt: int = 0
     max_attempts: int = _ATTEMPTS
+    workers_lost: int = 0
     worker: int | None = None
     is_expired: bool = False
     cancelled: str | None = None
@@ -167,8 +170,18 @@ class QueueStateMachine(RuleBasedStateMachine):
     @rule(worker=WORKERS, slots=st.integers(1, 3))
     def claim(self, worker: int, slots: int) -> None:
         given = self.wait(self.storage.claim(self.workers[worker], slots))
-        waiting = sorted((run for run in self.runs.values() if run.status == "pending" and run.ready), key=_order)
+        waiting = sorted(filter(_has_turn, self.runs.values()), key=_order)
         assert {each.run_id for each in given} == {run.run_id for run in waiting[:slots]}
+        self._take(worker, given)
+
+    @rule(worker=WORKERS)
+    def claim_alone(self, worker: int) -> None:
+        given = self.wait(self.storage.queue.claim_alone(self.workers[worker], LEASE, [GRAPH]))
+        alone = [run for run in self.runs.values() if run.status == "pending" and run.ready and not _has_turn(run)]
+        assert [each.run_id for each in given] == [run.run_id for run in sorted(alone, key=_order)[:1]]
+        self._take(worker, given)
+
+    def _take(self, worker: int, given: list[ClaimedRun]) -> None:
         for each in given:
             run = self.runs[each.run_id]
             run.status, run.worker, run.is_expired, run.attempt = "running", worker, False, run.attempt + 1
@@ -219,6 +232,7 @@ class QueueStateMachine(RuleBasedStateMachine):
         held = [run for run in self.runs.values() if run.status == "running" and run.worker == worker]
         for run in held:
             run.max_attempts += drained and run.cancelled is None
+            run.workers_lost -= drained
         released = sum(map(self._requeue_or_end, held))
         outcome = self.wait(self.storage.queue.release(self.workers[worker], drained=drained))
         assert outcome == (released, len(held) - released)
@@ -232,6 +246,7 @@ class QueueStateMachine(RuleBasedStateMachine):
             self._end(run, "error", "error")
         else:
             self._make_pending(run)
+            run.workers_lost += 1
             return True
         return False
 
@@ -431,6 +446,10 @@ class QueueStateMachine(RuleBasedStateMachine):
 def _at(claim: Claim, checkpoint_id: str | None) -> Any:
     configurable = {"thread_id": str(claim.run.thread_id), "checkpoint_ns": ""}
     return {"configurable": configurable | ({"checkpoint_id": checkpoint_id} if checkpoint_id else {})}
+
+
+def _has_turn(run: ModelRun) -> bool:
+    return run.status == "pending" and run.ready and run.workers_lost < _LOST_BEFORE_ALONE
 
 
 def _order(run: ModelRun) -> int:

@@ -3,7 +3,7 @@
 -- name: cancel_pending
 select agenthall.cancel_pending(p_run_id => :run_id, p_action => :action, p_reason => :reason)
 
--- name: claim
+-- fragment: claimed
 select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r.owner_id, r.organization_id, r.attempt,
        r.metadata::text as metadata, r.kwargs::text as kwargs, r.auth::text as auth, r.keep_thread,
        r.resumable, r.cancel_action, r.event_transport, r.traceparent, r.tracestate,
@@ -11,11 +11,22 @@ select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r
        extract(epoch from clock_timestamp() - r.run_at)::float8 as waited,
        coalesce((select a.name from agenthall.assistants a where a.assistant_id = r.assistant_id), '') as assistant_name,
        agenthall.tenant_key(r.organization_id, r.owner_id) as tenant, agenthall.owner_key(r.owner_id) as owner
+
+-- name: claim
+{claimed}
   from agenthall.claim_runs(
     p_worker => :worker_id, p_slots => :slots, p_lease => :lease, p_graphs => :graphs,
     p_instance_runs => :instance_runs, p_turns => :turns, p_instance_turns => :instance_turns,
     p_running_of_owner => :running_of_owner, p_running_of_organization => :running_of_organization,
     p_weights => :weights, p_calls => :calls) r
+
+-- name: claim_alone
+{claimed}
+  from agenthall.claim_alone(p_worker => :worker_id, p_lease => :lease, p_graphs => :graphs) r
+
+-- name: list_claimed
+{claimed}
+  from agenthall.runs r where r.worker_id = :worker_id and r.status = 'running'
 
 -- name: flush
 select lost, lost_attempts, woke, crash_mark
