@@ -78,6 +78,7 @@ _ERRORS = {
     "Unservable": "The thing exists and cannot be used until somebody repairs it. A retry does not help.",
     "TooLarge": "The body or a queue is over its limit.",
     "TooMany": "The caller has reached a limit of its own. Retry after `Retry-After`.",
+    "RateLimited": "The caller has used up its [requests](limits.md#rates) of this minute. Retry after `Retry-After`.",
     "NotOffered": "This server does not implement the endpoint yet. `Allow` lists the methods that the path has.",
     "FieldNotOffered": "This server does not implement `field`, or its value, yet.",
     "Refused": "A handler of the project refuses the request. It may choose another status from 400 to 599.",

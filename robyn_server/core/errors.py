@@ -11,6 +11,7 @@ AgenthallError
 ├── Unservable            the resource exists and must be repaired before it can be used; a retry does not help
 ├── TooLarge              a body or a queue is over its limit
 ├── TooMany               the principal has as many as it may have at the same time
+│   └── RateLimited       it sent as many requests as it may send in a time; `retry_after` seconds make room
 ├── NotOffered            an operation of the API that this server does not implement (yet)
 │   └── FieldNotOffered   a field, or a value of one, that it does not implement; `field` names it
 ├── Refused               a handler of the project refuses the request, with a status of its own
@@ -73,6 +74,14 @@ class TooLarge(AgenthallError):
 
 class TooMany(AgenthallError):
     code = "too_many"
+
+
+class RateLimited(TooMany):
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class NotOffered(AgenthallError):

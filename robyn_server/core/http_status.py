@@ -22,6 +22,7 @@ STATUSES: dict[type[errors.AgenthallError], int] = {
     errors.Invalid: 422,
     errors.FieldNotOffered: 422,
     errors.TooMany: 429,
+    errors.RateLimited: 429,
     errors.Misconfigured: 500,
     errors.Unavailable: 503,
 }

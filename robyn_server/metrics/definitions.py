@@ -66,6 +66,11 @@ HTTP_SECONDS = Histogram(
     method=METHODS,
     route=ROUTES,
 )
+REQUESTS_LIMITED = Counter(
+    "http_requests_rate_limited",
+    "Requests that a rate limit refused, by whose budget was used up.",
+    limit=LabelValues(("principal", "organization")),
+)
 HTTP_IN_FLIGHT = Gauge("http_requests_in_flight", "Requests in progress.", across="sum")
 STREAMS_OPEN = Gauge("http_streams_open", "Open streams (SSE).", across="sum")
 

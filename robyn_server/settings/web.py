@@ -36,6 +36,18 @@ class WebSettings(BaseSettings):
         "Of these, streams of one principal. Beyond it the answer is 429. Unset: a quarter. No limit with AUTH_MODE=none and no handlers.",
         ge=1,
     )
+    requests_per_principal: int | None = env(
+        "AGENTHALL_REQUESTS_PER_PRINCIPAL",
+        None,
+        "Requests of one principal in a minute, of each web process. Beyond it the answer is 429. Unset: any number.",
+        ge=1,
+    )
+    requests_per_organization: int | None = env(
+        "AGENTHALL_REQUESTS_PER_ORGANIZATION",
+        None,
+        "Requests of the members of one organization in a minute, of each web process. Unset: any number.",
+        ge=1,
+    )
     streams_recheck_seconds: float = env(
         "AGENTHALL_STREAMS_RECHECK", 15.0, "Seconds between checks of an open stream's credentials.", gt=0
     )

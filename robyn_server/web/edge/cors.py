@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from robyn_server.web.http.messages import Headers, Response
 
-EXPOSED = "x-pagination-total, x-pagination-next, content-location, location, x-request-id"
+EXPOSED = "x-pagination-total, x-pagination-next, content-location, location, x-request-id, ratelimit, ratelimit-policy, retry-after"
 MAX_AGE_SECONDS = "600"
 ALLOW_ORIGIN = "access-control-allow-origin"
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"

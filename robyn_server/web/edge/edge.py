@@ -1,7 +1,7 @@
 """The wrapper around every route: a raw HTTP request in, a finished reply out. `web/robyn/server.py` binds it to Robyn.
 
-Order: drain gate → app of the project → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope →
-query → body model → handlers of the project → handler → errors → headers, log.
+Order: drain gate → app of the project → OPTIONS → route (404, 405) → body (truncated, too large) → credentials, scope,
+rate limits → query → body model → handlers of the project → handler → errors → headers, log.
 The part from the credentials to the end of the handler has a deadline, so that no client waits for a database that
 hangs.
 """
@@ -45,6 +45,7 @@ from .app_requests import AppRequests
 from .application import WebApplication
 from .authentication import ANONYMOUS, Authenticate, authenticate
 from .cors import Cors
+from .rate_limits import RateLimits
 from .raw_request import RawRequest
 
 if TYPE_CHECKING:
@@ -76,10 +77,12 @@ Reply = Response | Streaming
 
 @dataclass(slots=True)
 class RequestOutcome:
-    """The parts of a request that metrics need: the pattern of its route, and the route's own counter."""
+    """Facts of a request, whatever its reply is: the pattern of its route, the route's own counter, limits."""
 
     route: str = UNROUTED
     count_status: Callable[[int], None] | None = None
+    limits: Headers = ()
+    """Headers that tell the caller's rate limits."""
 
 
 class Edge:
@@ -110,6 +113,7 @@ class Edge:
         is_local = settings.auth_mode is AuthMode.NONE and gate is None
         self._app = None if app is None else AppRequests(app, settings.http_app_auth, is_local, self._identify, gate)
         self._cors = Cors(settings.cors_origins)
+        self._rates = RateLimits(settings.requests_per_principal, settings.requests_per_organization)
         self._record = record
         self._spans = spans
         self._application: WebApplication | None = None
@@ -162,6 +166,8 @@ class Edge:
         finally:
             self.in_flight -= 1
             self.answered += 1
+        if outcome.limits:
+            reply = _with_headers(reply, outcome.limits)
         took = time.perf_counter() - started
         _count(raw.method, outcome.route, reply.status, took)
         if outcome.count_status is not None:
@@ -188,7 +194,7 @@ class Edge:
         route, path_params = found
         outcome.route, outcome.count_status = route.path, route.count_status
         async with _within(self._request_seconds if route.has_deadline else None):
-            return await self._respond(route, path_params, raw, request_id)
+            return await self._respond(route, path_params, raw, request_id, outcome)
 
     def _app_for(self, raw: RawRequest) -> AppRequests | None:
         """The app, where it answers the request. It is not asked before its startup."""
@@ -218,12 +224,16 @@ class Edge:
             call.leave()
             raise
 
-    async def _respond(self, route: Route, path_params: dict[str, str], raw: RawRequest, request_id: str) -> Reply:
+    async def _respond(
+        self, route: Route, path_params: dict[str, str], raw: RawRequest, request_id: str, outcome: RequestOutcome
+    ) -> Reply:
         body = self._body(raw)
         gate = self._gate if self._gate is not None and self._gate.governs(route) else None
         principal = ANONYMOUS if route.public or gate is not None else await self._authorized(route, raw.headers)
         request = Request(raw.method, raw.path, path_params, _query(raw), raw.headers, body, principal, request_id)
         user = None if gate is None else await gate.authenticate(request)
+        if self._rates and not route.public:
+            self._take(principal if user is None else Principal(user.identity), outcome)
         if route.query is not None:
             ensure_fits(request.query, route.query)
         parsed = None if route.body is None else await parse_request_body(route.body, body, self._max_body_values)
@@ -239,6 +249,12 @@ class Edge:
         with self.streams.reserve(request.principal.identity) as slot:
             answer = await route.handler(self._services, request, *given)
             return await self._open_stream(raw, answer, slot, self._stream_authorization(gate, route, request))
+
+    def _take(self, principal: Principal, outcome: RequestOutcome) -> None:
+        """Count a request against the caller's rate limits. Raises RateLimited."""
+        outcome.limits, refusal = self._rates.take(principal)
+        if refusal is not None:
+            raise refusal
 
     def _stream_authorization(
         self, gate: AccessGate | None, route: Route, request: Request
@@ -327,10 +343,14 @@ class Edge:
         """`reply` with the headers that every reply carries. An app may decide itself about other origins."""
         decided = AppRequests.grants_origin(reply.headers)
         origins = () if decided else self._cors.headers(raw.headers.get("origin"))
-        headers = (*reply.headers, ("x-request-id", request_id), *origins)
-        if isinstance(reply, Response):
-            return Response(reply.status, reply.body, headers, reply.media_type)
-        return Streaming(reply.status, headers, reply.media_type, reply.chunks)
+        return _with_headers(reply, (("x-request-id", request_id), *origins))
+
+
+def _with_headers(reply: Reply, more: Headers) -> Reply:
+    headers = (*reply.headers, *more)
+    if isinstance(reply, Response):
+        return Response(reply.status, reply.body, headers, reply.media_type)
+    return Streaming(reply.status, headers, reply.media_type, reply.chunks)
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from robyn_server.core.errors import AgenthallError, NotOffered, Refused
+from robyn_server.core.errors import AgenthallError, NotOffered, RateLimited, Refused
 from robyn_server.core.http_status import headers_of, status_of
 
 from .messages import Headers, Response
@@ -22,10 +22,16 @@ PROBLEM_JSON = "application/problem+json"
 
 def problem(error: AgenthallError, request_id: str, headers: Headers = ()) -> Response:
     status = status_of(error)
-    own = error.headers if isinstance(error, Refused) else ()
+    own = _own_headers(error)
     named = {name.lower() for name, _ in own}
     usual = tuple(line for line in headers_of(status) if line[0] not in named)
     return _response(status, error.detail, error.code, request_id, (*usual, *own, *headers), error.field)
+
+
+def _own_headers(error: AgenthallError) -> Headers:
+    if isinstance(error, RateLimited):
+        return (("retry-after", str(error.retry_after)),)
+    return error.headers if isinstance(error, Refused) else ()
 
 
 def not_offered(error: NotOffered, allowed: list[str], request_id: str) -> Response:
