@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import structlog
 import uvloop
@@ -55,13 +56,15 @@ from .tracing import start_tracing
 
 if TYPE_CHECKING:
     from robyn_server.worker.agent_host import RunAgentHost
-    from robyn_server.worker.run_processes import RunProcesses
+    from robyn_server.worker.run_processes import RunProcesses, Spawned
     from robyn_server.worker.run_traces import RunTraces
     from robyn_server.worker.worker import WorkerOptions
 
 _STORE_SWEEP_SECONDS = 60.0
 _AUDIT_SWEEP_SECONDS = 3600.0
 _EXIT_SECONDS = 1.0
+_IDLE_SECONDS = 10.0
+"""Time that the process of a tenant waits for another run of it."""
 _ALONE = 2
 """Runs at a time that a worker executes in processes of their own because they have lost two workers."""
 _log = structlog.get_logger(__name__)
@@ -145,18 +148,22 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
 
 def _run_processes(settings: Settings, system: Pool, graphs: Graphs) -> RunProcesses | None:
     """None in a process that was itself started for a run."""
-    from robyn_server.worker.run_processes import RunProcesses, spawn_worker
+    from robyn_server.worker.run_processes import RunProcesses
+    from robyn_server.worker.tenant_processes import TenantProcesses
 
     if settings.worker_parent is not None:
         return None
+    queue, slots = RunQueue(system, settings.running_limits), settings.worker_slots
+    if settings.worker_isolation is WorkerIsolation.TENANT:
+        return TenantProcesses(queue, graphs.all_ids, _spawn_worker, slots=slots, alone=_ALONE)
     every_run = settings.worker_isolation is WorkerIsolation.RUN
-    return RunProcesses(
-        RunQueue(system, settings.running_limits),
-        graphs.all_ids,
-        lambda worker_id, place: spawn_worker(worker_id, place, os.environ),
-        most=settings.worker_slots if every_run else _ALONE,
-        every_run=every_run,
-    )
+    return RunProcesses(queue, graphs.all_ids, _spawn_worker, most=slots if every_run else _ALONE, every_run=every_run)
+
+
+async def _spawn_worker(worker_id: UUID, place: int, stays: bool) -> Spawned:
+    from robyn_server.worker.run_processes import spawn_worker
+
+    return await spawn_worker(worker_id, place, stays, os.environ)
 
 
 def _ask_to_end() -> None:
@@ -250,9 +257,12 @@ def _options(settings: Settings) -> WorkerOptions:
     from robyn_server.worker.active_runs import Capacity
     from robyn_server.worker.worker import WorkerOptions
 
-    in_processes = settings.worker_isolation is WorkerIsolation.RUN and settings.worker_parent is None
+    is_child = settings.worker_parent is not None
+    in_processes = settings.worker_isolation is not WorkerIsolation.NONE and not is_child
+    stays = is_child and settings.worker_isolation is WorkerIsolation.TENANT
     return WorkerOptions(
-        adopts=settings.worker_parent is not None,
+        adopts=is_child,
+        idle=_IDLE_SECONDS if stays else 0.0,
         capacity=Capacity(0 if in_processes else settings.worker_slots, settings.worker_instance_runs),
         lease=timedelta(seconds=settings.run_lease_seconds),
         run_timeout=settings.run_timeout_seconds,

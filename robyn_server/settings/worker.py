@@ -11,6 +11,7 @@ from .field import MEBIBYTE, env
 
 class WorkerIsolation(StrEnum):
     NONE = "none"
+    TENANT = "tenant"
     RUN = "run"
 
 
@@ -29,8 +30,8 @@ class WorkerSettings(BaseSettings):
     worker_isolation: WorkerIsolation = env(
         "AGENTHALL_WORKER_ISOLATION",
         WorkerIsolation.NONE,
-        "`run`: each run has a process of its own, which starts for it and ends with it. `none`: runs share the worker, but"
-        " for those that have lost two workers.",
+        "`run`: each run has a process of its own, which starts for it and ends with it. `tenant`: the runs of an organization,"
+        " or of an owner without one, share a process. `none`: runs share the worker, but for those that have lost two.",
     )
     worker_parent: int | None = env(
         "AGENTHALL_WORKER_PARENT",

@@ -128,6 +128,17 @@ class RunQueue:
         """Claim one run that has lost two workers, for a process that executes nothing else."""
         return await self._fetch_claimed(_SQL["claim_alone"].bind(worker_id=worker_id, lease=lease, graphs=graphs))
 
+    async def hand_over(self, worker_id: UUID, to: UUID, run_ids: Sequence[UUID]) -> None:
+        """Let another worker hold these runs, which this one holds. Their attempts and leases stay."""
+        async with translated():
+            await self._pool.execute(*_SQL["hand_over"].bind(worker_id=worker_id, to=to, run_ids=run_ids))
+
+    async def count_held(self, worker_ids: Sequence[UUID]) -> int:
+        """Count the runs that these workers hold."""
+        async with translated():
+            count: int = await self._pool.fetchval(*_SQL["count_held"].bind(worker_ids=worker_ids))
+        return count
+
     async def list_claimed(self, worker_id: UUID) -> list[ClaimedRun]:
         """Runs that were claimed for this worker, by another process."""
         return await self._fetch_claimed(_SQL["list_claimed"].bind(worker_id=worker_id))

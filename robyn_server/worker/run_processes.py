@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -34,7 +35,7 @@ from robyn_server.storage.postgres.notify import RUNS, THREADS, Notifier
 from robyn_server.storage.run_queue import RunQueue
 
 _POLL_SECONDS = 1.0
-_START_LEASE = timedelta(seconds=90)
+START_LEASE = timedelta(seconds=90)
 """A process needs a few seconds until it renews the lease itself. A machine may be much slower."""
 _KILL_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
@@ -49,15 +50,18 @@ class Spawned(Protocol):
     async def wait(self) -> int: ...
 
 
-Spawn = Callable[[UUID, int], Awaitable[Spawned]]
-"""Starts the process with this worker id, and the number of its place."""
+Spawn = Callable[[UUID, int, bool], Awaitable[Spawned]]
+"""Starts the process with this worker id and the number of its place. The last argument: it stays for more runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class _RunProcess:
+class RunProcess:
+    """`run`: the one that it was started for. `serves_tenant`: it stays, and executes more runs of that tenant."""
+
     worker_id: UUID
-    run_id: UUID
+    run: ClaimedRun
     process: Spawned
+    serves_tenant: bool = False
 
 
 class RunProcesses:
@@ -72,7 +76,7 @@ class RunProcesses:
         self._graphs = graphs
         self._spawn = spawn
         self._most = most
-        self._running: dict[int, _RunProcess] = {}
+        self._running: dict[int, RunProcess] = {}
         self._ends: set[asyncio.Task[None]] = set()
         self._loop = Periodic("processes of runs", self._fill, _POLL_SECONDS)
 
@@ -99,7 +103,7 @@ class RunProcesses:
             await asyncio.wait(self._ends, timeout=_KILL_SECONDS)
 
     async def _fill(self) -> None:
-        while len(self._running) < self._most:
+        while sum(not each.serves_tenant for each in self._running.values()) < self._most:
             worker_id = new_id()
             runs = await self._claim(worker_id)
             if not runs:
@@ -107,35 +111,40 @@ class RunProcesses:
             await self._begin(worker_id, runs[0])
 
     async def _claim(self, worker_id: UUID) -> list[ClaimedRun]:
-        runs = await self._queue.claim_alone(worker_id, _START_LEASE, self._graphs)
+        runs = await self._queue.claim_alone(worker_id, START_LEASE, self._graphs)
         if not runs and self.every_run:
-            runs = await self._queue.claim(worker_id, 1, _START_LEASE, self._graphs)
+            runs = await self._queue.claim(worker_id, 1, START_LEASE, self._graphs)
         return runs
 
-    async def _begin(self, worker_id: UUID, run: ClaimedRun) -> None:
-        place = next(number for number in range(self._most) if number not in self._running)
+    async def _begin(self, worker_id: UUID, run: ClaimedRun, *, serves_tenant: bool = False) -> RunProcess:
+        """Start a process for a run. Raises OSError, when the run was given back."""
+        place = next(number for number in itertools.count() if number not in self._running)
         try:
-            process = await self._spawn(worker_id, place)
+            process = await self._spawn(worker_id, place, serves_tenant)
         except OSError as error:
             _log.warning("no process for a run", run_id=str(run.run_id), error=str(error))
             await self._queue.release(worker_id, drained=True)
             raise
-        self._running[place] = _RunProcess(worker_id, run.run_id, process)
+        begun = self._running[place] = RunProcess(worker_id, run, process, serves_tenant)
         _log.info("run has a process of its own", run_id=str(run.run_id), attempt=run.attempt)
-        if self._notifier is not None and run.keep_thread:
-            self._notifier.notify(THREADS, {str(run.thread_id)})
-        ending = asyncio.create_task(self._follow(place, self._running[place]), name=f"process of run {run.run_id}")
+        self._announce(run)
+        ending = asyncio.create_task(self._follow(place, begun), name=f"process of run {run.run_id}")
         self._ends.add(ending)
         ending.add_done_callback(self._ends.discard)
+        return begun
 
-    async def _follow(self, place: int, running: _RunProcess) -> None:
+    def _announce(self, run: ClaimedRun) -> None:
+        if self._notifier is not None and run.keep_thread:
+            self._notifier.notify(THREADS, {str(run.thread_id)})
+
+    async def _follow(self, place: int, running: RunProcess) -> None:
         """Wait until the process ends, and release what it leaves (rule 2)."""
         code = await running.process.wait()
         del self._running[place]
         with contextlib.suppress(Unavailable):  # then its lease lapses
             released, ended = await self._queue.release(running.worker_id, drained=code == 0)
             if released or ended:
-                _log.warning("the process of a run ended before it", run_id=str(running.run_id), code=code)
+                _log.warning("the process of a run ended before it", run_id=str(running.run.run_id), code=code)
                 self._report_lost(ended)
         self.wake()
 
@@ -151,14 +160,15 @@ def _signal(process: Spawned, number: signal.Signals) -> None:
             process.send_signal(number)
 
 
-async def spawn_worker(worker_id: UUID, place: int, environment: Mapping[str, str]) -> Spawned:
+async def spawn_worker(worker_id: UUID, place: int, stays: bool, environment: Mapping[str, str]) -> Spawned:
     """Start a worker of this installation that executes what `worker_id` holds, and ends.
 
-    `place`: the metrics of processes with one number are in one file.
+    `place`: the metrics of processes with one number are in one file. `stays`: until it had nothing to do for a while.
     """
     own = environment.get("AGENTHALL_PROCESS", "worker")
     child = {name: value for name, value in environment.items() if name not in _OWN}
     child |= {"AGENTHALL_KEEPER_ID": str(worker_id), "AGENTHALL_WORKER_PARENT": str(os.getpid())}
+    child["AGENTHALL_WORKER_ISOLATION"] = "tenant" if stays else "run"
     child["AGENTHALL_PROCESS"] = f"{own}-run-{place + 1}"
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "robyn_server", "worker", env=child, stdin=asyncio.subprocess.DEVNULL

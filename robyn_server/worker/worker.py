@@ -94,6 +94,8 @@ class WorkerOptions:
     drain: float
     adopts: bool = False
     """It executes the runs that its parent has claimed for it, and no other (run_processes.py)."""
+    idle: float = 0.0
+    """Seconds without a run, after which a worker that adopts ends. 0: it adopts once."""
 
 
 class Worker:
@@ -121,9 +123,10 @@ class Worker:
     ) -> None:
         self.id = worker_id or new_id()
         self._has_predecessor = worker_id is not None and not options.adopts
-        self._has_adopted = False
+        self._adopted: set[RunLease] | None = None
+        self._idle_since = time.monotonic()
         self.on_finished: Callable[[], object] = lambda: None
-        """Called when the last run that this worker adopted has ended."""
+        """Called when this worker adopts runs, and has no more to do."""
         self._queue = queue
         self._graphs = graphs
         self._checkpoints = checkpoints
@@ -253,12 +256,16 @@ class Worker:
             self._is_claiming = False
 
     async def _adopt(self) -> None:
-        """Begin the runs that were claimed for this worker; once they have ended, say so."""
-        if not self._has_adopted and not self._draining:
-            for run in await self._queue.list_claimed(self.id):
+        """Begin the runs that were claimed for this worker, each once; when there are none any more, say so."""
+        if not self._draining and (self._adopted is None or self._options.idle):
+            runs = await self._queue.list_claimed(self.id)
+            new = [run for run in runs if (run.run_id, run.attempt) not in (self._adopted or ())]
+            self._adopted = {(run.run_id, run.attempt) for run in runs}
+            for run in new:
                 self._start_run(run)
-            self._has_adopted = True
-        if not self._active:
+        if self._active:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since >= self._options.idle:
             self.on_finished()
 
     async def _release_predecessor_runs(self) -> None:
@@ -280,6 +287,8 @@ class Worker:
         self._active.discard(active)
         if not self._draining:
             self._claims.wake()
+        if self._options.idle:
+            self._notifier.notify(RUNS)  # its parent has room for another run
 
     async def _execute(self, active: ActiveRun) -> None:
         with self._traces.attempt(active.run) as trace:

@@ -16,6 +16,7 @@ import httpx
 import orjson
 import psutil
 import pytest
+from contract.demo_users import HARBOUR, MEADOW, SECRET, bearer
 from databases import fresh_database
 from live_server import GRAPHS, LiveServer, live_server, until
 
@@ -126,3 +127,38 @@ async def test_a_worker_that_drains_gives_the_runs_of_its_processes_back(postgre
         await server.workers[0].ended()
         row = await _reaches(database, run_id, "pending")
         assert (row["workers_lost"], row["max_attempts"] - row["attempt"]) == (0, 3)
+
+
+async def test_with_isolation_by_tenant_each_has_a_process_that_no_other_reaches(postgres: str, template: str) -> None:
+    settings = {"AGENTHALL_WORKER_ISOLATION": "tenant", "AUTH_MODE": "jwt", "AUTH_JWT_SECRET": SECRET}
+    async with (
+        _server(postgres, template, **settings) as (server, database),
+        server.http(**bearer("ann", HARBOUR)) as ann,
+        server.http(**bearer("abe", HARBOUR)) as abe,
+        server.http(**bearer("mia", MEADOW)) as mia,
+        server.http(**bearer("sol")) as sol,
+    ):
+        first = await asyncio.gather(*(_tell(http, name) for http, name in ((ann, "ann"), (mia, "mia"), (sol, "sol"))))
+        assert first == [["ann"], ["mia"], ["sol"]]
+        assert await _tell(abe, "abe") in (["ann", "abe"], ["abe"])  # the process may have ended meanwhile
+        bystander = await _start(mia, "counter", {"until": 100, "delay": 0.1})
+        await _reaches(database, bystander, "running")
+        crashed = await _start(ann, "crashing", {"how": "segfault"})
+        await _reaches(database, crashed, "error")
+        assert (await _reaches(database, bystander, "success"))["attempt"] == 1
+        assert server.workers[0].popen.poll() is None
+
+
+async def test_the_process_of_a_tenant_executes_many_runs_and_ends_when_it_has_none(
+    postgres: str, template: str
+) -> None:
+    async with (
+        _server(postgres, template, AGENTHALL_WORKER_ISOLATION="tenant") as (server, database),
+        server.http() as http,
+    ):
+        runs = [await _start(http, "counter", {"until": 3}) for _ in range(40)]
+        for run_id in runs:
+            assert (await _reaches(database, run_id, "success"))["attempt"] == 1
+        worker = psutil.Process(server.workers[0].popen.pid)
+        assert len(worker.children()) <= 1
+        await until(lambda: not worker.children())

@@ -24,6 +24,13 @@ select r.run_id, r.thread_id, r.assistant_id, r.assistant_version, r.graph_id, r
 {claimed}
   from agenthall.claim_alone(p_worker => :worker_id, p_lease => :lease, p_graphs => :graphs) r
 
+-- name: hand_over
+update agenthall.runs r set worker_id = :to
+ where r.run_id = any (:run_ids::uuid[]) and r.worker_id = :worker_id and r.status = 'running'
+
+-- name: count_held
+select count(*) from agenthall.runs r where r.worker_id = any (:worker_ids::uuid[]) and r.status = 'running'
+
 -- name: list_claimed
 {claimed}
   from agenthall.runs r where r.worker_id = :worker_id and r.status = 'running'
