@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from robyn_server.core.access.principal import Principal
+from robyn_server.core.pending_headroom import PendingHeadroom
 from robyn_server.core.queue_limits import ANY_PENDING, PendingLimits
 from robyn_server.core.runs import EventTransport
 from robyn_server.core.trace_context import TraceContext
@@ -89,19 +90,27 @@ class Runs:
     def __init__(self, pool: Pool, limits: PendingLimits = ANY_PENDING) -> None:
         self._pool = pool
         self._limits = limits
+        self._headroom = PendingHeadroom()
 
     async def enqueue(self, principal: Principal, new: NewRun) -> tuple[str, str | None]:
         """Enqueue a run.
 
         Return the outcome (`enqueued`, `busy`, `thread_missing`) and the enqueued run as JSON text. Raises TooMany.
         """
+        keys = (principal.identity, new.organization_id)
+        is_counted = bool(self._limits) and not self._headroom.take(keys)
         async with translated():
-            row = await self._pool.fetchrow(*_enqueue(principal, new, self._limits))
+            row = await self._pool.fetchrow(*_enqueue(principal, new, self._limits if is_counted else ANY_PENDING))
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
+        if is_counted:
+            self._headroom.record(keys, row["left_over"])
         return row["outcome"], row["body"]
 
     async def enqueue_batch(self, principal: Principal, batch: Sequence[NewRun]) -> Sequence[str]:
         """Enqueue runs without a thread, all or none. Return them as JSON text. Raises TooMany."""
+        self._headroom.record(
+            [principal.identity, *{new.organization_id for new in batch}], 0
+        )  # the batch may use it up
         async with transaction(self._pool) as connection:
             return [
                 (await connection.fetchrow(*_enqueue(principal, new, self._limits, of_batch=True)))["body"]  # type: ignore[index]

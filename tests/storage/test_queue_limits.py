@@ -132,6 +132,14 @@ async def test_batches_at_once_do_not_exceed_a_limit_together(storage: RunStorag
     assert Counter(outcomes) == {"enqueued": 5, "too_many_pending_runs": 3}
 
 
+async def test_two_processes_that_alternate_exceed_no_limit(storage: RunStorage) -> None:
+    processes = [limited(storage, of_owner=60, of_organization=50) for _ in range(2)]
+    outcomes = Counter(
+        [await enqueue(runs, owner) for _ in range(20) for owner in ("ann", "bob") for runs in processes]
+    )
+    assert outcomes == {"enqueued": 50, "too_many_pending_runs": 30}
+
+
 async def test_a_process_of_the_version_before_has_no_limit(storage: RunStorage) -> None:
     assert [await enqueue(storage.runs, "ann") for _ in range(3)] == ["enqueued"] * 3
 

@@ -24,7 +24,7 @@ select enqueued.outcome, enqueued.run::text as body
 -- name: enqueue_limited
 -- The limits are checked when the run was added. A failure undoes it.
 select enqueued.outcome, enqueued.run::text as body, agenthall.limit_pending_runs(
-         p_run_id => :run_id, p_of_owner => :of_owner, p_of_organization => :of_organization, p_margin => :margin)
+         p_run_id => :run_id, p_of_owner => :of_owner, p_of_organization => :of_organization, p_margin => :margin) as left_over
   {enqueued}
 
 -- name: find
