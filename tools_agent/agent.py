@@ -26,6 +26,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from .configuration import AgentConfig, MCPConfig, MCPServerConfig, agent_config
 from .conversation import ConversationState
+from .credentials import ConnectionRequired
 from .limits import Limits, set_limits
 from .models.chat import load_model
 from .models.offline import OfflineChatModel
@@ -33,6 +34,7 @@ from .models.providers import ProviderRules, rules_of
 from .notices import Notice, collect, with_notices
 from .tool_outcomes import ToolOutcomes
 from .tools.agents import FoundAgents, find_agents
+from .utils.token import fetch_tokens
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -78,8 +80,10 @@ async def graph(config: RunnableConfig) -> AgentGraph:
     Raises ConfigurationInvalid and the ModelUnavailable family; a tool server that fails is a notice, not an error.
     """
     agent = agent_config(config)
-    discovered, others = await asyncio.gather(_discover_tools(agent), find_agents(agent.agent_tools, config))
+    discovered, others = await asyncio.gather(_discover_tools(agent, config), find_agents(agent.agent_tools, config))
     notices = (*(discovered.notices if discovered else ()), *others.notices)
+    if discovered is not None and discovered.connections:  # with URLs that are used once
+        return await _build(agent, discovered, others, notices)
     key = _key(agent, discovered, others, notices)
     built = _built.get(key)
     if built is None:
@@ -125,15 +129,19 @@ async def _build(
         return _compile(model, others.tools(()), agent.system_prompt, notices, rules)
     offered = await asyncio.to_thread(discovered.offered, rules.with_room_for(len(others.agents)))
     tools = [*offered.tools, *others.tools([each.name for each in offered.tools])]
-    return await asyncio.to_thread(_compile, model, tools, agent.system_prompt, (*offered.notices, *notices), rules)
+    every, connections = (*offered.notices, *notices), discovered.connections
+    return await asyncio.to_thread(_compile, model, tools, agent.system_prompt, every, rules, connections)
 
 
-async def _discover_tools(agent: AgentConfig) -> DiscoveredTools | None:
-    if not agent.mcp_config.servers:
+async def _discover_tools(agent: AgentConfig, config: RunnableConfig) -> DiscoveredTools | None:
+    servers = agent.mcp_config.servers
+    if not servers:
         return None
+    tokens = await fetch_tokens(config)
     if MCP_MODULE not in sys.modules:
         await asyncio.to_thread(import_module, MCP_MODULE)  # about a second, so not on the event loop
-    discovered: DiscoveredTools = await import_module(MCP_MODULE).discover(agent.mcp_config.servers)
+    user = (config.get("configurable") or {}).get("langgraph_auth_user_id")
+    discovered: DiscoveredTools = await import_module(MCP_MODULE).discover(servers, tokens.credentials, str(user or ""))
     return discovered
 
 
@@ -155,12 +163,13 @@ def _compile(
     system_prompt: str | None,
     notices: tuple[Notice, ...],
     rules: ProviderRules,
+    connections: Sequence[ConnectionRequired] = (),
 ) -> AgentGraph:
     compiled: Any = create_agent(
         model,
         list(tools),
         system_prompt=with_notices(system_prompt, notices),
-        middleware=[ToolOutcomes(rules)],
+        middleware=[ToolOutcomes(rules, connections)],
         state_schema=ConversationState,
     )
     parts = {name: part for name, part in vars(compiled).items() if name != "__orig_class__"}  # as Pregel.copy does

@@ -18,14 +18,20 @@ from uuid import uuid4
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langgraph._internal._constants import CONFIG_KEY_CHECKPOINTER
+from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 
+from .credentials import ConnectionRequired
 from .errors import AgentFailed, InteractionRequired, ToolFailed, ToolReportedError, ToolsAgentError
 from .models.providers import ProviderRules
 from .models.request_messages import request_messages
 from .notices import METADATA_KEY, Notice, collect, interaction_required, one_line
 
+CONNECT = "mcp_connection_required"
+"""`kind` of the interrupt that asks the user to connect to servers."""
+CONNECT_DETAIL = "Open each authorization_url, allow the access, and resume the run. Or resume it without these tools."
 MAY_HAVE_RUN = "The tool may have run. Do not call it again for an effect that it may have had."
 
 logger = logging.getLogger(__name__)
@@ -34,9 +40,11 @@ logger = logging.getLogger(__name__)
 class ToolOutcomes(AgentMiddleware[Any, Any, Any]):
     """Middleware of every agent, even without tools, so that all agents have the same nodes."""
 
-    def __init__(self, rules: ProviderRules) -> None:
+    def __init__(self, rules: ProviderRules, connections: Sequence[ConnectionRequired] = ()) -> None:
+        """`connections`: servers that the user has to connect to."""
         super().__init__()
         self._rules = rules
+        self._connections = list(connections)
 
     async def awrap_tool_call(
         self,
@@ -59,12 +67,23 @@ class ToolOutcomes(AgentMiddleware[Any, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
+        if self._connections and not _current_turn(request.messages):
+            _ask_to_connect(self._connections)
         messages = request_messages(request.messages, self._rules, has_tools=bool(request.tools))
         response = await handler(request.override(messages=messages))
         unmentioned = _unmentioned_notices(_current_turn(request.messages), response.result)
         if unmentioned:
             response.result = [*response.result, _reminder(unmentioned)]
         return response
+
+
+def _ask_to_connect(connections: list[ConnectionRequired]) -> None:
+    """Interrupt the run once in a turn. A resumed run builds its agent again, with the tools of what is connected then.
+
+    A run without checkpoints cannot be resumed. Its notices name the servers.
+    """
+    if get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER):
+        interrupt({"kind": CONNECT, "detail": CONNECT_DETAIL, "connections": connections})
 
 
 def _interaction_message(request: ToolCallRequest, needed: InteractionRequired) -> ToolMessage:

@@ -103,7 +103,7 @@ async def test_an_agent_whose_only_server_is_dead_says_so(
     assert dead in values["messages"][-1]["content"]
 
 
-async def test_a_server_that_needs_a_token_is_named_and_never_dialled(
+async def test_a_server_that_needs_a_credential_is_named_and_never_dialled(
     agent_server: LiveServer, catalogue_writer: CatalogueWriter, toolbox: tuple[str, Path]
 ) -> None:
     agent_id = await catalogue_writer.add_agent()
@@ -111,7 +111,7 @@ async def test_a_server_that_needs_a_token_is_named_and_never_dialled(
     _, run = await ask(agent_server, agent_id, "use the tool whoami")
     (notice,) = run["metadata"]["agenthall_notices"]
     assert notice["kind"] == "mcp_server_unavailable"
-    assert "token" in notice["detail"]
+    assert "needs a credential" in notice["detail"]
 
 
 async def test_agents_as_tools_are_named_as_not_yet_offered(

@@ -9,10 +9,10 @@ import time
 import httpx
 import pytest
 from deadlines import DEADLINE
-from pydantic import SecretStr
 
 from tools_agent.agent import close_sessions, graph
 from tools_agent.configuration import MCPServerConfig
+from tools_agent.credentials import ServerCredential
 from tools_agent.limits import Limits, set_limits
 from tools_agent.models.providers import ProviderRules
 from tools_agent.tools.mcp import discover
@@ -20,8 +20,8 @@ from tools_agent.tools.mcp_access import ServerAccess, endpoint, server_access
 from tools_agent.tools.mcp_pool import current_pool
 
 
-async def tool(servers, name, tokens=None):
-    offer = await discover(servers, tokens)
+async def tool(servers, name, credentials=None, user=""):
+    offer = await discover(servers, credentials, user)
     assert not offer.notices
     return next(one for one in offer.offered(ProviderRules()).tools if one.name == name)
 
@@ -30,9 +30,10 @@ def text(result) -> str:
     return result if isinstance(result, str) else result[0]["text"]
 
 
-async def whoami(server, token=None):
+async def whoami(server, token=None, user=""):
     config = MCPServerConfig(url=server.url, auth_required=token is not None)
-    found = await tool([config], "whoami", {server.url: SecretStr(token)} if token else None)
+    credentials = {server.url: ServerCredential.bearer(token)} if token else None
+    found = await tool([config], "whoami", credentials, user)
     return json.loads(text(await found.ainvoke({})))
 
 
@@ -56,14 +57,25 @@ async def test_calls_of_different_users_at_once_keep_their_own_credentials(share
     assert len({user["session"] for user in users}) == 5
 
 
-async def test_a_token_is_sent_only_to_a_server_that_asks_for_one(shared_toolbox):
-    config = MCPServerConfig(url=shared_toolbox.url)
-    found = await tool([config], "whoami", {shared_toolbox.url: SecretStr("alice")})
+async def test_a_credential_is_sent_only_to_the_server_it_is_for(shared_toolbox):
+    other = f"{shared_toolbox.url}/mcp?other"
+    found = await tool([MCPServerConfig(url=other)], "whoami", {shared_toolbox.url: ServerCredential.bearer("alice")})
     assert json.loads(text(await found.ainvoke({})))["authorization"] == ""
 
 
+async def test_two_users_with_the_same_credential_share_no_session(shared_toolbox):
+    users = [await whoami(shared_toolbox, "operator", user) for user in ("ada", "mia", "ada")]
+    assert [user["authorization"] for user in users] == ["Bearer operator"] * 3
+    assert users[0]["session"] == users[2]["session"] != users[1]["session"]
+
+
+async def test_two_users_share_no_session_with_a_server_that_asks_for_nothing(shared_toolbox):
+    ada, mia = [await whoami(shared_toolbox, user=user) for user in ("ada", "mia")]
+    assert ada["session"] != mia["session"]
+
+
 def test_credentials_are_not_printed():
-    assert "alice" not in repr(server_access("http://h/mcp", SecretStr("alice")))
+    assert "alice" not in repr(server_access("http://h/mcp", ServerCredential.bearer("alice")))
 
 
 async def test_a_cancelled_call_leaves_the_session_usable_and_tells_the_server(start_mcp, eventually):

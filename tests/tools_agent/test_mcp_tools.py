@@ -132,7 +132,7 @@ async def test_a_hundred_tools_are_offered(start_mcp, configure, ask):
 
 async def test_a_server_that_needs_a_token_is_not_dialled_and_named(start_mcp, configure):
     compiled = await graph(configure({"name": "vault", "url": "http://127.0.0.1:1", "auth_required": True}))
-    assert "needs a token" in compiled.notices[0]["detail"]
+    assert "needs a credential" in compiled.notices[0]["detail"]
     assert compiled.notices[0]["kind"] == "mcp_server_unavailable"
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -22,9 +22,15 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from mcp.types import Tool
-from pydantic import SecretStr
 
 from tools_agent.configuration import MCPServerConfig
+from tools_agent.credentials import (
+    ConnectionRequired,
+    Credentials,
+    MissingCredential,
+    ServerCredential,
+    connections_required,
+)
 from tools_agent.errors import ArgumentsUnsendable, ServerUnavailable
 from tools_agent.limits import Limits, current_limits
 from tools_agent.models.providers import ProviderRules
@@ -41,7 +47,7 @@ from .tool_schemas import SchemaUnusable, function_schema, with_argument_names
 
 MAX_SCHEMA_CHARACTERS = 500_000
 """Characters of all tools of an agent. More fill the context of a model, which refuses the request then."""
-TOKEN_MISSING = "it needs a token of the user, but none was provided"  # noqa: S105  a message, not a secret
+CREDENTIAL_MISSING = "it needs a credential, and this server has none for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class DiscoveredTools:
 
     listed: tuple[_ServerTools, ...]
     notices: tuple[Notice, ...]
+    connections: tuple[ConnectionRequired, ...] = ()
+    """Servers that the user has to connect to first."""
 
     @property
     def identity(self) -> tuple[tuple[str, ServerAccess, str], ...]:
@@ -107,33 +115,38 @@ class DiscoveredTools:
 
 
 async def discover(
-    servers: Sequence[MCPServerConfig], tokens: Mapping[str, SecretStr] | None = None
+    servers: Sequence[MCPServerConfig], credentials: Credentials | None = None, user: str = ""
 ) -> DiscoveredTools:
-    """Ask every server for its tools. `tokens`: of the user, by configured URL. A failing server raises nothing."""
+    """Ask every server for its tools. A failing server raises nothing. `user`: of the run; users share no session."""
     notices: list[Notice] = []
-    resolved = list(_resolve_servers(servers, tokens or {}, notices))
+    resolved = list(_resolve_servers(servers, credentials or {}, user, notices))
     client = MultiServerMCPClient({one.name: _connection(one.access, current_limits()) for one in resolved})
     outcomes = await asyncio.gather(*(_list_tools(one, client) for one in resolved))
     missing = [notice for _, of_server in outcomes for notice in of_server]
-    return DiscoveredTools(tuple(listed for listed, _ in outcomes if listed), (*notices, *missing))
+    connections = tuple(connections_required(servers, credentials or {}))
+    return DiscoveredTools(tuple(listed for listed, _ in outcomes if listed), (*notices, *missing), connections)
 
 
 def _resolve_servers(
-    servers: Sequence[MCPServerConfig], tokens: Mapping[str, SecretStr], notices: list[Notice]
+    servers: Sequence[MCPServerConfig], credentials: Credentials, user: str, notices: list[Notice]
 ) -> Iterator[_Server]:
     names: set[str] = set()
     for config in servers:
         name = unique(config.name, names, "-")
         try:
-            yield _Server(name, config, _access(config, tokens))
+            yield _Server(name, config, server_access(config.url, _credential(config, credentials), user))
         except ServerUnavailable as unavailable:
             notices.append(server_unavailable(name, config.url, unavailable.detail))
 
 
-def _access(config: MCPServerConfig, tokens: Mapping[str, SecretStr]) -> ServerAccess:
-    if config.auth_required and config.url not in tokens:
-        raise ServerUnavailable(TOKEN_MISSING)
-    return server_access(config.url, tokens[config.url] if config.auth_required else None)
+def _credential(config: MCPServerConfig, credentials: Credentials) -> ServerCredential | None:
+    """The credential that the host has for the server. Raises ServerUnavailable when it needs one that is missing."""
+    found = credentials.get(config.url)
+    if isinstance(found, MissingCredential):
+        raise ServerUnavailable(found.why)
+    if found is None and config.auth_required:
+        raise ServerUnavailable(CREDENTIAL_MISSING)
+    return found
 
 
 def _connection(access: ServerAccess, limits: Limits) -> Any:

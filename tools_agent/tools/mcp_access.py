@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 from langchain_mcp_adapters.sessions import StreamableHttpConnection
 from mcp.client.session import MessageHandlerFnT
-from pydantic import SecretStr
 
+from tools_agent.credentials import ServerCredential
 from tools_agent.errors import ServerUnavailable
 from tools_agent.limits import Limits, current_limits
 from tools_agent.transports import new_transport
@@ -26,16 +26,20 @@ EVENT_STREAM_SILENCE = 300.0
 
 @dataclass(frozen=True, slots=True)
 class ServerAccess:
-    """`headers` are the credentials. They are compared, not hashed, and `repr` hides them."""
+    """`headers` are the credentials. They are compared, not hashed, and `repr` hides them.
+
+    `user`: of the run. A session may keep state of its user, so that two users share none, whatever they send.
+    """
 
     url: str
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    user: str = ""
 
 
-def server_access(url: str, token: SecretStr | None = None) -> ServerAccess:
-    """Return the access to `url` with a bearer token. Raises ServerUnavailable unless it is an HTTP URL."""
-    headers = (("Authorization", f"Bearer {token.get_secret_value()}"),) if token else ()
-    return ServerAccess(endpoint(url), headers)
+def server_access(url: str, credential: ServerCredential | None = None, user: str = "") -> ServerAccess:
+    """Return the access to `url` with a credential. Raises ServerUnavailable unless it is an HTTP URL."""
+    headers = ((credential.header, credential.value.get_secret_value()),) if credential else ()
+    return ServerAccess(endpoint(url), headers, user)
 
 
 def endpoint(url: str) -> str:
