@@ -21,6 +21,7 @@ PACKAGES = {
     "app": "Composition roots: one module for each command builds what the command needs from the settings.",
     "cli": "Commands, their options, their output and exit codes.",
     "concurrency": "Periodic loops, caches, single flight, prefetching.",
+    "credentials": "Credentials for MCP servers: encrypted with the server's keys, and found for each run.",
     "core": "Values and decisions: errors, ids, principals, scopes, run states. No I/O, no clock, no framework.",
     "doctor": "Checks the machine, the settings and the database. Each start runs some of them.",
     "projects": "`langgraph.json`: a project as variables of the environment",

@@ -27,7 +27,7 @@ from robyn_server.metrics.instruments import Metric
 from robyn_server.settings import Settings
 from robyn_server.sockets.methods.table import METHODS
 from robyn_server.web.edge.access_events import RunEvent, always
-from robyn_server.web.edge.access_table import EXEMPT
+from robyn_server.web.edge.access_table import EXEMPT, OWN
 from robyn_server.web.edge.access_table import TABLE as EVENTS
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes
@@ -44,6 +44,7 @@ _RESOURCES = {
     "Store": r"/store",
     "Agent sync": r"/agents/sync",
     "Registry of instances": r"/agents/(?!sync)",
+    "Connections to MCP servers": r"/connections",
     "API keys": r"/keys",
     "Audit trail": r"/audit",
     "Server": r"/(ok|livez|info|openapi\.json|docs|metrics)?$",
@@ -61,6 +62,7 @@ _SETTING_GROUPS = (
     ("Metrics", "AGENTHALL_METRICS_HOST"),
     ("Graphs, models and tools", "AGENTHALL_GRAPHS"),
     ("Agent sync", "AGENT_SYNC_SCOPE"),
+    ("Credentials of MCP servers", "AGENTHALL_SECRET_KEY"),
     ("Identity", "AUTH_MODE"),
     ("Development without credentials", "AGENTHALL_DEV_TENANT"),
     ("Logs", "AGENTHALL_LOG_LEVEL"),
@@ -193,7 +195,7 @@ def operations() -> str:
 
 def exempt_routes() -> str:
     """The routes that handlers of a project are not asked about."""
-    return _table(("routes", "credentials"), [(f"`/{name}`", reason) for name, reason in EXEMPT.items()])
+    return _table(("routes", "credentials"), [(f"`/{name}`", reason) for name, reason in {**EXEMPT, **OWN}.items()])
 
 
 def access_events() -> str:

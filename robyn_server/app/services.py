@@ -62,6 +62,8 @@ from robyn_server.storage.runs import Runs
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.threads import Threads
 
+from .credentials import make_caller_tokens, make_connection_service
+
 if TYPE_CHECKING:
     from robyn_server.tracing.queue_spans import EnqueueSpans
 
@@ -112,12 +114,14 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
             dependencies.notifier,
             max_attempts=settings.run_max_attempts,
             spans=dependencies.enqueue_spans,
+            caller_tokens=make_caller_tokens(settings, system),
         ),
         thread_streams=ThreadStreamService(Runs(app), queue, threads, dependencies.feed, dependencies.finder),
         store=StoreService(StoreItems(app), _embedder(settings), settings.store_lifetimes),
         agent_sync=AgentSyncService(dependencies.operations),
         keys=ApiKeyService(ApiKeys(system)),
         audit=AuditService(AuditLog(app), select_organization),
+        connections=make_connection_service(settings, app, system),
         metrics=MetricsService(queue, lease_services.leases, Scaling(system)),
         tickets=TicketService(SocketTickets(system)),
         instances=InstanceService(

@@ -40,6 +40,7 @@ from robyn_server.supervisor.parent_death import end_with_parent
 from robyn_server.tracing.langsmith_runs import flush_run_trees
 
 from .agent_sync import check_settings
+from .credentials import open_credential_host
 from .database import prepare_database
 from .egress import enforce_egress
 from .pools import Pools, close_pool, export_pool_metrics
@@ -112,6 +113,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     host = await _open_agent_host(settings, closing, graphs)
     jobs = _start_jobs(settings, closing, system)
     processes = _run_processes(settings, system, graphs)
+    credentials = open_credential_host(settings, system)
     worker = Worker(
         RunQueue(system, settings.running_limits),
         graphs,
@@ -126,6 +128,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         host,
         jobs,
         processes,
+        credentials,
     )
     worker.on_finished = _ask_to_end
     export_pool_metrics(system=system)

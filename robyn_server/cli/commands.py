@@ -14,6 +14,7 @@ from .agents.jobs import jobs
 from .backup import backup, restore
 from .catalogue.mapping import catalogue_map
 from .chat.command import chat
+from .credentials import credentials
 from .database import database_setting, given_database, wrong_usage
 from .disk_usage import storage
 from .erase import erase
@@ -176,6 +177,7 @@ commands.command()(storage)
 commands.command()(chat)
 commands.add_typer(keys, name="keys")
 commands.add_typer(erase, name="erase")
+commands.add_typer(credentials, name="credentials")
 commands.add_typer(agents, name="agents")
 commands.add_typer(jobs, name="jobs")
 commands.add_typer(assistants, name="assistants")

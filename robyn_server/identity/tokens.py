@@ -59,6 +59,7 @@ class Tokens:
             await self._organizations(identity, claims),
             frozenset(_permissions(_claim(claims, self._permissions_claim), self._permissions_claim)),
             expires_at=_expiry(claims),
+            token=token,
         )
 
     async def _organizations(self, identity: str, claims: Mapping[str, Any]) -> frozenset[UUID]:

@@ -29,6 +29,7 @@ from .assistants.graphs import AssistantGraphService
 from .assistants.service import AssistantService
 from .assistants.versions import AssistantVersionService
 from .audit import AuditService
+from .connections import ConnectionService
 from .metrics import MetricsService
 from .runs import RunService
 from .store import StoreService
@@ -50,6 +51,7 @@ class Services:
     agent_sync: AgentSyncService
     keys: ApiKeyService
     audit: AuditService
+    connections: ConnectionService
     metrics: MetricsService
     tickets: TicketService
     instances: InstanceService

@@ -22,8 +22,9 @@ _BOTH_GIVEN = (
     "Context was introduced in LangGraph 0.6.0 and is the long term planned replacement for configurable."
 )
 _NO_SECRETS = (
-    "a secret would be stored here in clear. Set it where the server runs, such as in its environment, or let the `auth` "
-    "handler of the project return it as a field of the user."
+    "a secret would be stored here in clear. For an MCP server, an operator gives it a credential (`agenthall credentials "
+    "put`). Other secrets are set where the server runs, such as in its environment, or the `auth` handler of the project "
+    "returns them as fields of the user."
 )
 
 

@@ -21,6 +21,7 @@ from robyn_server.core.ids import new_id
 from robyn_server.core.json import exact_json
 from robyn_server.core.runs import END, EventTransport, RunEvent
 from robyn_server.core.trace_context import TraceContext
+from robyn_server.credentials.caller_tokens import CallerTokens
 from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.services.assistants.called_agents import sync_called_agents
 from robyn_server.services.assistants.service import AssistantService
@@ -93,6 +94,7 @@ class RunService:
         *,
         max_attempts: int,
         spans: EnqueueSpans | None = None,
+        caller_tokens: CallerTokens | None = None,
     ) -> None:
         self._runs = runs
         self._queue = queue
@@ -103,6 +105,7 @@ class RunService:
         self._notifier = notifier
         self._max_attempts = max_attempts
         self._spans = spans
+        self._caller_tokens = caller_tokens
 
     async def start(self, principal: Principal, thread_id: UUID | None, request: RunRequest) -> StartedRun:
         """Enqueue a run.
@@ -110,7 +113,7 @@ class RunService:
         Raises NotFound (assistant, thread), Conflict (busy, or a key of the catalogue), Forbidden, Invalid.
         """
         assistant = await self._resolve(principal, request)
-        new = self._new_run(principal, thread_id, request, assistant)
+        new = await self._with_credential(principal, self._new_run(principal, thread_id, request, assistant))
         with self._enqueuing(new) as trace:
             outcome, body = await self._runs.enqueue(principal, _traced(new, trace))
         if outcome == "busy":
@@ -122,7 +125,10 @@ class RunService:
 
     async def start_batch(self, principal: Principal, requests: Sequence[RunRequest]) -> Sequence[str]:
         """Enqueue runs without a thread, all or none, and return them as JSON text. Raises as `start` does."""
-        batch = [self._new_run(principal, None, each, await self._resolve(principal, each)) for each in requests]
+        batch = [
+            await self._with_credential(principal, self._new_run(principal, None, each, assistant))
+            for each, assistant in [(each, await self._resolve(principal, each)) for each in requests]
+        ]
         with self._enqueuing(*batch) as trace:
             bodies = await self._runs.enqueue_batch(principal, [_traced(each, trace) for each in batch])
         self._notifier.notify(RUNS)
@@ -133,6 +139,14 @@ class RunService:
         principal.require_assistant(assistant.assistant_id, assistant.template_id)
         await sync_called_agents(self._assistants, principal, assistant)
         return assistant
+
+    async def _with_credential(self, principal: Principal, new: NewRun) -> NewRun:
+        """The run with the caller's token, if it has an MCP server that gets it. Raises Unavailable."""
+        if self._caller_tokens is None or principal.token is None:
+            return new
+        configurable = new.kwargs["config"]["configurable"]
+        sealed = await self._caller_tokens.seal(principal, new.run_id, configurable)
+        return new if sealed is None else replace(new, credential=sealed)
 
     def _enqueuing(self, *batch: NewRun) -> AbstractContextManager[TraceContext | None]:
         """The span in which runs are enqueued, if it is traced."""

@@ -12,6 +12,7 @@ from robyn_server.core.queue_limits import PendingLimits
 
 from .agent_sync import AgentSyncSettings
 from .audit import AuditSettings
+from .credentials import CredentialSettings
 from .database import DatabaseSettings
 from .egress import EgressSettings
 from .graphs import GraphSettings
@@ -34,6 +35,7 @@ def _limit(given: int | None, default: int) -> int | None:
 class Settings(  # the fields of the last base come first
     LogSettings,
     IdentitySettings,
+    CredentialSettings,
     AgentSyncSettings,
     EgressSettings,
     GraphSettings,
@@ -90,6 +92,12 @@ class Settings(  # the fields of the last base come first
             _limit(self.pending_of_owner, PENDING_OF_OWNER),
             _limit(self.pending_of_organization, PENDING_OF_ORGANIZATION),
         )
+
+    @property
+    def oauth_redirect_uri(self) -> str:
+        """Where authorization servers send users back to."""
+        base = self.public_url or f"http://{local_host(self.host)}:{self.port}"
+        return self.connect_page or f"{base}/connections/callback"
 
     @property
     def sockets_address(self) -> str | None:

@@ -46,6 +46,7 @@ THREAD_STEPS = (
     _of_threads("mcp.agent_jobs", "jobs"),
     _of_threads("agenthall.run_events", "run_events"),
     _of_threads("agenthall.run_undo", "run_undo"),
+    _of_threads("agenthall.run_credentials", "run_credentials"),
     _of_threads("langgraph.checkpoint_writes", "checkpoint_writes"),
     _of_threads("langgraph.checkpoint_blobs", "checkpoint_blobs"),
     _of_threads("langgraph.checkpoints", "checkpoints"),
@@ -58,6 +59,9 @@ STEPS: dict[SubjectType, tuple[Step, ...]] = {
     _USER: (
         Step("agenthall.api_keys", "api_keys", "user_api_keys"),
         Step("agenthall.api_keys", "api_keys", "user_api_keys_made", "change_api_keys_made"),
+        Step("agenthall.mcp_authorizations", "mcp_authorizations", "user_mcp_authorizations"),
+        Step("agenthall.mcp_connections", "mcp_connections", "user_mcp_connections"),
+        Step("agenthall.mcp_credentials", "mcp_credentials", "user_mcp_credentials", "change_mcp_credentials"),
         Step("agenthall.runs", "runs", "user_runs"),
         Step("agenthall.store_vectors", "store_vectors", "user_store_vectors"),
         Step("agenthall.store_items", "store_items", "user_store_items"),
@@ -71,6 +75,9 @@ STEPS: dict[SubjectType, tuple[Step, ...]] = {
     _ORGANIZATION: (
         Step("agenthall.api_keys", "api_keys", "organization_api_keys"),
         Step("agenthall.api_keys", "api_keys", "organization_api_keys_shared", "change_api_keys_shared"),
+        Step("agenthall.mcp_authorizations", "mcp_authorizations", "organization_mcp_authorizations"),
+        Step("agenthall.mcp_connections", "mcp_connections", "organization_mcp_connections"),
+        Step("agenthall.mcp_credentials", "mcp_credentials", "organization_mcp_credentials"),
         Step("agenthall.runs", "runs", "organization_runs"),
         Step("mcp.agent_job_events", "job_events", "tenant"),
         Step("mcp.agent_job_offers", "job_offers", "tenant"),

@@ -9,6 +9,8 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.pending_headroom import PendingHeadroom
 from robyn_server.core.queue_limits import ANY_PENDING, PendingLimits
@@ -17,7 +19,7 @@ from robyn_server.core.trace_context import TraceContext
 
 from .postgres.errors import translated
 from .postgres.json import json_array, to_json
-from .postgres.pools import Pool, acting, transaction
+from .postgres.pools import Connection, Pool, acting, transaction
 from .postgres.queries import Bound, Query, load, load_templates
 from .postgres.search import depth
 
@@ -68,6 +70,8 @@ class NewRun:
     new_metadata: dict[str, Any] = field(default_factory=dict)
     event_transport: EventTransport = EventTransport.POSTGRES
     trace: TraceContext | None = None
+    credential: bytes | None = field(default=None, repr=False)
+    """The token of the caller, encrypted, if an MCP server of the run needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,13 @@ class Runs:
         """
         keys = (principal.identity, new.organization_id)
         is_counted = bool(self._limits) and not self._headroom.take(keys)
-        async with translated():
-            row = await self._pool.fetchrow(*_enqueue(principal, new, self._limits if is_counted else ANY_PENDING))
+        query = _enqueue(principal, new, self._limits if is_counted else ANY_PENDING)
+        if new.credential is None:
+            async with translated():
+                row = await self._pool.fetchrow(*query)
+        else:
+            async with transaction(self._pool) as connection:
+                row = await _fetch_with_credential(connection, query, new)
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
         if is_counted:
             self._headroom.record(keys, row["left_over"])
@@ -113,7 +122,9 @@ class Runs:
         )  # the batch may use it up
         async with transaction(self._pool) as connection:
             return [
-                (await connection.fetchrow(*_enqueue(principal, new, self._limits, of_batch=True)))["body"]  # type: ignore[index]
+                (await _fetch_with_credential(connection, _enqueue(principal, new, self._limits, of_batch=True), new))[
+                    "body"
+                ]
                 for new in batch
             ]
 
@@ -180,6 +191,15 @@ class Runs:
             query = _SQL["delete"].bind(**acting(principal), thread_id=thread_id, run_id=run_id)
             deleted: bool = await self._pool.fetchval(*query)
         return deleted
+
+
+async def _fetch_with_credential(connection: Connection, query: Bound, new: NewRun) -> asyncpg.Record:
+    """Within a transaction: no worker claims the run before its credential is there."""
+    row = await connection.fetchrow(*query)
+    assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
+    if row["body"] is not None and new.credential is not None:
+        await connection.execute(*_SQL["enqueue_with_credential"].bind(run_id=new.run_id, sealed=new.credential))
+    return row
 
 
 def _enqueue(principal: Principal, new: NewRun, limits: PendingLimits, *, of_batch: bool = False) -> Bound:

@@ -20,8 +20,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -59,6 +58,8 @@ from .run_tasks import create_run_task, task_factory
 from .run_traces import AttemptTrace, RunTraces
 
 if TYPE_CHECKING:
+    from langgraph.store.base import BaseStore
+
     from robyn_server.graphs.checkpoints.saver import Checkpoints
     from robyn_server.graphs.loading.served_graphs import Graphs
     from robyn_server.redis_streams.connection import RedisConnection
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from robyn_server.run_events.redis_sink import RedisEventWriter
 
     from .agent_host import RunAgentHost
+    from .credential_host import RunCredentialHost
     from .run_processes import RunProcesses
 
 _POLL_SECONDS = 1.0
@@ -120,6 +122,7 @@ class Worker:
         agents: RunAgentHost | None = None,
         jobs: JobStarter | None = None,
         processes: RunProcesses | None = None,
+        credentials: RunCredentialHost | None = None,
     ) -> None:
         self.id = worker_id or new_id()
         self._has_predecessor = worker_id is not None and not options.adopts
@@ -135,6 +138,7 @@ class Worker:
         self._agents = agents
         self._jobs = jobs
         self._processes = processes
+        self._credentials = credentials
         self._options = options
         self._active = ActiveRuns()
         self._lapse: asyncio.TimerHandle | None = None
@@ -304,7 +308,7 @@ class Worker:
             if run.attempt > 1:
                 await writer.emit("metadata", b'{"run_id":"%s","attempt":%d}' % (str(run.run_id).encode(), run.attempt))
             checkpoints = self._checkpoints.with_lease(self.id, run.run_id, run.attempt)
-            with nullcontext() if self._agents is None else self._agents.of(run, store):
+            with self._hosts(run, store):
                 end = await execute(run, self._graphs, checkpoints, store, writer.emit, active.stop, trace.callbacks)
             await _end(active, writer, trace, end, began)
         except asyncio.CancelledError:
@@ -318,6 +322,16 @@ class Worker:
             timer.cancel()
             store.close()
             writer.close()
+
+    @contextlib.contextmanager
+    def _hosts(self, run: ClaimedRun, store: BaseStore) -> Iterator[None]:
+        """Within the block the agents of the run find other agents, and credentials."""
+        with contextlib.ExitStack() as stack:
+            if self._agents is not None:
+                stack.enter_context(self._agents.of(run, store))
+            if self._credentials is not None:
+                stack.enter_context(self._credentials.of(run))
+            yield
 
     async def _cancel_jobs(self, active: ActiveRun) -> None:
         """Cancel the jobs of a run that was stopped on purpose. Jobs of a run that is dropped go on without it."""

@@ -21,6 +21,7 @@ from robyn_server.core.access.scopes import PRIVILEGED, Scope
 from .demo_users import HARBOUR, RESEARCHER
 from .registry_api import new_agent_id
 
+OWNER = "owner-of-cells"
 _FAR = 86_400
 """Seconds until a run begins that is to stay pending."""
 
@@ -145,17 +146,28 @@ class Rows:
     async def key(self) -> None:
         self.names["prefix"] = (await self.post("/keys", {"organizations": [HARBOUR]}, self.root))["prefix"]
 
+    async def connection(self) -> None:
+        row = await self.database.fetchrow(
+            """insert into agenthall.mcp_connections (owner_id, organization_id, url, issuer, sealed, expires_at)
+               values ($1, $2, 'https://mcp.test/' || gen_random_uuid(), 'https://as.test', $3, now() + interval '1 h')
+               returning connection_id""",
+            *(OWNER, UUID(HARBOUR), bytes(40)),
+        )
+        assert row is not None
+        self.names["connection_id"] = str(row["connection_id"])
+
     async def nothing(self) -> None:
         pass
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`rows` are made before. `body` gets them."""
+    """`rows` are made before. `body` gets them. `refused`: the code of the answer 400 to callers who may ask."""
 
     rows: Callable[[Rows], Awaitable[None]] = Rows.nothing
     body: Callable[[Rows], Any] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
+    refused: str | None = None
 
 
 def _is(value: Any) -> Callable[[Rows], Any]:
@@ -255,6 +267,10 @@ EXAMPLES: Mapping[str, Example] = {
     "DELETE /agents/brakes/{agent_id}": Example(Rows.brake),
     "GET /agents/scaling": Example(),
     "GET /agents/watch": Example(),
+    "GET /connections": Example(),
+    "GET /connections/callback": Example(params={"state": "none"}, refused="unknown_authorization"),
+    "POST /connections/callback": Example(body=_is({"state": "none", "code": "x"}), refused="unknown_authorization"),
+    "DELETE /connections/{connection_id}": Example(Rows.connection),
     "GET /audit": Example(),
     "GET /keys": Example(),
     "POST /keys": Example(body=_is({"organizations": [HARBOUR]})),

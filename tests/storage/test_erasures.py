@@ -45,6 +45,7 @@ NEITHER = {
     "agenthall.checkpoint_retention": _OF_THE_SERVER,
     "agenthall.crash_marks": _OF_THE_SERVER,
     "agenthall.erasures": "forgets its subject at its end",
+    "agenthall.mcp_clients": _OF_THE_SERVER,
     "agenthall.migrations": _OF_THE_SERVER,
     "agenthall.socket_keys": _OF_THE_SERVER,
     "agenthall.socket_tickets": "sealed, and ends after seconds",
@@ -82,6 +83,16 @@ select gen_random_uuid(), 'echo', 'of WHO', 'WHO', 'ORGANIZATION', 'private', '{
 insert into agenthall.api_keys (prefix, digest, name, identity, kind, organizations, created_by)
 select translate(substr(md5(run_id::text), 1, 10), '0123456789', 'ghijklmnop'), sha256(run_id::text::bytea), 'of WHO',
        'WHO', 'service', array['ORGANIZATION'::uuid], 'WHO' from made where n <= 3;
+insert into agenthall.run_credentials (run_id, sealed) select run_id, decode(repeat('00', 40), 'hex') from made;
+insert into agenthall.mcp_credentials (organization_id, url, kind, options, sealed, updated_by)
+select 'ORGANIZATION', 'https://mcp.test/' || run_id, 'encrypted', '{}', decode(repeat('00', 40), 'hex'), 'WHO' from made
+ where n <= 3;
+insert into agenthall.mcp_connections (owner_id, organization_id, url, issuer, sealed, expires_at)
+select 'WHO', 'ORGANIZATION', 'https://mcp.test/' || run_id, 'https://as.test', decode(repeat('00', 40), 'hex'), now()
+  from made where n <= 3;
+insert into agenthall.mcp_authorizations (digest, owner_id, organization_id, url, sealed, expires_at)
+select sha256(run_id::text::bytea), 'WHO', 'ORGANIZATION', 'https://mcp.test', decode(repeat('00', 40), 'hex'), now()
+  from made where n <= 3;
 insert into agenthall.agent_sync_passes (scope, replica, started_at, finished_at, seconds, counters)
 values ('org:ORGANIZATION', 'r', now(), now(), 1, '{}');
 select mcp.register_agent_instance(tenant_id => 'ORGANIZATION', agent_id => 'bot-of-' || left('WHO', 4),

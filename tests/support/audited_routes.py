@@ -31,7 +31,10 @@ _RUN = "runs are work, not administration: the run itself says whose it is"
 _OWN = "a conversation of its owner's; only its deletion is recorded"
 _STORE = "items are data that graphs and users write all the time"
 _INSTANCE = "the instance's program writes it all the time"
+_CONNECTION = "a user's own connection, as a conversation is"
 NOT_AUDITED = {
+    "POST /connections/callback": _CONNECTION,
+    "DELETE /connections/{connection_id}": _CONNECTION,
     "POST /assistants/search": _READ,
     "POST /assistants/count": _READ,
     "POST /assistants/{assistant_id}/versions": _READ,

@@ -7,14 +7,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+from deadlines import DEADLINE
 from forked_process import run_agenthall
 
 
-def agenthall(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def agenthall(
+    *arguments: str, cwd: Path | None = None, given: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AGENT", "AUTH", "DATABASE_"))
     }
-    return run_agenthall(*arguments, cwd=cwd, env={**inherited, **environment})
+    if given is None:
+        return run_agenthall(*arguments, cwd=cwd, env={**inherited, **environment})
+    return subprocess.run(  # a forked process has no input
+        [sys.executable, "-m", "robyn_server", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+        cwd=cwd,
+        input=given,
+        env={**inherited, **environment},
+    )
 
 
 def imported(*argv: str) -> set[str]:

@@ -92,6 +92,10 @@ class Operation(StrEnum):
     SOCKETS_TICKET = "sockets.ticket"
     AGENT_SYNC_READ = "agent_sync.read"
     AGENT_SYNC_RUN = "agent_sync.run"
+    CONNECTIONS_READ = "connections.read"
+    CONNECTIONS_COMPLETE = "connections.complete"
+    CONNECTIONS_RETURN = "connections.return"
+    CONNECTIONS_DELETE = "connections.delete"
     AUDIT_READ = "audit.read"
     KEYS_READ = "keys.read"
     KEYS_CREATE = "keys.create"
@@ -202,6 +206,14 @@ PERMISSIONS: Mapping[Operation, Permission] = {
     Operation.SOCKETS_TICKET: Permission(Role.CALLER, AGENT_SCOPES, rows="it gives no more rights than its key"),
     Operation.AGENT_SYNC_READ: _of(Role.ADMIN, Scope.ADMIN, rows="of all organizations"),
     Operation.AGENT_SYNC_RUN: _of(Role.ADMIN, Scope.ADMIN, rows="of all organizations"),
+    Operation.CONNECTIONS_READ: _of(Role.CALLER, Scope.RUNS, rows=_OWN),
+    Operation.CONNECTIONS_COMPLETE: _of(Role.CALLER, Scope.RUNS, rows="one that the caller has begun"),
+    Operation.CONNECTIONS_RETURN: Permission(
+        Role.ANYONE,
+        ANY_SCOPE,
+        rows="a browser that comes back from an authorization server, with a state that is used once",
+    ),
+    Operation.CONNECTIONS_DELETE: _of(Role.OWNER, Scope.RUNS),
     Operation.AUDIT_READ: _of(
         Role.ADMIN, Scope.AUDIT, rows="of all organizations; a key with the scope `audit`: those of its own"
     ),

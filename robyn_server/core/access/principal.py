@@ -59,6 +59,8 @@ class Principal:
 
     See `core/access/users.py`.
     """
+    token: str | None = field(default=None, repr=False, compare=False)
+    """The verified token of the request. None for API keys, and where a project's handler authenticates."""
 
     @property
     def is_admin(self) -> bool:

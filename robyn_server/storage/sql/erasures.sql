@@ -112,6 +112,13 @@ agenthall.run_undo
 x.run_id = any (array(select r.run_id from agenthall.runs r
                        where r.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))))
 
+-- fragment: table_run_credentials
+agenthall.run_credentials
+
+-- fragment: threads_run_credentials
+x.run_id = any (array(select r.run_id from agenthall.runs r
+                       where r.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))))
+
 -- fragment: table_checkpoint_writes
 langgraph.checkpoint_writes
 
@@ -169,6 +176,36 @@ x.organizations @> array[:subject::uuid]
 
 -- fragment: change_api_keys_shared
 organizations = array_remove(x.organizations, :subject::uuid)
+
+-- fragment: table_mcp_authorizations
+agenthall.mcp_authorizations
+
+-- fragment: user_mcp_authorizations
+x.owner_id = :subject and (:organization_id::uuid is null or x.organization_id = :organization_id)
+
+-- fragment: organization_mcp_authorizations
+x.organization_id = :subject::uuid
+
+-- fragment: table_mcp_connections
+agenthall.mcp_connections
+
+-- fragment: user_mcp_connections
+x.owner_id = :subject and (:organization_id::uuid is null or x.organization_id = :organization_id)
+
+-- fragment: organization_mcp_connections
+x.organization_id = :subject::uuid
+
+-- fragment: table_mcp_credentials
+agenthall.mcp_credentials
+
+-- fragment: user_mcp_credentials
+x.updated_by = :subject and (:organization_id::uuid is null or x.organization_id = :organization_id)
+
+-- fragment: change_mcp_credentials
+updated_by = 'erased:' || :erasure_id::uuid
+
+-- fragment: organization_mcp_credentials
+x.organization_id = :subject::uuid
 
 -- fragment: table_store_vectors
 agenthall.store_vectors

@@ -26,6 +26,9 @@ select enqueued.outcome, enqueued.run::text as body
 select enqueued.outcome, enqueued.run::text as body, agenthall.limit_pending_runs(
          p_run_id => :run_id, p_of_owner => :of_owner, p_of_organization => :of_organization, p_margin => :margin) as left_over
   {enqueued}
+-- name: enqueue_with_credential
+-- In the transaction that enqueues the run.
+insert into agenthall.run_credentials (run_id, sealed) values (:run_id, :sealed)
 
 -- name: find
 select found.body

@@ -20,6 +20,7 @@ from .ports import Ports
 
 BEHIND_PROXY = "AGENTHALL_BEHIND_PROXY"
 _DOMAIN = "AGENTHALL_DOMAIN"
+_PUBLIC_URL = "AGENTHALL_PUBLIC_URL"
 _SOCKETS_URL = "AGENTHALL_SOCKETS_URL"
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -45,8 +46,14 @@ class Front:
 
     def environment(self, given: Mapping[str, str], port: int) -> dict[str, str]:
         """Return the environment of the processes behind the proxy on `port`."""
-        sockets_url = self.url(port).replace("http", "ws", 1) + "/ws"
-        return {**given, BEHIND_PROXY: "true", _SOCKETS_URL: given.get(_SOCKETS_URL) or sockets_url}
+        url = self.url(port)
+        sockets_url = url.replace("http", "ws", 1) + "/ws"
+        return {
+            **given,
+            BEHIND_PROXY: "true",
+            _PUBLIC_URL: given.get(_PUBLIC_URL) or url,
+            _SOCKETS_URL: given.get(_SOCKETS_URL) or sockets_url,
+        }
 
     def redirect_port(self, environment: Mapping[str, str]) -> int | None:
         """Return the port of plain HTTP beside https; None for none. The settings were checked before."""

@@ -21,6 +21,11 @@ EXEMPT: Mapping[str, str] = {
 }
 """The first segments of paths that handlers are not asked about, with the reason."""
 
+OWN: Mapping[str, str] = {
+    "connections": "A handler authenticates the user, who reaches the own connections alone.",
+}
+"""The first segments of paths that have no events, with the reason."""
+
 _METADATA = {"metadata": "metadata"}
 _PAGE = {"limit": "limit", "offset": "offset"}
 _ASSISTANT, _THREAD, _RUN = ("assistant_id",), ("thread_id",), ("thread_id", "run_id")
@@ -141,5 +146,8 @@ def is_governed(route: Route) -> bool:
 
 
 def events_of(route: Route) -> tuple[Event, ...] | None:
-    """The events of a route; None without a line in the table."""
+    """The events of a route, none for those of `OWN`; None without a line in the table."""
+    parts = segments(route.path)
+    if parts and parts[0] in OWN:
+        return ()
     return TABLE.get(f"{route.method} {route.path}")

@@ -7,7 +7,19 @@ from robyn_server.web.http.routing import Route
 
 def all_routes() -> list[Route]:
     """The routes of all resources, with those that answer 405. The edge adds the system routes."""
-    from . import agents, assistants, audit, keys, metrics, not_offered, runs, store, thread_streams, threads
+    from . import (
+        agents,
+        assistants,
+        audit,
+        connections,
+        keys,
+        metrics,
+        not_offered,
+        runs,
+        store,
+        thread_streams,
+        threads,
+    )
     from .registry import brakes, configurations, instances, jobs, manifests, scaling, tickets, watch
 
     return [
@@ -27,6 +39,7 @@ def all_routes() -> list[Route]:
         *metrics.routes,
         *keys.routes,
         *audit.routes,
+        *connections.routes,
         *tickets.routes,
         *not_offered.routes,
     ]

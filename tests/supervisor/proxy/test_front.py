@@ -63,6 +63,7 @@ def test_the_processes_know_that_they_are_proxied_and_the_address_of_the_websock
     assert front.url(port) == url
     assert environment == {
         "AGENTHALL_BEHIND_PROXY": "true",
+        "AGENTHALL_PUBLIC_URL": url,
         "AGENTHALL_SOCKETS_URL": url.replace("http", "ws", 1) + "/ws",
         "KEPT": "x",
     }

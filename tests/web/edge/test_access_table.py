@@ -9,12 +9,16 @@ import pytest
 from robyn_server.core.access.permissions import Operation
 from robyn_server.identity.handlers.loading import ACTIONS
 from robyn_server.web.edge.access_events import CopyEvent, RunEvent, StoreGetEvent
-from robyn_server.web.edge.access_table import EXEMPT, TABLE, events_of, is_governed
+from robyn_server.web.edge.access_table import EXEMPT, OWN, TABLE, events_of, is_governed
 from robyn_server.web.http.messages import Response
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes
 
-GOVERNED = [route for route in all_routes() if is_governed(route) and not route.not_built]
+GOVERNED = [
+    route
+    for route in all_routes()
+    if is_governed(route) and not route.not_built and route.path.split("/")[1] not in OWN
+]
 
 
 @pytest.mark.parametrize("route", GOVERNED, ids=lambda route: f"{route.method} {route.path}")
@@ -25,8 +29,14 @@ def test_every_route_of_the_langgraph_api_has_events(route: Route) -> None:
 
 
 def test_every_other_route_is_exempt_by_name() -> None:
-    others = {route.path.split("/")[1] for route in all_routes() if not is_governed(route)}
+    others = {route.path.split("/")[1] for route in all_routes() if not is_governed(route) and not route.public}
     assert others == set(EXEMPT)
+
+
+def test_the_routes_of_a_users_own_rows_have_no_events_but_a_user() -> None:
+    own = [route for route in all_routes() if route.path.split("/")[1] in OWN and not route.public]
+    assert {route.path.split("/")[1] for route in own} == set(OWN)
+    assert all(is_governed(route) and events_of(route) == () for route in own)
 
 
 def test_the_table_has_no_line_too_many() -> None:

@@ -1,0 +1,82 @@
+"""Construction of what finds credentials for MCP servers."""
+
+from __future__ import annotations
+
+import ssl
+from functools import cache
+from typing import TYPE_CHECKING
+
+from robyn_server.credentials.caller_tokens import CallerTokens, KeptTokens
+from robyn_server.credentials.exchange import TokenExchange
+from robyn_server.credentials.finder import CredentialFinder
+from robyn_server.credentials.keys import Keys
+from robyn_server.credentials.oauth.authorizations import Authorizations
+from robyn_server.credentials.oauth.clients import OAuthClients
+from robyn_server.credentials.oauth.connections import Connections
+from robyn_server.egress.clients import checked_transport, operator_client
+from robyn_server.services.connections import ConnectionService
+from robyn_server.settings import Settings
+from robyn_server.storage.mcp_connections import McpConnections, OwnConnections
+from robyn_server.storage.mcp_credentials import McpCredentials
+from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.run_credentials import RunCredentials
+
+if TYPE_CHECKING:
+    import httpx
+
+    from robyn_server.worker.credential_host import RunCredentialHost
+
+TOKEN_SECONDS = 10.0
+
+
+def make_keys(settings: Settings) -> Keys:
+    return Keys(settings.secret_key, settings.data_dir)
+
+
+def make_caller_tokens(settings: Settings, system: Pool) -> CallerTokens:
+    return CallerTokens(McpCredentials(system), make_keys(settings))
+
+
+def make_connections(settings: Settings, system: Pool) -> tuple[Connections, Authorizations]:
+    """Connections of users. The URLs that servers name are fetched under the policy of users."""
+    keys, stored = make_keys(settings), McpConnections(system)
+    policy = settings.egress_policy
+
+    def open_client() -> httpx.AsyncClient:
+        import httpx  # imported here: a process that connects nobody does not need it
+
+        transport = checked_transport(policy, _ssl_context())
+        return httpx.AsyncClient(transport=transport, timeout=TOKEN_SECONDS, trust_env=False)
+
+    clients = OAuthClients(stored, keys, settings.oauth_redirect_uri)
+    authorizations = Authorizations(stored, keys, clients, open_client, on_page=settings.connect_page is not None)
+    return Connections(stored, keys, authorizations, open_client), authorizations
+
+
+def make_connection_service(settings: Settings, app: Pool, system: Pool) -> ConnectionService:
+    return ConnectionService(OwnConnections(app), *make_connections(settings, system))
+
+
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    import httpx
+
+    return httpx.create_ssl_context()  # takes 32 ms
+
+
+def open_credential_host(settings: Settings, system: Pool) -> RunCredentialHost:
+    """Let the agents of runs find credentials. Raises Misconfigured for keys of the environment that are none."""
+    from robyn_server.worker.credential_host import RunCredentialHost
+    from tools_agent.credentials import set_credential_host
+
+    keys = make_keys(settings)
+    if not keys.are_in_file:
+        keys.ring()
+    own = {str(each.validation_alias) for each in Settings.model_fields.values()}
+    exchange = TokenExchange(lambda: operator_client(TOKEN_SECONDS))
+    connections, _ = make_connections(settings, system)
+    tokens = KeptTokens(RunCredentials(system), keys)
+    finder = CredentialFinder(McpCredentials(system), keys, own, tokens, exchange, connections)
+    host = RunCredentialHost(finder)
+    set_credential_host(host)
+    return host
