@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,6 +23,8 @@ from deadlines import DEADLINE
 from forked_process import start_agenthall
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
+
+from robyn_server.supervisor.parent_death import death_signal
 
 SAMPLES = Path(__file__).with_name("sample_graphs.py")
 GRAPHS = {
@@ -44,15 +47,29 @@ async def until(condition: Callable[[], Any | Awaitable[Any]], seconds: float = 
 class Process:
     """A child process that ends with the test process. Its output goes to a file."""
 
-    def __init__(self, command: str, environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, command: str, environment: dict[str, str], log: Path, program: tuple[str, ...] | None = None
+    ) -> None:
+        """`program`: arguments of Python in the place of `-m robyn_server`."""
         self.log = log
         self._command = command
+        self._program = program
         self._environment = environment
         self.start()
 
     def start(self) -> None:
         with self.log.open("ab") as out:
-            self.popen = start_agenthall(self._command, env=self._environment, stdout=out, stderr=out)
+            if self._program is None:
+                self.popen = start_agenthall(self._command, env=self._environment, stdout=out, stderr=out)
+            else:
+                self.popen = subprocess.Popen(
+                    [sys.executable, *self._program, self._command],
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    preexec_fn=death_signal(signal.SIGKILL),  # noqa: PLW1509  only a system call
+                )
 
     def read_log(self) -> str:
         return self.log.read_text(errors="replace")
@@ -67,7 +84,15 @@ class Process:
 
 
 class LiveServer:
-    def __init__(self, url: str, port: int, environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        url: str,
+        port: int,
+        environment: dict[str, str],
+        folder: Path,
+        program: tuple[str, ...] | None = None,
+    ) -> None:
+        self._program = program
         self.database = url
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -77,7 +102,8 @@ class LiveServer:
         self.workers: list[Process] = []
 
     def add_web(self) -> Process:
-        self.webs.append(Process("web", self.environment, self._folder / f"web{len(self.webs)}.log"))
+        log = self._folder / f"web{len(self.webs)}.log"
+        self.webs.append(Process("web", self.environment, log, self._program))
         return self.webs[-1]
 
     def add_worker(self) -> Process:
@@ -175,8 +201,13 @@ def accepts(port: int) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def live_server(url: str, *, webs: int = 1, workers: int = 1, **settings: str) -> AsyncIterator[LiveServer]:
-    """Run a server on the database `url`. `settings`: environment variables. Killed at the end if it does not stop."""
+async def live_server(
+    url: str, *, webs: int = 1, workers: int = 1, web_program: tuple[str, ...] | None = None, **settings: str
+) -> AsyncIterator[LiveServer]:
+    """Run a server on the database `url`. `settings`: environment variables. Killed at the end if it does not stop.
+
+    `web_program`: arguments of Python that web processes have in the place of `-m robyn_server`.
+    """
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | {
         "DATABASE_URL": url,
@@ -193,7 +224,7 @@ async def live_server(url: str, *, webs: int = 1, workers: int = 1, **settings: 
         **settings,
     }
     with tempfile.TemporaryDirectory(prefix="agenthall-live-") as folder:
-        server = LiveServer(url, port, environment, Path(folder))
+        server = LiveServer(url, port, environment, Path(folder), web_program)
         try:
             for _ in range(webs):
                 server.add_web()
