@@ -79,6 +79,7 @@ _ERRORS = {
     "Conflict": "The thing is in another state, or exists already.",
     "Unservable": "The thing exists and cannot be used until somebody repairs it. A retry does not help.",
     "TooLarge": "The body or a queue is over its limit.",
+    "Encoded": "The body is compressed. Send it as it is.",
     "TooMany": "The caller has reached a limit of its own. Retry after `Retry-After`.",
     "RateLimited": "The caller has used up its [requests](limits.md#rates) of this minute. Retry after `Retry-After`.",
     "NotOffered": "This server does not implement the endpoint yet. `Allow` lists the methods that the path has.",

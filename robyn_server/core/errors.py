@@ -10,6 +10,7 @@ AgenthallError
 ├── Conflict              the resource is in another state, or exists already
 ├── Unservable            the resource exists and must be repaired before it can be used; a retry does not help
 ├── TooLarge              a body or a queue is over its limit
+├── Encoded               a body is compressed, which this server does not undo
 ├── TooMany               the principal has as many as it may have at the same time
 │   └── RateLimited       it sent as many requests as it may send in a time; `retry_after` seconds make room
 ├── NotOffered            an operation of the API that this server does not implement (yet)
@@ -70,6 +71,10 @@ class Unservable(AgenthallError):
 
 class TooLarge(AgenthallError):
     code = "too_large"
+
+
+class Encoded(AgenthallError):
+    code = "content_encoding"
 
 
 class TooMany(AgenthallError):

@@ -19,6 +19,7 @@ STATUSES: dict[type[errors.AgenthallError], int] = {
     errors.Unservable: 409,
     errors.Gone: 410,
     errors.TooLarge: 413,
+    errors.Encoded: 415,
     errors.Invalid: 422,
     errors.FieldNotOffered: 422,
     errors.TooMany: 429,
@@ -29,6 +30,7 @@ STATUSES: dict[type[errors.AgenthallError], int] = {
 
 _HEADERS = {
     401: (("www-authenticate", "Bearer"),),
+    415: (("accept-encoding", "identity"),),  # RFC 9110, section 15.5.16
     429: (("retry-after", "1"),),
     503: (("retry-after", "1"),),
 }

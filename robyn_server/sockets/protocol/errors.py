@@ -83,6 +83,7 @@ TABLE: dict[type[errors.AgenthallError], ErrorCode] = {
     errors.Invalid: ErrorCode.INVALID_PARAMS,
     errors.NotFound: ErrorCode.INVALID_PARAMS,
     errors.TooLarge: ErrorCode.INVALID_PARAMS,
+    errors.Encoded: ErrorCode.INVALID_PARAMS,
     errors.TooMany: ErrorCode.RATE_LIMITED,
     errors.Unauthenticated: ErrorCode.AUTHENTICATION,
     errors.Forbidden: ErrorCode.AUTHENTICATION,

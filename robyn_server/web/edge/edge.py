@@ -21,7 +21,7 @@ import structlog
 
 from robyn_server.core.access.permissions import require
 from robyn_server.core.access.principal import Principal
-from robyn_server.core.errors import AgenthallError, BadRequest, NotFound, NotOffered, TooLarge, Unavailable
+from robyn_server.core.errors import AgenthallError, BadRequest, Encoded, NotFound, NotOffered, TooLarge, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.identity.authenticator import Authenticator
 from robyn_server.logs import log_fields
@@ -305,6 +305,8 @@ class Edge:
 
         Of a form with files, Robyn gives no bytes but its own parts.
         """
+        if raw.body and not for_app:
+            _refuse_encoded(raw.headers)
         declared = _content_length(raw.headers)
         if declared > self._max_body_bytes or len(raw.body) > self._max_body_bytes:
             raise self._too_large()
@@ -372,6 +374,13 @@ def _convert_app_response(answer: Response, raw: RawRequest, request_id: str) ->
     if raw.method == "HEAD" and not answer.body:  # as a Response its content-length would be 0
         return Streaming(answer.status, answer.headers, answer.media_type, iter(()))
     return answer
+
+
+def _refuse_encoded(headers: Mapping[str, str]) -> None:
+    """Raises Encoded for a compressed body. Undoing that would let a small body fill the memory."""
+    encoding = headers.get("content-encoding", "").strip()
+    if encoding.lower() not in {"", "identity"}:
+        raise Encoded(f"A body with the Content-Encoding {encoding[:32]!r} is not accepted here; send it as it is.")
 
 
 def _is_form_with_files(raw: RawRequest, *, for_app: bool) -> bool:

@@ -116,6 +116,10 @@ async def test_an_unknown_path_asks_for_no_credentials_and_a_known_one_does() ->
         (b"x", {"content-length": "2"}, 400),
         (b"x", {"content-type": "multipart/form-data; boundary=x"}, 400),
         (b"x", {"content-type": "Multipart/Form-Data; boundary=x"}, 400),
+        (b"x", {"content-encoding": "gzip"}, 415),
+        (b"x", {"content-encoding": "identity, br"}, 415),
+        (b"x", {"content-encoding": " Identity "}, 204),
+        (b"", {"content-encoding": "gzip"}, 204),
     ],
 )
 async def test_a_body_is_whole_and_within_the_limit(
