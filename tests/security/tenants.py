@@ -21,24 +21,19 @@ ORGANIZATION = "x-organization-id"
 @dataclass(slots=True)
 class Tenant:
     """`mark` is in the rows of the tenant and in no request of another. `note`: what others may know about them.
-    `ids`: the rows by the parameter that names them."""
+    `ids`: rows by the parameter that names them. `unnamed`: ids that nobody else is told."""
 
     http: httpx.AsyncClient
     organization: str
     mark: str
     note: str
     ids: dict[str, str] = field(default_factory=dict)
+    unnamed: list[str] = field(default_factory=list)
 
     async def settle(self, root: httpx.AsyncClient) -> None:
-        """Create an assistant, a thread with a run and a state, an item, a configuration, an instance and a key."""
-        http, known = self.http, {"note": self.note, "hidden": self.mark}
-        described = {"name": self.mark, "description": self.mark, "metadata": known}
-        assistant = await _made(http.post("/assistants", json={"graph_id": "echo", "context": known, **described}))
-        thread = await _made(http.post("/threads", json={"metadata": known}))
-        body = {"assistant_id": assistant["assistant_id"], "input": {"text": known}, "metadata": known}
-        await _made(http.post(f"/threads/{thread['thread_id']}/runs/wait", json=body))
-        (run,) = await _made(http.get(f"/threads/{thread['thread_id']}/runs"))
-        state = await _made(http.get(f"/threads/{thread['thread_id']}/state"))
+        """Create two conversations, an item, a configuration, an instance and a key."""
+        http, known = self.http, self._known
+        self.unnamed = [*(await self._converse()).values()]
         item = {"namespace": [self.note], "key": self.note, "value": known}
         (await http.put("/store/items", json=item)).raise_for_status()
         agent = f"agent-{self.note}"
@@ -47,20 +42,33 @@ class Tenant:
         registered = await _made(http.post("/agents/instances", json=instance))
         key = await _made(root.post("/keys", json={"name": self.mark, "organizations": [self.organization]}))
         self.ids = {
+            **await self._converse(),
+            "registration_id": registered["registration_id"],
+            "agent_id": agent,
+            "prefix": key["prefix"],
+            "job_id": ABSENT,
+        }
+
+    @property
+    def _known(self) -> dict[str, str]:
+        return {"note": self.note, "hidden": self.mark}
+
+    async def _converse(self) -> dict[str, str]:
+        """Create an assistant, and a thread with a run and a state."""
+        http, known = self.http, self._known
+        described = {"name": self.mark, "description": self.mark, "metadata": known}
+        assistant = await _made(http.post("/assistants", json={"graph_id": "echo", "context": known, **described}))
+        thread = await _made(http.post("/threads", json={"metadata": known}))
+        body = {"assistant_id": assistant["assistant_id"], "input": {"text": known}, "metadata": known}
+        await _made(http.post(f"/threads/{thread['thread_id']}/runs/wait", json=body))
+        (run,) = await _made(http.get(f"/threads/{thread['thread_id']}/runs"))
+        state = await _made(http.get(f"/threads/{thread['thread_id']}/state"))
+        return {
             "assistant_id": assistant["assistant_id"],
             "thread_id": thread["thread_id"],
             "run_id": run["run_id"],
             "checkpoint_id": state["checkpoint"]["checkpoint_id"],
-            "registration_id": registered["registration_id"],
-            "agent_id": agent,
-            "prefix": key["prefix"],
-            "job_id": run["run_id"],
         }
-
-    @property
-    def secret_ids(self) -> dict[str, str]:
-        """An agent_id means the same in all organizations, and a tenant may configure it for itself."""
-        return {name: value for name, value in self.ids.items() if name != "agent_id"}
 
     def paths(self) -> list[str]:
         """Where the tenant sees what it has."""
@@ -129,7 +137,7 @@ class _Swapped:
         return SwappedRequest(self._route.method, f"{path}?{query}" if query else path, self._body(), others)
 
     def _id(self, name: str) -> str:
-        """An id of the other tenant, or sometimes of the same: a foreign run on an own thread. Own rows are not deleted."""
+        """An id of the other tenant, or sometimes of the same: a foreign run on an own thread. No own row is deleted."""
         if self._route.method == "DELETE" or self._chance.random() < 0.6:
             return self._theirs.ids.get(name, ABSENT)
         return self._chance.choice([self._mine.ids.get(name, ABSENT), ABSENT])
@@ -189,7 +197,7 @@ class _Swapped:
             "namespace_prefix": [note],
             "prefix": [note],
             "key": note,
-            "metadata": self._chance.choice([{"note": note}, {"thread_id": ids["thread_id"]}, {}]),
+            "metadata": self._chance.choice([{"note": note}, {}]),
             "values": self._chance.choice([{"text": note}, {}]),
             "filter": {"note": note},
         }
