@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-VARIABLE = "AGENTHALL_TEST_LONG"
-
 
 def times(sample: int, *, long: int) -> int:
-    return long if os.environ.get(VARIABLE) == "1" else sample
+    return long if os.environ.get("AGENTHALL_TEST_LONG") else sample

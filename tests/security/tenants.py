@@ -137,7 +137,7 @@ class _Swapped:
         return SwappedRequest(self._route.method, f"{path}?{query}" if query else path, self._body(), others)
 
     def _id(self, name: str) -> str:
-        """An id of the other tenant, or sometimes of the same: a foreign run on an own thread. No own row is deleted."""
+        """A foreign id, or sometimes an own one: a foreign run on an own thread. No own row is deleted."""
         if self._route.method == "DELETE" or self._chance.random() < 0.6:
             return self._theirs.ids.get(name, ABSENT)
         return self._chance.choice([self._mine.ids.get(name, ABSENT), ABSENT])
