@@ -20,7 +20,8 @@ import pytest
 from databases import fresh_database
 from live_server import GRAPHS, SAMPLES, LiveServer, live_server
 from mcp_process import McpProcess
-from observed_process import observe, p99
+
+from .observed_process import observe, p99
 
 LONGEST_WAIT = 0.1
 BUSY = 10
