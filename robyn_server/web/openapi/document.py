@@ -9,9 +9,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from robyn_server import __version__
+from robyn_server.web.http.messages import JSON
 from robyn_server.web.http.parameters import Parameter
 from robyn_server.web.http.problems import PROBLEM_JSON
 from robyn_server.web.http.routing import Route
+
+from .answers import ANSWERS, SCHEMAS
 
 SCHEMA = "#/components/schemas/{model}"
 PROBLEM = "#/components/responses/Problem"
@@ -60,7 +63,7 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[type[BaseModel], str], dict[
 def _components(schemas: dict[str, Any]) -> dict[str, Any]:
     content = {PROBLEM_JSON: {"schema": {"$ref": SCHEMA.format(model="Problem")}}}
     return {
-        "schemas": {**schemas, "Problem": _PROBLEM_SCHEMA},
+        "schemas": {**schemas, **SCHEMAS, "Problem": _PROBLEM_SCHEMA},
         "responses": {"Problem": {"description": "What went wrong.", "content": content}},
         "securitySchemes": {
             "bearer": {"type": "http", "scheme": "bearer", "description": "A JWT, or an API key."},
@@ -105,10 +108,32 @@ def _responses(route: Route) -> dict[str, Any]:
     if route.not_built:
         return {"405": {"$ref": PROBLEM}, "default": {"$ref": PROBLEM}}
     successes = {str(status): _success(route, status) for status in (route.success, *route.other_statuses)}
-    return {**successes, "default": {"$ref": PROBLEM}}
+    return {**successes, **{str(status): {"$ref": PROBLEM} for status in _errors(route)}, "default": {"$ref": PROBLEM}}
+
+
+def _errors(route: Route) -> list[int]:
+    """The statuses of refusals. `default` stands for those that a handler of a project chooses."""
+    found = {400, 422, 503}
+    if not route.public:
+        found |= {401, 403}
+    if route.body is not None or route.method not in {"GET", "DELETE"}:
+        found |= {413, 415}
+    if route.parameters or route.method == "POST":
+        found |= {404, 409, 410}
+    if route.method == "GET":
+        found.add(413)  # an answer that is too large
+    if route.streams:
+        found.add(429)
+    return sorted(found - {route.success, *route.other_statuses})
 
 
 def _success(route: Route, status: int) -> dict[str, Any]:
-    if status == 204:  # noqa: PLR2004 - a status code says more than a name for it
+    content: dict[str, Any] = {} if route.media_type == JSON else {route.media_type: {}}
+    answer = ANSWERS.get((route.method, route.path))
+    if answer is not None:
+        content[JSON] = {"schema": answer}
+    if status >= 400:  # noqa: PLR2004 - an answer with the status of an error, or the error itself
+        content[PROBLEM_JSON] = {"schema": {"$ref": SCHEMA.format(model="Problem")}}
+    if status == 204 or not content:  # noqa: PLR2004 - a status code says more than a name for it
         return {"description": "Success."}
-    return {"description": "Success.", "content": {route.media_type: {}}}
+    return {"description": "Success.", "content": content}

@@ -48,8 +48,8 @@ def _health(routes: RouteTable, host: Host) -> None:
     async def live(_services: Any, _request: Request) -> Response:
         return json_response(b'{"ok":true}')
 
-    routes.get("/", summary="Health")(ok)
-    routes.get("/ok", summary="Health: whether requests can be answered")(ok)
+    routes.get("/", summary="Health", other_statuses=(503,))(ok)
+    routes.get("/ok", summary="Health: whether requests can be answered", other_statuses=(503,))(ok)
     routes.get("/livez", summary="Liveness: whether the process runs")(live)
 
 

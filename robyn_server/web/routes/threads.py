@@ -87,6 +87,7 @@ async def get(services: Services, request: Request) -> Response:
     "/threads/{thread_id}",
     operation=Operation.THREADS_UPDATE,
     body=ThreadPatch,
+    other_statuses=(204,),
     summary="Update a thread's metadata and its ttl",
 )
 async def update(services: Services, request: Request, body: ThreadPatch) -> Response:

@@ -6,8 +6,9 @@ import jsonschema
 from pydantic import BaseModel
 
 from robyn_server.core.access.permissions import Operation
-from robyn_server.web.http.messages import Request, Response, json_response
+from robyn_server.web.http.messages import JSON, Request, Response, json_response
 from robyn_server.web.http.routing import RouteTable
+from robyn_server.web.openapi.answers import ANSWERS, SCHEMAS
 from robyn_server.web.openapi.docs_page import docs_page
 from robyn_server.web.openapi.document import openapi
 from robyn_server.web.routes import all_routes
@@ -63,8 +64,31 @@ def test_query_parameters_and_every_status_of_success_are_declared() -> None:
     assert declared["get", "/agents/instances"] == [each.name for each in INSTANCES]
     assert declared["get", "/agents/watch"] == [each.name for each in WATCH]
     assert declared["delete", one] == ["epoch", "reason"] and declared["patch", one] == []
-    assert set(paths["/agents/instances"]["post"]["responses"]) == {"200", "201", "default"}
-    assert set(paths["/agents/configurations/{agent_id}"]["put"]["responses"]) == {"200", "201", "default"}
+    for path, method in (("/agents/instances", "post"), ("/agents/configurations/{agent_id}", "put")):
+        successes = {status for status in paths[path][method]["responses"] if status.startswith("2")}
+        assert successes == {"200", "201"}
+
+
+def test_the_answer_of_every_operation_has_a_schema() -> None:
+    for route in [*system_routes(host), *all_routes()]:
+        is_json = route.media_type == JSON and route.success == 200 and not route.not_built
+        assert not is_json or (route.method, route.path) in ANSWERS, route.path
+    assert {*ANSWERS} <= {(route.method, route.path) for route in [*system_routes(host), *all_routes()]}
+
+
+def test_schemas_of_answers_are_schemas_and_have_names_of_their_own() -> None:
+    spec = openapi(all_routes())
+    bodies = {name for name in spec["components"]["schemas"] if name not in SCHEMAS}
+    assert {route.body.__name__ for route in all_routes() if route.body is not None} <= bodies
+    for schema in (*SCHEMAS.values(), *ANSWERS.values()):
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_refusal_that_an_operation_may_make_is_listed() -> None:
+    paths = openapi(all_routes())["paths"]
+    assert {"401", "403", "404", "413", "415", "422"} <= set(paths["/threads"]["post"]["responses"])
+    assert "429" in paths["/runs/stream"]["post"]["responses"]
+    assert "401" not in openapi(TABLE)["paths"]["/info"]["get"]["responses"]
 
 
 def test_what_is_not_offered_is_marked() -> None:
