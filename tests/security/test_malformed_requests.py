@@ -20,6 +20,7 @@ from .plausible import PLAUSIBLE
 REQUESTS = times(25, long=1_000)
 """To each resource."""
 
+pytestmark = pytest.mark.timeout(times(600, long=7200))
 METRICS = times(5, long=100)
 """A scrape takes as long as ten other requests."""
 

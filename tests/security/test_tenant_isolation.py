@@ -24,6 +24,7 @@ from robyn_server.storage.postgres import queries
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes
 
+from .declared_answers import check_declared
 from .long_version import times
 from .plausible import PLAUSIBLE
 from .tenants import SwappedRequest, Tenant, swapped_requests
@@ -31,6 +32,8 @@ from .tenants import SwappedRequest, Tenant, swapped_requests
 UNGUARDED = str(Path(__file__).parents[1] / "support" / "unguarded_server.py")
 REQUESTS = times(250, long=5_000)
 """Of each tenant, with each of the two servers."""
+
+pytestmark = pytest.mark.timeout(times(600, long=7200))
 
 
 def _routes() -> list[Route]:
@@ -85,11 +88,13 @@ async def test_ids_of_another_tenant_lead_nowhere(server: LiveServer, tenants: t
 
 
 async def _answer(http: httpx.AsyncClient, sent: SwappedRequest) -> tuple[int, str]:
-    """The answer. A stream of own events has no end, and is not read."""
+    """The answer, which is as the OpenAPI document says. A stream of own events has no end, and is not read."""
     async with http.stream(sent.method, sent.path, json=sent.body, headers=sent.headers) as answer:
         if answer.headers.get("content-type", "").startswith("text/event-stream"):
             return answer.status_code, ""
-        return answer.status_code, (await answer.aread()).decode()
+        text = (await answer.aread()).decode()
+        check_declared(sent.route, answer, text)
+        return answer.status_code, text
 
 
 _TABLES = """
