@@ -170,6 +170,29 @@ SCHEMAS: Mapping[str, Schema] = {
         revoked_at=maybe(TIME),
         last_used_at=maybe(TIME),
     ),
+    "AuditEntry": record(
+        audit_id=INTEGER,
+        at=TIME,
+        organization_id=maybe(UUID),
+        actor=TEXT,
+        actor_kind=one_of("principal", "server", "database"),
+        database_role=TEXT,
+        request_id=maybe(TEXT),
+        action=TEXT,
+        resource_type=TEXT,
+        resource_id=TEXT,
+        changed_fields=_STRINGS,
+    ),
+    "Connection": record(
+        connection_id=UUID,
+        url=TEXT,
+        organization_id=maybe(UUID),
+        issuer=TEXT,
+        scope=maybe(TEXT),
+        expires_at=TIME,
+        created_at=TIME,
+        updated_at=TIME,
+    ),
 }
 
 _RESULT: Schema = {
@@ -177,6 +200,7 @@ _RESULT: Schema = {
 }
 _INSTANCE, _JOB = ref("Instance"), ref("NamedJob")
 _HEALTH = record(ok=BOOLEAN)
+_KEY_WITH_SECRET: Schema = {"allOf": [ref("Key"), record(key=TEXT)]}
 
 ANSWERS: Mapping[tuple[str, str], Schema] = {
     ("GET", "/"): _HEALTH,
@@ -251,6 +275,10 @@ ANSWERS: Mapping[tuple[str, str], Schema] = {
     ("GET", "/agents/scaling"): record(agents=many(record(agent_id=TEXT)), next_cursor=_CURSOR),
     ("GET", "/metrics"): record(queue=OBJECT, api=OBJECT, workers=OBJECT),
     ("GET", "/keys"): many(ref("Key")),
-    ("POST", "/keys"): {"allOf": [ref("Key"), record(key=TEXT)]},
+    ("POST", "/keys"): _KEY_WITH_SECRET,
+    ("POST", "/keys/{prefix}/rotate"): _KEY_WITH_SECRET,
+    ("GET", "/audit"): record(entries=many(ref("AuditEntry")), next_cursor=_CURSOR),
+    ("GET", "/connections"): many(ref("Connection")),
+    ("POST", "/connections/callback"): record(url=TEXT),
     ("POST", "/agents/tickets"): record(ticket=TEXT, expires_at=TIME, expires_in_seconds=INTEGER),
 }

@@ -109,7 +109,7 @@ def test_a_route_without_an_operation_cannot_be_declared() -> None:
 
 
 def test_what_needs_no_credentials() -> None:
-    """What describes the server, and the page to which an authorization server sends a browser."""
+    """Routes that describe the server, and the page to which an authorization server sends a browser."""
     public = [operation for operation in Operation if is_public(operation)]
     assert public == [Operation.SERVER_READ, Operation.CONNECTIONS_RETURN]
 
