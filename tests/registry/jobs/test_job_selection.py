@@ -66,6 +66,16 @@ async def test_jobs_wait_for_a_slot_and_the_oldest_goes_first(jobs: JobDatabase)
     assert [await jobs.state(each) for each in (second, third)] == ["offered", "queued"]
 
 
+async def test_a_job_that_is_deleted_frees_its_slot(jobs: JobDatabase) -> None:
+    """As an erasure deletes it, while its instance works."""
+    instance = await jobs.serve()
+    running, waiting = [await jobs.create() for _ in range(2)]
+    await jobs.run(running)
+    await jobs.registry.system.execute("delete from mcp.agent_jobs where id = $1", running)
+    await jobs.sweep()
+    assert (await jobs.state(waiting), (await jobs.slots(instance))["used"]) == ("offered", 1)
+
+
 async def test_a_disabled_configuration_gives_no_jobs(jobs: JobDatabase) -> None:
     await jobs.serve(slots=2)
     await jobs.registry.owner.execute("update mcp.agent_configurations set enabled = false")
