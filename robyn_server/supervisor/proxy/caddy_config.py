@@ -31,7 +31,6 @@ HEADER_BYTES = 64 * 1024
 DEADLINES: Json = {
     "read_header_timeout": "10s",
     "read_idle_timeout": "10s",  # without a byte of the body
-    "read_min_rate": 16 * 1024,  # bytes per second of a body, so that one byte every nine seconds does not do
     "write_idle_timeout": "30s",  # with a byte that the client does not take
     "idle_timeout": "75s",  # between two requests
 }

@@ -48,12 +48,10 @@ class Front:
         """Return the environment of the processes behind the proxy on `port`."""
         url = self.url(port)
         sockets_url = url.replace("http", "ws", 1) + "/ws"
-        return {
-            **given,
-            BEHIND_PROXY: "true",
-            _PUBLIC_URL: given.get(_PUBLIC_URL) or url,
-            _SOCKETS_URL: given.get(_SOCKETS_URL) or sockets_url,
-        }
+        made = {BEHIND_PROXY: "true", _SOCKETS_URL: given.get(_SOCKETS_URL) or sockets_url}
+        if self.domain:  # OAuth sends nobody back to plain HTTP on a network
+            made[_PUBLIC_URL] = given.get(_PUBLIC_URL) or url
+        return {**given, **made}
 
     def redirect_port(self, environment: Mapping[str, str]) -> int | None:
         """Return the port of plain HTTP beside https; None for none. The settings were checked before."""

@@ -136,6 +136,18 @@ async def test_an_endless_body_is_ended_and_never_reaches_the_server(glass: Cadd
     assert not [line for line in behind.lines if "/endless" in line]
 
 
+@pytest.mark.parametrize("framing", ["chunked", "with a length"])
+async def test_a_body_that_stops_is_refused_and_never_reaches_the_server(behind: EchoServer, framing: str) -> None:
+    """Also where it is over the limit already. Caddy's status for it is 499, which no error route changes."""
+    length = LIMIT + 1
+    head = "Transfer-Encoding: chunked" if framing == "chunked" else f"Content-Length: {LIMIT}"
+    begin = b"%x\r\n" % length + b" " * length if framing == "chunked" else b" " * (LIMIT // 2)
+    async with caddy_proxy(behind.port, unused_port(), deadline="1s") as proxy:
+        answer = await proxy.send_raw(request_head("/stops", head) + begin)
+    assert answer.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 413 ", b"HTTP/1.1 499 "))
+    assert not [line for line in behind.lines if "/stops" in line]
+
+
 async def test_a_body_of_just_the_limit_reaches_the_server(glass: CaddyProxy) -> None:
     async with glass.http() as http:
         echo = echoed_request(await http.post("/whole", content=b" " * LIMIT))

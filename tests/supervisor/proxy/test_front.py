@@ -62,8 +62,8 @@ def test_the_processes_know_that_they_are_proxied_and_the_address_of_the_websock
     environment = front.environment({"AGENTHALL_BEHIND_PROXY": "0", "KEPT": "x"}, port)
     assert front.url(port) == url
     assert environment == {
+        **({"AGENTHALL_PUBLIC_URL": url} if url.startswith("https://") else {}),
         "AGENTHALL_BEHIND_PROXY": "true",
-        "AGENTHALL_PUBLIC_URL": url,
         "AGENTHALL_SOCKETS_URL": url.replace("http", "ws", 1) + "/ws",
         "KEPT": "x",
     }
