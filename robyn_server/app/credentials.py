@@ -14,7 +14,6 @@ from robyn_server.credentials.oauth.authorizations import Authorizations
 from robyn_server.credentials.oauth.clients import OAuthClients
 from robyn_server.credentials.oauth.connections import Connections
 from robyn_server.egress.clients import checked_transport, operator_client
-from robyn_server.services.connections import ConnectionService
 from robyn_server.settings import Settings
 from robyn_server.storage.mcp_connections import McpConnections, OwnConnections
 from robyn_server.storage.mcp_credentials import McpCredentials
@@ -24,6 +23,7 @@ from robyn_server.storage.run_credentials import RunCredentials
 if TYPE_CHECKING:
     import httpx
 
+    from robyn_server.services.connections import ConnectionService
     from robyn_server.worker.credential_host import RunCredentialHost
 
 TOKEN_SECONDS = 10.0
@@ -54,6 +54,8 @@ def make_connections(settings: Settings, system: Pool) -> tuple[Connections, Aut
 
 
 def make_connection_service(settings: Settings, app: Pool, system: Pool) -> ConnectionService:
+    from robyn_server.services.connections import ConnectionService
+
     return ConnectionService(OwnConnections(app), *make_connections(settings, system))
 
 

@@ -162,12 +162,14 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`rows` are made before. `body` gets them. `refused`: the code of the answer 400 to callers who may ask."""
+    """`rows` are made before. `body` gets them. `refused`: the code of the answer 400 to callers who may ask.
+    `is_personal`: administrators reach it only if it is theirs."""
 
     rows: Callable[[Rows], Awaitable[None]] = Rows.nothing
     body: Callable[[Rows], Any] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     refused: str | None = None
+    is_personal: bool = False
 
 
 def _is(value: Any) -> Callable[[Rows], Any]:
@@ -268,9 +270,9 @@ EXAMPLES: Mapping[str, Example] = {
     "GET /agents/scaling": Example(),
     "GET /agents/watch": Example(),
     "GET /connections": Example(),
-    "GET /connections/callback": Example(params={"state": "none"}, refused="unknown_authorization"),
-    "POST /connections/callback": Example(body=_is({"state": "none", "code": "x"}), refused="unknown_authorization"),
-    "DELETE /connections/{connection_id}": Example(Rows.connection),
+    "GET /connections/callback": Example(params={"state": "none"}, refused="authorization_invalid"),
+    "POST /connections/callback": Example(body=_is({"state": "none", "code": "x"}), refused="authorization_invalid"),
+    "DELETE /connections/{connection_id}": Example(Rows.connection, is_personal=True),
     "GET /audit": Example(),
     "GET /keys": Example(),
     "POST /keys": Example(body=_is({"organizations": [HARBOUR]})),

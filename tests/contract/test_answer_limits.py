@@ -98,6 +98,8 @@ ONE_RESOURCE = {
     "PATCH /agents/configurations/{agent_id}",
     "POST /agents/tickets",
     "POST /keys",
+    "POST /keys/{prefix}/rotate",
+    "POST /connections/callback",
     "GET /store/items",
 }
 BOUNDED_BY_ITSELF = {
@@ -106,6 +108,9 @@ BOUNDED_BY_ITSELF = {
     "POST /threads/count": "a number",
     "POST /threads/prune": "a number",
     "GET /agents/scaling": "at most 100 agents, of each an id and numbers",
+    "GET /audit": "at most 1,000 entries, of each ids and names of columns",
+    "GET /connections": "at most 1,000, of each an id and URLs",
+    "GET /connections/callback": "a page with a name and a URL",
     "GET /metrics": "the metrics are fixed",
     "GET /": "health",
     "GET /ok": "health",

@@ -135,7 +135,7 @@ async def places(http: httpx.AsyncClient) -> dict[str, str]:
     known = {"agent_id": "ide-agent", "instance_id": "c1"}
     instance = (await http.post("/agents/instances", json=known, headers=ORGANIZATION)).json()["registration_id"]
     ids = {"assistant_id": assistant, "thread_id": thread, "registration_id": instance}
-    return {**ids, "agent_id": "ide-agent", "job_id": str(UUID(int=1))}
+    return {**ids, "agent_id": "ide-agent", "job_id": str(UUID(int=1)), "prefix": "a" * 10}
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=lambda route: f"{route.method} {route.path}")

@@ -41,6 +41,7 @@ _BODIES: dict[str, Any] = {
     "/runs/batch": [_RUN],
     "/runs/cancel": {"status": "pending"},
     "/store/items": {"namespace": ["a"], "key": "k", "value": {}},
+    "/connections/callback": {"state": "none", "code": "x"},
     "/keys": {"organizations": [str(uuid4())]},
     "/threads/prune": {"thread_ids": [str(uuid4())]},
     "/threads/{thread_id}/state/checkpoint": {"checkpoint": {"checkpoint_id": str(uuid4())}},
@@ -82,6 +83,7 @@ async def _routes(http: httpx.AsyncClient) -> list[tuple[str, str]]:
         "/agents/sync",
         "/agents/watch",
         "/keys/{prefix}",
+        "/keys/{prefix}/rotate",
     }
     return [
         (method.upper(), path)

@@ -66,6 +66,8 @@ async def _check(caller: Caller, shared: Rows) -> None:
     for key, route in ROUTES.items():
         status, code = caller.expected(route.operation)
         refused = EXAMPLES[key].refused if status == 200 else None
+        if EXAMPLES[key].is_personal and caller.role is Role.ADMIN and caller.scopes is None:  # a key acts as the owner
+            status, code = 404, None
         names = shared
         if status == 200:
             names = Rows(shared.owner, shared.root, shared.database)

@@ -114,7 +114,9 @@ class QueueStateMachine(RuleBasedStateMachine):
     def empty(self) -> None:
         tables = "agenthall.threads, agenthall.runs, agenthall.run_events, agenthall.run_undo, langgraph.checkpoints"
         self.wait(
-            self.storage.admin.execute(f"truncate {tables}, langgraph.checkpoint_writes, langgraph.checkpoint_blobs")
+            self.storage.admin.execute(
+                f"truncate {tables}, langgraph.checkpoint_writes, langgraph.checkpoint_blobs cascade"
+            )
         )
 
     # Clients

@@ -82,7 +82,9 @@ class _Model:
 
 
 async def _play(storage: RunStorage, steps: list[int | tuple[tuple[UUID | None, str], int]]) -> None:
-    await storage.admin.execute("truncate agenthall.threads, agenthall.runs, agenthall.run_events, agenthall.run_undo")
+    await storage.admin.execute(
+        "truncate agenthall.threads, agenthall.runs, agenthall.run_events, agenthall.run_undo cascade"
+    )
     queue, worker, model = RunQueue(storage.system, RunningLimits(weights=WEIGHTS)), new_id(), _Model()
     for step in steps:
         if isinstance(step, int):

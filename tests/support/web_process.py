@@ -97,7 +97,7 @@ class WebProcess:
 
     async def open_stream(self, path: str) -> StreamClient:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode())
         client = StreamClient(reader, writer)
         async with asyncio.timeout(DEADLINE):
             client.head = await reader.readuntil(b"\r\n\r\n")

@@ -213,7 +213,7 @@ PERMISSIONS: Mapping[Operation, Permission] = {
         ANY_SCOPE,
         rows="a browser that comes back from an authorization server, with a state that is used once",
     ),
-    Operation.CONNECTIONS_DELETE: _of(Role.OWNER, Scope.RUNS),
+    Operation.CONNECTIONS_DELETE: _of(Role.OWNER, Scope.RUNS, rows="not those of others, for administrators either"),
     Operation.AUDIT_READ: _of(
         Role.ADMIN, Scope.AUDIT, rows="of all organizations; a key with the scope `audit`: those of its own"
     ),

@@ -33,7 +33,7 @@ async def test_a_body_that_is_not_utf8_is_invalid_json(client: httpx.AsyncClient
 async def test_head_answers_like_get_without_a_body(server: WebProcess, client: httpx.AsyncClient) -> None:
     response = await client.head("/hello")
     assert (response.status_code, response.headers["content-length"]) == (200, "17")
-    raw = await server.send_raw(b"HEAD /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    raw = await server.send_raw(b"HEAD /hello HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
     assert raw.endswith(b"\r\n\r\n")
 
 
@@ -105,7 +105,7 @@ async def test_a_large_body_without_a_length_is_413_too(client: httpx.AsyncClien
 
 async def test_a_truncated_body_is_400(server: WebProcess) -> None:
     raw = await server.send_raw(
-        b'POST /json HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\nconnection: close\r\n\r\n"ab'
+        b'POST /json HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 100000\r\nconnection: close\r\n\r\n"ab'
     )
     assert raw.startswith(b"HTTP/1.1 400")
     assert b"3 of 100000 bytes" in raw
@@ -235,7 +235,7 @@ async def test_a_malformed_chunk_kills_this_process_and_no_other() -> None:
         await other.ready()
         with pytest.raises(OSError):  # noqa: PT012 - either the write or the read fails
             answer = await poisoned.send_raw(
-                b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nZZZ\r\n"
+                b"POST /x HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\nZZZ\r\n"
             )
             raise ConnectionResetError(answer)
         assert await poisoned.wait_for_exit() == -6
