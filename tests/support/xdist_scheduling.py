@@ -7,7 +7,7 @@ Rules:
 2. The tests of a file run in order in one worker, because they share servers. So do all tests of RECOVERY: their
    leases are short, and two outages at once would slow each other down.
 3. The slowest files start first, so that at the end no worker is left alone with one.
-4. There is one worker more than there are cores, because tests often wait for other processes.
+4. There are three workers more than cores, because tests mostly wait for other processes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def worker_input(config: pytest.Config, name: str) -> str | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    return len(os.sched_getaffinity(0)) + 1
+    return len(os.sched_getaffinity(0)) + 3
 
 
 @pytest.hookimpl(optionalhook=True)
