@@ -109,7 +109,7 @@ class Runs:
                 row = await self._pool.fetchrow(*query)
         else:
             async with transaction(self._pool) as connection:
-                row = await _fetch_with_credential(connection, query, new)
+                row = await _enqueue_with_credential(connection, query, new)
         assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
         if is_counted:
             self._headroom.record(keys, row["left_over"])
@@ -122,9 +122,11 @@ class Runs:
         )  # the batch may use it up
         async with transaction(self._pool) as connection:
             return [
-                (await _fetch_with_credential(connection, _enqueue(principal, new, self._limits, of_batch=True), new))[
-                    "body"
-                ]
+                (
+                    await _enqueue_with_credential(
+                        connection, _enqueue(principal, new, self._limits, of_batch=True), new
+                    )
+                )["body"]
                 for new in batch
             ]
 
@@ -193,7 +195,7 @@ class Runs:
         return deleted
 
 
-async def _fetch_with_credential(connection: Connection, query: Bound, new: NewRun) -> asyncpg.Record:
+async def _enqueue_with_credential(connection: Connection, query: Bound, new: NewRun) -> asyncpg.Record:
     """Within a transaction: no worker claims the run before its credential is there."""
     row = await connection.fetchrow(*query)
     assert row is not None  # noqa: S101 - the function has OUT parameters: always one row
@@ -203,7 +205,7 @@ async def _fetch_with_credential(connection: Connection, query: Bound, new: NewR
 
 
 def _enqueue(principal: Principal, new: NewRun, limits: PendingLimits, *, of_batch: bool = False) -> Bound:
-    query = _SQL["enqueue_limited" if limits else "enqueue"]
+    query = _SQL["enqueue_limited"] if limits else _SQL["enqueue"]
     given = {"margin": _EVERY if of_batch else _MARGIN, **asdict(limits)} if limits else {}
     return query.bind(
         **given,
