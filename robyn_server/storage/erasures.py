@@ -36,22 +36,18 @@ class Step:
     change: str | None = None
 
 
-def _of_threads(table: str, key: str) -> Step:
-    return Step(table, key, f"threads_{key}")
-
-
 THREAD_STEPS = (
-    _of_threads("mcp.agent_job_events", "job_events"),
-    _of_threads("mcp.agent_job_offers", "job_offers"),
-    _of_threads("mcp.agent_jobs", "jobs"),
-    _of_threads("agenthall.run_events", "run_events"),
-    _of_threads("agenthall.run_undo", "run_undo"),
-    _of_threads("agenthall.run_credentials", "run_credentials"),
-    _of_threads("langgraph.checkpoint_writes", "checkpoint_writes"),
-    _of_threads("langgraph.checkpoint_blobs", "checkpoint_blobs"),
-    _of_threads("langgraph.checkpoints", "checkpoints"),
-    _of_threads("agenthall.runs", "runs"),
-    _of_threads("agenthall.threads", "threads"),
+    Step("mcp.agent_job_events", "job_events", "rows_of_jobs"),
+    Step("mcp.agent_job_offers", "job_offers", "rows_of_jobs"),
+    Step("mcp.agent_jobs", "jobs", "rows_of_threads"),
+    Step("agenthall.run_events", "run_events", "rows_of_runs"),
+    Step("agenthall.run_undo", "run_undo", "rows_of_runs"),
+    Step("agenthall.run_credentials", "run_credentials", "rows_of_runs"),
+    Step("langgraph.checkpoint_writes", "checkpoint_writes", "rows_of_thread_texts"),
+    Step("langgraph.checkpoint_blobs", "checkpoint_blobs", "rows_of_thread_texts"),
+    Step("langgraph.checkpoints", "checkpoints", "rows_of_thread_texts"),
+    Step("agenthall.runs", "runs", "rows_of_threads"),
+    Step("agenthall.threads", "threads", "rows_of_threads"),
 )
 """Rows that belong to threads, in the order of their deletion."""
 
@@ -59,14 +55,14 @@ STEPS: dict[SubjectType, tuple[Step, ...]] = {
     _USER: (
         Step("agenthall.api_keys", "api_keys", "user_api_keys"),
         Step("agenthall.api_keys", "api_keys", "user_api_keys_made", "change_api_keys_made"),
-        Step("agenthall.mcp_authorizations", "mcp_authorizations", "user_mcp_authorizations"),
-        Step("agenthall.mcp_connections", "mcp_connections", "user_mcp_connections"),
+        Step("agenthall.mcp_authorizations", "mcp_authorizations", "user_rows"),
+        Step("agenthall.mcp_connections", "mcp_connections", "user_rows"),
         Step("agenthall.mcp_credentials", "mcp_credentials", "user_mcp_credentials", "change_mcp_credentials"),
-        Step("agenthall.runs", "runs", "user_runs"),
-        Step("agenthall.store_vectors", "store_vectors", "user_store_vectors"),
-        Step("agenthall.store_items", "store_items", "user_store_items"),
+        Step("agenthall.runs", "runs", "user_rows"),
+        Step("agenthall.store_vectors", "store_vectors", "user_items"),
+        Step("agenthall.store_items", "store_items", "user_items"),
         Step("agenthall.assistant_versions", "assistant_versions", "user_assistant_versions"),
-        Step("agenthall.assistants", "assistants", "user_assistants"),
+        Step("agenthall.assistants", "assistants", "user_rows"),
         Step("mcp.agent_instances", "instances", "user_instances"),
         Step("mcp.agent_instances", "instances", "user_instances_cordoned", "change_instances_cordoned"),
         Step("mcp.agent_event_inbox", "event_inbox", "user_event_inbox"),
@@ -75,10 +71,10 @@ STEPS: dict[SubjectType, tuple[Step, ...]] = {
     _ORGANIZATION: (
         Step("agenthall.api_keys", "api_keys", "organization_api_keys"),
         Step("agenthall.api_keys", "api_keys", "organization_api_keys_shared", "change_api_keys_shared"),
-        Step("agenthall.mcp_authorizations", "mcp_authorizations", "organization_mcp_authorizations"),
-        Step("agenthall.mcp_connections", "mcp_connections", "organization_mcp_connections"),
-        Step("agenthall.mcp_credentials", "mcp_credentials", "organization_mcp_credentials"),
-        Step("agenthall.runs", "runs", "organization_runs"),
+        Step("agenthall.mcp_authorizations", "mcp_authorizations", "organization_rows"),
+        Step("agenthall.mcp_connections", "mcp_connections", "organization_rows"),
+        Step("agenthall.mcp_credentials", "mcp_credentials", "organization_rows"),
+        Step("agenthall.runs", "runs", "organization_rows"),
         Step("mcp.agent_job_events", "job_events", "tenant"),
         Step("mcp.agent_job_offers", "job_offers", "tenant"),
         Step("mcp.agent_jobs", "jobs", "tenant"),
@@ -94,7 +90,7 @@ STEPS: dict[SubjectType, tuple[Step, ...]] = {
         Step("mcp.agent_events", "events", "tenant"),
         Step("agenthall.agent_sync", "agent_sync", "organization_agent_sync"),
         Step("agenthall.assistant_versions", "assistant_versions", "organization_assistant_versions"),
-        Step("agenthall.assistants", "assistants", "organization_assistants"),
+        Step("agenthall.assistants", "assistants", "organization_rows"),
         Step("agenthall.agent_sync_passes", "agent_sync_passes", "organization_agent_sync_passes"),
     ),
 }

@@ -1,5 +1,5 @@
 -- Erasures of users and organizations. Runs as agenthall_system.
--- Each table has a fragment `table_…` and one with the rows of a user, of an organization, or of threads.
+-- Each table has a fragment `table_…`. The others find rows of a user, of an organization, or of threads.
 
 -- name: start
 -- An erasure that was interrupted goes on.
@@ -81,80 +81,57 @@ select count(*) from {table} as x where ({rows}) or ({or_rows})
 -- fragment: table_job_events
 mcp.agent_job_events
 
--- fragment: threads_job_events
+-- fragment: rows_of_jobs
 x.job_id = any (array(select j.id from mcp.agent_jobs j
                        where j.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))))
 
 -- fragment: table_job_offers
 mcp.agent_job_offers
 
--- fragment: threads_job_offers
-x.job_id = any (array(select j.id from mcp.agent_jobs j
-                       where j.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))))
-
 -- fragment: table_jobs
 mcp.agent_jobs
 
--- fragment: threads_jobs
+-- fragment: rows_of_threads
 x.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))
 
 -- fragment: table_run_events
 agenthall.run_events
 
--- fragment: threads_run_events
+-- fragment: rows_of_runs
 x.run_id = any (array(select r.run_id from agenthall.runs r
                        where r.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))))
 
 -- fragment: table_run_undo
 agenthall.run_undo
 
--- fragment: threads_run_undo
-x.run_id = any (array(select r.run_id from agenthall.runs r
-                       where r.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))))
-
 -- fragment: table_run_credentials
 agenthall.run_credentials
-
--- fragment: threads_run_credentials
-x.run_id = any (array(select r.run_id from agenthall.runs r
-                       where r.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))))
 
 -- fragment: table_checkpoint_writes
 langgraph.checkpoint_writes
 
--- fragment: threads_checkpoint_writes
+-- fragment: rows_of_thread_texts
+-- LangGraph's ids of threads are texts.
 x.thread_id = any (array(select t.thread_id::text from agenthall.threads t where {whose}))
 
 -- fragment: table_checkpoint_blobs
 langgraph.checkpoint_blobs
 
--- fragment: threads_checkpoint_blobs
-x.thread_id = any (array(select t.thread_id::text from agenthall.threads t where {whose}))
-
 -- fragment: table_checkpoints
 langgraph.checkpoints
-
--- fragment: threads_checkpoints
-x.thread_id = any (array(select t.thread_id::text from agenthall.threads t where {whose}))
 
 -- fragment: table_runs
 agenthall.runs
 
--- fragment: threads_runs
-x.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))
-
--- fragment: user_runs
--- Runs on threads of others, which an administrator may start.
+-- fragment: user_rows
+-- Also runs on threads of others, which an administrator may start.
 x.owner_id = :subject and (:organization_id::uuid is null or x.organization_id = :organization_id)
 
--- fragment: organization_runs
+-- fragment: organization_rows
 x.organization_id = :subject::uuid
 
 -- fragment: table_threads
 agenthall.threads
-
--- fragment: threads_threads
-x.thread_id = any (array(select t.thread_id from agenthall.threads t where {whose}))
 
 -- fragment: table_api_keys
 agenthall.api_keys
@@ -180,20 +157,8 @@ organizations = array_remove(x.organizations, :subject::uuid)
 -- fragment: table_mcp_authorizations
 agenthall.mcp_authorizations
 
--- fragment: user_mcp_authorizations
-x.owner_id = :subject and (:organization_id::uuid is null or x.organization_id = :organization_id)
-
--- fragment: organization_mcp_authorizations
-x.organization_id = :subject::uuid
-
 -- fragment: table_mcp_connections
 agenthall.mcp_connections
-
--- fragment: user_mcp_connections
-x.owner_id = :subject and (:organization_id::uuid is null or x.organization_id = :organization_id)
-
--- fragment: organization_mcp_connections
-x.organization_id = :subject::uuid
 
 -- fragment: table_mcp_credentials
 agenthall.mcp_credentials
@@ -204,20 +169,14 @@ x.updated_by = :subject and (:organization_id::uuid is null or x.organization_id
 -- fragment: change_mcp_credentials
 updated_by = 'erased:' || :erasure_id::uuid
 
--- fragment: organization_mcp_credentials
-x.organization_id = :subject::uuid
-
 -- fragment: table_store_vectors
 agenthall.store_vectors
 
--- fragment: user_store_vectors
+-- fragment: user_items
 x.owner_id = :subject and :organization_id::uuid is null
 
 -- fragment: table_store_items
 agenthall.store_items
-
--- fragment: user_store_items
-x.owner_id = :subject and :organization_id::uuid is null
 
 -- fragment: table_assistant_versions
 agenthall.assistant_versions
@@ -246,12 +205,6 @@ strpos(x.scope, :subject) > 0
 
 -- fragment: table_assistants
 agenthall.assistants
-
--- fragment: user_assistants
-x.owner_id = :subject and (:organization_id::uuid is null or x.organization_id = :organization_id)
-
--- fragment: organization_assistants
-x.organization_id = :subject::uuid
 
 -- fragment: table_instances
 mcp.agent_instances
