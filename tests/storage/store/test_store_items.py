@@ -115,7 +115,8 @@ async def test_a_second_write_keeps_the_time_of_creation(storage: RunStorage, it
 
 LABELS = st.sampled_from(["a", "b", "ab", "ä", "Z", "0", "long label"])
 NAMESPACES = st.lists(LABELS, min_size=1, max_size=3).map(tuple)
-SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["x", "y", ""])
+# Without 0 and 1: in Python they equal False and True, which a store in memory compares. In JSON they do not.
+SCALARS = st.none() | st.booleans() | st.sampled_from([-3, -2, -1, 2, 3]) | st.sampled_from(["x", "y", ""])
 VALUES = st.fixed_dictionaries(
     {"n": st.integers(0, 5), "at": st.sampled_from(["2026-01-01", "2026-05-01", "2027"])},
     optional={"of": SCALARS, "deep": st.fixed_dictionaries({"er": SCALARS}), "list": st.lists(SCALARS, max_size=2)},
@@ -182,6 +183,15 @@ async def test_it_answers_as_langgraphs_store_in_memory(
     shared_items: StoreItems, puts: Any, prefix: Any, where: Any, listing: Any
 ) -> None:
     await _compare(shared_items, f"owner {next(_numbers)}", puts, prefix, where, listing)
+
+
+async def test_a_number_is_no_boolean(shared_items: StoreItems) -> None:
+    store = RunStores(shared_items, 10**6).open("booleans")
+    await store.aput(("t",), "k", {"of": 1, "deep": {"er": 0}})
+    assert await store.asearch(("t",), filter={"of": True}) == []
+    assert await store.asearch(("t",), filter={"deep": {"er": False}}) == []
+    assert len(await store.asearch(("t",), filter={"of": 1, "deep": {"er": 0}})) == 1
+    store.close()
 
 
 async def test_texts_are_compared_in_order_and_other_types_never(shared_items: StoreItems) -> None:
