@@ -249,6 +249,27 @@ comment on function agenthall.claim_in_turn is
 
 drop function agenthall.claim_runs(uuid, integer, interval, text[], integer);
 
+create function agenthall.have_several_owners(p_queue integer) returns boolean language plpgsql stable as $$
+begin
+  return (
+    select (first.organization_id, first.owner_id) is distinct from (last.organization_id, last.owner_id)
+      from (select r.organization_id, r.owner_id from agenthall.runs r
+             where r.status = 'pending' and r.ready
+               and agenthall.has_turn(r.workers_lost, r.is_called, r.run_at, r.created_at)
+               and agenthall.queue_number(r.graph_id) = p_queue
+             order by agenthall.queue_number(r.graph_id), agenthall.tenant_key(r.organization_id, r.owner_id),
+                      agenthall.owner_key(r.owner_id), r.run_at, r.run_id limit 1) as first,
+           (select r.organization_id, r.owner_id from agenthall.runs r
+             where r.status = 'pending' and r.ready
+               and agenthall.has_turn(r.workers_lost, r.is_called, r.run_at, r.created_at)
+               and agenthall.queue_number(r.graph_id) = p_queue
+             order by agenthall.queue_number(r.graph_id) desc,
+                      agenthall.tenant_key(r.organization_id, r.owner_id) desc,
+                      agenthall.owner_key(r.owner_id) desc, r.run_at desc, r.run_id desc limit 1) as last);
+end $$;
+comment on function agenthall.have_several_owners is
+  'Return whether the first and the last run of a queue, in the order of turns, belong to different owners.';
+
 -- The defaults are for workers of older versions. Without p_instance_runs, both kinds share p_slots.
 create function agenthall.claim_runs(
   p_worker uuid, p_slots integer, p_lease interval, p_graphs text[], p_instance_runs integer default null,
@@ -268,21 +289,7 @@ begin
     perform agenthall.call_due_runs();
   end if;
   if v_room > 0 and (v_is_limited or p_turns is not null) then
-    v_takes_turns := v_is_limited or (
-      select (first.organization_id, first.owner_id) is distinct from (last.organization_id, last.owner_id)
-        from (select r.organization_id, r.owner_id from agenthall.runs r
-               where r.status = 'pending' and r.ready
-                 and agenthall.has_turn(r.workers_lost, r.is_called, r.run_at, r.created_at)
-                 and agenthall.queue_number(r.graph_id) = 0
-               order by agenthall.queue_number(r.graph_id), agenthall.tenant_key(r.organization_id, r.owner_id),
-                        agenthall.owner_key(r.owner_id), r.run_at, r.run_id limit 1) as first,
-             (select r.organization_id, r.owner_id from agenthall.runs r
-               where r.status = 'pending' and r.ready
-                 and agenthall.has_turn(r.workers_lost, r.is_called, r.run_at, r.created_at)
-                 and agenthall.queue_number(r.graph_id) = 0
-               order by agenthall.queue_number(r.graph_id) desc,
-                        agenthall.tenant_key(r.organization_id, r.owner_id) desc,
-                        agenthall.owner_key(r.owner_id) desc, r.run_at desc, r.run_id desc limit 1) as last);
+    v_takes_turns := v_is_limited or agenthall.have_several_owners(0);
   end if;
   if v_takes_turns then
     v_claimed := agenthall.claim_in_turn(
@@ -300,21 +307,7 @@ begin
     v_room := coalesce(p_instance_runs, p_slots - cardinality(v_next) - cardinality(v_claimed));
     v_takes_turns := false;
     if v_room > 0 and (v_is_limited or p_instance_turns is not null) then
-      v_takes_turns := v_is_limited or (
-        select (first.organization_id, first.owner_id) is distinct from (last.organization_id, last.owner_id)
-          from (select r.organization_id, r.owner_id from agenthall.runs r
-                 where r.status = 'pending' and r.ready
-                   and agenthall.has_turn(r.workers_lost, r.is_called, r.run_at, r.created_at)
-                   and agenthall.queue_number(r.graph_id) = 1
-                 order by agenthall.queue_number(r.graph_id), agenthall.tenant_key(r.organization_id, r.owner_id),
-                          agenthall.owner_key(r.owner_id), r.run_at, r.run_id limit 1) as first,
-               (select r.organization_id, r.owner_id from agenthall.runs r
-                 where r.status = 'pending' and r.ready
-                   and agenthall.has_turn(r.workers_lost, r.is_called, r.run_at, r.created_at)
-                   and agenthall.queue_number(r.graph_id) = 1
-                 order by agenthall.queue_number(r.graph_id) desc,
-                        agenthall.tenant_key(r.organization_id, r.owner_id) desc,
-                          agenthall.owner_key(r.owner_id) desc, r.run_at desc, r.run_id desc limit 1) as last);
+      v_takes_turns := v_is_limited or agenthall.have_several_owners(1);
     end if;
     if v_takes_turns then
       v_claimed := v_claimed || agenthall.claim_in_turn(
