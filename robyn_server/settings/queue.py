@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from robyn_server.core.queue_limits import LARGEST_WEIGHT, RunningLimits
+from robyn_server.core.queue.limits import LARGEST_WEIGHT, RunningLimits
 
 from .field import env
 

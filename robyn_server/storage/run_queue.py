@@ -15,8 +15,8 @@ from uuid import UUID
 import orjson
 
 from robyn_server.core.json.nul import without_nul
-from robyn_server.core.queue_limits import ANY_RUNNING, RunningLimits
-from robyn_server.core.queue_turns import QueueTurns, Served
+from robyn_server.core.queue.limits import ANY_RUNNING, RunningLimits
+from robyn_server.core.queue.turns import QueueTurns, Served
 from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.core.runs import ClaimedRun, EventTransport, RunEnd, RunEvent
 from robyn_server.core.trace_context import TraceContext

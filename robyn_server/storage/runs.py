@@ -12,8 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from robyn_server.core.access.principal import Principal
-from robyn_server.core.pending_headroom import PendingHeadroom
-from robyn_server.core.queue_limits import ANY_PENDING, PendingLimits
+from robyn_server.core.queue.headroom import PendingHeadroom
+from robyn_server.core.queue.limits import ANY_PENDING, PendingLimits
 from robyn_server.core.runs import EventTransport
 from robyn_server.core.trace_context import TraceContext
 

@@ -14,7 +14,7 @@ from databases import open_pools
 
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.ids import new_id
-from robyn_server.core.queue_limits import RunningLimits
+from robyn_server.core.queue.limits import RunningLimits
 from robyn_server.core.runs import END, ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.postgres.pools import Pool

@@ -15,7 +15,7 @@ from run_storage import GRAPH, RunStorage, open_run_storage
 
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.ids import new_id
-from robyn_server.core.queue_limits import RunningLimits
+from robyn_server.core.queue.limits import RunningLimits
 from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.storage.run_queue import RunQueue
 

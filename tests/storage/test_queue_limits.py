@@ -13,7 +13,7 @@ from run_storage import GRAPH, LEASE, RunStorage, ended_run, new_run
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import TooMany
 from robyn_server.core.ids import new_id
-from robyn_server.core.queue_limits import PendingLimits
+from robyn_server.core.queue.limits import PendingLimits
 from robyn_server.core.runs import ClaimedRun
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.runs import Runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robyn_server.core.pending_headroom import PendingHeadroom
+from robyn_server.core.queue.headroom import PendingHeadroom
 
 ANN, BOB, ACME = "ann", "bob", "acme"
 
