@@ -25,7 +25,7 @@ from robyn_server.registry.jobs.follower import JobFollower
 from robyn_server.registry.jobs.starter import JobStarter
 from robyn_server.registry.jobs.sweeper import JobSweeper
 from robyn_server.settings import AuthMode, Settings
-from robyn_server.settings.worker import WorkerIsolation
+from robyn_server.settings.processes.worker import WorkerIsolation
 from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.audit_log import AuditLog
 from robyn_server.storage.postgres.notify import Listener, Notifier

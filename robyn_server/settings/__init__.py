@@ -5,8 +5,8 @@
 
 from .environment import find_unknown, load_settings
 from .graphs import GraphSource
-from .identity import AuthMode
-from .logs import LogFormat
+from .processes.logs import LogFormat
+from .security.identity import AuthMode
 from .settings import Settings
 
 __all__ = ["AuthMode", "GraphSource", "LogFormat", "Settings", "find_unknown", "load_settings"]

@@ -11,21 +11,21 @@ from robyn_server.core.hosts import LOOPBACK, local_host
 from robyn_server.core.queue.limits import PendingLimits
 
 from .agent_sync import AgentSyncSettings
-from .audit import AuditSettings
-from .credentials import CredentialSettings
 from .database import DatabaseSettings
-from .egress import EgressSettings
 from .graphs import GraphSettings
-from .identity import AuthMode, IdentitySettings
-from .logs import LogSettings
-from .proxy import ProxySettings
-from .queue import PENDING_OF_ORGANIZATION, PENDING_OF_OWNER, QueueSettings
+from .processes.logs import LogSettings
+from .processes.proxy import ProxySettings
+from .processes.queue import PENDING_OF_ORGANIZATION, PENDING_OF_OWNER, QueueSettings
+from .processes.sockets import SocketSettings
+from .processes.web import WebSettings
+from .processes.worker import WorkerSettings
 from .redis import RedisSettings
 from .registry import RegistrySettings
-from .sockets import SocketSettings
+from .security.audit import AuditSettings
+from .security.credentials import CredentialSettings
+from .security.egress import EgressSettings
+from .security.identity import AuthMode, IdentitySettings
 from .threads import ThreadSettings
-from .web import WebSettings
-from .worker import WorkerSettings
 
 
 def _limit(given: int | None, default: int) -> int | None:

@@ -7,8 +7,7 @@ from pydantic_settings import BaseSettings
 
 from robyn_server.core.egress.allow_list import read_allow_list
 from robyn_server.core.egress.policy import EgressLevel
-
-from .field import env
+from robyn_server.settings.field import env
 
 
 class EgressSettings(BaseSettings):

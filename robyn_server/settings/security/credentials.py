@@ -8,8 +8,7 @@ from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 from robyn_server.core.hosts import LOOPBACK
-
-from .field import env
+from robyn_server.settings.field import env
 
 
 class CredentialSettings(BaseSettings):

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic_settings import BaseSettings
 
-from .field import MEBIBYTE, env
+from robyn_server.settings.field import MEBIBYTE, env
 
 
 class WorkerIsolation(StrEnum):

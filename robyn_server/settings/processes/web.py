@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_settings import BaseSettings
 
-from .field import MEBIBYTE, env
+from robyn_server.settings.field import MEBIBYTE, env
 
 
 class WebSettings(BaseSettings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_settings import BaseSettings
 
-from .field import env
+from robyn_server.settings.field import env
 
 
 class SocketSettings(BaseSettings):

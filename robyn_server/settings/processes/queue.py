@@ -9,8 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from robyn_server.core.queue.limits import LARGEST_WEIGHT, RunningLimits
-
-from .field import env
+from robyn_server.settings.field import env
 
 PENDING_OF_OWNER = 1_000
 PENDING_OF_ORGANIZATION = 10_000

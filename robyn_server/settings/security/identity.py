@@ -10,8 +10,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from robyn_server.core.hosts import LOOPBACK
-
-from .field import env
+from robyn_server.settings.field import env
 
 HS256_SECRET_BYTES = 32
 """RFC 7518, section 3.2: a key at least as long as the hash."""

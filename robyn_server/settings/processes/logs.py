@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic_settings import BaseSettings
 
-from .field import env
+from robyn_server.settings.field import env
 
 
 class LogFormat(StrEnum):

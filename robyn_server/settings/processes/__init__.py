@@ -1,0 +1,1 @@
+"""Settings of the processes: web, worker, sockets and the proxy in front of them."""

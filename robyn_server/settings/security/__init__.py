@@ -1,0 +1,1 @@
+"""Settings of identity, credentials and security."""
