@@ -15,7 +15,7 @@ from robyn_server.redis_streams.options import redis_options
 from robyn_server.settings import AuthMode, Settings, find_unknown
 from robyn_server.tracing.options import check_tracing
 
-from .agent_sync import check_settings
+from .parts.agent_sync import check_settings
 
 
 def run_preflight(settings: Settings) -> None:

@@ -62,7 +62,7 @@ from robyn_server.storage.runs import Runs
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.threads import Threads
 
-from .credentials import make_caller_tokens, make_connection_service
+from .parts.credentials import make_caller_tokens, make_connection_service
 
 if TYPE_CHECKING:
     from robyn_server.tracing.queue_spans import EnqueueSpans

@@ -33,12 +33,12 @@ from robyn_server.storage.postgres.notify import Listener, Notifier
 from robyn_server.storage.registry.instances import Instances
 from robyn_server.storage.registry.tickets import SocketTickets
 
-from .agent_sync import check_settings
-from .database import prepare_database
-from .jobs import open_job_services
-from .leases import open_lease_services
 from .listening import check_listening
-from .pools import Pools, export_pool_metrics
+from .parts.agent_sync import check_settings
+from .parts.database import prepare_database
+from .parts.jobs import open_job_services
+from .parts.leases import open_lease_services
+from .parts.pools import Pools, export_pool_metrics
 from .process import metrics_refresh, run_until_signal, start_services, tune_garbage_collection
 
 _CATALOGUE_CONNECTIONS = 2

@@ -45,17 +45,17 @@ from robyn_server.storage.workers import Workers
 from robyn_server.supervisor.readiness import announce_ready
 from robyn_server.tracing.langsmith_runs import flush_run_trees
 
-from .agent_sync import check_settings, parse_sources, sync_options
-from .database import prepare_database
-from .egress import enforce_egress
-from .jobs import open_job_services
-from .leases import open_lease_services
 from .listening import check_listening
-from .pools import SYSTEM_CONNECTIONS, Pools, answer_limit, export_pool_metrics
+from .parts.agent_sync import check_settings, parse_sources, sync_options
+from .parts.database import prepare_database
+from .parts.egress import enforce_egress
+from .parts.jobs import open_job_services
+from .parts.leases import open_lease_services
+from .parts.pools import SYSTEM_CONNECTIONS, Pools, answer_limit, export_pool_metrics
+from .parts.redis import open_redis
+from .parts.tracing import start_tracing
 from .process import metrics_refresh, start_services, tune_garbage_collection
-from .redis import open_redis
 from .services import ServiceDependencies, make_services
-from .tracing import start_tracing
 
 if TYPE_CHECKING:
     from robyn_server.run_events.redis_feed import RedisFeed

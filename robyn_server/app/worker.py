@@ -39,11 +39,13 @@ from robyn_server.storage.workers import Workers
 from robyn_server.supervisor.parent_death import end_with_parent
 from robyn_server.tracing.langsmith_runs import flush_run_trees
 
-from .agent_sync import check_settings
-from .credentials import open_credential_host
-from .database import prepare_database
-from .egress import enforce_egress
-from .pools import Pools, close_pool, export_pool_metrics
+from .parts.agent_sync import check_settings
+from .parts.credentials import open_credential_host
+from .parts.database import prepare_database
+from .parts.egress import enforce_egress
+from .parts.pools import Pools, close_pool, export_pool_metrics
+from .parts.redis import open_redis
+from .parts.tracing import start_tracing
 from .process import (
     end_within,
     exempt_from_collection,
@@ -52,8 +54,6 @@ from .process import (
     start_services,
     tune_garbage_collection,
 )
-from .redis import open_redis
-from .tracing import start_tracing
 
 if TYPE_CHECKING:
     from robyn_server.worker.agent_host import RunAgentHost

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from robyn_server.app.egress import enforce_egress
+from robyn_server.app.parts.egress import enforce_egress
 from robyn_server.egress.network import REFUSED
 from robyn_server.settings import load_settings
 from tools_agent.agent import graph

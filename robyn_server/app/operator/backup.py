@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from robyn_server import logs
-from robyn_server.app.database import check_schema
+from robyn_server.app.parts.database import check_schema
 from robyn_server.backup import SCHEMAS
 from robyn_server.backup.archive import Archive
 from robyn_server.backup.dump import WITHOUT_ROWS, Target, write_dump

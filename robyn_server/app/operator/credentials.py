@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from robyn_server import logs
-from robyn_server.app.credentials import make_keys
-from robyn_server.app.database import check_schema
-from robyn_server.app.pools import Pools
+from robyn_server.app.parts.credentials import make_keys
+from robyn_server.app.parts.database import check_schema
+from robyn_server.app.parts.pools import Pools
 from robyn_server.credentials.entries import CredentialEntries
 from robyn_server.settings import Settings
 from robyn_server.storage.mcp_connections import McpConnections

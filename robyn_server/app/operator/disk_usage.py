@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from robyn_server import logs
-from robyn_server.app.database import check_schema
-from robyn_server.app.pools import Pools
+from robyn_server.app.parts.database import check_schema
+from robyn_server.app.parts.pools import Pools
 from robyn_server.settings import Settings
 from robyn_server.storage.operations.disk_usage import DiskUsage, LargestThreads, TableUsage
 

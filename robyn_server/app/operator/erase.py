@@ -6,9 +6,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from robyn_server import logs
-from robyn_server.app.database import check_schema
-from robyn_server.app.pools import Pools
-from robyn_server.app.redis import open_redis
+from robyn_server.app.parts.database import check_schema
+from robyn_server.app.parts.pools import Pools
+from robyn_server.app.parts.redis import open_redis
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.erasure import Subject
 from robyn_server.services.erasure import ErasureService

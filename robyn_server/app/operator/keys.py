@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from robyn_server import logs
-from robyn_server.app.database import check_schema
-from robyn_server.app.pools import Pools
+from robyn_server.app.parts.database import check_schema
+from robyn_server.app.parts.pools import Pools
 from robyn_server.identity.api_keys import ApiKeyService
 from robyn_server.settings import Settings
 from robyn_server.storage.api_keys import ApiKeys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from robyn_server.app.database import prepare_database
+from robyn_server.app.parts.database import prepare_database
 from robyn_server.settings import Settings
 
 

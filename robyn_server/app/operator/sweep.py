@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from robyn_server import logs
-from robyn_server.app.database import check_schema
-from robyn_server.app.leases import event_retention
-from robyn_server.app.pools import Pools
+from robyn_server.app.parts.database import check_schema
+from robyn_server.app.parts.leases import event_retention
+from robyn_server.app.parts.pools import Pools
 from robyn_server.app.process import stop_signal
 from robyn_server.registry.leases.sweeper import SWEEP_SECONDS, Sweeper
 from robyn_server.settings import Settings

@@ -9,9 +9,9 @@ from robyn_server import logs
 from robyn_server.agent_sync import AgentSyncOptions
 from robyn_server.agent_sync.live.progress import Progress, sync_with_progress
 from robyn_server.agent_sync.reports import SyncReport, SyncRequest
-from robyn_server.app.agent_sync import parse_sources, sync_options
-from robyn_server.app.database import check_schema, prepare_database
-from robyn_server.app.pools import Pools
+from robyn_server.app.parts.agent_sync import parse_sources, sync_options
+from robyn_server.app.parts.database import check_schema, prepare_database
+from robyn_server.app.parts.pools import Pools
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.settings import Settings
 

@@ -1,0 +1,1 @@
+"""Parts that several processes are built from: connections, policies, services."""
