@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.core.hosts import local_url
+from robyn_server.core.urls.hosts import local_url
 from robyn_server.ports import free_port, hold_port, is_free, resolve
 
 

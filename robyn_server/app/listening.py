@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.core.hosts import LOOPBACK
+from robyn_server.core.urls.hosts import LOOPBACK
 from robyn_server.settings import Settings
 
 

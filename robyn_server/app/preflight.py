@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
+from robyn_server.core.urls.dsn import normalise_dsn
 from robyn_server.redis_streams.options import redis_options
 from robyn_server.settings import AuthMode, Settings, find_unknown
 from robyn_server.tracing.options import check_tracing

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from robyn_server.core.errors import Invalid, NotFound
-from robyn_server.core.hosts import LOOPBACK
 from robyn_server.core.mcp_credentials import CredentialEntry, CredentialKind, StoredEntry, server_url
+from robyn_server.core.urls.hosts import LOOPBACK
 from robyn_server.storage.mcp_connections import McpConnections
 from robyn_server.storage.mcp_credentials import McpCredentials
 

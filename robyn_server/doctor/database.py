@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import asyncpg
 
-from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import Misconfigured, Unavailable
+from robyn_server.core.urls.dsn import normalise_dsn, without_password
 from robyn_server.files import packaged
 from robyn_server.storage.postgres.migrations import GUIDE, read_migrations
 from robyn_server.storage.postgres.pooler import detect_pooler

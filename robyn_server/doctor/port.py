@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.core.hosts import local_url
+from robyn_server.core.urls.hosts import local_url
 from robyn_server.ports import hold_port
 from robyn_server.supervisor.address_file import RunningServer, find_running_server
 

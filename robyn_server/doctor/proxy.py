@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from robyn_server.core.hosts import LOOPBACK
+from robyn_server.core.urls.hosts import LOOPBACK
 from robyn_server.supervisor.proxy.front import find_front
 
 from .checks import Check, check

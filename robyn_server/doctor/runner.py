@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import AgenthallError, Misconfigured
+from robyn_server.core.urls.dsn import normalise_dsn, without_password
 from robyn_server.settings import find_unknown, load_settings
 from robyn_server.supervisor.address_file import RunningServer, find_running_server
 from robyn_server.supervisor.postgres.binaries import find_binaries

@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from robyn_server.core.errors import AgenthallError, TooLarge
-from robyn_server.core.state_select import StateSelect
+from robyn_server.core.threads.state_select import StateSelect
 
 from .checkpoints.config import checkpoint_of, config_at
 from .state_json import EMPTY_STATE, state_json

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from robyn_server.core.errors import Misconfigured, Unavailable
-from robyn_server.core.redis_url import redis_address
+from robyn_server.core.urls.redis_url import redis_address
 
 MINIMUM_VERSION = (6, 2)
 """Of Redis, and of what Valkey reports as its Redis version: the oldest with exclusive ranges of a stream."""

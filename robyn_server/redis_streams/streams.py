@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from redis.exceptions import NoScriptError, ResponseError
 
 from robyn_server.core.errors import Misconfigured, Unavailable
-from robyn_server.core.redis_url import redis_address
 from robyn_server.core.runs import RunEvent
+from robyn_server.core.urls.redis_url import redis_address
 
 from .client import Client, translated
 from .scripts import load_script

@@ -14,7 +14,7 @@ from robyn_server.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.page import Page
 from robyn_server.core.runs import ThreadStatus
-from robyn_server.core.state_select import StateSelect
+from robyn_server.core.threads.state_select import StateSelect
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl
 from robyn_server.graphs.state_updates import NodeUpdate, StateUpdate
 from robyn_server.graphs.thread_states import ThreadStates

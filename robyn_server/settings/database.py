@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
+from robyn_server.core.urls.dsn import normalise_dsn
 
 from .field import env
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from robyn_server.core.redis_url import check_redis_url
 from robyn_server.core.runs import EventTransport
+from robyn_server.core.urls.redis_url import check_redis_url
 
 from .field import env
 

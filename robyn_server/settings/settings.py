@@ -7,8 +7,8 @@ from pydantic_settings import SettingsConfigDict
 
 from robyn_server.core.egress.allow_list import read_allow_list
 from robyn_server.core.egress.policy import EgressLevel, EgressPolicy
-from robyn_server.core.hosts import LOOPBACK, local_host
 from robyn_server.core.queue.limits import PendingLimits
+from robyn_server.core.urls.hosts import LOOPBACK, local_host
 
 from .agent_sync import AgentSyncSettings
 from .database import DatabaseSettings

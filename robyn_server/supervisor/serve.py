@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import Misconfigured
-from robyn_server.core.hosts import local_url
+from robyn_server.core.urls.dsn import normalise_dsn, without_password
+from robyn_server.core.urls.hosts import local_url
 from robyn_server.ports import free_port, hold_port
 from robyn_server.projects import GRAPHS, PROJECT
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres

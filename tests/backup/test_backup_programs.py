@@ -17,8 +17,8 @@ from robyn_server.app.operator.backup import run_backup
 from robyn_server.app.operator.restore import run_restore
 from robyn_server.backup.dump import Target
 from robyn_server.backup.programs import connection_environment, find_client_programs
-from robyn_server.core.dsn import normalise_dsn
 from robyn_server.core.errors import Misconfigured
+from robyn_server.core.urls.dsn import normalise_dsn
 from robyn_server.settings import load_settings
 from robyn_server.storage.operations.backups import DatabaseFacts
 from robyn_server.supervisor.postgres.binaries import wheel_folder

@@ -21,7 +21,7 @@ from valkey_server import requires_valkey, valkey_server
 
 from robyn_server.app.listening import check_listening
 from robyn_server.cli.commands import commands
-from robyn_server.core.redis_url import check_redis_url, redis_address
+from robyn_server.core.urls.redis_url import check_redis_url, redis_address
 from robyn_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ class ServerAddress:
 def server_address(url: str | None, data_dir: Path) -> ServerAddress:
     """Return `url` (--url, AGENTHALL_URL), else the address of the live `serve` of `data_dir`, else the one of the
     settings."""
-    from robyn_server.core.hosts import local_url
+    from robyn_server.core.urls.hosts import local_url
     from robyn_server.supervisor.address_file import find_running_server
 
     if url is not None:

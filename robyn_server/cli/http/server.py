@@ -10,8 +10,8 @@ from typing import Any, Self
 import httpx
 
 from robyn_server.core.errors import Misconfigured, Unavailable
-from robyn_server.core.hosts import LOOPBACK
 from robyn_server.core.http_status import error_class
+from robyn_server.core.urls.hosts import LOOPBACK
 
 from .address import ServerAddress
 

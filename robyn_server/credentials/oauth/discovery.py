@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from robyn_server.core.hosts import LOOPBACK
+from robyn_server.core.urls.hosts import LOOPBACK
 from robyn_server.credentials.references import CredentialUnusable
 from robyn_server.credentials.token_requests import TokenRefused, fetch_json
 

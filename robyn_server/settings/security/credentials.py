@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
-from robyn_server.core.hosts import LOOPBACK
+from robyn_server.core.urls.hosts import LOOPBACK
 from robyn_server.settings.field import env
 
 

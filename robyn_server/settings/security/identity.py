@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from robyn_server.core.hosts import LOOPBACK
+from robyn_server.core.urls.hosts import LOOPBACK
 from robyn_server.settings.field import env
 
 HS256_SECRET_BYTES = 32

@@ -16,8 +16,8 @@ from typing import Any
 
 import asyncpg
 
-from robyn_server.core.dsn import without_password
 from robyn_server.core.errors import Misconfigured
+from robyn_server.core.urls.dsn import without_password
 
 ASK_SECONDS = 5.0
 _ROUNDS = 3

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from robyn_server.core.dsn import normalise_dsn
+from robyn_server.core.urls.dsn import normalise_dsn
 
 _STATUS_LINE = 8
 _STOP_SECONDS = 30.0

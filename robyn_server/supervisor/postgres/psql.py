@@ -10,8 +10,8 @@ from typing import NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
-from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import Misconfigured
+from robyn_server.core.urls.dsn import normalise_dsn, without_password
 
 from .binaries import find_binaries
 from .server import find_running

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.core.hosts import LOOPBACK, local_host
+from robyn_server.core.urls.hosts import LOOPBACK, local_host
 from robyn_server.ports import resolve
 from robyn_server.supervisor.child import Program, Stage
 

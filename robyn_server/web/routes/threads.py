@@ -7,7 +7,7 @@ from uuid import UUID
 from robyn_server.core.access.permissions import Operation
 from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import parse_uuid
-from robyn_server.core.state_select import StateSelect, parse_select
+from robyn_server.core.threads.state_select import StateSelect, parse_select
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable

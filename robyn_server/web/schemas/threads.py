@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from robyn_server.core.extract_path import parse_extract
 from robyn_server.core.json.bounded import MAX_ITEMS, JsonList, JsonObject, Listed, Name, StringMap
+from robyn_server.core.threads.extract_path import parse_extract
 from robyn_server.core.ttl import PruneStrategy, ThreadTtl, check_ttl
 from robyn_server.graphs.state_updates import NodeUpdate
 from robyn_server.storage.threads import ThreadFilter

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from .errors import Misconfigured
+from robyn_server.core.errors import Misconfigured
 
 _SCHEMES = ("redis", "rediss", "unix")
 _OPTIONS = {"db", "username", "password"}

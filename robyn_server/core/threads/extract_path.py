@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from .errors import Invalid
+from robyn_server.core.errors import Invalid
 
 ROOTS = ("config", "interrupts", "metadata", "values")
 MAX_PATHS = 10

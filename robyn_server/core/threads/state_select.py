@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import Invalid
+from robyn_server.core.errors import Invalid
 
 FIELDS = (
     "values",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from robyn_server.core.errors import Invalid
-from robyn_server.core.state_select import FIELDS, parse_select
+from robyn_server.core.threads.state_select import FIELDS, parse_select
 
 STATE: dict[str, Any] = {name: name for name in FIELDS} | {"values": {"messages": [1], "count": 2, "a.b": 3}}
 

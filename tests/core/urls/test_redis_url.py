@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.core.redis_url import check_redis_url, redis_address
+from robyn_server.core.urls.redis_url import check_redis_url, redis_address
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from robyn_server.core.dsn import normalise_dsn, without_password
 from robyn_server.core.errors import Misconfigured
+from robyn_server.core.urls.dsn import normalise_dsn, without_password
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg"])

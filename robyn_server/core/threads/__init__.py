@@ -1,0 +1,1 @@
+"""Which parts of a thread an answer has: `select` and `extract`."""

@@ -1,0 +1,1 @@
+"""Addresses of databases and servers: values that are checked before anything connects."""
