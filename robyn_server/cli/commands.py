@@ -11,14 +11,14 @@ from robyn_server.terminal import has_colour
 
 from .agents.commands import agents
 from .agents.jobs import jobs
-from .backup import backup, restore
 from .catalogue.mapping import catalogue_map
 from .chat.command import chat
-from .credentials import credentials
 from .database import database_setting, given_database, wrong_usage
-from .disk_usage import storage
-from .erase import erase
-from .keys import keys
+from .operator.backup import backup, restore
+from .operator.credentials import credentials
+from .operator.disk_usage import storage
+from .operator.erase import erase
+from .operator.keys import keys
 from .options import Config, DataDir, Format, Host, LogFormat, Port
 from .process import run_process
 from .projects import dev, new

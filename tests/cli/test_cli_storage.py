@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 from command_line import agenthall
 
-from robyn_server.cli.byte_sizes import format_bytes
+from robyn_server.cli.operator.byte_sizes import format_bytes
 
 THREAD = UUID(int=7)
 

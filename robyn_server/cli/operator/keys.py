@@ -12,10 +12,11 @@ from uuid import UUID
 
 import typer
 
-from .database import database_setting, wrong_usage
+from robyn_server.cli.database import database_setting, wrong_usage
+from robyn_server.cli.options import DataDir, Output
+from robyn_server.cli.process import run_process
+
 from .operator_name import operator
-from .options import DataDir, Output
-from .process import run_process
 
 if TYPE_CHECKING:
     from robyn_server.identity.api_keys import ApiKeyService, IssuedKey, KeyRequest

@@ -9,10 +9,11 @@ from uuid import UUID
 
 import typer
 
-from .database import database_setting, wrong_usage
+from robyn_server.cli.database import database_setting, wrong_usage
+from robyn_server.cli.options import DataDir, Out, Output
+from robyn_server.cli.process import run_process
+
 from .operator_name import operator
-from .options import DataDir, Out, Output
-from .process import run_process
 
 if TYPE_CHECKING:
     from robyn_server.core.erasure import Subject
@@ -66,7 +67,7 @@ def _run(subject: Subject, data_dir: Path, output: Output, *, is_dry: bool, is_s
 
 
 def _print(counts: Mapping[str, int], output: Output) -> None:
-    from .resources.tables import Column, as_json, resource_table
+    from robyn_server.cli.resources.tables import Column, as_json, resource_table
 
     if output is Output.JSON:
         typer.echo(as_json(counts))

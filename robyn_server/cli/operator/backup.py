@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from robyn_server.cli.database import database_setting, given_database
+from robyn_server.cli.options import DataDir
+from robyn_server.cli.process import run_process
+
 from .byte_sizes import format_bytes
-from .database import database_setting, given_database
-from .options import DataDir
-from .process import run_process
 
 
 def backup(
@@ -28,10 +29,9 @@ def backup(
     Of your own database, the schemas agenthall, langgraph and mcp are saved. The embedded database is saved as a whole.
     """
     from robyn_server.backup.dump import Target
+    from robyn_server.cli.catalogue.sync import progress_bar
     from robyn_server.core.errors import Misconfigured
     from robyn_server.supervisor.postgres.data_directory import DataDirectory
-
-    from .catalogue.sync import progress_bar
 
     _exit_at_sigterm()
     target = Target.parse(path, may_overwrite=overwrite)
@@ -58,9 +58,8 @@ def restore(
     data_dir: DataDir = Path(".agenthall"),
 ) -> None:
     """Restore a backup into an empty database, completely or not at all, and migrate it to this version."""
+    from robyn_server.cli.catalogue.sync import progress_bar
     from robyn_server.core.errors import Misconfigured
-
-    from .catalogue.sync import progress_bar
 
     _exit_at_sigterm()
     if not path.expanduser().exists():  # before a database is created for it

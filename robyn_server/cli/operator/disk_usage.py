@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from robyn_server.cli.database import database_setting
+from robyn_server.cli.options import DataDir, Out, Output
+from robyn_server.cli.process import run_process
+
 from .byte_sizes import format_bytes
-from .database import database_setting
-from .options import DataDir, Out, Output
-from .process import run_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ def storage(
 
 
 def _as_tables(tables: Sequence[TableUsage], largest: LargestThreads) -> str:
-    from .resources.tables import Column, ago, resource_table
+    from robyn_server.cli.resources.tables import Column, ago, resource_table
 
     by_table = (
         Column("table", lambda each: each["name"]),
@@ -71,7 +72,7 @@ def _fields(usage: Any) -> dict[str, Any]:
 
 
 def _as_json(tables: Sequence[TableUsage], largest: LargestThreads) -> str:
-    from .resources.tables import as_json
+    from robyn_server.cli.resources.tables import as_json
 
     return as_json(
         {

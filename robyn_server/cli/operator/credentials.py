@@ -10,9 +10,9 @@ from uuid import UUID
 
 import typer
 
-from .database import database_setting, wrong_usage
-from .options import DataDir, Output
-from .process import run_process
+from robyn_server.cli.database import database_setting, wrong_usage
+from robyn_server.cli.options import DataDir, Output
+from robyn_server.cli.process import run_process
 
 if TYPE_CHECKING:
     from robyn_server.core.mcp_credentials import StoredEntry

@@ -1,0 +1,1 @@
+"""Commands of an operator, who works with the database itself."""
