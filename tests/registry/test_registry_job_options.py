@@ -9,7 +9,7 @@ import orjson
 import pytest
 from registry_database import ORG_1, RegistryDatabase
 
-from robyn_server.web.schemas.configurations import JobOptions
+from robyn_server.web.schemas.registry.configurations import JobOptions
 
 _SET = "update mcp.agent_configurations set jobs = $1::text::jsonb"
 

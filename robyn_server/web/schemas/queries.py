@@ -20,7 +20,7 @@ from robyn_server.registry.schemas import MAX_NAME_LENGTH, MAX_SHORT_LENGTH, MAX
 from robyn_server.web.http.messages import Query
 from robyn_server.web.http.parameters import Parameter
 
-from .instances import LeavingBody
+from .registry.instances import LeavingBody
 
 PAGE, LARGEST_PAGE = 50, 100
 _DEPTH = re.compile("[1-9][0-9]{0,8}")

@@ -16,15 +16,6 @@ from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.http.validation import parse_body
-from robyn_server.web.schemas.instances import (
-    CordonBody,
-    HeartbeatBody,
-    LeavingBody,
-    RegisterBody,
-    UpdateBody,
-    render_heartbeat,
-    render_registration,
-)
 from robyn_server.web.schemas.queries import (
     INSTANCES,
     LEAVING,
@@ -33,6 +24,15 @@ from robyn_server.web.schemas.queries import (
     filter_of,
     leaving_of,
     limit_of,
+)
+from robyn_server.web.schemas.registry.instances import (
+    CordonBody,
+    HeartbeatBody,
+    LeavingBody,
+    RegisterBody,
+    UpdateBody,
+    render_heartbeat,
+    render_registration,
 )
 
 routes = RouteTable(tag="Registry", query=())

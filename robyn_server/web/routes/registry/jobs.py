@@ -18,8 +18,16 @@ from robyn_server.storage.postgres.json import dump_json
 from robyn_server.web.http.messages import End, Request, Response, Sink, Stream, json_response
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.http.sse import WAIT_HEARTBEAT
-from robyn_server.web.schemas.jobs import CancelBody, ClaimBody, EventsBody, FinishBody, JobBody, RejectBody, named
 from robyn_server.web.schemas.queries import JOBS, job_filter_of, limit_of
+from robyn_server.web.schemas.registry.jobs import (
+    CancelBody,
+    ClaimBody,
+    EventsBody,
+    FinishBody,
+    JobBody,
+    RejectBody,
+    named,
+)
 
 from .instances import registration_id_of
 

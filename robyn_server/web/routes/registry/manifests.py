@@ -6,8 +6,8 @@ from robyn_server.core.access.permissions import Operation
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
-from robyn_server.web.schemas.manifests import ManifestBody
 from robyn_server.web.schemas.queries import AGENT_PAGE, agent_page_of
+from robyn_server.web.schemas.registry.manifests import ManifestBody
 
 routes = RouteTable(tag="Registry", query=())
 

@@ -8,7 +8,7 @@ from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.http.validation import parse_body
-from robyn_server.web.schemas.tickets import TicketBody
+from robyn_server.web.schemas.registry.tickets import TicketBody
 
 routes = RouteTable(tag="Agents", query=())
 

@@ -17,8 +17,7 @@ from robyn_server.core.registry.instances import (
 )
 from robyn_server.registry.job_schemas import JobIds, NamedJobs, Slots
 from robyn_server.registry.schemas import Epoch, HeartbeatFields, InstanceFields, Name, Reason, ShortString
-
-from .fields import Body
+from robyn_server.web.schemas.fields import Body
 
 
 class StrictBody(Body):

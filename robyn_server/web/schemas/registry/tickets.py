@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict
 
-from .fields import Body
+from robyn_server.web.schemas.fields import Body
 
 
 class TicketBody(Body):

@@ -10,8 +10,8 @@ from robyn_server.core.errors import Invalid
 from robyn_server.core.json.bounded import JsonObject
 from robyn_server.core.registry.version_range import parse_version_range
 from robyn_server.registry.schemas import Name, ShortString, ShortStrings
+from robyn_server.web.schemas.fields import Part
 
-from .fields import Part
 from .instances import StrictBody
 
 _MAX_INTEGER = 2**31 - 1

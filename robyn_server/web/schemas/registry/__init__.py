@@ -1,0 +1,1 @@
+"""Request bodies of the registry: instances, jobs, manifests, configurations, tickets."""
