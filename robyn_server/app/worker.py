@@ -95,6 +95,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     # Imported here: LangGraph takes a second to import, and errors of the database are reported before.
     from robyn_server.graphs.checkpoints.saver import Checkpoints
     from robyn_server.worker.announcement import Announcement
+    from robyn_server.worker.run_executor import RunEnvironment
     from robyn_server.worker.run_store import RunStores
     from robyn_server.worker.worker import Worker
 
@@ -110,25 +111,24 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     embedder = None if settings.store_index is None else ItemEmbedder(settings.store_index)
     open_lease_queue = partial(_open_lease_queue, settings.dsn)
     items = StoreItems(system)
-    host = await _open_agent_host(settings, closing, graphs)
-    jobs = _start_jobs(settings, closing, system)
-    processes = _run_processes(settings, system, graphs)
-    credentials = open_credential_host(settings, system)
+    environment = RunEnvironment(
+        graphs=graphs,
+        checkpoints=checkpoints,
+        stores=RunStores(items, checkpoints.max_state_bytes, embedder, settings.store_lifetimes),
+        traces=traces,
+        agents=await _open_agent_host(settings, closing, graphs),
+        jobs=_start_jobs(settings, closing, system),
+        credentials=open_credential_host(settings, system),
+    )
     worker = Worker(
         RunQueue(system, settings.running_limits),
-        graphs,
-        checkpoints,
-        RunStores(items, checkpoints.max_state_bytes, embedder, settings.store_lifetimes),
+        environment,
         settings.direct_dsn,
         options,
         open_lease_queue,
         settings.keeper_id,
         await open_redis(settings, closing, "agenthall worker"),
-        traces,
-        host,
-        jobs,
-        processes,
-        credentials,
+        _run_processes(settings, system, graphs),
     )
     worker.on_finished = _ask_to_end
     export_pool_metrics(system=system)

@@ -20,32 +20,29 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
 
 import structlog
 
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.concurrency.thread_loop import ThreadLoop
-from robyn_server.core.access.users import store_owner
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.ids import new_id
-from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
-from robyn_server.graphs.execution import StopReason, execute
+from robyn_server.core.runs import ClaimedRun, RunStatus
+from robyn_server.graphs.execution import StopReason
 from robyn_server.metrics.definitions import (
     INSTANCE_RUNS,
     INSTANCE_RUNS_LIMIT,
-    RUN_SECONDS,
     RUN_WAIT,
     RUNS_FINISHED,
     RUNS_REPEATED,
     SLOTS,
     SLOTS_BUSY,
 )
-from robyn_server.run_events.run_writer import RunWriter
 from robyn_server.run_events.writer import EventWriter
 from robyn_server.storage.postgres.notify import RUNS, THREADS, Listener, Notifier
 from robyn_server.storage.run_queue import RunLease, RunQueue
@@ -53,21 +50,13 @@ from robyn_server.storage.run_queue import RunLease, RunQueue
 from .active_runs import ActiveRun, ActiveRuns, Capacity
 from .lease_renewer import LeaseRenewer, OpenQueue
 from .loop_watch import INTERVAL, LoopWatch
-from .run_store import RunStores
+from .run_executor import RunEnvironment, RunExecutor
 from .run_tasks import create_run_task, task_factory
-from .run_traces import AttemptTrace, RunTraces
 
 if TYPE_CHECKING:
-    from langgraph.store.base import BaseStore
-
-    from robyn_server.graphs.checkpoints.saver import Checkpoints
-    from robyn_server.graphs.loading.served_graphs import Graphs
     from robyn_server.redis_streams.connection import RedisConnection
-    from robyn_server.registry.jobs.starter import JobStarter
     from robyn_server.run_events.redis_sink import RedisEventWriter
 
-    from .agent_host import RunAgentHost
-    from .credential_host import RunCredentialHost
     from .run_processes import RunProcesses
 
 _POLL_SECONDS = 1.0
@@ -77,12 +66,6 @@ _SETTLE_SECONDS = 3.0
 _LAST_RELEASE_SECONDS = 5.0
 EXIT_STALLED = 70
 """Exit code of a process whose event loop stalled: EX_SOFTWARE of sysexits.h."""
-_FAILED = RunEnd(
-    RunStatus.ERROR,
-    ThreadStatus.ERROR,
-    None,
-    error={"error": "InternalError", "message": "The server failed; its log says why."},
-)
 _log = structlog.get_logger(__name__)
 
 
@@ -110,19 +93,13 @@ class Worker:
     def __init__(
         self,
         queue: RunQueue,
-        graphs: Graphs,
-        checkpoints: Checkpoints,
-        stores: RunStores,
+        environment: RunEnvironment,
         dsn: str,
         options: WorkerOptions,
         open_lease_queue: OpenQueue,
         worker_id: UUID | None = None,
         redis: RedisConnection | None = None,
-        traces: RunTraces | None = None,
-        agents: RunAgentHost | None = None,
-        jobs: JobStarter | None = None,
         processes: RunProcesses | None = None,
-        credentials: RunCredentialHost | None = None,
     ) -> None:
         self.id = worker_id or new_id()
         self._has_predecessor = worker_id is not None and not options.adopts
@@ -131,14 +108,8 @@ class Worker:
         self.on_finished: Callable[[], object] = lambda: None
         """Called when this worker adopts runs, and has no more to do."""
         self._queue = queue
-        self._graphs = graphs
-        self._checkpoints = checkpoints
-        self._stores = stores
-        self._traces = traces or RunTraces()
-        self._agents = agents
-        self._jobs = jobs
+        self._graphs = environment.graphs
         self._processes = processes
-        self._credentials = credentials
         self._options = options
         self._active = ActiveRuns()
         self._lapse: asyncio.TimerHandle | None = None
@@ -147,6 +118,7 @@ class Worker:
         self._notifier = Notifier(dsn, "agenthall worker")
         self._redis = redis
         self._writer = self._event_writer()
+        self._executor = RunExecutor(environment, self._writer, self.id, options.run_timeout)
         third = options.lease.total_seconds() / 3
         self._claims = Periodic("claims", self._claim, _POLL_SECONDS, longest=_LONGEST_BACKOFF)
         self._thread = ThreadLoop("agenthall leases")
@@ -284,7 +256,7 @@ class Worker:
         active = ActiveRun(run)
         _count_claim(run)
         self._active.add(active)
-        active.task = create_run_task(run, self._execute(active))
+        active.task = create_run_task(run, self._executor.execute(active))
         active.task.add_done_callback(lambda _task: self._on_done(active))
 
     def _on_done(self, active: ActiveRun) -> None:
@@ -293,52 +265,6 @@ class Worker:
             self._claims.wake()
         if self._options.idle:
             self._notifier.notify(RUNS)  # its parent has room for another run
-
-    async def _execute(self, active: ActiveRun) -> None:
-        with self._traces.attempt(active.run) as trace:
-            await self._attempt(active, trace)
-
-    async def _attempt(self, active: ActiveRun, trace: AttemptTrace) -> None:
-        run, began = active.run, time.monotonic()
-        writer = RunWriter(self._writer, run)
-        store = self._stores.open(store_owner(run.auth, run.owner_id))
-        timer = asyncio.get_running_loop().call_later(self._options.run_timeout, active.cancel, StopReason.TIMEOUT)
-        try:
-            await writer.begin()
-            if run.attempt > 1:
-                await writer.emit("metadata", b'{"run_id":"%s","attempt":%d}' % (str(run.run_id).encode(), run.attempt))
-            checkpoints = self._checkpoints.with_lease(self.id, run.run_id, run.attempt)
-            with self._hosts(run, store):
-                end = await execute(run, self._graphs, checkpoints, store, writer.emit, active.stop, trace.callbacks)
-            await _end(active, writer, trace, end, began)
-        except asyncio.CancelledError:
-            _log.info("run dropped", run_id=str(run.run_id), attempt=run.attempt)
-        except Exception:  # noqa: BLE001 - a fault of the server ends the run, too
-            _log.exception("run failed outside of its graph", run_id=str(run.run_id))
-            await _end(active, writer, trace, _FAILED, began)
-        else:
-            await self._cancel_jobs(active)  # after the end, which the client of a cancellation waits for
-        finally:
-            timer.cancel()
-            store.close()
-            writer.close()
-
-    @contextlib.contextmanager
-    def _hosts(self, run: ClaimedRun, store: BaseStore) -> Iterator[None]:
-        """Within the block the agents of the run find other agents, and credentials."""
-        with contextlib.ExitStack() as stack:
-            if self._agents is not None:
-                stack.enter_context(self._agents.of(run, store))
-            if self._credentials is not None:
-                stack.enter_context(self._credentials.of(run))
-            yield
-
-    async def _cancel_jobs(self, active: ActiveRun) -> None:
-        """Cancel the jobs of a run that was stopped on purpose. Jobs of a run that is dropped go on without it."""
-        if self._jobs is None or active.stop.reason is None:
-            return
-        with contextlib.suppress(Unavailable):  # the sweeper cancels jobs whose run is over
-            await self._jobs.cancel_of_run(active.run.run_id, f"the run was stopped ({active.stop.reason})")
 
     def _held_leases(self) -> set[RunLease] | None:
         """The leases to renew. Called from the thread.
@@ -421,30 +347,3 @@ def _end_process() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(EXIT_STALLED)
-
-
-async def _end(active: ActiveRun, writer: RunWriter, trace: AttemptTrace, end: RunEnd, began: float) -> None:
-    active.is_ending = True
-    trace.end(end)
-    await writer.end(end)
-    seconds = time.monotonic() - began
-    _count_end(end, seconds)
-    _log_end(active.run, end, seconds)
-
-
-def _count_end(end: RunEnd, seconds: float) -> None:
-    RUNS_FINISHED.inc(end.status)
-    RUN_SECONDS.observe(seconds)
-
-
-def _log_end(run: ClaimedRun, end: RunEnd, seconds: float) -> None:
-    """Log one line per run: a warning when it failed."""
-    fields: dict[str, Any] = {"status": str(end.status), "seconds": round(seconds, 3)}
-    if end.tool_calls:
-        fields["tools"] = end.tool_calls
-    if end.error is not None:
-        fields["error"] = f"{end.error['error']}: {end.error['message']}"
-    if end.traceback is not None:
-        fields["exception"] = end.traceback
-    log = _log.warning if end.status in {RunStatus.ERROR, RunStatus.TIMEOUT} else _log.info
-    log("run", agent=run.assistant_name, **fields, thread_id=str(run.thread_id), run_id=str(run.run_id))

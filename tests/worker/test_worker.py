@@ -26,6 +26,7 @@ from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.worker.active_runs import Capacity
+from robyn_server.worker.run_executor import RunEnvironment
 from robyn_server.worker.run_store import RunStores
 from robyn_server.worker.worker import Worker, WorkerOptions
 
@@ -64,9 +65,8 @@ async def hire(queue_db: RunQueueDatabase) -> AsyncIterator[Callable[..., Any]]:
             options = WorkerOptions(**given | changes)
             open_lease_queue = partial(_lease_queue, queue_db.url, lease_queue)
             stores = RunStores(StoreItems(queue_db.admin), checkpoints.max_state_bytes)
-            worker = Worker(
-                queue or queue_db.queue, graphs, checkpoints, stores, queue_db.url, options, open_lease_queue, worker_id
-            )
+            environment = RunEnvironment(graphs=graphs, checkpoints=checkpoints, stores=stores)
+            worker = Worker(queue or queue_db.queue, environment, queue_db.url, options, open_lease_queue, worker_id)
             worker.start()
             closing.push_async_callback(worker.stop)
             return worker
