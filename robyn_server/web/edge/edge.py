@@ -21,7 +21,7 @@ import structlog
 
 from robyn_server.core.access.permissions import require
 from robyn_server.core.access.principal import Principal
-from robyn_server.core.errors import AgenthallError, BadRequest, Encoded, NotFound, NotOffered, TooLarge, Unavailable
+from robyn_server.core.errors import AgenthallError, NotFound, NotOffered, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.identity.authenticator import Authenticator
 from robyn_server.logs import log_fields
@@ -47,6 +47,7 @@ from .authentication import ANONYMOUS, Authenticate, authenticate
 from .cors import Cors
 from .rate_limits import RateLimits
 from .raw_request import RawRequest
+from .request_body import BodyReader
 
 if TYPE_CHECKING:
     from robyn_server.tracing.http_spans import HttpSpans
@@ -54,11 +55,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LIVENESS = "/livez"
-_NO_FORMS_FOR_APP = (
-    "multipart/form-data cannot be passed on to the app. Write the media type with capitals, Multipart/Form-Data, as"
-    " deploy/nginx.conf does, or send the file as the body itself."
-)
-_NO_LENGTH = "The request body arrived without its length: it broke off, or the proxy does not read bodies whole."
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -104,9 +100,8 @@ class Edge:
         self.in_flight = 0
         self.answered = 0
         self.sockets_url = settings.sockets_address
-        self._max_body_bytes = settings.max_body_bytes
+        self._bodies = BodyReader(settings)
         self._max_body_values = settings.max_body_values
-        self._behind_proxy = settings.behind_proxy
         self._request_seconds = settings.request_seconds
         self._identify = identify or authenticate(Authenticator(settings))
         self._gate = gate
@@ -207,7 +202,7 @@ class Edge:
         is_preflight = raw.asked_method is not None
         if is_preflight and app.is_authenticated:
             return self._cors.preflight(raw.headers, [])
-        body = self._body(raw, for_app=True)
+        body = self._bodies.read(raw, for_app=True)
         async with _within(self._request_seconds):
             user = await app.authenticate(raw, body, request_id)
         call = app.begin(raw, body, request_id, user)
@@ -227,7 +222,7 @@ class Edge:
     async def _respond(
         self, route: Route, path_params: dict[str, str], raw: RawRequest, request_id: str, outcome: RequestOutcome
     ) -> Reply:
-        body = self._body(raw)
+        body = self._bodies.read(raw)
         gate = self._gate if self._gate is not None and self._gate.governs(route) else None
         principal = ANONYMOUS if route.public or gate is not None else await self._authorized(route, raw.headers)
         request = Request(raw.method, raw.path, path_params, _query(raw), raw.headers, body, principal, request_id)
@@ -300,33 +295,6 @@ class Edge:
             raise Unavailable("The server is starting; try again.", code="starting")
         raise NotFound("Not Found")
 
-    def _body(self, raw: RawRequest, *, for_app: bool = False) -> bytes:
-        """Return the whole body. Robyn reads it without a limit, and takes a truncated body for a whole one.
-
-        Of a form with files, Robyn gives no bytes but its own parts.
-        """
-        if raw.body and not for_app:
-            _refuse_encoded(raw.headers)
-        declared = _content_length(raw.headers)
-        if declared > self._max_body_bytes or len(raw.body) > self._max_body_bytes:
-            raise self._too_large()
-        if self._behind_proxy and "transfer-encoding" in raw.headers:
-            raise BadRequest(_NO_LENGTH)  # Robyn takes a chunked body that breaks off for a whole one
-        if _is_form_with_files(raw, for_app=for_app):
-            raise BadRequest(
-                _NO_FORMS_FOR_APP if for_app else "multipart bodies are not accepted here; send application/json"
-            )
-        body = raw.content
-        if len(body) > self._max_body_bytes:
-            raise self._too_large()
-        if len(body) < declared:
-            raise BadRequest(f"The request body was cut off: {len(body)} of {declared} bytes arrived.")
-        return body
-
-    def _too_large(self) -> TooLarge:
-        limit = self._max_body_bytes
-        return TooLarge(f"The request body is larger than {limit} bytes (AGENTHALL_MAX_BODY_BYTES).")
-
     async def _open_stream(
         self, raw: RawRequest, answer: Response | Stream, slot: StreamSlot, authorization: StreamAuthorization | None
     ) -> Reply:
@@ -376,20 +344,6 @@ def _convert_app_response(answer: Response, raw: RawRequest, request_id: str) ->
     return answer
 
 
-def _refuse_encoded(headers: Mapping[str, str]) -> None:
-    """Raises Encoded for a compressed body. Undoing that would let a small body fill the memory."""
-    encoding = headers.get("content-encoding", "").strip()
-    if encoding.lower() not in {"", "identity"}:
-        raise Encoded(f"A body with the Content-Encoding {encoding[:32]!r} is not accepted here; send it as it is.")
-
-
-def _is_form_with_files(raw: RawRequest, *, for_app: bool) -> bool:
-    media_type = raw.headers.get("content-type", "")
-    if for_app:
-        return "multipart/form-data" in media_type  # where Robyn takes it apart: with capitals it does not
-    return media_type.lower().startswith("multipart/")
-
-
 def _query(raw: RawRequest) -> Query:
     return Query.from_raw(raw.query) if raw.query else EMPTY_QUERY
 
@@ -411,8 +365,3 @@ def _request_id(headers: Mapping[str, str]) -> str:
     if given is not None and _SANE_REQUEST_ID.fullmatch(given):
         return given
     return str(new_id())
-
-
-def _content_length(headers: Mapping[str, str]) -> int:
-    text = headers.get("content-length")
-    return int(text) if text is not None and text.isdecimal() else 0
