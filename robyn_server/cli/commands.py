@@ -68,7 +68,7 @@ def serve(
     Without DATABASE_URL, start an embedded PostgreSQL, and load the demo while it is empty. A project, or a catalogue
     elsewhere, has no demo.
     """
-    from robyn_server.supervisor.serve import ServeOptions
+    from robyn_server.supervisor.serve_options import ServeOptions
 
     from .serving import run_serve
 

@@ -36,7 +36,7 @@ def dev(
     """Serve a project, and load it again when one of its files changes."""
     from robyn_server.core.errors import Misconfigured
     from robyn_server.projects import FILE_NAME, GRAPHS, find_project, load_project, project_environment, watched_paths
-    from robyn_server.supervisor.serve import Reloading, ServeOptions
+    from robyn_server.supervisor.serve_options import Reloading, ServeOptions
 
     from .serving import run_serve
 

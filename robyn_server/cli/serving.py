@@ -7,7 +7,8 @@ from typing import NoReturn
 import typer
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.supervisor.serve import ServeOptions, serve
+from robyn_server.supervisor.serve import serve
+from robyn_server.supervisor.serve_options import ServeOptions
 
 
 def run_serve(options: ServeOptions) -> NoReturn:

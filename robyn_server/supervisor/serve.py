@@ -15,10 +15,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from uuid import uuid4
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.urls.dsn import normalise_dsn, without_password
@@ -30,29 +28,24 @@ from robyn_server.terminal import has_colour
 
 from . import demo as demo_module
 from .address_file import RunningServer, published_address
-from .child import Program, ProgramChild, Stage
-from .demo import Demo, load_demo
+from .child import ProgramChild, Stage
+from .demo import load_demo
 from .metrics_dir import MetricsDirectory
 from .output.banner import HANDLERS, Banner
 from .output.log import SupervisorLog
 from .output.progress_line import progress_line
 from .parent_death import death_signal
+from .programs import KEEPER_ID, METRICS_PORT, SOCKETS_PORT, child_environment, make_children
 from .proxy.front import Front, find_front
 from .proxy.ports import INSIDE, Ports, hold_proxy_ports, hold_web_port
+from .serve_options import Reloading, ServeOptions, read_number
 from .supervisor import KILLED, Supervisor
 
 _EXTRA_GRACE_SECONDS = 5.0
 """Time that a child has after its own drain before it is killed."""
 
-_SOCKETS_PORT = "AGENTHALL_SOCKETS_PORT"
-_METRICS_PORT = "AGENTHALL_METRICS_PORT"
-"""For a worker that runs alone. Under `serve` there may be several, and web processes answer scrapes for all."""
-
 _NO_DEMO = frozenset({PROJECT, "AGENT_SYNC_CATALOGUE", "CATALOGUE_DATABASE_URL"})
 """Variables of a project, or of a catalogue of the user's: the demo would only stand beside it."""
-
-_KEEPER_ID = "AGENTHALL_KEEPER_ID"
-"""The same for each start of a child, so that a restarted child renews the leases of its predecessor at once."""
 
 _PUBLISHED = (
     "AUTH_MODE",
@@ -83,34 +76,6 @@ _LAST_PORT = 65535
 _PLACEHOLDER_URL = "postgresql:///embedded"
 """Stands for the embedded database, which has no URL yet, while the settings are checked."""
 
-COMMAND = (sys.executable, "-m", "robyn_server")
-
-
-@dataclass(frozen=True, slots=True)
-class Reloading:
-    """`environment` reads the project again: raises Misconfigured. `watched`: its files and folders."""
-
-    environment: Callable[[], Mapping[str, str]]
-    watched: Callable[[], Sequence[Path]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeOptions:
-    """`command` with a name runs that child; with `check` it validates the settings and exits with 2 if they are wrong.
-
-    `demo` is the demo's directory. With `reloading`, the processes that run graphs start again when a watched file
-    changes.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 2024
-    data_dir: Path = Path(".agenthall")
-    log_format: str = "auto"
-    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    command: tuple[str, ...] = COMMAND
-    demo: Path | None = None
-    reloading: Reloading | None = None
-
 
 def serve(options: ServeOptions) -> int:
     """Start everything, wait for a signal, stop everything. Return the exit code, which is 0 after a clean stop.
@@ -120,7 +85,7 @@ def serve(options: ServeOptions) -> int:
     """
     started_at = time.monotonic()
     log = SupervisorLog(options.log_format)
-    grace = _number(options.environment, "AGENTHALL_DRAIN_SECONDS", 10.0) + _EXTRA_GRACE_SECONDS
+    grace = read_number(options.environment, "AGENTHALL_DRAIN_SECONDS", 10.0) + _EXTRA_GRACE_SECONDS
     database_url = options.environment.get("DATABASE_URL")
     front = find_front(options.host, options.environment)
     inside = options if front is None else _inside(front, options, options.port)
@@ -150,14 +115,14 @@ def serve(options: ServeOptions) -> int:
                     if database and not _NO_DEMO & options.environment.keys()
                     else None
                 )
-            children = _children(options, url, ports, demo, metrics)
+            children = make_children(options, url, ports, demo, metrics)
             if front is not None:
                 children.append(_proxy_child(front, options, ports, log))
             text = _database_text(url, database)
             first_conversation = demo_module.FIRST_CONVERSATION if demo else {}
             _publish_address(closing, options, ports, children[0].program.environment, log)
             if options.reloading is not None:
-                remake = partial(_children, url=url, ports=ports, demo=demo, metrics=metrics)
+                remake = partial(make_children, url=url, ports=ports, demo=demo, metrics=metrics)
                 supervisor.on_reload = partial(_reload, options, options.reloading, remake, children, log)
             public_url = "" if front is None else front.url(ports.public)
             supervisor.on_ready = lambda: _start_banner(
@@ -186,7 +151,7 @@ def _proxy_child(front: Front, options: ServeOptions, ports: Ports, log: Supervi
         options.environment,
         ports,
         options.data_dir.expanduser().absolute() / "proxy",
-        drain_seconds=_number(options.environment, "AGENTHALL_DRAIN_SECONDS", 10.0),
+        drain_seconds=read_number(options.environment, "AGENTHALL_DRAIN_SECONDS", 10.0),
         as_json=log.as_json,
     )
     return ProgramChild(program)
@@ -196,10 +161,8 @@ def _check_settings(options: ServeOptions) -> int:
     """Return 0, or the exit code of the process that checks the settings."""
     # A process of its own: the modules that validate the settings would add 16 MB to the 33 MB (RSS) of this one.
     url = options.environment.get("DATABASE_URL") or _PLACEHOLDER_URL
-    user_set = {
-        name: options.environment[name] for name in (_SOCKETS_PORT, _METRICS_PORT) if name in options.environment
-    }
-    environment = _environment(options, url, Ports(options.port, 0, options.port), None) | user_set
+    user_set = {name: options.environment[name] for name in (SOCKETS_PORT, METRICS_PORT) if name in options.environment}
+    environment = child_environment(options, url, Ports(options.port, 0, options.port), None) | user_set
     done = subprocess.run(  # noqa: S603 - our own program
         [*options.command, "check"],
         env=environment,
@@ -228,54 +191,16 @@ def _publish_address(
 
 def _hold_sockets_port(options: ServeOptions, web: int, log: SupervisorLog) -> socket.socket:
     """Hold AGENTHALL_SOCKETS_PORT. Unset: the port after the web's, or a free one if that is taken, which is logged."""
-    port = _number(options.environment, _SOCKETS_PORT, -1)
+    port = read_number(options.environment, SOCKETS_PORT, -1)
     if port < 0:
         wanted = min(web + 1, _LAST_PORT)
         held = hold_port(options.host, free_port(options.host, wanted))
         if (found := held.getsockname()[1]) != wanted and options.port:
             log.write(
-                f"port {wanted} is taken, so WebSockets listen on port {found}; set {_SOCKETS_PORT} where a proxy must find it"
+                f"port {wanted} is taken, so WebSockets listen on port {found}; set {SOCKETS_PORT} where a proxy must find it"
             )
         return held
-    return hold_port(options.host, int(port), setting=_SOCKETS_PORT)
-
-
-def _children(
-    options: ServeOptions, url: str, ports: Ports, demo: Demo | None, metrics: MetricsDirectory
-) -> list[ProgramChild]:
-    environment = _environment(options, url, ports, demo)
-    counts = {
-        "web": _count(options.environment, "AGENTHALL_WEB_PROCESSES"),
-        "worker": _count(options.environment, "AGENTHALL_WORKER_PROCESSES"),
-        "sockets": 1,
-    }
-    programs = [
-        Program(
-            name=name,
-            argv=(*options.command, kind),
-            stage=Stage[kind.upper()],
-            environment=environment
-            | metrics.environment(name)
-            | {_KEEPER_ID: str(uuid4())}
-            | (_cpu_setting(options.environment, number) if kind == "web" else {}),
-        )
-        for kind, count in counts.items()
-        for number, name in enumerate(_names(kind, count))
-    ]
-    programs += demo.programs(options.environment) if demo else []
-    if options.reloading is not None:
-        programs.append(_watch_program(options, options.reloading))
-    return [ProgramChild(program) for program in programs]
-
-
-def _watch_program(options: ServeOptions, reloading: Reloading) -> Program:
-    watched = [str(path) for path in reloading.watched()]
-    return Program(
-        name="watch",
-        argv=(sys.executable, "-m", f"{__package__}.watch_files", options.log_format, *watched),
-        stage=Stage.WATCH,
-        environment=options.environment,
-    )
+    return hold_port(options.host, int(port), setting=SOCKETS_PORT)
 
 
 def _reload(
@@ -296,23 +221,9 @@ def _reload(
         return frozenset()
     programs = {each.name: each.program for each in remade}
     for child in children:
-        new, kept = programs.get(child.name, child.program), child.program.environment.get(_KEEPER_ID)
-        child.program = replace(new, environment={**new.environment, **({_KEEPER_ID: kept} if kept else {})})
+        new, kept = programs.get(child.name, child.program), child.program.environment.get(KEEPER_ID)
+        child.program = replace(new, environment={**new.environment, **({KEEPER_ID: kept} if kept else {})})
     return _RELOADED
-
-
-def _cpu_setting(environment: Mapping[str, str], number: int) -> dict[str, str]:
-    """Pin each web process to one core: its threads pass every request to each other, which is 1.5 to 2 times as fast
-    there."""
-    is_on = environment.get("AGENTHALL_CPU_PINNING", "true").lower() not in {"0", "false", "no", "off"}
-    if not is_on or "AGENTHALL_WEB_CPU" in environment or not hasattr(os, "sched_getaffinity"):
-        return {}
-    cores = sorted(os.sched_getaffinity(0))
-    return {"AGENTHALL_WEB_CPU": str(cores[number % len(cores)])} if len(cores) > 1 else {}
-
-
-def _names(kind: str, count: int) -> list[str]:
-    return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
 
 
 def _auth_mode(environment: Mapping[str, str]) -> str:
@@ -321,44 +232,6 @@ def _auth_mode(environment: Mapping[str, str]) -> str:
         if environment.get("AGENTHALL_AUTH")
         else environment.get("AUTH_MODE", "none").strip().lower() or "none"
     )
-
-
-def _environment(options: ServeOptions, url: str, ports: Ports, demo: Demo | None) -> dict[str, str]:
-    # The database's URL holds a password. It is never an argument, because every user of the machine can read those.
-    dropped = {_METRICS_PORT}
-    if not options.environment.get("DATABASE_URL"):
-        dropped.add("DATABASE_DIRECT_URL")  # it belongs to DATABASE_URL, and would lead to another database
-    return {
-        **(demo_module.ENVIRONMENT if demo else {}),
-        **(
-            demo_module.DEVELOPMENT_CREDENTIALS
-            if demo and options.environment.get("AUTH_MODE", "none") == "none"
-            else {}
-        ),
-        **{name: value for name, value in options.environment.items() if name not in dropped},
-        "DATABASE_URL": url,
-        "AGENTHALL_HOST": options.host,
-        "AGENTHALL_PORT": str(ports.web),
-        _SOCKETS_PORT: str(ports.sockets),
-        "AGENTHALL_SHARE_PORT": "true",  # this process holds the port, and the children listen on it
-        "AGENTHALL_DATA_DIR": str(options.data_dir.expanduser().absolute()),
-        "AGENTHALL_LOG_FORMAT": options.log_format,
-    }
-
-
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
-    """Return a number from the environment. The children check its limits."""
-    try:
-        return float(environment.get(name) or default)
-    except ValueError:
-        raise Misconfigured(f"{name}: {environment[name]!r} is not a number", field=name) from None
-
-
-def _count(environment: Mapping[str, str], name: str) -> int:
-    number = _number(environment, name, 1)
-    if number < 1 or not number.is_integer():
-        raise Misconfigured(f"{name}: {environment[name]!r} is not a number of processes", field=name)
-    return int(number)
 
 
 def _database_text(url: str, database: EmbeddedPostgres | None) -> str:

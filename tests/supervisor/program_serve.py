@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.supervisor.serve import ServeOptions, serve
+from robyn_server.supervisor.serve import serve
+from robyn_server.supervisor.serve_options import ServeOptions
 
 child = (sys.executable, str(Path(__file__).with_name("program_child.py")))
 data_dir, port, demo = sys.argv[1:]
