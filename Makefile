@@ -16,12 +16,16 @@ LOCK  := --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup serve test quick pure check lint lint-files lint-commits bench lock docs clean
+.PHONY: help setup console serve test quick pure check lint lint-files lint-commits bench lock docs clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(VENV)/.ready ## make the virtual environment from the hash-pinned lock
+setup: $(VENV)/.ready ## make the virtual environment from the hash-pinned lock, and build the console if Node is there
+	@$(BIN)/python -m scripts.build_console --optional
+
+console: $(VENV)/.ready ## build the console, which the server has at /console
+	@$(BIN)/python -m scripts.build_console
 
 $(VENV)/.ready: requirements.lock bootstrap.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,23 +34,24 @@ $(VENV)/.ready: requirements.lock bootstrap.lock pyproject.toml
 	$(UV) pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
-serve: setup ## start everything: database, web, worker, demo (ARGS="--port 2024")
+serve: $(VENV)/.ready ## start everything: database, web, worker, demo (ARGS="--port 2024"); the console is built beside it
+	@$(BIN)/python -m scripts.build_console --background
 	@exec $(BIN)/agenthall serve $(ARGS)
 
 test: setup ## run the tests (ARGS="-k name"; one process for a debugger: ARGS="-n 0 -x --pdb")
 	$(BIN)/python -m pytest -n auto --max-worker-restart 2 --no-loadscope-reorder $(ARGS)
 
-quick: setup ## run lint and the tests that need no database and no server, in less than 20 s
+quick: $(VENV)/.ready ## run lint and the tests that need no database and no server, in less than 20 s
 	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) pure lint
 
-pure: setup
+pure: $(VENV)/.ready
 	$(BIN)/python -m pytest -m "not server" $(PURE) $(ARGS)
 
 check: lint test ## run lint and the tests
 
 lint: lint-files lint-commits ## check format, types, imports, spelling, prose, generated docs and commit messages
 
-lint-files: setup
+lint-files: $(VENV)/.ready
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy
@@ -56,15 +61,18 @@ lint-files: setup
 	$(BIN)/python -m scripts.check_prose
 	$(BIN)/python -m cogapp --check $(PAGES)
 	@! test -d clients/typescript/node_modules || npm --prefix clients/typescript run --silent lint
+	@! test -d console/node_modules || npm --prefix console run --silent lint
+	@$(BIN)/python -m scripts.console_types --check
 
-lint-commits: setup
+lint-commits: $(VENV)/.ready
 	$(BIN)/python -m scripts.check_commits
 
-docs: setup ## write the generated parts of the documentation anew
+docs: $(VENV)/.ready ## write the generated parts of the documentation anew
 	$(BIN)/python docs/schema.py
+	$(BIN)/python -m scripts.console_types
 	$(BIN)/python -m cogapp -r $(PAGES)
 
-bench: setup ## run the benchmarks, printed as ratios
+bench: $(VENV)/.ready ## run the benchmarks, printed as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## resolve the dependencies anew (newer releases, too: ARGS=--upgrade)

@@ -47,6 +47,7 @@ _RESOURCES = {
     "Connections to MCP servers": r"/connections",
     "API keys": r"/keys",
     "Audit trail": r"/audit",
+    "Console": r"/console",
     "Server": r"/(ok|livez|info|openapi\.json|docs|metrics)?$",
     "Other protocols": r"/mcp|/a2a",
 }

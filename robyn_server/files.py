@@ -14,3 +14,9 @@ def packaged(name: str) -> Path:
     """Return the directory `name` ("migrations" or "demo"), in an installed wheel or in a checkout."""
     installed = _PACKAGE / "_files" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def console_folder() -> Path:
+    """Return the directory of the built console. A checkout has none before `make console`."""
+    installed = _PACKAGE / "_files" / "console"
+    return installed if installed.is_dir() else _PACKAGE.parent / "console" / "dist"

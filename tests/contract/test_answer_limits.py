@@ -118,6 +118,8 @@ BOUNDED_BY_ITSELF = {
     "GET /info": "fixed",
     "GET /openapi.json": "the routes are fixed",
     "GET /docs": "the routes are fixed",
+    "GET /console": "a file of the built console",
+    "GET /console/{path}": "a file of the built console",
 }
 
 

@@ -78,6 +78,8 @@ async def _routes(http: httpx.AsyncClient) -> list[tuple[str, str]]:
         "/livez",
         "/info",
         "/docs",
+        "/console",
+        "/console/{path}",
         "/openapi.json",
         "/metrics",
         "/agents/sync",

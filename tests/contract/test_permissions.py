@@ -12,6 +12,7 @@ from live_server import LiveServer
 
 from robyn_server.core.access.permissions import PERMISSIONS, Operation, Role
 from robyn_server.core.access.scopes import Scope
+from robyn_server.web.http.problems import PROBLEM_JSON
 from robyn_server.web.routes import all_routes
 from robyn_server.web.routes.system import system_routes
 
@@ -73,7 +74,9 @@ async def _check(caller: Caller, shared: Rows) -> None:
             names = Rows(shared.owner, shared.root, shared.database)
             await EXAMPLES[key].rows(names)
         answer = await ask(caller, key, names)
-        refusal = answer.json() if answer.status_code >= 400 else {}
+        # without a built console, a page says that with 503
+        is_refusal = answer.status_code >= 400 and answer.headers["content-type"].startswith(PROBLEM_JSON)
+        refusal = answer.json() if is_refusal else {}
         got = (answer.status_code, refusal.get("code")) if refusal else (200, None)
         if status == 404:
             nothing = absent(shared)

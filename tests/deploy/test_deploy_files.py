@@ -169,7 +169,7 @@ IMAGE_ENVIRONMENT = dict(re.findall(r"\b([A-Z_]+)=(\S+)", re.search(r"^ENV PATH.
 def test_everything_that_the_image_downloads_has_a_hash() -> None:
     commands = re.split(r"&&|\n(?=[A-Z])", DOCKERFILE.replace("\\\n", " "))
     downloads = [each for each in commands if re.search(r"pip install|uv build", each)]
-    assert len(downloads) == 4
+    assert len(downloads) == 5
     for command in downloads:
         assert "--require-hashes" in command or ("--no-deps" in command and "/wheels/" in command), command
 

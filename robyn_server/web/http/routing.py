@@ -48,6 +48,8 @@ class Route:
     query: tuple[Parameter, ...] | None = None
     has_deadline: bool = True
     """False: the handler may take minutes. Of a stream, only the opening has a deadline."""
+    rest: bool = False
+    """The last part of `path` is a parameter that takes the rest of the requested path, slashes included."""
     count_status: Callable[[int], None] | None = None
     """Called with the status of every reply, also when the edge refuses the request."""
     parameters: tuple[str, ...] = field(init=False)
@@ -143,11 +145,12 @@ def _is_parameter(part: str) -> bool:
 
 
 class _Node:
-    __slots__ = ("literals", "parameter", "routes")
+    __slots__ = ("literals", "parameter", "rest", "routes")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
         self.parameter: _Node | None = None
+        self.rest: _Node | None = None
         self.routes: dict[str, Route] = {}
 
     def child(self, part: str) -> _Node:
@@ -162,7 +165,8 @@ Match = tuple[Route, dict[str, str]]
 
 
 class Matcher:
-    """Finds the routes of a path. A literal part wins over a parameter if it leads to the requested method."""
+    """Finds the routes of a path. A literal part wins over a parameter, and that over the rest, if it leads to
+    the requested method."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._root = _Node()
@@ -170,9 +174,11 @@ class Matcher:
             self._insert(route)
 
     def _insert(self, route: Route) -> None:
-        node = self._root
-        for part in segments(route.path):
+        node, parts = self._root, segments(route.path)
+        for part in parts[:-1] if route.rest else parts:
             node = node.child(part)
+        if route.rest:
+            node.rest = node = node.rest or _Node()
         if route.method in node.routes:
             raise ValueError(f"two routes for {route.method} {route.path}")
         node.routes[route.method] = route
@@ -218,6 +224,8 @@ def _walk(
         yield from _walk(literal, parts, index + 1, values)
     if node.parameter is not None and part:
         yield from _walk(node.parameter, parts, index + 1, (*values, part))
+    if node.rest is not None:
+        yield node.rest, (*values, "/".join(parts[index:]))
 
 
 def _decoded_segments(path: str) -> list[str]:

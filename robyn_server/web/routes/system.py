@@ -12,10 +12,13 @@ import orjson
 from robyn_server import __version__
 from robyn_server.core.access.permissions import Operation
 from robyn_server.core.langsmith import is_langsmith_on
+from robyn_server.web.http.accept import prefers_html
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import Route, RouteTable
 from robyn_server.web.openapi.docs_page import docs_page
 from robyn_server.web.openapi.document import openapi
+
+from .console import add_console_routes, redirect
 
 
 class Host(Protocol):
@@ -34,6 +37,7 @@ def system_routes(host: Host) -> RouteTable:
     routes = RouteTable(tag="System", operation=Operation.SERVER_READ)
     _health(routes, host)
     _description(routes, host)
+    add_console_routes(routes)
     return routes
 
 
@@ -48,7 +52,13 @@ def _health(routes: RouteTable, host: Host) -> None:
     async def live(_services: Any, _request: Request) -> Response:
         return json_response(b'{"ok":true}')
 
-    routes.get("/", summary="Health", other_statuses=(503,))(ok)
+    async def root(services: Any, request: Request) -> Response:
+        """Health for programs. A browser is sent to the console."""
+        if prefers_html(request.headers.get("accept", "")):
+            return redirect("console/")
+        return await ok(services, request)
+
+    routes.get("/", summary="Health; browsers are sent to the console", other_statuses=(303, 503))(root)
     routes.get("/ok", summary="Health: whether requests can be answered", other_statuses=(503,))(ok)
     routes.get("/livez", summary="Liveness: whether the process runs")(live)
 

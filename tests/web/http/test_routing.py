@@ -90,3 +90,21 @@ async def test_what_is_not_offered_names_its_operation() -> None:
     assert (route.not_built, route.success, route.operation_id) == (True, 405, "post_crons_search")
     with pytest.raises(NotOffered, match=r"Search crons \(POST /crons/search\)"):
         await route.handler(None, None)
+
+
+def test_a_route_with_a_rest_takes_what_no_other_route_takes() -> None:
+    table = RouteTable(tag="Files", operation=Operation.SERVER_READ)
+    for path, rest in (("/files", False), ("/files/{path}", True), ("/files/{name}/size", False)):
+        table.get(path, summary="A file", rest=rest)(answer)
+    files = Matcher(table)
+
+    def find(path: str) -> tuple[str, dict[str, str]] | None:
+        match = files.find("GET", path)
+        return match and (match[0].path, match[1])
+
+    assert find("/files/") == ("/files", {})
+    assert find("/files/a") == ("/files/{path}", {"path": "a"})
+    assert find("/files/a/b/c") == ("/files/{path}", {"path": "a/b/c"})
+    assert find("/files/a/size") == ("/files/{name}/size", {"name": "a"})
+    assert find("/other/a") is None
+    assert files.methods("/files/a/b") == ["GET", "HEAD"]

@@ -1,0 +1,13 @@
+import { Bot } from "lucide-react";
+import { definePage } from "../../app/page";
+import { readFilters } from "./filters";
+
+export default definePage({
+  title: "Agents",
+  path: "/agents",
+  icon: Bot,
+  order: 2,
+  operation: "assistants.search",
+  search: readFilters,
+  load: () => import("./AgentsPage"),
+});

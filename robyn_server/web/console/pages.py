@@ -1,0 +1,54 @@
+"""The console's page, and the page that stands in for it until it is built."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+_STYLE = (
+    ":root{color-scheme:light dark}"
+    "body{font:16px/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1.5rem}"
+    "h1{font-size:1.25rem;margin:0 0 .75rem}code{font:14px ui-monospace,monospace}p{margin:.75rem 0}"
+)
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+UNBUILT_PAGE = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Agenthall</title>'
+    '<meta name="viewport" content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="3">'
+    f"<style>{_STYLE}</style></head><body><main><h1>The console is not built yet</h1>"
+    "<p>On a new machine <code>make serve</code> builds it beside the server, which takes about a minute. This page "
+    "reloads itself until the console is there.</p>"
+    "<p>If it stays, run <code>make console</code>: that builds the console and prints what is missing. The server "
+    "works without it.</p></main></body></html>"
+).encode()
+
+_COMMON = (
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+)
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src {style}; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+"""Styles that scripts set on elements need no exception: the policy is about markup."""
+
+PAGE_HEADERS = (*_COMMON, ("content-security-policy", _POLICY.format(style="'self'")), ("cache-control", "no-cache"))
+UNBUILT_HEADERS = (
+    *_COMMON,
+    ("content-security-policy", _POLICY.format(style=f"'sha256-{_STYLE_HASH}'")),
+    ("cache-control", "no-store"),
+    ("retry-after", "3"),
+)
+FILE_HEADERS = _COMMON
+
+
+def base_of(path_below: str) -> str:
+    """The console's root, relative to a page at `path_below` it: "agents/1" has "../"."""
+    return "../" * path_below.count("/") or "./"
+
+
+def with_base(page: str, base: str) -> str:
+    """`page` with a base for its relative addresses, which must precede them."""
+    return page.replace("<head>", f'<head><base href="{base}">', 1)
