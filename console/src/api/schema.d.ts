@@ -3514,15 +3514,6 @@ export interface operations {
                 };
             };
             /** @description Success. */
-            303: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/html": unknown;
-                };
-            };
-            /** @description Success. */
             304: {
                 headers: {
                     [name: string]: unknown;

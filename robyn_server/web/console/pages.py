@@ -10,7 +10,18 @@ _STYLE = (
     "body{font:16px/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1.5rem}"
     "h1{font-size:1.25rem;margin:0 0 .75rem}code{font:14px ui-monospace,monospace}p{margin:.75rem 0}"
 )
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+
+def _source(text: str) -> str:
+    """The hash by which a Content-Security-Policy allows one inline text (CSP Level 3, section 6.7.3)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+_SET_BASE = (
+    "{const s=document.currentScript,p=location.pathname.replace(/\\/+$/,'').split('/');"
+    "p.length-=Number(s.dataset.depth);document.querySelector('base').href=p.join('/')+'/'}"
+)
+"""Corrects the base where the address ends with a slash, which Robyn removes before the server sees the path."""
 
 UNBUILT_PAGE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Agenthall</title>'
@@ -29,26 +40,28 @@ _COMMON = (
 )
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src {style}; img-src 'self' data: blob:; font-src 'self'; "
+    "default-src 'none'; script-src {script}; style-src {style}; img-src 'self' data: blob:; font-src 'self'; "
     "connect-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 """Styles that scripts set on elements need no exception: the policy is about markup."""
 
-PAGE_HEADERS = (*_COMMON, ("content-security-policy", _POLICY.format(style="'self'")), ("cache-control", "no-cache"))
+PAGE_HEADERS = (
+    *_COMMON,
+    ("content-security-policy", _POLICY.format(script=f"'self' {_source(_SET_BASE)}", style="'self'")),
+    ("cache-control", "no-cache"),
+)
 UNBUILT_HEADERS = (
     *_COMMON,
-    ("content-security-policy", _POLICY.format(style=f"'sha256-{_STYLE_HASH}'")),
+    ("content-security-policy", _POLICY.format(script="'none'", style=_source(_STYLE))),
     ("cache-control", "no-store"),
     ("retry-after", "3"),
 )
 FILE_HEADERS = _COMMON
 
 
-def base_of(path_below: str) -> str:
-    """The console's root, relative to a page at `path_below` it: "agents/1" has "../"."""
-    return "../" * path_below.count("/") or "./"
-
-
-def with_base(page: str, base: str) -> str:
-    """`page` with a base for its relative addresses, which must precede them."""
-    return page.replace("<head>", f'<head><base href="{base}">', 1)
+def with_base(page: str, path_below: str) -> str:
+    """`page` with a base for its relative addresses, which must precede them: the root of the console, relative to the
+    address of the page. "agents/1" has "../"."""
+    depth = len(path_below.split("/")) if path_below else 0
+    base = "../" * (depth - 1) or "./"
+    return page.replace("<head>", f'<head><base href="{base}"><script data-depth="{depth}">{_SET_BASE}</script>', 1)

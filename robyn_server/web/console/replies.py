@@ -11,7 +11,7 @@ from robyn_server.web.http.accept import choose_encoding, matches_etag, names_ht
 from robyn_server.web.http.messages import Headers, Response
 
 from .built_files import ASSETS, BuiltConsole, BuiltFile
-from .pages import FILE_HEADERS, PAGE_HEADERS, UNBUILT_HEADERS, UNBUILT_PAGE, base_of, with_base
+from .pages import FILE_HEADERS, PAGE_HEADERS, UNBUILT_HEADERS, UNBUILT_PAGE, with_base
 
 HTML = "text/html; charset=utf-8"
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -41,7 +41,7 @@ def _is_page(path_below: str, accept: str) -> bool:
 
 
 def _page(page: str, path_below: str, headers: Mapping[str, str]) -> Response:
-    body = with_base(page, base_of(path_below)).encode()
+    body = with_base(page, path_below).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     return _revalidated(etag, body, PAGE_HEADERS, HTML, headers)
 

@@ -23,13 +23,10 @@ def add_console_routes(routes: RouteTable) -> None:
     console = BuiltConsole(console_folder())
 
     async def root(_services: Any, request: Request) -> Response:
-        if request.path != _ROOT:
-            return redirect("console/")
         return await answer(console, "", request.headers)
 
     async def below(_services: Any, request: Request) -> Response:
-        return await answer(console, request.path[len(_ROOT) :], request.headers)
+        return await answer(console, request.path.removeprefix(_ROOT).rstrip("/"), request.headers)
 
-    page = {**_PAGE, "other_statuses": (303, 304, 503)}
-    routes.get("/console", summary="The console: a page to see and operate everything", **page)(root)
+    routes.get("/console", summary="The console: a page to see and operate everything", **_PAGE)(root)
     routes.get("/console/{path}", summary="A page or a file of the console", rest=True, **_PAGE)(below)
