@@ -1,0 +1,24 @@
+"""One browser for all tests of the console in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from browser import open_browser
+from databases import fresh_database
+from live_server import LiveServer, live_server
+from playwright.async_api import Browser
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def keys_server(browser: Browser, postgres: str, template: str) -> AsyncIterator[LiveServer]:
+    """A server that asks for an API key. It starts after the console is built."""
+    async with fresh_database(postgres, template) as url, live_server(url, AUTH_MODE="keys") as server:
+        yield server
