@@ -25,7 +25,7 @@ async def test_a_browser_at_the_root_sees_the_console_and_a_program_sees_json(
     async with open_console(browser, shared_server.url) as console:
         await console.page.goto(shared_server.url)
         await expect(console.page).to_have_url(re.compile(r"\d/console/overview$"))
-        for path in ("", "agents/", "nowhere/at/all/"):
+        for path in ("", "agents", "nowhere/at/all"):
             await console.open(path)
             await expect(console.page.get_by_role("heading", level=1)).to_be_visible()
         await console.page.goto(f"{shared_server.url}/console")

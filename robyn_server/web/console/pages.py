@@ -23,6 +23,14 @@ _SET_BASE = (
 )
 """Corrects the base where the address ends with a slash, which Robyn removes before the server sees the path."""
 
+_GO_TO_START = "location.replace(location.pathname.replace(/\\/+$/,'')+'/overview'+location.search)"
+
+START_PAGE = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Agenthall</title>'
+    f"<script>{_GO_TO_START}</script></head><body><noscript>The console needs JavaScript.</noscript></body></html>"
+).encode()
+"""Leads from `/console` and `/console/`, which the server cannot tell apart, to the first page."""
+
 UNBUILT_PAGE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Agenthall</title>'
     '<meta name="viewport" content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="3">'
@@ -50,6 +58,11 @@ PAGE_HEADERS = (
     ("content-security-policy", _POLICY.format(script=f"'self' {_source(_SET_BASE)}", style="'self'")),
     ("cache-control", "no-cache"),
 )
+START_HEADERS = (
+    *_COMMON,
+    ("content-security-policy", f"default-src 'none'; script-src {_source(_GO_TO_START)}; frame-ancestors 'none'"),
+    ("cache-control", "no-cache"),
+)
 UNBUILT_HEADERS = (
     *_COMMON,
     ("content-security-policy", _POLICY.format(script="'none'", style=_source(_STYLE))),
@@ -62,6 +75,6 @@ FILE_HEADERS = _COMMON
 def with_base(page: str, path_below: str) -> str:
     """`page` with a base for its relative addresses, which must precede them: the root of the console, relative to the
     address of the page. "agents/1" has "../"."""
-    depth = len(path_below.split("/")) if path_below else 0
+    depth = len(path_below.split("/"))
     base = "../" * (depth - 1) or "./"
     return page.replace("<head>", f'<head><base href="{base}"><script data-depth="{depth}">{_SET_BASE}</script>', 1)

@@ -11,7 +11,7 @@ from robyn_server.web.http.accept import choose_encoding, matches_etag, names_ht
 from robyn_server.web.http.messages import Headers, Response
 
 from .built_files import ASSETS, BuiltConsole, BuiltFile
-from .pages import FILE_HEADERS, PAGE_HEADERS, UNBUILT_HEADERS, UNBUILT_PAGE, with_base
+from .pages import FILE_HEADERS, PAGE_HEADERS, START_HEADERS, START_PAGE, UNBUILT_HEADERS, UNBUILT_PAGE, with_base
 
 HTML = "text/html; charset=utf-8"
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -30,6 +30,8 @@ async def answer(console: BuiltConsole, path_below: str, headers: Mapping[str, s
         raise NotFound("The console has no such file.")
     if not console.page:
         return Response(503, UNBUILT_PAGE, UNBUILT_HEADERS, HTML)
+    if not path_below:
+        return Response(200, START_PAGE, START_HEADERS, HTML)
     return _page(console.page, path_below, headers)
 
 
