@@ -35,8 +35,11 @@ from robyn_server.services.assistants.names import AssistantNames
 from robyn_server.services.assistants.service import AssistantService
 from robyn_server.services.assistants.versions import AssistantVersionService
 from robyn_server.services.audit import AuditService
+from robyn_server.services.caller import CallerService
 from robyn_server.services.metrics import MetricsService
 from robyn_server.services.models import AllowedModels
+from robyn_server.services.overview import OverviewService
+from robyn_server.services.run_search import RunSearchService
 from robyn_server.services.runs import RunService
 from robyn_server.services.store import StoreService
 from robyn_server.services.thread_streams import ThreadStreamService
@@ -46,6 +49,7 @@ from robyn_server.storage.api_keys import ApiKeys
 from robyn_server.storage.assistant_versions import AssistantVersions
 from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.audit_log import AuditLog
+from robyn_server.storage.operations.metrics_history import MetricsHistory
 from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.notify import Notifier
 from robyn_server.storage.postgres.pools import Pool
@@ -58,6 +62,7 @@ from robyn_server.storage.registry.manifests import Manifests
 from robyn_server.storage.registry.scaling import Scaling
 from robyn_server.storage.registry.tickets import SocketTickets
 from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.run_search import RunSearch
 from robyn_server.storage.runs import Runs
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.threads import Threads
@@ -116,13 +121,16 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
             spans=dependencies.enqueue_spans,
             caller_tokens=make_caller_tokens(settings, system),
         ),
+        run_search=RunSearchService(RunSearch(app)),
         thread_streams=ThreadStreamService(Runs(app), queue, threads, dependencies.feed, dependencies.finder),
         store=StoreService(StoreItems(app), _embedder(settings), settings.store_lifetimes),
         agent_sync=AgentSyncService(dependencies.operations),
         keys=ApiKeyService(ApiKeys(system)),
         audit=AuditService(AuditLog(app), select_organization),
+        caller=CallerService(_auth_mode(settings), select_organization),
         connections=make_connection_service(settings, app, system),
         metrics=MetricsService(queue, lease_services.leases, Scaling(system)),
+        overview=OverviewService(MetricsHistory(system), queue, dependencies.sources.report, settings.grafana_url),
         tickets=TicketService(SocketTickets(system)),
         instances=InstanceService(
             Instances(app), lease_services.heartbeats, lease_services.events.wake_all, jobs.dispatcher.dispatch_after
@@ -139,6 +147,10 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         instance_events=lease_services.events,
         check_database=lambda: _check_database(app),
     )
+
+
+def _auth_mode(settings: Settings) -> str:
+    return settings.auth_mode.value if settings.auth_handlers is None else "handlers"
 
 
 def _embedder(settings: Settings) -> ItemEmbedder | None:

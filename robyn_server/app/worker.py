@@ -28,6 +28,7 @@ from robyn_server.settings import AuthMode, Settings
 from robyn_server.settings.processes.worker import WorkerIsolation
 from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.audit_log import AuditLog
+from robyn_server.storage.operations.metrics_history import KEPT_EVENTS, MetricsHistory
 from robyn_server.storage.postgres.notify import Listener, Notifier
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.storage.registry.assigned_jobs import AssignedJobs
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
 
 _STORE_SWEEP_SECONDS = 60.0
 _AUDIT_SWEEP_SECONDS = 3600.0
+_HISTORY_SECONDS = 10.0
+"""A minute that is over is recorded within this time. Only the first worker that looks reads more than a row for it."""
 _EXIT_SECONDS = 1.0
 _IDLE_SECONDS = 10.0
 """Time that the process of a tenant waits for another run of it."""
@@ -142,6 +145,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         sweep,
         *_thread_sweeps(settings, system),
         *_audit_sweeps(settings, system),
+        *_history(settings, system),
     )
     preloading = asyncio.create_task(_preload(graphs), name="preload graphs")
     closing.callback(preloading.cancel)
@@ -256,6 +260,11 @@ def _audit_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
         yield Periodic("old audit entries", sweeper.sweep, _AUDIT_SWEEP_SECONDS)
 
 
+def _history(settings: Settings, system: Pool) -> Iterator[Periodic]:
+    if settings.worker_parent is None:
+        yield Periodic("history of metrics", MetricsHistory(system).record, _HISTORY_SECONDS)
+
+
 def _options(settings: Settings) -> WorkerOptions:
     from robyn_server.worker.active_runs import Capacity
     from robyn_server.worker.worker import WorkerOptions
@@ -270,7 +279,7 @@ def _options(settings: Settings) -> WorkerOptions:
         lease=timedelta(seconds=settings.run_lease_seconds),
         run_timeout=settings.run_timeout_seconds,
         stall=settings.loop_stall_seconds,
-        event_ttl=timedelta(seconds=settings.event_ttl_seconds),
+        event_ttl=max(timedelta(seconds=settings.event_ttl_seconds), KEPT_EVENTS),
         drain=settings.drain_seconds,
     )
 

@@ -129,6 +129,11 @@ class Gauge(Instrument):
         """Set the gauge to the result of `read` at each `refresh`."""
         _functions[self, values] = read
 
+    def own_value(self, *values: str) -> float:
+        """The value of this process, as its function returns it now; 0 without a function."""
+        read = _functions.get((self, values))
+        return 0.0 if read is None else read()
+
 
 class Histogram(Instrument):
     """Counts of observations; `buckets` are upper bounds."""

@@ -29,8 +29,11 @@ from .assistants.graphs import AssistantGraphService
 from .assistants.service import AssistantService
 from .assistants.versions import AssistantVersionService
 from .audit import AuditService
+from .caller import CallerService
 from .connections import ConnectionService
 from .metrics import MetricsService
+from .overview import OverviewService
+from .run_search import RunSearchService
 from .runs import RunService
 from .store import StoreService
 from .thread_streams import ThreadStreamService
@@ -46,13 +49,16 @@ class Services:
     assistant_graphs: AssistantGraphService
     threads: ThreadService
     runs: RunService
+    run_search: RunSearchService
     thread_streams: ThreadStreamService
     store: StoreService
     agent_sync: AgentSyncService
     keys: ApiKeyService
     audit: AuditService
+    caller: CallerService
     connections: ConnectionService
     metrics: MetricsService
+    overview: OverviewService
     tickets: TicketService
     instances: InstanceService
     manifests: ManifestService

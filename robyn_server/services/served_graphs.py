@@ -5,7 +5,8 @@ Rules
      announcement.
   2. A default assistant is retired when no process that lives, web or worker, serves its graph. So replicas with
      different graphs, as in a rolling deployment, do not retire each other's.
-  3. A web process announces its graphs before it creates or restores their assistants.
+  3. The announcement also tells how many streams the process has open, for the overview of all replicas.
+  4. A web process announces its graphs before it creates or restores their assistants.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import structlog
 
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.errors import Unavailable
+from robyn_server.metrics.definitions import STREAMS_OPEN
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.workers import ProcessKind, Workers
 
@@ -55,7 +57,9 @@ class ServedGraphs:
                 await self._workers.withdraw(self._web_id)
 
     async def check(self) -> None:
-        await self._workers.announce(self._web_id, self._graph_ids, _LIFETIME, ProcessKind.WEB)
+        await self._workers.announce(
+            self._web_id, self._graph_ids, _LIFETIME, ProcessKind.WEB, open_streams=int(STREAMS_OPEN.own_value())
+        )
         await self._store.ensure_default_assistants(self._graph_ids, self._descriptions)
         for graph_id in await self._store.retire_default_assistants():
             _log.info("default assistant retired: no process serves its graph", graph_id=graph_id)

@@ -8,6 +8,8 @@ from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from robyn_server import __version__
+
 from .postgres.errors import translated
 from .postgres.pools import Pool
 from .postgres.queries import load
@@ -41,11 +43,17 @@ class Workers:
         graph_ids: Sequence[str],
         lifetime: timedelta,
         kind: ProcessKind = ProcessKind.WORKER,
+        open_streams: int = 0,
     ) -> None:
         """Record that a process runs and serves these graphs, for `lifetime`."""
         async with translated():
             query = _SQL["announce"].bind(
-                worker_id=worker_id, graph_ids=list(graph_ids), lifetime=lifetime, kind=kind.value
+                worker_id=worker_id,
+                graph_ids=list(graph_ids),
+                lifetime=lifetime,
+                kind=kind.value,
+                version=__version__,
+                open_streams=open_streams,
             )
             await self._pool.execute(*query)
 

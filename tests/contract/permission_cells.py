@@ -184,6 +184,9 @@ _THREAD, _INSTANCE = "/threads/{thread_id}", "/agents/instances/{registration_id
 EXAMPLES: Mapping[str, Example] = {
     **{f"GET {path}": Example() for path in ("/console", "/console/{path}")},
     **{f"GET {path}": Example() for path in ("/", "/ok", "/livez", "/info", "/openapi.json", "/docs", "/metrics")},
+    "GET /me": Example(),
+    "GET /overview": Example(),
+    "GET /metrics/history": Example(),
     "POST /assistants": Example(body=_is({"graph_id": "echo"})),
     "POST /assistants/search": Example(body=_is({})),
     "POST /assistants/count": Example(body=_is({})),
@@ -219,6 +222,7 @@ EXAMPLES: Mapping[str, Example] = {
     "POST /runs/stream": Example(body=_ECHO),
     "POST /runs/wait": Example(body=_ECHO),
     "POST /runs/batch": Example(body=_is([{"assistant_id": "echo"}])),
+    "GET /runs": Example(),
     "POST /runs/cancel": Example(
         Rows.run, lambda rows: {"thread_id": rows.names["thread_id"], "run_ids": [rows.names["run_id"]]}
     ),

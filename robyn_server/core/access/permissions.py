@@ -45,6 +45,7 @@ ROLES: Mapping[Role, str] = {
 
 class Operation(StrEnum):
     SERVER_READ = "server.read"
+    IDENTITY_READ = "identity.read"
     METRICS_READ = "metrics.read"
     NOT_OFFERED = "server.not_offered"
     APP_USE = "app.use"
@@ -63,6 +64,7 @@ class Operation(StrEnum):
     THREADS_DELETE = "threads.delete"
     RUNS_CREATE = "runs.create"
     RUNS_CREATE_IN_THREAD = "runs.create_in_thread"
+    RUNS_SEARCH = "runs.search"
     RUNS_READ = "runs.read"
     RUNS_CANCEL = "runs.cancel"
     RUNS_CANCEL_MANY = "runs.cancel_many"
@@ -141,6 +143,7 @@ _BOUND = "a key that is bound to agents: theirs only"
 
 PERMISSIONS: Mapping[Operation, Permission] = {
     Operation.SERVER_READ: Permission(Role.ANYONE, ANY_SCOPE),
+    Operation.IDENTITY_READ: Permission(Role.CALLER, ANY_SCOPE, rows="the caller itself"),
     Operation.METRICS_READ: _of(Role.ADMIN, Scope.METRICS, rows="counts of all organizations"),
     Operation.NOT_OFFERED: Permission(Role.CALLER, ANY_SCOPE, rows="the answer is 405"),
     Operation.APP_USE: Permission(Role.CALLER, NO_SCOPE, rows="routes of a project's app, where it wants credentials"),
@@ -173,6 +176,7 @@ PERMISSIONS: Mapping[Operation, Permission] = {
     Operation.RUNS_CREATE_IN_THREAD: _of(
         Role.OWNER, Scope.RUNS, rows="the thread's owner; assistants that `assistants.read` reaches"
     ),
+    Operation.RUNS_SEARCH: _of(Role.CALLER, Scope.RUNS, rows=_OWN),
     Operation.RUNS_READ: _of(Role.OWNER, Scope.RUNS),
     Operation.RUNS_CANCEL: _of(Role.OWNER, Scope.RUNS),
     Operation.RUNS_CANCEL_MANY: _of(Role.OWNER, Scope.RUNS),
@@ -244,9 +248,18 @@ def permits(principal: Principal, operation: Operation) -> bool:
     return any(principal.may(scope) for scope in needed)
 
 
+def can_ever(principal: Principal, operation: Operation) -> bool:
+    """Whether there can be rows on which the principal may do the operation."""
+    return permits(principal, operation) and not _is_closed_to_key(principal, operation)
+
+
+def _is_closed_to_key(principal: Principal, operation: Operation) -> bool:
+    return principal.assistants is not None and operation in WRITES_ASSISTANTS
+
+
 def require(principal: Principal, operation: Operation) -> None:
     """Raises Forbidden."""
-    if principal.assistants is not None and operation in WRITES_ASSISTANTS:
+    if _is_closed_to_key(principal, operation):
         raise Forbidden(
             "This key is bound to assistants, so it may not write assistants.",
             code="assistant_not_allowed",

@@ -38,7 +38,7 @@ AGENT_SCOPES = frozenset({Scope.AGENTS_READ, Scope.AGENTS_REGISTER, Scope.AGENTS
 
 MEANINGS: dict[Scope, str] = {
     Scope.ADMIN: "everything, of every owner and organization; `X-Organization-Id` names the organization to act for",
-    Scope.METRICS: "`GET /metrics`, which counts all organizations",
+    Scope.METRICS: "`GET /metrics`, `GET /metrics/history` and `GET /overview`, which count all organizations",
     Scope.AUDIT: "`GET /audit`, the audit trail of the principal's organizations",
     Scope.ASSISTANTS_READ: "get and search assistants",
     Scope.ASSISTANTS_WRITE: "create, change and delete assistants (and their threads, where a deletion requests it)",

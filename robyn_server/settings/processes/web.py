@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
+from pydantic import field_validator
 from pydantic_settings import BaseSettings
 
 from robyn_server.settings.field import MEBIBYTE, env
@@ -48,6 +51,11 @@ class WebSettings(BaseSettings):
         "Requests of the members of one organization in a minute, of each web process. Unset: any number.",
         ge=1,
     )
+    grafana_url: str | None = env(
+        "AGENTHALL_GRAFANA_URL",
+        None,
+        "URL of the Grafana in which operators have more plots, for a link. http or https.",
+    )
     streams_recheck_seconds: float = env(
         "AGENTHALL_STREAMS_RECHECK", 15.0, "Seconds between checks of an open stream's credentials.", gt=0
     )
@@ -67,3 +75,10 @@ class WebSettings(BaseSettings):
         "Origins that a browser may call from, separated by commas. With AUTH_MODE=none, `*` means pages of this machine, "
         "and a `Host` may have the name of a listed origin.",
     )
+
+    @field_validator("grafana_url")
+    @classmethod
+    def _is_link(cls, value: str | None) -> str | None:
+        if value is not None and not (urlsplit(value).scheme in {"http", "https"} and urlsplit(value).hostname):
+            raise ValueError("must be an http or https URL, such as https://grafana.example.com/d/agenthall")
+        return value

@@ -56,7 +56,10 @@ class WorkerSettings(BaseSettings):
         ge=2,
     )
     event_ttl_seconds: float = env(
-        "AGENTHALL_EVENT_TTL", 120.0, "Seconds that a finished run's events can be read.", ge=1
+        "AGENTHALL_EVENT_TTL",
+        120.0,
+        "Seconds that a finished run's events can be read. They are kept for 150 s at least, for the history of metrics.",
+        ge=1,
     )
 
     max_state_bytes: int = env(

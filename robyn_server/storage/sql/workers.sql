@@ -5,9 +5,10 @@
 with dead as (
   delete from agenthall.workers w where w.until < now() - interval '1 hour' and w.worker_id <> :worker_id
 )
-insert into agenthall.workers (worker_id, graph_ids, until, kind)
-values (:worker_id, :graph_ids, now() + :lifetime::interval, :kind)
-on conflict (worker_id) do update set graph_ids = excluded.graph_ids, until = excluded.until
+insert into agenthall.workers (worker_id, graph_ids, until, kind, version, open_streams)
+values (:worker_id, :graph_ids, now() + :lifetime::interval, :kind, :version, :open_streams)
+on conflict (worker_id) do update set graph_ids = excluded.graph_ids, until = excluded.until, version = excluded.version,
+  open_streams = excluded.open_streams
 
 -- name: withdraw
 delete from agenthall.workers w where w.worker_id = :worker_id

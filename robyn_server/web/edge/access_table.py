@@ -1,7 +1,8 @@
 """The events of each route, in one table: the questions that handlers of a project answer.
 
 A route of the LangGraph API without a line is refused where a project has handlers, so that none is open by omission.
-The other routes (`/agents`, `/audit`, `/keys`, `/metrics`) keep the server's own credentials: `EXEMPT` names them.
+The other routes (`/agents`, `/audit`, `/keys`, `/metrics`, `/overview`) keep the server's own credentials: `EXEMPT`
+names them.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ EXEMPT: Mapping[str, str] = {
     "audit": "For administrators: API keys and tokens of AUTH_MODE.",
     "keys": "For administrators: API keys and tokens of AUTH_MODE.",
     "metrics": "For operators: API keys and tokens of AUTH_MODE.",
+    "overview": "For operators: API keys and tokens of AUTH_MODE.",
 }
 """The first segments of paths that handlers are not asked about, with the reason."""
 
 OWN: Mapping[str, str] = {
+    "me": "A handler authenticates the user, about whom the answer is.",
     "connections": "A handler authenticates the user, who reaches the own connections alone.",
 }
 """The first segments of paths that have no events, with the reason."""
@@ -107,6 +110,7 @@ TABLE: Mapping[str, tuple[Event, ...]] = {
     "POST /threads/{thread_id}/runs/wait": _CREATE_RUN,
     "POST /runs/wait": _CREATE_RUN,
     "POST /runs/batch": _CREATE_RUN,
+    "GET /runs": (Event(resource="threads", action="search"),),
     "GET /threads/{thread_id}/runs": _READ_THREAD,
     "GET /threads/{thread_id}/runs/{run_id}": _READ_RUN,
     "GET /threads/{thread_id}/runs/{run_id}/join": _JOIN_RUN,

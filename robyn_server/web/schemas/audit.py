@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from robyn_server.core.errors import Invalid
 from robyn_server.core.ids import parse_uuid
 from robyn_server.storage.audit_log import AuditFilter
 from robyn_server.web.http.messages import Query
 from robyn_server.web.http.parameters import Parameter
 
-from .queries import AGENT_PAGE
+from .queries import AGENT_PAGE, moment_of
 
 RESOURCE_TYPES = ("assistant", "thread", "api_key", "manifest", "configuration", "instance", "brake", "job", "erasure")
 _MAX_LENGTH = 1024
@@ -36,19 +33,6 @@ def filter_of(query: Query) -> AuditFilter:
         action=query.get("action"),
         resource_type=query.get("resource_type"),
         resource_id=query.get("resource_id"),
-        since=_moment(query, "since"),
-        until=_moment(query, "until"),
+        since=moment_of(query, "since"),
+        until=moment_of(query, "until"),
     )
-
-
-def _moment(query: Query, name: str) -> datetime | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Invalid(f"{name}: must be a time with a time zone, such as 2026-01-31T12:00:00Z", field=name)
-    return moment

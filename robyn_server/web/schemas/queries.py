@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from uuid import UUID
 
 from robyn_server.core.errors import Invalid
@@ -108,17 +109,32 @@ def job_filter_of(query: Query) -> JobFilter:
     return JobFilter(
         agent_id=query.get("agent_id"),
         state=None if state is None else JobState(state),
-        thread_id=_uuid_of(query, "thread_id"),
-        run_id=_uuid_of(query, "run_id"),
+        thread_id=uuid_of(query, "thread_id"),
+        run_id=uuid_of(query, "run_id"),
     )
 
 
-def _uuid_of(query: Query, name: str) -> UUID | None:
+def uuid_of(query: Query, name: str) -> UUID | None:
+    """Raises Invalid naming the parameter."""
     text = query.get(name)
     found = None if text is None else find_uuid(text)
     if text is not None and found is None:
         raise Invalid(f"{name}: must be a UUID", field=name)
     return found
+
+
+def moment_of(query: Query, name: str) -> datetime | None:
+    """Raises Invalid naming the parameter."""
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Invalid(f"{name}: must be a time with a time zone, such as 2026-01-31T12:00:00Z", field=name)
+    return moment
 
 
 def filter_of(query: Query) -> InstanceFilter:

@@ -17,7 +17,7 @@ from run_storage import RunStorage, open_run_storage
 
 from robyn_server.core.ids import new_id
 from robyn_server.core.registry.jobs import JobState
-from robyn_server.storage import api_keys, assistants, audit_log, erasures, runs, threads
+from robyn_server.storage import api_keys, assistants, audit_log, erasures, run_search, runs, threads
 from robyn_server.storage.agent_sync import view
 from robyn_server.storage.postgres.queries import Bound, Query, load, load_templates, nouns
 from robyn_server.storage.postgres.search import Kind
@@ -81,6 +81,8 @@ def _searches() -> Iterator[Query]:
     for names in _filter_sets(tuple(audit_log.AuditFilter.__dataclass_fields__)):
         yield audit_log._search(frozenset(names))
         yield audit_log._search(frozenset((*names, "at", "audit_id")))
+    for given in _filter_sets(tuple(run_search.RunFilter.__dataclass_fields__)):
+        yield from (run_search._search(frozenset(given), is_admin) for is_admin in (False, True))
     yield from _erasures()
     yield from (view._failures(filters, "to_1000") for filters in ((), ("after",)))
 
