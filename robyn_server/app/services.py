@@ -17,6 +17,7 @@ from robyn_server.registry import (
     BrakeService,
     ConfigurationService,
     CordonService,
+    InstanceHistoryService,
     InstanceService,
     ManifestService,
     OrganizationSelector,
@@ -56,6 +57,7 @@ from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.registry.agent_names import AgentNames
 from robyn_server.storage.registry.brakes import Brakes
 from robyn_server.storage.registry.configurations import Configurations
+from robyn_server.storage.registry.instance_history import InstanceHistories
 from robyn_server.storage.registry.instances import Instances
 from robyn_server.storage.registry.job_lists import JobLists
 from robyn_server.storage.registry.manifests import Manifests
@@ -135,6 +137,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         instances=InstanceService(
             Instances(app), lease_services.heartbeats, lease_services.events.wake_all, jobs.dispatcher.dispatch_after
         ),
+        instance_histories=InstanceHistoryService(InstanceHistories(app)),
         manifests=ManifestService(Manifests(app, system), select_organization),
         configurations=ConfigurationService(Configurations(app), lease_services.events.wake_all),
         cordons=CordonService(Instances(app), lease_services.events.wake_all),

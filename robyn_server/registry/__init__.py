@@ -8,6 +8,7 @@ from __future__ import annotations
 from .brakes import BrakeService
 from .configurations import ConfigurationService
 from .cordons import CordonService
+from .instance_history import InstanceHistoryService
 from .instances import InstanceService
 from .manifests import ManifestService
 from .organizations import OrganizationSelector
@@ -18,6 +19,7 @@ __all__ = [
     "BrakeService",
     "ConfigurationService",
     "CordonService",
+    "InstanceHistoryService",
     "InstanceService",
     "ManifestService",
     "OrganizationSelector",

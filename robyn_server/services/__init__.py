@@ -14,6 +14,7 @@ from robyn_server.registry import (
     BrakeService,
     ConfigurationService,
     CordonService,
+    InstanceHistoryService,
     InstanceService,
     ManifestService,
     OrganizationSelector,
@@ -61,6 +62,7 @@ class Services:
     overview: OverviewService
     tickets: TicketService
     instances: InstanceService
+    instance_histories: InstanceHistoryService
     manifests: ManifestService
     configurations: ConfigurationService
     cordons: CordonService

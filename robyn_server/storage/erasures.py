@@ -83,6 +83,8 @@ STEPS: dict[SubjectType, tuple[Step, ...]] = {
         Step("mcp.agent_slots", "slots", "tenant"),
         Step("mcp.agent_search_terms", "search_terms", "tenant"),
         Step("mcp.agent_leases", "leases", "tenant"),
+        Step("mcp.agent_instance_history", "instance_history", "tenant"),
+        Step("mcp.agent_job_counts", "job_counts", "tenant"),
         Step("mcp.agent_instances", "instances", "tenant"),
         Step("mcp.agent_configurations", "configurations", "tenant"),
         Step("mcp.agent_manifests", "manifests", "organization_manifests", "change_manifests"),

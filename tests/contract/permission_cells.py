@@ -243,6 +243,7 @@ EXAMPLES: Mapping[str, Example] = {
     "POST /agents/instances": Example(body=lambda _rows: {"agent_id": new_agent_id(), "instance_id": "i-1"}),
     "GET /agents/instances": Example(),
     f"GET {_INSTANCE}": Example(Rows.instance),
+    f"GET {_INSTANCE}/history": Example(Rows.instance),
     f"POST {_INSTANCE}/heartbeat": Example(Rows.instance, _EPOCH),
     f"POST {_INSTANCE}/drain": Example(Rows.instance, _EPOCH),
     f"POST {_INSTANCE}/cordon": Example(Rows.instance, _is({})),

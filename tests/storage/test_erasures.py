@@ -33,6 +33,8 @@ NOT_OF_USERS = {
     "mcp.agent_brakes": _OF_ORGANIZATIONS,
     "mcp.agent_configurations": _OF_ORGANIZATIONS,
     "mcp.agent_manifests": _OF_ORGANIZATIONS,
+    "mcp.agent_instance_history": "goes with its instance",
+    "mcp.agent_job_counts": "goes with its instance",
     "mcp.agent_leases": "goes with its instance",
     "mcp.agent_search_terms": "goes with its instance",
     "mcp.agent_slots": "goes with its instance",

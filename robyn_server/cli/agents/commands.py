@@ -87,11 +87,11 @@ def describe(
     which: Which,
     output: Out = Output.TABLE,
 ) -> None:
-    """Show everything about one instance."""
-    from .format import print_one
+    """Show everything about one instance, with its history."""
+    from .format import print_described
 
     found = registry.find(which)
-    print_one(found, output)
+    print_described(found, registry.history(found["registration_id"]), output)
 
 
 @server_command(agents, "drain", open_registry)

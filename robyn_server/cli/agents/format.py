@@ -69,6 +69,20 @@ def print_one(found: Instance, output: Output) -> None:
     print_shown(as_json(found) if output is Output.JSON else one_table(found), output)
 
 
+def print_described(found: Instance, history: Mapping[str, Any], output: Output) -> None:
+    """Print an instance with its history."""
+    if output is Output.JSON:
+        print_shown(as_json({**found, "history": history}), output)
+        return
+    rows = [{**each, "detail": _detail(each["detail"])} for each in history["events"]]
+    table = rows_table(rows, ("at", "kind", "epoch", "detail"))
+    print_shown(f"{one_table({**found, 'ended jobs': _detail(history['jobs'])})}\n{table}", output)
+
+
+def _detail(members: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in members.items())
+
+
 def print_rows(found: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Output) -> None:
     print_shown(as_json(found) if output is Output.JSON else rows_table(found, columns), output)
 

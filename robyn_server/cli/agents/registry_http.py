@@ -118,6 +118,11 @@ class RegistryClient(ServerClient):
         found: Instance = self.request("GET", f"{PATH}/{registration_id}").json()
         return found
 
+    def history(self, registration_id: str) -> dict[str, Any]:
+        """Registrations and events of an instance, its circuit breaker, and numbers of its jobs."""
+        found: dict[str, Any] = self.request("GET", f"{PATH}/{registration_id}/history").json()
+        return found
+
     def register(self, fields: Mapping[str, Any], key: str) -> Instance:
         body = {name: value for name, value in fields.items() if value is not None}
         registered: Instance = self.request("POST", PATH, json=body, headers={"idempotency-key": key}).json()

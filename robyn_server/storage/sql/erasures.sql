@@ -244,6 +244,12 @@ mcp.agent_brakes
 -- fragment: table_slots
 mcp.agent_slots
 
+-- fragment: table_instance_history
+mcp.agent_instance_history
+
+-- fragment: table_job_counts
+mcp.agent_job_counts
+
 -- fragment: table_search_terms
 mcp.agent_search_terms
 

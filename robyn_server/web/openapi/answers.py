@@ -156,6 +156,23 @@ SCHEMAS: Mapping[str, Schema] = {
         registered_at=TIME,
         updated_at=TIME,
     ),
+    "InstanceHistory": record(
+        registrations=many(
+            record(epoch=INTEGER, registered_at=TIME, ended_at=maybe(TIME), reason=maybe(TEXT), version=maybe(TEXT))
+        ),
+        breaker=maybe(
+            record(
+                state=one_of("closed", "open", "half_open"),
+                failures=INTEGER,
+                ejections=INTEGER,
+                reason=maybe(TEXT),
+                until=maybe(TIME),
+                opened_at=maybe(TIME),
+            )
+        ),
+        jobs=record(succeeded=INTEGER, failed=INTEGER, rejected=INTEGER, running=INTEGER),
+        events=many(record(at=TIME, kind=TEXT, epoch=INTEGER, detail=OBJECT)),
+    ),
     "Lease": record(
         registration_id=UUID,
         epoch=INTEGER,
@@ -284,6 +301,7 @@ ANSWERS: Mapping[tuple[str, str], Schema] = {
     ("POST", "/agents/instances"): ref("Registration"),
     ("GET", "/agents/instances"): record(instances=many(_INSTANCE), next_cursor=_CURSOR),
     ("GET", "/agents/instances/{registration_id}"): _INSTANCE,
+    ("GET", "/agents/instances/{registration_id}/history"): ref("InstanceHistory"),
     ("PATCH", "/agents/instances/{registration_id}"): _INSTANCE,
     ("POST", "/agents/instances/{registration_id}/heartbeat"): ref("Lease"),
     ("POST", "/agents/instances/{registration_id}/drain"): _INSTANCE,

@@ -90,6 +90,17 @@ async def get(services: Services, request: Request) -> Response:
     return await _get(services, request, services.select_organization(request.principal))
 
 
+@routes.get(
+    f"{_ONE}/history",
+    operation=Operation.INSTANCES_READ,
+    summary="Get the history of an instance: registrations, circuit breaker, jobs and events",
+)
+async def history(services: Services, request: Request) -> Response:
+    organization_id = services.select_organization(request.principal)
+    found = await services.instance_histories.get(request.principal, organization_id, registration_id_of(request))
+    return json_response(found)
+
+
 @routes.post(
     f"{_ONE}/heartbeat", operation=Operation.INSTANCES_REPORT, body=HeartbeatBody, summary="Renew an instance's lease"
 )
