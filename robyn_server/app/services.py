@@ -34,6 +34,7 @@ from robyn_server.services.agent_sync import AgentSyncService
 from robyn_server.services.assistants.graphs import AssistantGraphService
 from robyn_server.services.assistants.names import AssistantNames
 from robyn_server.services.assistants.service import AssistantService
+from robyn_server.services.assistants.tools import AssistantToolService
 from robyn_server.services.assistants.versions import AssistantVersionService
 from robyn_server.services.audit import AuditService
 from robyn_server.services.caller import CallerService
@@ -69,7 +70,7 @@ from robyn_server.storage.runs import Runs
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.threads import Threads
 
-from .parts.credentials import make_caller_tokens, make_connection_service
+from .parts.credentials import make_caller_tokens, make_connection_service, make_finder
 
 if TYPE_CHECKING:
     from robyn_server.tracing.queue_spans import EnqueueSpans
@@ -110,6 +111,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         assistants=assistants,
         assistant_versions=AssistantVersionService(AssistantVersions(app), stored_assistants, assistants, models),
         assistant_graphs=AssistantGraphService(assistants, GraphIntrospection(dependencies.topologies)),
+        assistant_tools=AssistantToolService(assistants, stored_assistants, make_finder(settings, system)),
         threads=ThreadService(threads, dependencies.states),
         runs=RunService(
             Runs(app, settings.pending_limits),

@@ -48,7 +48,7 @@ from robyn_server.tracing.langsmith_runs import flush_run_trees
 from .listening import check_listening
 from .parts.agent_sync import check_settings, parse_sources, sync_options
 from .parts.database import prepare_database
-from .parts.egress import enforce_egress
+from .parts.egress import enforce_egress, limit_tool_servers
 from .parts.jobs import open_job_services
 from .parts.leases import open_lease_services
 from .parts.pools import SYSTEM_CONNECTIONS, Pools, answer_limit, export_pool_metrics
@@ -141,6 +141,7 @@ class WebApplication:
         self._tracing = tracing
         self._app = app
         enforce_egress(settings)
+        limit_tool_servers(settings)
         self._graphs = Graphs(settings.graph_paths, settings.default_model)
         self._closing = AsyncExitStack()
         self._sources: AgentSources | None = None

@@ -43,7 +43,7 @@ from robyn_server.tracing.langsmith_runs import flush_run_trees
 from .parts.agent_sync import check_settings
 from .parts.credentials import open_credential_host
 from .parts.database import prepare_database
-from .parts.egress import enforce_egress
+from .parts.egress import enforce_egress, limit_tool_servers
 from .parts.pools import Pools, close_pool, export_pool_metrics
 from .parts.redis import open_redis
 from .parts.tracing import start_tracing
@@ -106,7 +106,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     checkpoints = Checkpoints(settings.direct_dsn, size=settings.pool_size, max_state_bytes=settings.max_state_bytes)
     await checkpoints.start()
     closing.push_async_callback(checkpoints.stop)
-    _limit_tool_servers(settings)
+    limit_tool_servers(settings)
     enforce_egress(settings)
     graphs = Graphs(settings.graph_paths, settings.default_model)
     closing.push_async_callback(graphs.close)
@@ -293,18 +293,3 @@ def _start_metrics_server(settings: Settings) -> None:
     except OSError as error:
         where = f"{settings.metrics_host} port {settings.metrics_port}"
         raise Misconfigured(f"cannot listen on {where}: {error}", field="AGENTHALL_METRICS_PORT") from None
-
-
-def _limit_tool_servers(settings: Settings) -> None:
-    from tools_agent.limits import Limits, set_limits
-
-    set_limits(
-        Limits(
-            connect=settings.mcp_connect_seconds,
-            read=settings.mcp_read_seconds,
-            idle=settings.mcp_idle_seconds,
-            answer_bytes=settings.mcp_max_bytes,
-            tools=settings.mcp_max_tools,
-            result_characters=settings.mcp_max_result,
-        )
-    )

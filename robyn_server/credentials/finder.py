@@ -30,11 +30,16 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunUser:
-    """The user of a run, and the organization that it belongs to."""
+    """The user of a run, and the organization that it belongs to.
 
-    run_id: UUID
+    `run_id`: None for a caller who is present, with the `token` of the request. Nothing is begun for such a caller: a
+    server that needs a connection has no credential.
+    """
+
+    run_id: UUID | None
     owner_id: str
     organization_id: UUID | None
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,13 @@ class CredentialFinder:
             case CredentialKind.EXCHANGE:
                 return await self._exchange.token(stored.entry, secret, user.owner_id, await self._callers(user))
             case CredentialKind.CONNECTION:
-                return await self._connections.token(stored.entry, secret, user.owner_id, user.organization_id)
+                return await self._connections.token(
+                    stored.entry, secret, user.owner_id, user.organization_id, begins=user.run_id is not None
+                )
 
     async def _callers(self, user: RunUser) -> str:
         """The token of the run's caller. Raises CredentialUnusable."""
-        token = await self._tokens.find(user.run_id, user.owner_id)
+        token = user.token if user.run_id is None else await self._tokens.find(user.run_id, user.owner_id)
         if token is None:
             raise CredentialUnusable("it needs the token of the caller, who sent none")
         if is_expired(token):

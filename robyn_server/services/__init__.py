@@ -28,6 +28,7 @@ from robyn_server.registry.leases.event_broker import InstanceEventBroker
 from .agent_sync import AgentSyncService
 from .assistants.graphs import AssistantGraphService
 from .assistants.service import AssistantService
+from .assistants.tools import AssistantToolService
 from .assistants.versions import AssistantVersionService
 from .audit import AuditService
 from .caller import CallerService
@@ -48,6 +49,7 @@ class Services:
     assistants: AssistantService
     assistant_versions: AssistantVersionService
     assistant_graphs: AssistantGraphService
+    assistant_tools: AssistantToolService
     threads: ThreadService
     runs: RunService
     run_search: RunSearchService

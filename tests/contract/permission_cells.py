@@ -197,6 +197,7 @@ EXAMPLES: Mapping[str, Example] = {
     "POST /assistants/{assistant_id}/latest": Example(Rows.assistant, _is({"version": 1})),
     "GET /assistants/{assistant_id}/graph": Example(Rows.shared_assistant),
     "GET /assistants/{assistant_id}/schemas": Example(Rows.shared_assistant),
+    "GET /assistants/{assistant_id}/tools": Example(Rows.shared_assistant),
     "GET /assistants/{assistant_id}/subgraphs": Example(Rows.shared_assistant),
     "GET /assistants/{assistant_id}/subgraphs/{namespace}": Example(Rows.shared_assistant),
     "POST /threads": Example(body=_is({})),

@@ -110,6 +110,7 @@ BOUNDED_BY_ITSELF = {
     "POST /threads/prune": "a number",
     "GET /agents/scaling": "at most 100 agents, of each an id and numbers",
     "GET /agents/instances/{registration_id}/history": "at most 100 entries, of each short texts",
+    "GET /assistants/{assistant_id}/tools": "at most 1 MB of tools; servers and agents as the assistant has",
     "GET /audit": "at most 1,000 entries, of each ids and names of columns",
     "GET /connections": "at most 1,000, of each an id and URLs",
     "GET /connections/callback": "a page with a name and a URL",

@@ -66,6 +66,15 @@ def _ssl_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()  # takes 32 ms
 
 
+def make_finder(settings: Settings, system: Pool) -> CredentialFinder:
+    keys = make_keys(settings)
+    own = {str(each.validation_alias) for each in Settings.model_fields.values()}
+    exchange = TokenExchange(lambda: operator_client(TOKEN_SECONDS))
+    connections, _ = make_connections(settings, system)
+    tokens = KeptTokens(RunCredentials(system), keys)
+    return CredentialFinder(McpCredentials(system), keys, own, tokens, exchange, connections)
+
+
 def open_credential_host(settings: Settings, system: Pool) -> RunCredentialHost:
     """Let the agents of runs find credentials. Raises Misconfigured for keys of the environment that are none."""
     from robyn_server.worker.credential_host import RunCredentialHost
@@ -74,11 +83,6 @@ def open_credential_host(settings: Settings, system: Pool) -> RunCredentialHost:
     keys = make_keys(settings)
     if not keys.are_in_file:
         keys.ring()
-    own = {str(each.validation_alias) for each in Settings.model_fields.values()}
-    exchange = TokenExchange(lambda: operator_client(TOKEN_SECONDS))
-    connections, _ = make_connections(settings, system)
-    tokens = KeptTokens(RunCredentials(system), keys)
-    finder = CredentialFinder(McpCredentials(system), keys, own, tokens, exchange, connections)
-    host = RunCredentialHost(finder)
+    host = RunCredentialHost(make_finder(settings, system))
     set_credential_host(host)
     return host

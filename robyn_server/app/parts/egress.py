@@ -1,4 +1,4 @@
-"""The egress policy of a process that runs agents."""
+"""The egress policy and the limits of a process that connects to the tool servers of agents."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 
 from robyn_server.egress.clients import checked_transport, guard_client
 from robyn_server.settings import Settings
+from tools_agent.limits import Limits, set_limits
 from tools_agent.transports import set_client_guard, set_transport
 
 if TYPE_CHECKING:
@@ -26,6 +27,19 @@ def enforce_egress(settings: Settings) -> None:
 
     set_transport(checked)
     set_client_guard(_guard_model)
+
+
+def limit_tool_servers(settings: Settings) -> None:
+    set_limits(
+        Limits(
+            connect=settings.mcp_connect_seconds,
+            read=settings.mcp_read_seconds,
+            idle=settings.mcp_idle_seconds,
+            answer_bytes=settings.mcp_max_bytes,
+            tools=settings.mcp_max_tools,
+            result_characters=settings.mcp_max_result,
+        )
+    )
 
 
 def _guard_model(client: Any) -> None:

@@ -40,9 +40,9 @@ _log = structlog.get_logger(__name__)
 
 
 class NotConnected(Exception):
-    """The user has to open `url` first."""
+    """The user has to open `url` first; None: no authorization was begun."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | None) -> None:
         super().__init__("the user has not connected it")
         self.url = url
 
@@ -65,15 +65,21 @@ class Connections:
         self._open_client = open_client
         self._refreshes: SingleFlight[str | None] = SingleFlight()
 
-    async def token(self, entry: CredentialEntry, secret: str, owner_id: str, organization_id: UUID | None) -> str:
-        """The user's access token. Raises NotConnected, CredentialUnusable, TokenRefused, SecretUnreadable."""
+    async def token(
+        self, entry: CredentialEntry, secret: str, owner_id: str, organization_id: UUID | None, *, begins: bool = True
+    ) -> str:
+        """The user's access token. `begins`: whether to begin an authorization for a user without one.
+
+        Raises NotConnected, CredentialUnusable, TokenRefused, SecretUnreadable.
+        """
         user = _User(owner_id, organization_id, entry.url)
         kept = await self._find(user)
         found = None
         if kept is not None:
             found = self._access_token(user, kept) if kept.is_fresh else await self._refreshed(user, kept)
         if found is None:
-            raise NotConnected(await self._authorizations.begin(entry, secret, owner_id, organization_id))
+            begun = await self._authorizations.begin(entry, secret, owner_id, organization_id) if begins else None
+            raise NotConnected(begun)
         return found
 
     async def revoke(self, owner_id: str, connection_id: UUID) -> _Revocation:

@@ -67,6 +67,19 @@ _TIMES: Mapping[str, Schema] = {
 SCHEMAS: Mapping[str, Schema] = {
     "Assistant": record(**_DESCRIBED, updated_at=TIME),
     "AssistantVersion": record(**_DESCRIBED),
+    "AssistantTools": record(
+        servers=many(
+            record(
+                name=TEXT,
+                url=TEXT,
+                status=one_of("reachable", "unreachable", "auth_required", "refused"),
+                error=maybe(TEXT),
+                seconds=NUMBER,
+                tools=many(record(name=TEXT, description=TEXT, input_schema=OBJECT)),
+            )
+        ),
+        tools=many(record(kind=one_of("agent"), assistant_id=UUID, name=maybe(TEXT), description=maybe(TEXT))),
+    ),
     "GraphDrawing": record(nodes=many(OBJECT), edges=many(record(source=ANY, target=ANY))),
     "GraphSchemas": record(
         graph_id=TEXT,
@@ -268,6 +281,7 @@ ANSWERS: Mapping[tuple[str, str], Schema] = {
     ("POST", "/assistants/{assistant_id}/latest"): ref("Assistant"),
     ("GET", "/assistants/{assistant_id}/graph"): ref("GraphDrawing"),
     ("GET", "/assistants/{assistant_id}/schemas"): ref("GraphSchemas"),
+    ("GET", "/assistants/{assistant_id}/tools"): ref("AssistantTools"),
     ("GET", "/assistants/{assistant_id}/subgraphs"): {"type": "object", "additionalProperties": OBJECT},
     ("GET", "/assistants/{assistant_id}/subgraphs/{namespace}"): {"type": "object", "additionalProperties": OBJECT},
     ("POST", "/threads"): ref("Thread"),

@@ -116,6 +116,15 @@ async def get_schemas(services: Services, request: Request) -> Response:
 
 
 @routes.get(
+    "/assistants/{assistant_id}/tools",
+    operation=Operation.ASSISTANTS_READ,
+    summary="Ask an assistant's MCP servers for their tools, with the caller's credentials",
+)
+async def get_tools(services: Services, request: Request) -> Response:
+    return json_response(await services.assistant_tools.get(request.principal, _name(request)))
+
+
+@routes.get(
     "/assistants/{assistant_id}/subgraphs",
     operation=Operation.ASSISTANTS_READ,
     summary="Get the schemas of an assistant's subgraphs",
