@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from robyn_server.graphs.thread_states import ThreadStates
 from robyn_server.graphs.topologies import Topologies
 from robyn_server.identity.api_keys import ApiKeyService
 from robyn_server.identity.tickets import TicketService
+from robyn_server.metrics.store import DIRECTORY as METRICS_DIRECTORY
 from robyn_server.registry import (
     BrakeService,
     ConfigurationService,
@@ -38,6 +41,7 @@ from robyn_server.services.assistants.tools import AssistantToolService
 from robyn_server.services.assistants.versions import AssistantVersionService
 from robyn_server.services.audit import AuditService
 from robyn_server.services.caller import CallerService
+from robyn_server.services.doctor import DoctorCommand, DoctorService
 from robyn_server.services.metrics import MetricsService
 from robyn_server.services.models import AllowedModels
 from robyn_server.services.overview import OverviewService
@@ -135,6 +139,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
         connections=make_connection_service(settings, app, system),
         metrics=MetricsService(queue, lease_services.leases, Scaling(system)),
         overview=OverviewService(MetricsHistory(system), queue, dependencies.sources.report, settings.grafana_url),
+        doctor=DoctorService(_doctor_command(settings)),
         tickets=TicketService(SocketTickets(system)),
         instances=InstanceService(
             Instances(app), lease_services.heartbeats, lease_services.events.wake_all, jobs.dispatcher.dispatch_after
@@ -156,6 +161,13 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
 
 def _auth_mode(settings: Settings) -> str:
     return settings.auth_mode.value if settings.auth_handlers is None else "handlers"
+
+
+def _doctor_command(settings: Settings) -> DoctorCommand:
+    """The command that checks this server, with its environment. It exports no metrics of its own."""
+    where = ("--host", settings.host, "--port", str(settings.port), "--data-dir", str(settings.data_dir))
+    kept = {name: value for name, value in os.environ.items() if name != METRICS_DIRECTORY}
+    return DoctorCommand((sys.executable, "-m", "robyn_server", "doctor", "--json", *where), kept)
 
 
 def _embedder(settings: Settings) -> ItemEmbedder | None:

@@ -223,9 +223,10 @@ def doctor(
     host: Host = "127.0.0.1",
     data_dir: DataDir = Path(".agenthall"),
     config: Config = None,  # noqa: ARG001 - as above
+    as_json: Annotated[bool, typer.Option("--json", help="Print `passed` and `checks` as JSON.")] = False,
 ) -> None:
     """Check settings, port and database. The exit code is 1 if something is wrong."""
-    from robyn_server.doctor.checks import table
+    from robyn_server.doctor.checks import json_text, table
     from robyn_server.doctor.runner import run_checks
 
     from .doctor_colours import with_colours
@@ -233,5 +234,5 @@ def doctor(
     source = context.get_parameter_source("port")
     is_default = source is not None and source.name == "DEFAULT"
     checks = run_checks(host, port, data_dir, port_is_default=is_default)
-    typer.echo(with_colours(table(checks)))
+    typer.echo(json_text(checks) if as_json else with_colours(table(checks)))
     raise typer.Exit(0 if all(check.passed for check in checks) else 1)

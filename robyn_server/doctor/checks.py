@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+import orjson
 
 from robyn_server.core.errors import AgenthallError
 
@@ -33,3 +35,9 @@ def table(checks: list[Check]) -> str:
     """Return one line per check."""
     width = max(len(one.name) for one in checks)
     return "\n".join(f"{'ok  ' if one.passed else 'FAIL'}  {one.name:<{width}}  {one.text}" for one in checks)
+
+
+def json_text(checks: list[Check]) -> str:
+    """Return `passed`, of all of them, and the checks."""
+    every = {"passed": all(one.passed for one in checks), "checks": [asdict(one) for one in checks]}
+    return orjson.dumps(every).decode()

@@ -33,6 +33,7 @@ from .assistants.versions import AssistantVersionService
 from .audit import AuditService
 from .caller import CallerService
 from .connections import ConnectionService
+from .doctor import DoctorService
 from .metrics import MetricsService
 from .overview import OverviewService
 from .run_search import RunSearchService
@@ -62,6 +63,7 @@ class Services:
     connections: ConnectionService
     metrics: MetricsService
     overview: OverviewService
+    doctor: DoctorService
     tickets: TicketService
     instances: InstanceService
     instance_histories: InstanceHistoryService

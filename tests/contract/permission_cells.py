@@ -276,6 +276,7 @@ EXAMPLES: Mapping[str, Example] = {
     "DELETE /agents/brakes/{agent_id}": Example(Rows.brake),
     "GET /agents/scaling": Example(),
     "GET /agents/watch": Example(),
+    "GET /doctor": Example(),
     "GET /connections": Example(),
     "GET /connections/callback": Example(params={"state": "none"}, refused="authorization_invalid"),
     "POST /connections/callback": Example(body=_is({"state": "none", "code": "x"}), refused="authorization_invalid"),

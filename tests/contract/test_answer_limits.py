@@ -115,6 +115,7 @@ BOUNDED_BY_ITSELF = {
     "GET /connections": "at most 1,000, of each an id and URLs",
     "GET /connections/callback": "a page with a name and a URL",
     "GET /me": "operations are fixed; organizations are those of a token",
+    "GET /doctor": "the checks are fixed, but for one of each graph",
     "GET /metrics": "the metrics are fixed",
     "GET /metrics/history": "at most 97 points of numbers",
     "GET /overview": "numbers, and one item for each process",

@@ -47,6 +47,7 @@ class Operation(StrEnum):
     SERVER_READ = "server.read"
     IDENTITY_READ = "identity.read"
     METRICS_READ = "metrics.read"
+    DOCTOR_READ = "doctor.read"
     NOT_OFFERED = "server.not_offered"
     APP_USE = "app.use"
     ASSISTANTS_CREATE = "assistants.create"
@@ -145,6 +146,7 @@ PERMISSIONS: Mapping[Operation, Permission] = {
     Operation.SERVER_READ: Permission(Role.ANYONE, ANY_SCOPE),
     Operation.IDENTITY_READ: Permission(Role.CALLER, ANY_SCOPE, rows="the caller itself"),
     Operation.METRICS_READ: _of(Role.ADMIN, Scope.METRICS, rows="counts of all organizations"),
+    Operation.DOCTOR_READ: _of(Role.ADMIN, Scope.ADMIN, rows="checks of the server, of all organizations"),
     Operation.NOT_OFFERED: Permission(Role.CALLER, ANY_SCOPE, rows="the answer is 405"),
     Operation.APP_USE: Permission(Role.CALLER, NO_SCOPE, rows="routes of a project's app, where it wants credentials"),
     Operation.ASSISTANTS_CREATE: _of(Role.CALLER, Scope.ASSISTANTS_WRITE, rows=_NEW),

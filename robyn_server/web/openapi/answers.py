@@ -350,6 +350,7 @@ ANSWERS: Mapping[tuple[str, str], Schema] = {
         expires_at=maybe(TIME),
         operations=_STRINGS,
     ),
+    ("GET", "/doctor"): record(passed=BOOLEAN, checks=many(record(name=TEXT, passed=BOOLEAN, text=TEXT))),
     ("GET", "/metrics"): record(queue=OBJECT, api=OBJECT, workers=OBJECT),
     ("GET", "/metrics/history"): record(
         window=one_of("hour", "day"),
