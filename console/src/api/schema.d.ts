@@ -278,6 +278,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/assistants/{assistant_id}/tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ask an assistant's MCP servers for their tools, with the caller's credentials */
+        get: operations["get_assistants_assistant_id_tools"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/assistants/{assistant_id}/subgraphs/{namespace}": {
         parameters: {
             query?: never;
@@ -580,7 +597,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** List runs of all threads, newest first, by `status`, `assistant_id`, `thread_id` and time */
+        get: operations["get_runs"];
         put?: never;
         /** Create a background run without a thread */
         post: operations["post_runs"];
@@ -973,6 +991,23 @@ export interface paths {
         patch: operations["patch_agents_instances_registration_id"];
         trace?: never;
     };
+    "/agents/instances/{registration_id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the history of an instance: registrations, circuit breaker, jobs and events */
+        get: operations["get_agents_instances_registration_id_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/agents/instances/{registration_id}/heartbeat": {
         parameters: {
             query?: never;
@@ -1336,6 +1371,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the caller's identity, organizations and operations */
+        get: operations["get_me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -1345,6 +1397,57 @@ export interface paths {
         };
         /** Metrics: text for Prometheus, or JSON (`format`) */
         get: operations["get_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of this moment: runs, instances, database, processes */
+        get: operations["get_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the metrics of the last hour or day (`window`) */
+        get: operations["get_metrics_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Check settings, database, graphs and models */
+        get: operations["get_doctor"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3036,6 +3139,29 @@ export interface components {
             version: number;
             description: string | null;
         };
+        AssistantTools: {
+            servers: {
+                name: string;
+                url: string;
+                /** @enum {string} */
+                status: "reachable" | "unreachable" | "auth_required" | "refused";
+                error: string | null;
+                seconds: number;
+                tools: {
+                    name: string;
+                    description: string;
+                    input_schema: Record<string, never>;
+                }[];
+            }[];
+            tools: {
+                /** @enum {string} */
+                kind: "agent";
+                /** Format: uuid */
+                assistant_id: string;
+                name: string | null;
+                description: string | null;
+            }[];
+        };
         GraphDrawing: {
             nodes: Record<string, never>[];
             edges: {
@@ -3117,6 +3243,56 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        ListedRun: {
+            /** Format: uuid */
+            run_id: string;
+            thread_id: string | null;
+            /** Format: uuid */
+            assistant_id: string;
+            metadata: Record<string, never>;
+            /** @enum {string} */
+            status: "pending" | "running" | "success" | "error" | "timeout" | "interrupted";
+            kwargs: Record<string, never>;
+            multitask_strategy: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            graph_id: string;
+            owner_id: string;
+            /** Format: date-time */
+            due_at: string;
+            started_at: string | null;
+            ended_at: string | null;
+            attempts: number;
+            assistant_name: string | null;
+            wait_seconds: number;
+            run_seconds: number | null;
+            error: {
+                type: string;
+                message: string;
+            } | null;
+        };
+        MetricsPoint: {
+            /** Format: date-time */
+            at: string;
+            minutes: number;
+            runs_created: number;
+            runs_succeeded: number;
+            runs_failed: number;
+            runs_interrupted: number;
+            runs_cancelled: number;
+            run_seconds_p50: number | null;
+            run_seconds_p95: number | null;
+            wait_seconds_p50: number | null;
+            wait_seconds_p95: number | null;
+            runs_pending: number;
+            runs_running: number;
+            open_streams: number;
+            instances: Record<string, never>;
+            jobs_queued: number;
+            jobs_running: number;
+        };
         StoreItem: {
             namespace: string[];
             key: string;
@@ -3179,6 +3355,38 @@ export interface components {
             registered_at: string;
             /** Format: date-time */
             updated_at: string;
+        };
+        InstanceHistory: {
+            registrations: {
+                epoch: number;
+                /** Format: date-time */
+                registered_at: string;
+                ended_at: string | null;
+                reason: string | null;
+                version: string | null;
+            }[];
+            breaker: {
+                /** @enum {string} */
+                state: "closed" | "open" | "half_open";
+                failures: number;
+                ejections: number;
+                reason: string | null;
+                until: string | null;
+                opened_at: string | null;
+            } | null;
+            jobs: {
+                succeeded: number;
+                failed: number;
+                rejected: number;
+                running: number;
+            };
+            events: {
+                /** Format: date-time */
+                at: string;
+                kind: string;
+                epoch: number;
+                detail: Record<string, never>;
+            }[];
         };
         Lease: {
             /** Format: uuid */
@@ -3927,6 +4135,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GraphSchemas"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_assistants_assistant_id_tools: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assistant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssistantTools"];
                 };
             };
             400: components["responses"]["Problem"];
@@ -4787,6 +5027,51 @@ export interface operations {
             410: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_runs: {
+        parameters: {
+            query?: {
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description The next_cursor of the previous page. */
+                cursor?: string;
+                /** @description Runs with this status. */
+                status?: "pending" | "running" | "success" | "error" | "timeout" | "interrupted";
+                /** @description Runs of the assistant with this id. */
+                assistant_id?: string;
+                /** @description Runs of this thread. */
+                thread_id?: string;
+                /** @description Runs from this time on (ISO 8601 with a time zone). */
+                created_after?: string;
+                /** @description Runs before this time (ISO 8601 with a time zone). */
+                created_before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        runs: components["schemas"]["ListedRun"][];
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
@@ -5764,6 +6049,38 @@ export interface operations {
             410: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_agents_instances_registration_id_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                registration_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstanceHistory"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
@@ -6753,6 +7070,43 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        identity: string;
+                        /** @enum {string} */
+                        kind: "user" | "service" | "instance";
+                        auth_mode: string;
+                        is_admin: boolean;
+                        organizations: string[] | null;
+                        organization_id: string | null;
+                        expires_at: string | null;
+                        operations: string[];
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     get_metrics: {
         parameters: {
             query?: never;
@@ -6773,6 +7127,139 @@ export interface operations {
                         queue: Record<string, never>;
                         api: Record<string, never>;
                         workers: Record<string, never>;
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        at: string;
+                        runs: {
+                            pending: number;
+                            running: number;
+                            oldest_pending_seconds: number | null;
+                            unserved: number;
+                        };
+                        open_streams: number;
+                        instances: {
+                            by_state: Record<string, never>;
+                        };
+                        jobs: {
+                            queued: number;
+                            running: number;
+                        };
+                        agent_sync: Record<string, never>;
+                        database: {
+                            ok: boolean;
+                            version: string;
+                            size_bytes: number | null;
+                            connections: {
+                                used: number;
+                                max: number;
+                            };
+                        };
+                        replicas: {
+                            /** @enum {string} */
+                            process: "web" | "worker" | "sockets";
+                            version: string | null;
+                        }[];
+                        grafana_url: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_metrics_history: {
+        parameters: {
+            query?: {
+                /** @description The last hour in minutes, or the last day in quarters of an hour. */
+                window?: "hour" | "day";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        window: "hour" | "day";
+                        step_seconds: number;
+                        /** Format: date-time */
+                        until: string;
+                        points: components["schemas"]["MetricsPoint"][];
+                        /** Format: date-time */
+                        from: string;
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_doctor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        passed: boolean;
+                        checks: {
+                            name: string;
+                            passed: boolean;
+                            text: string;
+                        }[];
                     };
                 };
             };
