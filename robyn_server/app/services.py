@@ -46,6 +46,7 @@ from robyn_server.services.metrics import MetricsService
 from robyn_server.services.models import AllowedModels
 from robyn_server.services.overview import OverviewService
 from robyn_server.services.run_search import RunSearchService
+from robyn_server.services.run_timeline import RunTimelineService
 from robyn_server.services.runs import RunService
 from robyn_server.services.store import StoreService
 from robyn_server.services.thread_streams import ThreadStreamService
@@ -70,6 +71,7 @@ from robyn_server.storage.registry.scaling import Scaling
 from robyn_server.storage.registry.tickets import SocketTickets
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.run_search import RunSearch
+from robyn_server.storage.run_timeline import RunTimelines
 from robyn_server.storage.runs import Runs
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.threads import Threads
@@ -130,6 +132,7 @@ def make_services(settings: Settings, dependencies: ServiceDependencies) -> Serv
             caller_tokens=make_caller_tokens(settings, system),
         ),
         run_search=RunSearchService(RunSearch(app)),
+        run_timeline=RunTimelineService(RunSearch(app), RunTimelines(system)),
         thread_streams=ThreadStreamService(Runs(app), queue, threads, dependencies.feed, dependencies.finder),
         store=StoreService(StoreItems(app), _embedder(settings), settings.store_lifetimes),
         agent_sync=AgentSyncService(dependencies.operations),

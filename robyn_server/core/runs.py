@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -123,6 +124,9 @@ class RunEnd:
 
     traceback: str | None = None
     """For the log: the user's frames of the error."""
+
+    frames: Sequence[Mapping[str, str | int]] = ()
+    """The same frames, for the timeline of the run."""
 
 
 def parse_event_id(text: str | None) -> int | None:

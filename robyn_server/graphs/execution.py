@@ -40,7 +40,7 @@ from .open_interrupts import has_interrupts, with_earlier_interrupts, without_in
 from .streams.debug_events import checkpoint_event, debug_event
 from .streams.graph_events import EVENTS, GraphEvent, graph_events
 from .streams.messages import MessageStream
-from .tracebacks import describe, is_of_the_server, own_traceback
+from .tracebacks import describe, is_of_the_server, own_frames, own_traceback
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -221,7 +221,8 @@ class _Execution:
         shown = describe(error) if is_of_the_server(error) else None
         if shown is None and not isinstance(error, ReportedError):
             shown = own_traceback(error)
-        return self._end(RunStatus.ERROR, ThreadStatus.ERROR, values, error=body, traceback=shown)
+        frames = own_frames(error)
+        return self._end(RunStatus.ERROR, ThreadStatus.ERROR, values, error=body, traceback=shown, frames=frames)
 
     async def stopped(self, reason: StopReason) -> RunEnd:
         if reason is StopReason.ROLLBACK:  # the database deletes the run, whatever its end

@@ -38,15 +38,35 @@ def own_traceback(error: BaseException) -> str | None:
     """
     if isinstance(error, SyntaxError):
         return "".join(traceback.format_exception_only(error)).rstrip()
-    frames = list(traceback.walk_tb(error.__traceback__))
-    own = [frame for frame in frames if not frame[0].f_code.co_filename.startswith(_LIBRARIES)]
-    if not own and type(error).__module__ == builtins.__name__:
-        own = frames[-FRAMES_WITHOUT_OWN:]
+    own = _own_frames(error)
+    if not own:
+        own = _last_frames(error) if type(error).__module__ == builtins.__name__ else []
     if not own:
         return None
     text = f"Traceback (most recent call last):\n{_format(own[-MAX_FRAMES:])}{describe(error)}"
     cause = error.__cause__
     return text if cause is None else f"{own_traceback(cause) or describe(cause)}\n\nwhich caused:\n\n{text}"
+
+
+def own_frames(error: BaseException) -> list[dict[str, str | int]]:
+    """The frames of the user's code, the latest last, as {file, line, function}. Of a file, two names of its path."""
+    return [
+        {
+            "file": "/".join(Path(frame.f_code.co_filename).parts[-2:]),
+            "line": line,
+            "function": frame.f_code.co_name,
+        }
+        for frame, line in _own_frames(error)[-MAX_FRAMES:]
+    ]
+
+
+def _own_frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    frames = traceback.walk_tb(error.__traceback__)
+    return [frame for frame in frames if not frame[0].f_code.co_filename.startswith(_LIBRARIES)]
+
+
+def _last_frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    return list(traceback.walk_tb(error.__traceback__))[-FRAMES_WITHOUT_OWN:]
 
 
 def is_of_the_server(error: BaseException) -> bool:

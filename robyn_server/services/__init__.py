@@ -37,6 +37,7 @@ from .doctor import DoctorService
 from .metrics import MetricsService
 from .overview import OverviewService
 from .run_search import RunSearchService
+from .run_timeline import RunTimelineService
 from .runs import RunService
 from .store import StoreService
 from .thread_streams import ThreadStreamService
@@ -54,6 +55,7 @@ class Services:
     threads: ThreadService
     runs: RunService
     run_search: RunSearchService
+    run_timeline: RunTimelineService
     thread_streams: ThreadStreamService
     store: StoreService
     agent_sync: AgentSyncService

@@ -333,7 +333,7 @@ def _end_json(ended: EndedRun) -> dict[str, Any]:
         "status": end.status,
         "thread_status": end.thread_status,
         "values": values if ended.run.keep_thread else None,
-        "error": end.error,
+        "error": {**(end.error or {}), "frames": end.frames} if end.frames else end.error,
         "interrupts": end.interrupts,
         "metadata": end.metadata,
         "result": ended.result.decode(),

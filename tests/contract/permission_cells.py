@@ -224,6 +224,7 @@ EXAMPLES: Mapping[str, Example] = {
     "POST /runs/wait": Example(body=_ECHO),
     "POST /runs/batch": Example(body=_is([{"assistant_id": "echo"}])),
     "GET /runs": Example(),
+    f"GET {_THREAD}/runs/{{run_id}}/timeline": Example(Rows.run),
     "POST /runs/cancel": Example(
         Rows.run, lambda rows: {"thread_id": rows.names["thread_id"], "run_ids": [rows.names["run_id"]]}
     ),

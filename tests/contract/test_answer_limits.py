@@ -77,6 +77,7 @@ ONE_RESOURCE = {
     "POST /runs",
     "POST /runs/batch",
     "GET /threads/{thread_id}/runs/{run_id}",
+    "GET /threads/{thread_id}/runs/{run_id}/timeline",
     "POST /agents/instances",
     "GET /agents/instances/{registration_id}",
     "POST /agents/instances/{registration_id}/heartbeat",

@@ -113,6 +113,7 @@ TABLE: Mapping[str, tuple[Event, ...]] = {
     "GET /runs": (Event(resource="threads", action="search"),),
     "GET /threads/{thread_id}/runs": _READ_THREAD,
     "GET /threads/{thread_id}/runs/{run_id}": _READ_RUN,
+    "GET /threads/{thread_id}/runs/{run_id}/timeline": _READ_RUN,
     "GET /threads/{thread_id}/runs/{run_id}/join": _JOIN_RUN,
     "GET /threads/{thread_id}/runs/{run_id}/stream": _JOIN_RUN,
     "GET /runs/{run_id}/stream": _JOIN_RUN,
