@@ -1,8 +1,8 @@
 """The events of each route, in one table: the questions that handlers of a project answer.
 
 A route of the LangGraph API without a line is refused where a project has handlers, so that none is open by omission.
-The other routes (`/agents`, `/audit`, `/keys`, `/metrics`, `/overview`) keep the server's own credentials: `EXEMPT`
-names them.
+The other routes (`/agents`, `/audit`, `/doctor`, `/keys`, `/metrics`, `/overview`) keep the server's own credentials:
+`EXEMPT` names them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .access_events import AssistantOfRunEvent, CopyEvent, Event, RunEvent, Stor
 EXEMPT: Mapping[str, str] = {
     "agents": "The registry and agent sync: API keys and tokens of AUTH_MODE.",
     "audit": "For administrators: API keys and tokens of AUTH_MODE.",
+    "doctor": "For operators: API keys and tokens of AUTH_MODE.",
     "keys": "For administrators: API keys and tokens of AUTH_MODE.",
     "metrics": "For operators: API keys and tokens of AUTH_MODE.",
     "overview": "For operators: API keys and tokens of AUTH_MODE.",
@@ -80,6 +81,7 @@ TABLE: Mapping[str, tuple[Event, ...]] = {
         Event(resource="assistants", action="update", path=_ASSISTANT, fields={"version": "version"}),
     ),
     "GET /assistants/{assistant_id}/graph": _READ_ASSISTANT,
+    "GET /assistants/{assistant_id}/tools": _READ_ASSISTANT,
     "GET /assistants/{assistant_id}/schemas": _READ_ASSISTANT,
     "GET /assistants/{assistant_id}/subgraphs": _READ_ASSISTANT,
     "GET /assistants/{assistant_id}/subgraphs/{namespace}": _READ_ASSISTANT,
