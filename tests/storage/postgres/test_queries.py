@@ -82,7 +82,8 @@ def _searches() -> Iterator[Query]:
         yield audit_log._search(frozenset(names))
         yield audit_log._search(frozenset((*names, "at", "audit_id")))
     for given in _filter_sets(tuple(run_search.RunFilter.__dataclass_fields__)):
-        yield from (run_search._search(frozenset(given), is_admin) for is_admin in (False, True))
+        readers = (False,) if "thread_id" in given else (False, True)  # a thread has one statement for all
+        yield from (run_search._search(frozenset(given), is_admin) for is_admin in readers)
     yield from _erasures()
     yield from (view._failures(filters, "to_1000") for filters in ((), ("after",)))
 
