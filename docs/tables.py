@@ -48,7 +48,7 @@ _RESOURCES = {
     "API keys": r"/keys",
     "Audit trail": r"/audit",
     "Console": r"/console",
-    "Server": r"/(ok|livez|info|openapi\.json|docs|doctor|me|overview|metrics(/history)?)?$",
+    "Server": r"/(ok|livez|info|openapi\.json|docs|docs/.*|doctor|me|overview|metrics(/history)?)?$",
     "Other protocols": r"/mcp|/a2a",
 }
 """Each resource with the beginning of its paths, in the order of the page."""

@@ -31,6 +31,7 @@ class _NoHost:
 
     routes: tuple[Route, ...] = ()
     sockets_url = None
+    credentials: tuple[str, ...] = ()
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         return False, {}

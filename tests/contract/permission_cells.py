@@ -183,10 +183,13 @@ _THREAD, _INSTANCE = "/threads/{thread_id}", "/agents/instances/{registration_id
 
 EXAMPLES: Mapping[str, Example] = {
     **{f"GET {path}": Example() for path in ("/console", "/console/{path}")},
-    **{f"GET {path}": Example() for path in ("/", "/ok", "/livez", "/info", "/openapi.json", "/docs", "/metrics")},
     "GET /me": Example(),
     "GET /overview": Example(),
     "GET /metrics/history": Example(),
+    **{
+        f"GET {path}": Example()
+        for path in ("/", "/ok", "/livez", "/info", "/openapi.json", "/docs", "/docs/{file}", "/metrics")
+    },
     "POST /assistants": Example(body=_is({"graph_id": "echo"})),
     "POST /assistants/search": Example(body=_is({})),
     "POST /assistants/count": Example(body=_is({})),
@@ -312,7 +315,7 @@ async def ask(caller: Caller, key: str, rows: Rows) -> httpx.Response:
     """Send the example of the route `key`. Only the beginning of a stream that has no end is read."""
     method, _, path = key.partition(" ")
     example = EXAMPLES[key]
-    where = path.format(**({"namespace": "none", "path": "agents"} | rows.names))
+    where = path.format(**({"namespace": "none", "path": "agents", "file": "reference.js"} | rows.names))
     body = {} if example.body is None else {"json": example.body(rows)}
     async with caller.client.stream(method, where, params=example.params, **body) as answer:
         if "event-stream" not in answer.headers.get("content-type", ""):

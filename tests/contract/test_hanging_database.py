@@ -80,6 +80,7 @@ async def _routes(http: httpx.AsyncClient) -> list[tuple[str, str]]:
         "/docs",
         "/console",
         "/console/{path}",
+        "/docs/{file}",
         "/openapi.json",
         "/metrics",
         "/agents/sync",

@@ -96,8 +96,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This API as a page for people */
+        /** The API reference: a page to read and try this API */
         get: operations["get_docs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/docs/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A script or a style of that page */
+        get: operations["get_docs_file"];
         put?: never;
         post?: never;
         delete?: never;
@@ -448,7 +465,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** Change the metadata of a state */
+        /** Change the metadata of a state (not offered yet) */
         patch: operations["patch_threads_thread_id_state"];
         trace?: never;
     };
@@ -530,7 +547,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send a protocol v2 command */
+        /** Send a protocol v2 command (not offered yet) */
         post: operations["post_threads_thread_id_commands"];
         delete?: never;
         options?: never;
@@ -547,7 +564,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stream protocol v2 events */
+        /** Stream protocol v2 events (not offered yet) */
         post: operations["post_threads_thread_id_stream_events"];
         delete?: never;
         options?: never;
@@ -805,7 +822,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Create a cron without a thread */
+        /** Create a cron without a thread (not offered yet) */
         post: operations["post_runs_crons"];
         delete?: never;
         options?: never;
@@ -822,7 +839,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Create a cron */
+        /** Create a cron (not offered yet) */
         post: operations["post_threads_thread_id_runs_crons"];
         delete?: never;
         options?: never;
@@ -839,7 +856,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Search crons */
+        /** Search crons (not offered yet) */
         post: operations["post_runs_crons_search"];
         delete?: never;
         options?: never;
@@ -856,7 +873,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Count crons */
+        /** Count crons (not offered yet) */
         post: operations["post_runs_crons_count"];
         delete?: never;
         options?: never;
@@ -871,16 +888,33 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get a cron */
+        /** Get a cron (not offered yet) */
         get: operations["get_runs_crons_cron_id"];
         put?: never;
         post?: never;
-        /** Delete a cron */
+        /** Delete a cron (not offered yet) */
         delete: operations["delete_runs_crons_cron_id"];
         options?: never;
         head?: never;
-        /** Update a cron */
+        /** Update a cron (not offered yet) */
         patch: operations["patch_runs_crons_cron_id"];
+        trace?: never;
+    };
+    "/threads/{thread_id}/runs/{run_id}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the timeline of a run: its waits, attempts, nodes, model and tool calls, and jobs */
+        get: operations["get_threads_thread_id_runs_run_id_timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/store/items": {
@@ -1603,7 +1637,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Assistants as MCP tools */
+        /** Assistants as MCP tools (not offered yet) */
         post: operations["post_mcp"];
         delete?: never;
         options?: never;
@@ -1618,10 +1652,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Agent card */
+        /** Agent card (not offered yet) */
         get: operations["get_a2a_assistant_id"];
         put?: never;
-        /** Agent to agent */
+        /** Agent to agent (not offered yet) */
         post: operations["post_a2a_assistant_id"];
         delete?: never;
         options?: never;
@@ -3293,6 +3327,19 @@ export interface components {
             jobs_queued: number;
             jobs_running: number;
         };
+        Span: {
+            id: string;
+            parent_id: string | null;
+            /** @enum {string} */
+            kind: "queue" | "attempt" | "node" | "model" | "tool" | "job";
+            name: string;
+            /** Format: date-time */
+            started_at: string;
+            ended_at: string | null;
+            /** @enum {string} */
+            status: "success" | "error" | "running" | "interrupted";
+            detail: Record<string, never>;
+        };
         StoreItem: {
             namespace: string[];
             key: string;
@@ -3697,6 +3744,45 @@ export interface operations {
                 };
             };
             400: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_docs_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": unknown;
+                };
+            };
+            /** @description Success. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": unknown;
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -5621,6 +5707,61 @@ export interface operations {
         requestBody?: never;
         responses: {
             405: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_threads_thread_id_runs_run_id_timeline: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                thread_id: string;
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        run: components["schemas"]["ListedRun"];
+                        trace_id: string | null;
+                        spans: components["schemas"]["Span"][];
+                        events: {
+                            count: number | null;
+                            bytes: number | null;
+                        };
+                        events_expired: boolean;
+                        tokens: {
+                            input: number | null;
+                            output: number | null;
+                        };
+                        error: {
+                            type: string;
+                            message: string;
+                            frames: {
+                                file: string;
+                                line: number;
+                                function: string;
+                            }[];
+                        } | null;
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

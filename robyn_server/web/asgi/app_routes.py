@@ -15,7 +15,11 @@ from typing import Any
 from .protocol import App
 from .route_reading import beginnings_of, first_part, routes_of
 
-RESERVED = frozenset({"/ok", "/livez", "/metrics", "/openapi.json", "/docs"})
+_REFERENCE = (
+    "/docs",
+    *(f"/docs/{name}" for name in ("reference.css", "reference.js", "swagger-ui-bundle.js", "swagger-ui.css")),
+)
+RESERVED = frozenset({"/ok", "/livez", "/metrics", "/openapi.json", *_REFERENCE})
 _ANY_PATH = "/agenthall-any-path/00000000-0000-0000-0000-000000000000/x"
 """No route means this path. One that matches it matches every path."""
 

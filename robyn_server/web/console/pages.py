@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+from robyn_server.web.http.content_policy import source_hash
 
 _STYLE = (
     ":root{color-scheme:light dark}"
     "body{font:16px/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1.5rem}"
     "h1{font-size:1.25rem;margin:0 0 .75rem}code{font:14px ui-monospace,monospace}p{margin:.75rem 0}"
 )
-
-
-def _source(text: str) -> str:
-    """The hash by which a Content-Security-Policy allows one inline text (CSP Level 3, section 6.7.3)."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 _SET_BASE = (
@@ -55,17 +49,17 @@ _POLICY = (
 
 PAGE_HEADERS = (
     *_COMMON,
-    ("content-security-policy", _POLICY.format(script=f"'self' {_source(_SET_BASE)}", style="'self'")),
+    ("content-security-policy", _POLICY.format(script=f"'self' {source_hash(_SET_BASE)}", style="'self'")),
     ("cache-control", "no-cache"),
 )
 START_HEADERS = (
     *_COMMON,
-    ("content-security-policy", f"default-src 'none'; script-src {_source(_GO_TO_START)}; frame-ancestors 'none'"),
+    ("content-security-policy", f"default-src 'none'; script-src {source_hash(_GO_TO_START)}; frame-ancestors 'none'"),
     ("cache-control", "no-cache"),
 )
 UNBUILT_HEADERS = (
     *_COMMON,
-    ("content-security-policy", _POLICY.format(script="'none'", style=_source(_STYLE))),
+    ("content-security-policy", _POLICY.format(script="'none'", style=source_hash(_STYLE))),
     ("cache-control", "no-store"),
     ("retry-after", "3"),
 )

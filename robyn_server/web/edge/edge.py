@@ -34,6 +34,7 @@ from robyn_server.web.http.parameters import ensure_fits
 from robyn_server.web.http.problems import internal_error, method_not_allowed, not_offered, problem
 from robyn_server.web.http.routing import Matcher, Route
 from robyn_server.web.http.validation import parse_request_body
+from robyn_server.web.openapi.document import API_KEY, BEARER, NO_CREDENTIALS
 from robyn_server.web.routes.system import system_routes
 from robyn_server.web.streams.authorization import StreamAuthorization
 from robyn_server.web.streams.open_streams import OpenStreams
@@ -71,6 +72,13 @@ class Streaming:
 Reply = Response | Streaming
 
 
+def _credentials(settings: Settings, gate: AccessGate | None) -> tuple[str, ...]:
+    """The credentials that requests have. A handler of the project may take others, or none."""
+    if gate is not None:
+        return NO_CREDENTIALS, BEARER, API_KEY
+    return (NO_CREDENTIALS,) if settings.auth_mode is AuthMode.NONE else (BEARER, API_KEY)
+
+
 @dataclass(slots=True)
 class RequestOutcome:
     """Facts of a request, whatever its reply is: the pattern of its route, the route's own counter, limits."""
@@ -100,6 +108,7 @@ class Edge:
         self.in_flight = 0
         self.answered = 0
         self.sockets_url = settings.sockets_address
+        self.credentials = _credentials(settings, gate)
         self._bodies = BodyReader(settings)
         self._max_body_values = settings.max_body_values
         self._request_seconds = settings.request_seconds

@@ -7,6 +7,7 @@ from html import escape
 from itertools import groupby
 
 from robyn_server import __version__
+from robyn_server.web.http.content_policy import source_hash
 from robyn_server.web.http.routing import Route
 
 _STYLE = """
@@ -19,15 +20,31 @@ code { font: 14px ui-monospace, monospace; overflow-wrap: anywhere } .method { f
 .mark { font-size: 12px; border: 1px solid var(--line); border-radius: 4px; padding: 0 .3rem; white-space: nowrap }
 """
 
+PLAIN_HEADERS = (
+    (
+        "content-security-policy",
+        f"default-src 'none'; style-src {source_hash(_STYLE)}; base-uri 'self'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("cache-control", "no-cache"),
+)
+
 
 def docs_page(routes: Sequence[Route]) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Agenthall API</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        f"<body>{operation_list(routes)}</body></html>"
+    )
+
+
+def operation_list(routes: Sequence[Route]) -> str:
+    """A heading, and a table for each tag."""
     by_tag = sorted(routes, key=lambda route: route.tag != "System")  # a stable sort keeps the table's order
     sections = "".join(_section(tag, list(group)) for tag, group in groupby(by_tag, key=lambda route: route.tag))
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Agenthall API</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
-        f'<h1>Agenthall {escape(__version__)}</h1><p>The LangGraph API. Machine readable: <a href="openapi.json">openapi.json</a>.</p>'
-        f"{sections}</body></html>"
+        f"<h1>Agenthall {escape(__version__)}</h1><p>The LangGraph API. Machine readable: "
+        f'<a href="openapi.json">openapi.json</a>.</p>{sections}'
     )
 
 

@@ -19,6 +19,14 @@ from .answers import ANSWERS, SCHEMAS
 SCHEMA = "#/components/schemas/{model}"
 PROBLEM = "#/components/responses/Problem"
 
+NO_CREDENTIALS, BEARER, API_KEY = "", "bearer", "apiKey"
+"""Names of the credentials that a request may have."""
+
+_SCHEMES = {
+    BEARER: {"type": "http", "scheme": "bearer", "description": "An API key, or a token if `AUTH_MODE` is `jwt`."},
+    API_KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
 _PROBLEM_SCHEMA = {
     "type": "object",
     "description": "RFC 9457 problem details.",
@@ -35,11 +43,13 @@ _PROBLEM_SCHEMA = {
 }
 
 
-def openapi(routes: Sequence[Route]) -> dict[str, Any]:
+def openapi(routes: Sequence[Route], credentials: Sequence[str] = (NO_CREDENTIALS, BEARER, API_KEY)) -> dict[str, Any]:
+    """Describe the routes. They take one of `credentials`, and need none if NO_CREDENTIALS is among them."""
     names, schemas = _schemas(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, names)
+    schemes = [name for name in credentials if name != NO_CREDENTIALS]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -47,9 +57,12 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
             "version": __version__,
             "description": "The LangGraph API on your own Postgres.",
         },
+        # Relative to this document: the prefix of a proxy and its host are unknown here.
+        "servers": [{"url": ".", "description": "This server"}],
+        "security": [{name: []} if name else {} for name in credentials],
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
-        "components": _components(schemas),
+        "components": _components(schemas, schemes),
     }
 
 
@@ -60,15 +73,12 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[type[BaseModel], str], dict[
     return {model: references[(model, "validation")]["$ref"] for model in models}, definitions.get("$defs", {})
 
 
-def _components(schemas: dict[str, Any]) -> dict[str, Any]:
+def _components(schemas: dict[str, Any], schemes: Sequence[str]) -> dict[str, Any]:
     content = {PROBLEM_JSON: {"schema": {"$ref": SCHEMA.format(model="Problem")}}}
     return {
         "schemas": {**schemas, **SCHEMAS, "Problem": _PROBLEM_SCHEMA},
         "responses": {"Problem": {"description": "What went wrong.", "content": content}},
-        "securitySchemes": {
-            "bearer": {"type": "http", "scheme": "bearer", "description": "A JWT, or an API key."},
-            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        },
+        "securitySchemes": {name: _SCHEMES[name] for name in schemes},
     }
 
 
@@ -78,8 +88,9 @@ def _operation(route: Route, references: dict[type[BaseModel], str]) -> dict[str
         "summary": route.summary,
         "tags": [route.tag],
         "responses": _responses(route),
-        "security": [] if route.public else [{}, {"bearer": []}, {"apiKey": []}],
     }
+    if route.public:
+        operation["security"] = []
     parameters = [*map(_in_path, route.parameters), *map(_in_query, route.query or ())]
     if parameters:
         operation["parameters"] = parameters
@@ -87,7 +98,7 @@ def _operation(route: Route, references: dict[type[BaseModel], str]) -> dict[str
         schema = {"$ref": references[route.body]}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if route.not_built:
-        operation["x-not-offered"] = True
+        operation |= {"x-not-offered": True, "summary": f"{route.summary} (not offered yet)"}
     return operation
 
 

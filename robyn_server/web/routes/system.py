@@ -15,8 +15,8 @@ from robyn_server.core.langsmith import is_langsmith_on
 from robyn_server.web.http.accept import prefers_html
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import Route, RouteTable
-from robyn_server.web.openapi.docs_page import docs_page
 from robyn_server.web.openapi.document import openapi
+from robyn_server.web.openapi.reference.replies import file_reply, page_reply
 
 from .console import add_console_routes, redirect
 
@@ -29,6 +29,10 @@ class Host(Protocol):
 
     @property
     def sockets_url(self) -> str | None: ...
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """Names of the credentials that requests have, see `web/openapi/document.py`."""
 
     def readiness(self) -> tuple[bool, dict[str, Any]]: ...
 
@@ -68,24 +72,25 @@ def _description(routes: RouteTable, host: Host) -> None:
         return json_response({**server_info(), "sockets_url": host.sockets_url})
 
     async def specification(_services: Any, _request: Request) -> Response:
-        return json_response(_specification(tuple(host.routes)))
+        return json_response(_specification(tuple(host.routes), host.credentials))
 
     async def docs(_services: Any, _request: Request) -> Response:
-        return Response(body=_page(tuple(host.routes)), media_type="text/html; charset=utf-8")
+        return page_reply(host.routes)
+
+    async def file(_services: Any, request: Request) -> Response:
+        return await file_reply(request.path_params["file"], request.headers)
 
     routes.get("/info", summary="Version and features")(info)
     routes.get("/openapi.json", summary="This API as OpenAPI 3.1")(specification)
-    routes.get("/docs", summary="This API as a page for people", media_type="text/html")(docs)
+    routes.get("/docs", summary="The API reference: a page to read and try this API", media_type="text/html")(docs)
+    routes.get("/docs/{file}", summary="A script or a style of that page", media_type="*/*", other_statuses=(304,))(
+        file
+    )
 
 
 @functools.lru_cache(maxsize=2)
-def _specification(routes: tuple[Route, ...]) -> bytes:
-    return orjson.dumps(openapi(routes))
-
-
-@functools.lru_cache(maxsize=2)
-def _page(routes: tuple[Route, ...]) -> bytes:
-    return docs_page(routes).encode()
+def _specification(routes: tuple[Route, ...], credentials: tuple[str, ...]) -> bytes:
+    return orjson.dumps(openapi(routes, credentials))
 
 
 @functools.cache

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from urllib.parse import urljoin
 
 import jsonschema
+import pytest
 from pydantic import BaseModel
 
 from robyn_server.core.access.permissions import Operation
@@ -10,7 +12,7 @@ from robyn_server.web.http.messages import JSON, Request, Response, json_respons
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.openapi.answers import ANSWERS, SCHEMAS
 from robyn_server.web.openapi.docs_page import docs_page
-from robyn_server.web.openapi.document import openapi
+from robyn_server.web.openapi.document import API_KEY, BEARER, NO_CREDENTIALS, openapi
 from robyn_server.web.routes import all_routes
 from robyn_server.web.routes.system import server_info, system_routes
 from robyn_server.web.schemas.queries import INSTANCES, WATCH
@@ -91,9 +93,32 @@ def test_every_refusal_that_an_operation_may_make_is_listed() -> None:
     assert "401" not in openapi(TABLE)["paths"]["/info"]["get"]["responses"]
 
 
+def test_the_server_is_where_the_document_is() -> None:
+    """The prefix of a proxy is unknown here. RFC 3986 resolves the address against that of the document."""
+    (server,) = openapi(TABLE)["servers"]
+    assert urljoin("https://example.com/hall/openapi.json", server["url"]) == "https://example.com/hall/"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "security"),
+    [
+        ((NO_CREDENTIALS,), [{}]),
+        ((BEARER, API_KEY), [{"bearer": []}, {"apiKey": []}]),
+        ((NO_CREDENTIALS, BEARER, API_KEY), [{}, {"bearer": []}, {"apiKey": []}]),
+    ],
+)
+def test_the_credentials_that_are_taken_are_described(credentials: list[str], security: list[object]) -> None:
+    spec = openapi(TABLE, credentials)
+    assert spec["security"] == security
+    assert {*spec["components"]["securitySchemes"]} == {name for name in credentials if name}
+    assert spec["paths"]["/info"]["get"]["security"] == []
+    assert "security" not in spec["paths"]["/things/{thing_id}"]["post"]
+
+
 def test_what_is_not_offered_is_marked() -> None:
     operation = openapi(TABLE)["paths"]["/crons"]["get"]
     assert operation["x-not-offered"] is True
+    assert operation["summary"] == "List crons (not offered yet)"
     assert "405" in operation["responses"]
 
 
