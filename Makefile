@@ -16,7 +16,7 @@ LOCK  := --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup console serve test quick pure check lint lint-files lint-commits bench lock docs site clean
+.PHONY: help setup console serve test quick pure check lint lint-files lint-commits bench lock docs recordings site clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,9 @@ docs: $(VENV)/.ready ## write the generated parts of the documentation anew
 	$(BIN)/python docs/schema.py
 	$(BIN)/python -m scripts.console_types
 	$(BIN)/python -m cogapp -r $(PAGES)
+
+recordings: $(VENV)/.ready ## record the terminals in docs/images anew
+	$(BIN)/python -m scripts.record_terminal
 
 site: $(VENV)/.ready ## build the documentation site in build/site, and check its links
 	$(UV) pip install -q --require-hashes --no-build -r docs.lock

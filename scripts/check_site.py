@@ -49,7 +49,7 @@ def problems(site: Path) -> Iterator[str]:
         name = path.relative_to(site)
         yield from (f"{name}: link to nothing: {link}" for link in page.links if not _leads(site, pages, path, link))
         yield from (f"{name}: loads {url}" for url in page.loaded if _is_elsewhere(url))
-    for style in sorted(site.rglob("*.css")):
+    for style in sorted([*site.rglob("*.css"), *site.rglob("*.svg")]):
         urls = _IN_STYLES.findall(style.read_text(encoding="utf-8"))
         yield from (f"{style.relative_to(site)}: loads {url}" for url in urls)
 

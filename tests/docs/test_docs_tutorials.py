@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from doc_pages import DOCS, ROOT, blocks
@@ -18,6 +19,7 @@ from node import TYPESCRIPT_CLIENT, build_typescript_client, environment
 from tutorial_reader import Reader
 
 README = ROOT / "README.md"
+ON_YOUR_MACHINE = DOCS / "how-to" / "run-on-your-machine.md"
 FIRST_AGENT = DOCS / "tutorials" / "first-agent.md"
 FIRST_BOT = DOCS / "tutorials" / "first-bot.md"
 TYPESCRIPT_README = TYPESCRIPT_CLIENT / "README.md"
@@ -58,13 +60,23 @@ async def test_the_first_agent_answers_changes_and_goes(reader: Reader) -> None:
     await reader.answers(look, "You answer in rhymes.")
 
 
-async def test_the_conversation_of_the_readme_takes_place(reader: Reader) -> None:
-    conversation, instance = blocks(README, "python")
+@pytest.mark.parametrize("page", [README, ON_YOUR_MACHINE], ids=["README", "how-to"])
+async def test_the_conversation_of_the_page_takes_place(reader: Reader, page: Path) -> None:
+    (conversation,) = blocks(page, "python")
     reader.save("conversation.py", conversation)
     printed = reader.do(".venv/bin/python conversation.py")
     assert "The tool search_law answered" in printed
     assert "what about rent?" in printed.rpartition("The first thing that you said was")[2]
-    compile(instance, "README.md", "exec")
+
+
+async def test_the_readme_has_at_most_80_lines_and_begins_with_two_commands() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 80
+    assert blocks(README, "")[:2] == ["make serve\n", "make test\n"]
+
+
+async def test_the_chat_of_the_readme_answers(reader: Reader) -> None:
+    chat = next(command for command in blocks(README, "") if "agenthall chat" in command)
+    assert "BGB § 535" in reader.do(f"{chat.strip()} --once 'What does the law say about rent?'")
 
 
 async def test_the_first_bot_is_found_comes_back_and_is_drained(reader: Reader) -> None:
