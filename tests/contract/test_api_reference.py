@@ -96,12 +96,11 @@ async def test_an_operation_is_refused_without_a_key_and_answered_with_one(page:
     assert [each for each in visit.complaints if "401" not in each] == []
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/"])
-async def test_it_works_below_the_prefix_of_a_proxy(page: Page, server: LiveServer, path: str) -> None:
+async def test_it_works_below_the_prefix_of_a_proxy(page: Page, server: LiveServer) -> None:
     visit = Visit(page, server, prefix="/hall")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(urlsplit(request.url).path))
-    await visit.open(path)
+    await visit.open("/docs")
     await visit.sign_in(await issue_api_key(server.database, TENANT))
     assert await visit.execute() == "200"
     assert all(each.startswith("/hall/") for each in asked) and "/hall/assistants/search" in asked
@@ -121,5 +120,5 @@ async def test_it_follows_the_dark_mode_of_the_system(browser: Browser, server: 
     await Visit(page, server).open("/docs")
     assert await page.locator("html.dark-mode").count() == 1
     await page.emulate_media(color_scheme="light")
-    assert await page.locator("html.dark-mode").count() == 0
+    await page.wait_for_selector("html:not(.dark-mode)")
     await context.close()
