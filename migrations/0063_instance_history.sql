@@ -1,10 +1,10 @@
 -- Keep the history of each instance: its registrations, lapses, ends, cordons, and its circuit breaker.
 --
 -- Rules
---   1. The statement that changes an instance writes its entry. A heartbeat writes none, and a change of health neither:
---      an instance whose health flickers would push out everything else.
---   2. An instance has at most mcp.max_instance_history() entries, and none older than mcp.retention_instance_history().
---      It goes with its instance.
+--   1. The statement that changes an instance writes its entry. A heartbeat and a change of health write none: an
+--      instance whose health flickers would push out everything else.
+--   2. An instance has at most mcp.max_instance_history() entries, for mcp.retention_instance_history() at most. They
+--      go with their instance.
 --   3. An entry names no user. The audit trail says who changed an instance.
 --   4. Writing an entry waits for no lock. There is no foreign key: its check would wait for the instance's row, which
 --      statements lock before the slots that the caller of mcp.record_job_outcome has locked.
@@ -42,16 +42,16 @@ comment on column mcp.agent_instance_history.ordinal is
 comment on column mcp.agent_instance_history.epoch is 'registration at that time';
 comment on column mcp.agent_instance_history.detail is
   'registered, reconnected: version, zone. Ends, drains and cordons: reason. breaker_opened: reason, until, ejections';
-create index agent_instance_history_of on mcp.agent_instance_history (tenant_id, registration_id, ordinal);
+-- No index begins with the tenant: for row-level security a plan would then read all entries of the tenant.
+create index agent_instance_history_of on mcp.agent_instance_history (registration_id, ordinal);
 create index agent_instance_history_at on mcp.agent_instance_history (at);
 
 create table mcp.agent_job_counts (
+  registration_id uuid primary key,
   tenant_id       uuid not null,
-  registration_id uuid not null,
   succeeded       bigint not null default 0,
   failed          bigint not null default 0,
-  rejected        bigint not null default 0,
-  primary key (tenant_id, registration_id)
+  rejected        bigint not null default 0
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 comment on table mcp.agent_job_counts is 'How the jobs of an instance ended, through all its registrations.';
 comment on column mcp.agent_job_counts.failed is 'jobs that it failed, lost, or did not accept in time';
@@ -148,15 +148,8 @@ comment on function mcp.record_agent_events is
 
 create function mcp.delete_instance_history() returns trigger language plpgsql as $$
 begin
-  delete from mcp.agent_instance_history h where h.id = any (array(
-    select e.id
-      from deleted_rows d
-     cross join lateral (
-       select o.id from mcp.agent_instance_history o
-        where o.tenant_id = d.tenant_id and o.registration_id = d.id
-       offset 0) as e));
-  delete from mcp.agent_job_counts c where (c.tenant_id, c.registration_id) in (
-    select d.tenant_id, d.id from deleted_rows d);
+  delete from mcp.agent_instance_history h where h.registration_id = any (array(select d.id from deleted_rows d));
+  delete from mcp.agent_job_counts c where c.registration_id = any (array(select d.id from deleted_rows d));
   return null;
 end $$;
 comment on function mcp.delete_instance_history is

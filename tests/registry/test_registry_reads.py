@@ -18,6 +18,7 @@ from live_server import until
 from registry_database import ORG_1, RegistryDatabase, open_registry
 
 from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.queries import load
 
 ROWS = 3000
 _MORE = f"""
@@ -26,6 +27,9 @@ select c.tenant_id, c.manifest_id, 'ide-agent', 'more-' || n, 'more', '{{search}
   from mcp.agent_configurations c, generate_series(1, {ROWS}) n;
 insert into mcp.agent_leases (registration_id, tenant_id, manifest_id, epoch, lease_expires_at, last_health_check, lease_ttl)
 select i.id, i.tenant_id, i.manifest_id, 1, now() + interval '1 h', now(), '1 h' from mcp.agent_instances i where i.name = 'more';
+insert into mcp.agent_instance_history (tenant_id, registration_id, ordinal, epoch, kind, at)
+select i.tenant_id, i.id, n, 1, 'reconnected', now() from mcp.agent_instances i, generate_series(1, 10) n where i.name = 'more';
+insert into mcp.agent_job_counts (tenant_id, registration_id) select i.tenant_id, i.id from mcp.agent_instances i where i.name = 'more';
 select pg_stat_force_next_flush();
 """
 _READ = """
@@ -35,6 +39,7 @@ select sum(pg_stat_get_xact_tuples_returned(c.oid))::integer
 
 _REGISTER = "select registration_id, epoch from mcp.register_agent_instance($1, 'ide-agent', $2, null, '{}', '{}', capabilities => '{search}')"
 _BATCH = "select outcome from mcp.heartbeat_agent_instances(array[$1::uuid], array[$2::bigint], array['healthy'])"
+_HISTORY = load("registry/instance_history")["find"]
 _VERBS = {
     "heartbeat": "select outcome from mcp.heartbeat_agent_instance($1, $2, $3, health => 'degraded')",
     "drain": "select outcome from mcp.drain_agent_instance($1, $2, $3)",
@@ -70,6 +75,8 @@ async def _life(registry: RegistryDatabase, instance_id: str) -> dict[str, int]:
 
     await count("register", _REGISTER, ORG_1, instance_id)
     row = await count("reconnect", _REGISTER, ORG_1, instance_id)
+    bound = _HISTORY.bind(organization_id=ORG_1, registration_id=row["registration_id"])
+    await count("history", *bound)
     await count("heartbeats of many", _BATCH, *row, pool=registry.system)
     for name, query in _VERBS.items():
         assert (await count(name, query, ORG_1, *row))["outcome"] == "ok"

@@ -247,6 +247,9 @@ mcp.agent_slots
 -- fragment: table_instance_history
 mcp.agent_instance_history
 
+-- fragment: organization_instances
+x.registration_id = any (array(select i.id from mcp.agent_instances i where i.tenant_id = :subject::uuid))
+
 -- fragment: table_job_counts
 mcp.agent_job_counts
 
