@@ -18,6 +18,12 @@ export async function unwrap<T>(
   return data;
 }
 
+/** Wait for an answer without a body. Throws a Problem. */
+export async function completed(answer: Promise<{ error?: unknown; response: Response }>): Promise<void> {
+  const { error, response } = await answer;
+  if (!response.ok) throw fromBody(response.status, error, `The server answered ${response.status}.`);
+}
+
 /** GET of an endpoint that the generated types do not have yet. Throws a Problem. */
 export async function getJson<T>(path: string, query: Record<string, string | number | undefined> = {}): Promise<T> {
   const url = new URL(path.replace(/^\//, ""), apiUrl);
