@@ -6,7 +6,8 @@ import { useSession } from "./session";
 export interface Me {
   identity: string;
   auth_mode: string;
-  organizations: string[];
+  /** Null: a member of every organization. */
+  organizations: string[] | null;
   organization_id: string | null;
   operations: string[];
 }

@@ -21,7 +21,7 @@ export function Account({ me }: { me: Me | null | undefined }) {
             {me.identity}
           </p>
         )}
-        {me && me.organizations.length > 1 && (
+        {me?.organizations && me.organizations.length > 1 && (
           <SelectField
             label="Organization"
             hideLabel
