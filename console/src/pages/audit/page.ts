@@ -1,5 +1,6 @@
 import { ScrollText } from "lucide-react";
 import { definePage } from "../../app/page";
+import { readAuditFilters } from "./filters";
 
 export default definePage({
   title: "Audit",
@@ -7,5 +8,6 @@ export default definePage({
   icon: ScrollText,
   order: 9,
   operation: "audit.read",
+  search: readAuditFilters,
   load: () => import("./AuditPage"),
 });
