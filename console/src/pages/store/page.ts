@@ -1,5 +1,6 @@
 import { Database } from "lucide-react";
 import { definePage } from "../../app/page";
+import { readPlace } from "./place";
 
 export default definePage({
   title: "Store",
@@ -7,5 +8,6 @@ export default definePage({
   icon: Database,
   order: 6,
   operation: "store.read",
+  search: readPlace,
   load: () => import("./StorePage"),
 });
