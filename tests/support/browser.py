@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from deadlines import DEADLINE
 from node import node
-from playwright.async_api import Browser, Page, Request, async_playwright
+from playwright.async_api import Browser, Page, Request, async_playwright, expect
 
 from scripts.build_console import BuildFailed, build
 
@@ -50,6 +50,7 @@ def chromium() -> str:
 async def open_browser() -> AsyncIterator[Browser]:
     program = chromium()
     built_console()
+    expect.set_options(timeout=DEADLINE * 1000)
     with tempfile.TemporaryDirectory(prefix="agenthall-chromium-") as folder:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
