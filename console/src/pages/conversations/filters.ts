@@ -27,7 +27,7 @@ export function readFilters(raw: Record<string, unknown>): Record<string, unknow
   };
 }
 
-/** What the API is asked for. Null: `q` is neither an id nor `key=value`, so there is nothing to ask yet. */
+/** The query for the API. Null: `q` is neither an id nor `key=value`, so there is nothing to ask yet. */
 export function queryOf({ q = "", status, agent }: Filters): ThreadQuery | null {
   const words = q.trim().split(/\s+/).filter(Boolean);
   const ids = words.filter((word) => UUID.test(word));

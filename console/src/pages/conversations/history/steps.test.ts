@@ -19,7 +19,7 @@ it("names a step for what ran in it, and finds branches", () => {
     state("2", "1", "loop", ["model"]),
     state("1", null, "input", ["__start__"]),
   ]);
-  expect(steps.map((step) => step.title)).toEqual(["model", "model", "__start__", "Input"]);
+  expect(steps.map((step) => step.title)).toEqual(["model", "model", "start", "Input"]);
   expect(steps.map((step) => step.isBranch)).toEqual([true, true, false, false]);
 });
 

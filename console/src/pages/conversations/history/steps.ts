@@ -12,7 +12,7 @@ export interface Step {
   state: ThreadState;
 }
 
-/** The steps of a timeline. What ran in a step is what its parent had before it. */
+/** The steps of a timeline. A step is named for the nodes that its parent was about to run. */
 export function stepsOf(states: ThreadState[]): Step[] {
   const known = new Map(states.map((state) => [checkpointOf(state), state]));
   const children = new Map<string | undefined, number>();
@@ -20,7 +20,7 @@ export function stepsOf(states: ThreadState[]): Step[] {
   return states.map((state) => ({
     id: checkpointOf(state) ?? "",
     title: titleOf(state, known.get(parentOf(state))),
-    about: state.next.length ? `next: ${state.next.join(", ")}` : "end",
+    about: state.next.length ? `next: ${state.next.map(wordOf).join(", ")}` : "end",
     at: state.created_at ?? null,
     isBranch: parentOf(state) !== undefined && (children.get(parentOf(state)) ?? 0) > 1,
     waits: state.tasks.some((task) => (task.interrupts ?? []).length > 0),
@@ -33,8 +33,11 @@ function titleOf(state: ThreadState, parent: ThreadState | undefined): string {
   if (source === "input") return "Input";
   if (source === "update") return "State edited";
   if (source === "fork") return "Fork";
-  return parent?.next.join(", ") || "Step";
+  return parent?.next.map(wordOf).join(", ") || "Step";
 }
+
+/** LangGraph's name for the step that takes the input is no name of a node. */
+const wordOf = (node: string) => (node === "__start__" ? "start" : node);
 
 interface Keyed {
   id?: unknown;

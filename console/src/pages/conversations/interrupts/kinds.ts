@@ -1,6 +1,6 @@
 import type { Command, Interrupt } from "@langchain/langgraph-sdk";
 
-/** What an interrupt asks for, as the forms know it. */
+/** The question of an interrupt, in the kinds that have a form. */
 export type Question =
   | { kind: "review"; actions: Action[] }
   | { kind: "inbox"; action: Action }
@@ -124,7 +124,7 @@ export function fill({ properties, required }: ObjectSchema, fields: Record<stri
   return { value };
 }
 
-/** What stands in a field at first. */
+/** The first text of a field. */
 export function initialOf({ default: preset }: Property): string {
   if (preset === undefined || preset === null) return "";
   return typeof preset === "string" ? preset : JSON.stringify(preset);

@@ -7,7 +7,7 @@ export interface RunError {
   message: string;
 }
 
-/** What the page knows of a thread: its state, and what the stream of its runs added since. */
+/** A thread as the page knows it: its state, and the additions of the stream of its runs. */
 export interface Conversation {
   messages: Message[];
   /** The state without its messages. */

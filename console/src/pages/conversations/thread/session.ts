@@ -15,7 +15,7 @@ export interface Snapshot {
   state: ThreadState | null;
 }
 
-/** What a run starts with: a message, the input of a graph without messages, answers, or nothing to go on. */
+/** The start of a run: a message, the input of a graph without messages, answers, or nothing to go on. */
 export interface Start {
   assistantId: string;
   input?: Record<string, unknown> | null;
@@ -54,7 +54,7 @@ function createRun(threadId: string, { assistantId, input, command, checkpointId
 }
 
 /**
- * One thread, followed: its state, and the stream of all its runs, whoever starts them. So a reload in mid-run and a
+ * One thread, followed: its state, and the stream of all its runs, also those of other clients. So a reload in mid-run and a
  * second browser see the same. A stream that breaks is opened again behind the last event.
  */
 export class ThreadSession {
