@@ -50,15 +50,23 @@ export function TextField({
   return wrap(<input className={classes(BOX, "h-8")} {...control} {...rest} />);
 }
 
+/** `code`: the text is JSON or the like. */
 export function TextArea({
   label,
   hint,
   error,
   hideLabel,
+  code = false,
   ...rest
-}: Labelled & Only<TextareaHTMLAttributes<HTMLTextAreaElement>>) {
+}: Labelled & { code?: boolean } & Only<TextareaHTMLAttributes<HTMLTextAreaElement>>) {
   const { wrap, control } = useField({ label, hint, error, hideLabel });
-  return wrap(<textarea className={classes(BOX, "min-h-20 py-1.5")} {...control} {...rest} />);
+  return wrap(
+    <textarea
+      className={classes(BOX, "min-h-20 py-1.5", code && "font-mono text-xs leading-5")}
+      {...control}
+      {...rest}
+    />,
+  );
 }
 
 export interface Option {
