@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import console_graphs
 import orjson
 import pytest
 from browser import DESK, PHONE, ConsolePage, open_console
-from console_graphs import HOSTILE
+from console_graphs import HOSTILE, PIXEL
 from databases import fresh_database
 from issued_api_keys import issue_api_key
 from live_server import GRAPHS, LiveServer, live_server
@@ -266,6 +267,20 @@ async def test_files_are_attached_or_refused_with_a_reason(browser: Browser, ser
         await expect(_messages(page).get_by_role("article", name="Answer").get_by_text("buy milk")).to_be_visible()
 
 
+async def test_a_picture_is_shown_in_the_message_that_has_it(browser: Browser, server: LiveServer) -> None:
+    async with open_console(browser, server.url) as console:
+        page = await _open_new(console, server, "researcher")
+        picture = {"name": "pixel.png", "mimeType": "image/png", "buffer": b64decode(PIXEL)}
+        await page.locator("input[type=file]").set_input_files(picture)
+        await expect(page.get_by_role("button", name="Remove pixel.png")).to_be_visible()
+        await _say(page, "Look")
+        await expect(_messages(page).get_by_text("“Look”")).to_be_visible()
+        await page.reload()
+        shown = _messages(page).get_by_role("article", name="Your message").get_by_role("img", name="pixel.png")
+        await expect(shown).to_be_visible()
+        assert await shown.evaluate("(picture) => picture.naturalWidth") == 1
+
+
 async def test_hostile_texts_are_text_in_every_field(browser: Browser, server: LiveServer) -> None:
     async with open_console(browser, server.url) as console:
         page = await _begin(console, server, "hostile", HOSTILE)
@@ -342,6 +357,9 @@ async def test_conversations_are_accessible(
         await page.get_by_role("list", name="Steps").get_by_role("button").first.click()
         await expect(page.get_by_label("Changes of this step")).to_be_visible()
         await console.assert_accessible()
+        if viewport is PHONE:
+            await page.get_by_role("button", name="Messages").click()
+            await expect(page.get_by_text("An earlier step.")).to_be_visible()
         assert await page.evaluate("() => document.documentElement.scrollWidth") <= viewport["width"]
         await console.open("conversations")
         await expect(page.get_by_role("link", name="What does the law say about rent?").first).to_be_visible()

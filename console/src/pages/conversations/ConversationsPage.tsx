@@ -2,7 +2,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { MessagesSquare, Plus, SearchX } from "lucide-react";
 import { useMemo } from "react";
 import { may, useMe } from "../../api/me";
-import { Badge, type Tone } from "../../components/Badge";
+import { Badge } from "../../components/Badge";
 import { Button } from "../../components/Button";
 import { CopyButton } from "../../components/CopyButton";
 import { type Column, DataTable } from "../../components/DataTable";
@@ -12,16 +12,10 @@ import { PageHeader, Panel } from "../../components/PageHeader";
 import { EmptyState, ErrorState } from "../../components/states";
 import { Time } from "../../components/Time";
 import { type Filters, STATUSES } from "./filters";
+import { STATUS_TONES } from "./status";
 import { textOf } from "./thread/content";
 import { type AgentName, useAgentNames } from "./useAgentNames";
 import { type ListedThread, useThreads } from "./useThreads";
-
-export const STATUS_TONES: Record<string, Tone> = {
-  idle: "neutral",
-  busy: "accent",
-  interrupted: "warn",
-  error: "bad",
-};
 
 /** All threads that the caller may see, the last changed first. */
 export default function ConversationsPage() {

@@ -8,11 +8,11 @@ import { CopyButton } from "../../components/CopyButton";
 import { JsonButton, JsonView } from "../../components/JsonView";
 import { PageHeader } from "../../components/PageHeader";
 import { ErrorState, LoadingRows } from "../../components/states";
-import { STATUS_TONES } from "./ConversationsPage";
 import { Composer } from "./compose/Composer";
 import { HistoryPanel } from "./history/HistoryPanel";
 import { useStateAt } from "./history/useHistory";
 import { InterruptForms } from "./interrupts/InterruptForms";
+import { STATUS_TONES } from "./status";
 import { textOf } from "./thread/content";
 import { split } from "./thread/reducer";
 import { interruptsOf, type Snapshot, type ThreadSession } from "./thread/session";
@@ -94,7 +94,7 @@ function OpenThread({ session, snapshot }: { session: ThreadSession; snapshot: S
             <Button
               look={search.history ? "plain" : "quiet"}
               aria-pressed={search.history ?? false}
-              onClick={() => show(search.history ? {} : { history: true })}
+              onClick={() => show({ checkpoint: search.checkpoint, history: search.history ? undefined : true })}
             >
               <History size={15} aria-hidden />
               History
@@ -129,6 +129,7 @@ function OpenThread({ session, snapshot }: { session: ThreadSession; snapshot: S
             head={state?.checkpoint?.checkpoint_id ?? undefined}
             chosen={search.checkpoint}
             onChoose={(checkpoint) => show({ history: true, checkpoint })}
+            onTalk={() => show({ checkpoint: search.checkpoint })}
             onReplay={
               agentId && maySend && !running ? () => start({ assistantId: agentId, input: null }, null) : undefined
             }

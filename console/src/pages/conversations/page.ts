@@ -23,7 +23,7 @@ export default definePage({
       load: () => import("./ThreadPage"),
       search: (raw) => ({
         checkpoint: text(raw.checkpoint),
-        history: raw.history === true || raw.checkpoint ? true : undefined,
+        history: raw.history === true ? true : undefined,
       }),
     },
   ],

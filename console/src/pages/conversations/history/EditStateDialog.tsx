@@ -81,6 +81,7 @@ export function EditStateDialog({
       <div className="space-y-3">
         <TextArea
           label="State as JSON"
+          code
           value={text}
           rows={14}
           spellCheck={false}

@@ -1,4 +1,4 @@
-import { GitBranch, Pencil, Play, X } from "lucide-react";
+import { GitBranch, MessageSquare, Pencil, Play, X } from "lucide-react";
 import { useMemo, useState } from "react";
 import { toProblem } from "../../../api/problem";
 import { Badge } from "../../../components/Badge";
@@ -18,6 +18,8 @@ interface Props {
   head: string | undefined;
   chosen: string | undefined;
   onChoose: (checkpoint: string | undefined) => void;
+  /** Show the messages of the chosen step, which a narrow window has no room for beside the history. */
+  onTalk: () => void;
   /** Undefined: the caller may not, or a run is under way. */
   onReplay?: () => Promise<void>;
   onEdited: () => Promise<void>;
@@ -85,7 +87,7 @@ function StepItem({
         )}
       >
         <span className="w-6 shrink-0 text-right text-faint tabular-nums">
-          {typeof number === "number" ? number : ""}
+          {typeof number === "number" && number >= 0 ? number : ""}
         </span>
         <span className="min-w-0 flex-1">
           <span className="flex items-center gap-1.5 font-medium">
@@ -109,6 +111,7 @@ function ChosenStep({
   checkpoint,
   step,
   onChoose,
+  onTalk,
   onReplay,
   onEdited,
   mayEdit,
@@ -138,6 +141,10 @@ function ChosenStep({
         >
           <Play size={14} aria-hidden />
           Replay from here
+        </Button>
+        <Button onClick={onTalk} className="lg:hidden">
+          <MessageSquare size={14} aria-hidden />
+          Messages
         </Button>
         <Button onClick={() => setEditing(true)} disabled={!mayEdit || !at.data}>
           <Pencil size={14} aria-hidden />

@@ -153,6 +153,7 @@ function ActionFields({
       {(decision.type === "edit" || takesWords) && (
         <TextArea
           label={decision.type === "edit" ? "Arguments as JSON" : "Words for the agent"}
+          code={decision.type === "edit"}
           value={decision.text}
           rows={decision.type === "edit" ? 5 : 2}
           onChange={(event) => onChange({ ...decision, text: event.target.value })}
@@ -224,6 +225,7 @@ function FreeFields({ draft, onChange }: { draft: Draft; onChange: (draft: Draft
       {isWritten && (
         <TextArea
           label={draft.form === "json" ? "Answer as JSON" : "Answer"}
+          code={draft.form === "json"}
           hideLabel
           placeholder={draft.form === "json" ? '{"any": "JSON"}' : "Your answer"}
           value={draft.text}
