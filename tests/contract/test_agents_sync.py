@@ -132,6 +132,21 @@ async def test_a_dry_run_tells_each_difference_and_writes_nothing(
     assert same not in actions(done)
 
 
+async def test_a_dry_run_of_one_agent_has_the_values_before_and_after(
+    admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
+) -> None:
+    agent_id = await catalogue_writer.add_agent(system_prompt="before")
+    (created,) = (await synced(admin, agent_id=agent_id, dry_run=True))["changes"]
+    assert (created["before"], created["after"]["configurable"]["system_prompt"]) == (None, "before")
+    await synced(admin, agent_id=agent_id)
+    await product_database.execute("update public.agents set system_prompt = 'after' where id = $1", UUID(agent_id))
+    (updated,) = (await synced(admin, agent_id=agent_id, dry_run=True))["changes"]
+    prompts = [updated[side]["configurable"]["system_prompt"] for side in ("before", "after")]
+    assert (prompts, updated["fields"]) == (["before", "after"], ["configurable.system_prompt"])
+    (listed,) = (await synced(admin, dry_run=True))["changes"]
+    assert "after" not in listed, "a report of a scope is bounded"
+
+
 async def test_a_scope_of_one_organization_leaves_the_others_alone(
     admin: httpx.AsyncClient, catalogue_writer: CatalogueWriter, product_database: asyncpg.Connection[Any]
 ) -> None:

@@ -21,7 +21,13 @@ from robyn_server.agent_sync.scope import AgentSyncScope
 from robyn_server.agent_sync.store import InertStore
 from robyn_server.core.access.principal import SYSTEM_OWNER
 from robyn_server.core.catalogue.agent_change import RETIRED, AgentChange
-from robyn_server.core.catalogue.fields import AgentSource, AppliedAgent, SyncAction, SyncOutcome
+from robyn_server.core.catalogue.fields import (
+    AgentSource,
+    AppliedAgent,
+    SyncAction,
+    SyncOutcome,
+    catalogue_projection,
+)
 from robyn_server.core.errors import Conflict
 from robyn_server.storage.agent_sync.view import AgentSyncView
 
@@ -97,12 +103,12 @@ async def find_absent_agents(
 class _Assistants:
     """Assistants as they are.
 
-    `create` and `update` note in `written`, by agent, the name and the fields that they would write.
+    `create` and `update` note in `written`, by agent, the change that they would make.
     """
 
     def __init__(self, view: AgentSyncView) -> None:
         self._view = view
-        self.written: dict[UUID, tuple[str, tuple[str, ...]]] = {}
+        self.written: dict[UUID, AgentChange] = {}
 
     async def get(self, assistant_id: str, owner_id: str) -> Mapping[str, Any] | None:
         found = (await self._view.assistants([UUID(assistant_id)])).get(UUID(assistant_id))
@@ -112,11 +118,20 @@ class _Assistants:
         agent_id = UUID(payload["assistant_id"])
         if agent_id in await self._view.assistants([agent_id]):
             raise Conflict(f"Assistant {agent_id} already exists")
-        self.written[agent_id] = payload["name"], ()
+        self.written[agent_id] = AgentChange(
+            agent_id, SyncAction.CREATED, payload["name"], after=catalogue_projection(payload)
+        )
 
     async def update(self, assistant_id: str, payload: Mapping[str, Any], owner_id: str) -> None:
         existing = await self.get(assistant_id, owner_id)
-        self.written[UUID(assistant_id)] = payload["name"], differing_fields(existing, payload)
+        self.written[UUID(assistant_id)] = AgentChange(
+            UUID(assistant_id),
+            SyncAction.UPDATED,
+            payload["name"],
+            differing_fields(existing, payload),
+            before=catalogue_projection(existing),
+            after=catalogue_projection(payload),
+        )
 
 
 class DryRunStore(InertStore):
@@ -141,8 +156,10 @@ class DryRunStore(InertStore):
         self._report([self._change(each) for each in outcomes if each.action is not SyncAction.MISSING])
 
     def _change(self, outcome: SyncOutcome) -> AgentChange:
-        name, fields = self.assistants.written.pop(outcome.agent_id, (outcome.name, ()))
-        return AgentChange(outcome.agent_id, outcome.action, name, fields, outcome.failure)
+        written = self.assistants.written.pop(
+            outcome.agent_id, AgentChange(outcome.agent_id, outcome.action, outcome.name)
+        )
+        return replace(written, action=outcome.action, reason=outcome.failure)
 
     async def apply(self, page: Sequence[tuple[Mapping[str, Any], bytes]], owner_id: str) -> dict[UUID, AppliedAgent]:
         existing = await self._view.assistants([UUID(payload["assistant_id"]) for payload, _ in page])
@@ -175,8 +192,8 @@ class DryRunStore(InertStore):
             if agent_id not in copies:
                 continue
             fields = dict.fromkeys(name for copy in copies[agent_id] for name in differing_fields(copy, payload))
-            self.assistants.written[agent_id] = payload["name"], tuple(fields)
             actions[agent_id] = SyncAction.UPDATED if fields else SyncAction.SKIPPED
+            self.assistants.written[agent_id] = AgentChange(agent_id, actions[agent_id], payload["name"], tuple(fields))
         return actions
 
     async def retire(self, agent_ids: Collection[UUID], read_at: datetime | None = None) -> int:  # noqa: ARG002

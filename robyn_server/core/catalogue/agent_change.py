@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 RETIRED = "retired"
@@ -14,7 +16,8 @@ its agent."""
 class AgentChange:
     """`action` is created, updated, skipped, failed or retired.
 
-    `fields`: those that differ, where known. `reason`: why it failed.
+    `fields`: those that differ, where known. `reason`: why it failed. `before` and `after`: what the catalogue owns of
+    the assistant, in a dry run of one agent; `before` is None for one that would be created.
     """
 
     agent_id: UUID
@@ -22,3 +25,5 @@ class AgentChange:
     name: str | None = None
     fields: tuple[str, ...] = ()
     reason: str | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None

@@ -39,16 +39,19 @@ def rendered(report: SyncReport) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "counters": report.counters,
         "sources": report.by_source,
-        "changes": [_line(change) for change in report.changes],
+        "changes": [_line(change, has_values=report.agent_id is not None) for change in report.changes],
         "changes_not_listed": report.more,
     }
 
 
-def _line(change: AgentChange) -> dict[str, Any]:
+def _line(change: AgentChange, *, has_values: bool) -> dict[str, Any]:
+    """The values are those of one agent: in a report of a scope they could be of any size."""
+    values = {"before": change.before, "after": change.after} if has_values and change.after is not None else {}
     return {
         "agent_id": str(change.agent_id),
         "action": change.action,
         "name": change.name,
         "fields": change.fields,
         "reason": change.reason,
+        **values,
     }
