@@ -1,198 +1,50 @@
-import type { Assistant } from "@langchain/langgraph-sdk";
-import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Bot, SearchX } from "lucide-react";
-import { useMemo } from "react";
-import { Badge } from "../../components/Badge";
-import { Button } from "../../components/Button";
-import { CopyButton } from "../../components/CopyButton";
-import { type Column, DataTable } from "../../components/DataTable";
-import { SelectField, TextField } from "../../components/Field";
-import { JsonButton } from "../../components/JsonView";
-import { PageHeader, Panel } from "../../components/PageHeader";
-import { EmptyState, ErrorState } from "../../components/states";
-import { Time } from "../../components/Time";
+import { Link, useSearch } from "@tanstack/react-router";
+import { lazy, Suspense } from "react";
+import { may, useMe } from "../../api/me";
+import { classes } from "../../components/classes";
+import { LoadingRows } from "../../components/states";
+import { AgentList } from "./AgentList";
 import type { Filters } from "./filters";
-import { SOURCES, sourceOf } from "./source";
-import { useAgents } from "./useAgents";
 
-const COLUMNS: Column<Assistant>[] = [
-  { id: "name", title: "Name", width: "minmax(0, 2fr)", cell: Name, sortBy: (agent) => agent.name.toLowerCase() },
-  {
-    id: "description",
-    title: "Description",
-    width: "minmax(0, 3fr)",
-    cell: (agent) => <span className="text-soft">{agent.description}</span>,
-    secondary: true,
-  },
-  { id: "source", title: "Source", width: "7.5rem", cell: SourceBadge, sortBy: sourceOf },
-  {
-    id: "graph",
-    title: "Graph",
-    width: "8rem",
-    cell: (agent) => <code className="font-mono text-xs">{agent.graph_id}</code>,
-    sortBy: (agent) => agent.graph_id,
-    secondary: true,
-  },
-  {
-    id: "version",
-    title: "Version",
-    width: "5rem",
-    align: "right",
-    cell: (agent) => agent.version,
-    sortBy: (agent) => agent.version,
-    secondary: true,
-  },
-  {
-    id: "updated",
-    title: "Updated",
-    width: "7rem",
-    align: "right",
-    cell: (agent) => <Time at={agent.updated_at} />,
-    sortBy: (agent) => agent.updated_at,
-    secondary: true,
-  },
-  {
-    id: "id",
-    title: "Id",
-    width: "2.5rem",
-    align: "right",
-    cell: (agent) => <CopyButton text={agent.assistant_id} label={`Copy the id of ${agent.name}`} />,
-  },
-];
+const SyncPanel = lazy(() => import("./sync/SyncPanel"));
 
-/** All assistants that the caller may see, whatever made them. */
+/** The list of agents. Administrators can look at agent sync in its place. */
 export default function AgentsPage() {
   const filters = useSearch({ strict: false }) as Filters;
-  const navigate = useNavigate();
-  const { list, count } = useAgents(filters);
-  const loaded = useMemo(() => list.data?.pages.flat() ?? [], [list.data]);
-  const shown = useMemo(
-    () => loaded.filter((agent) => !filters.source || sourceOf(agent) === filters.source),
-    [loaded, filters.source],
-  );
-  const change = (changed: Partial<Filters>) =>
-    navigate({ to: "/agents", search: { ...filters, ...changed }, replace: true });
-
+  const me = useMe();
+  const maySync = me.data !== undefined && may(me.data, "agent_sync.read");
+  const switcher = maySync ? <Switcher isSync={filters.view === "sync"} /> : null;
+  if (filters.view !== "sync") return <AgentList filters={filters} switcher={switcher} />;
   return (
-    <>
-      <PageHeader
-        title="Agents"
-        about={<Summary shown={shown.length} loaded={loaded.length} total={count.data} filters={filters} />}
-        actions={<JsonButton value={shown} title="Assistants, as the API gives them" />}
-      />
-      <FilterBar filters={filters} agents={loaded} onChange={change} />
-      <Panel>
-        {list.isError ? (
-          <ErrorState error={list.error} onRetry={() => list.refetch()} />
-        ) : (
-          <DataTable
-            label="Agents"
-            rows={shown}
-            columns={COLUMNS}
-            rowId={(agent) => agent.assistant_id}
-            loading={list.isPending}
-            empty={<NoAgents filters={filters} onClear={() => navigate({ to: "/agents", search: {} })} />}
-          />
-        )}
-      </Panel>
-      {list.hasNextPage && (
-        <div className="mt-3 text-center">
-          <Button onClick={() => list.fetchNextPage()} disabled={list.isFetchingNextPage}>
-            {list.isFetchingNextPage ? "Loading" : "Load more"}
-          </Button>
-        </div>
+    <Suspense fallback={<LoadingRows />}>
+      <SyncPanel switcher={switcher} maySync={me.data !== undefined && may(me.data, "agent_sync.run")} />
+    </Suspense>
+  );
+}
+
+/** Two links that look like tabs: each has an address of its own. */
+function Switcher({ isSync }: { isSync: boolean }) {
+  return (
+    <nav aria-label="Agents" className="mb-4 flex gap-1 border-b">
+      <Choice isCurrent={!isSync} view={undefined} title="List" />
+      <Choice isCurrent={isSync} view="sync" title="Sync" />
+    </nav>
+  );
+}
+
+function Choice({ isCurrent, view, title }: { isCurrent: boolean; view: Filters["view"]; title: string }) {
+  return (
+    <Link
+      to="/agents"
+      search={{ view }}
+      activeOptions={{ explicitUndefined: true }}
+      aria-current={isCurrent ? "page" : undefined}
+      className={classes(
+        "-mb-px border-b-2 px-3 py-2 font-medium",
+        isCurrent ? "border-accent text-ink" : "border-transparent text-soft hover:text-ink",
       )}
-    </>
-  );
-}
-
-function Name(agent: Assistant) {
-  return <span className="font-medium">{agent.name}</span>;
-}
-
-function SourceBadge(agent: Assistant) {
-  const source = SOURCES.find((each) => each.id === sourceOf(agent));
-  if (!source) return null;
-  return (
-    <span title={source.about}>
-      <Badge tone={source.tone}>{source.title}</Badge>
-    </span>
-  );
-}
-
-/** How many there are, and whether more are to be loaded: the filter for the source sees loaded rows alone. */
-function Summary({
-  shown,
-  loaded,
-  total,
-  filters,
-}: {
-  shown: number;
-  loaded: number;
-  total: number | undefined;
-  filters: Filters;
-}) {
-  if (total === undefined) return <span className="invisible">0 agents</span>;
-  const number = (value: number) => value.toLocaleString("en");
-  const found = filters.source ? `${number(shown)} of ${number(loaded)}` : number(total);
-  const rest = loaded < total ? `, ${number(loaded)} of ${number(total)} loaded` : "";
-  return <span aria-live="polite">{`${found} ${total === 1 ? "agent" : "agents"}${rest}`}</span>;
-}
-
-function FilterBar({
-  filters,
-  agents,
-  onChange,
-}: {
-  filters: Filters;
-  agents: Assistant[];
-  onChange: (changed: Partial<Filters>) => void;
-}) {
-  const graphs = [...new Set([...agents.map((agent) => agent.graph_id), ...(filters.graph ? [filters.graph] : [])])];
-  return (
-    <search className="mb-3 grid grid-cols-2 gap-2 md:grid-cols-[minmax(0,20rem)_11rem_11rem]">
-      <div className="max-md:col-span-2">
-        <TextField
-          label="Search by name"
-          hideLabel
-          type="search"
-          placeholder="Search by name"
-          value={filters.q ?? ""}
-          onChange={(event) => onChange({ q: event.target.value || undefined })}
-        />
-      </div>
-      <SelectField
-        label="Source"
-        hideLabel
-        value={filters.source ?? ""}
-        onChange={(event) => onChange({ source: (event.target.value || undefined) as Filters["source"] })}
-        options={[{ value: "", title: "Every source" }, ...SOURCES.map(({ id, title }) => ({ value: id, title }))]}
-      />
-      <SelectField
-        label="Graph"
-        hideLabel
-        value={filters.graph ?? ""}
-        onChange={(event) => onChange({ graph: event.target.value || undefined })}
-        options={[{ value: "", title: "Every graph" }, ...graphs.sort().map((id) => ({ value: id, title: id }))]}
-      />
-    </search>
-  );
-}
-
-function NoAgents({ filters, onClear }: { filters: Filters; onClear: () => void }) {
-  if (filters.q || filters.source || filters.graph) {
-    return (
-      <EmptyState icon={SearchX} title="No agent matches">
-        <Button onClick={onClear}>Clear the filters</Button>
-      </EmptyState>
-    );
-  }
-  return (
-    <EmptyState icon={Bot} title="No agents yet">
-      <p>
-        Add a row to the catalogue and set <code className="font-mono text-xs">AGENT_SYNC_SCOPE=all</code>, or create an
-        assistant with the LangGraph SDK.
-      </p>
-    </EmptyState>
+    >
+      {title}
+    </Link>
   );
 }

@@ -1,6 +1,6 @@
 import { Bot } from "lucide-react";
 import { definePage } from "../../app/page";
-import { readFilters } from "./filters";
+import { readFilters, readTab } from "./filters";
 
 export default definePage({
   title: "Agents",
@@ -10,4 +10,5 @@ export default definePage({
   operation: "assistants.search",
   search: readFilters,
   load: () => import("./AgentsPage"),
+  below: [{ path: "/agents/$assistantId", load: () => import("./AgentPage"), search: readTab }],
 });

@@ -32,3 +32,6 @@ export function sourceOf({ assistant_id, graph_id, metadata }: Sourced): Source 
   if (typeof supabase_agent_id === "string") return supabase_agent_id === assistant_id ? "catalogue" : "template";
   return created_by === "system" ? "graph" : "client";
 }
+
+/** Whether agent sync writes the assistant. */
+export const isSynced = (agent: Sourced) => sourceOf(agent) === "catalogue" || sourceOf(agent) === "template";

@@ -82,7 +82,7 @@ function LoadedRun({ timeline, threadId, readAt }: { timeline: Timeline; threadI
           </>
         }
       />
-      <div className="grid gap-4">
+      <div className="grid grid-cols-1 gap-4">
         <RunFacts timeline={timeline} />
         {error && <ErrorPanel error={error} />}
         <Panel
