@@ -100,7 +100,7 @@ class ConsolePage:
             "(each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`))",
             _RULES,
         )
-        assert found == []
+        assert found == [], found
 
 
 OpenConsole = Callable[..., Any]

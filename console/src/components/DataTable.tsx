@@ -131,7 +131,7 @@ export function DataTable<T>({
     );
   };
 
-  return (
+  const grid = (
     // biome-ignore lint/a11y/useSemanticElements: see the row
     <div
       role="table"
@@ -177,11 +177,7 @@ export function DataTable<T>({
           );
         })}
       </div>
-      {loading && shown.length === 0 ? (
-        <LoadingRows height={ROW_HEIGHT} />
-      ) : shown.length === 0 ? (
-        empty
-      ) : (
+      {shown.length > 0 && (
         // biome-ignore lint/a11y/useSemanticElements: see the row
         <div
           ref={scroller}
@@ -199,6 +195,14 @@ export function DataTable<T>({
         </div>
       )}
     </div>
+  );
+  if (shown.length > 0) return grid;
+  // Beside the table: only rows may be in it.
+  return (
+    <>
+      {grid}
+      {loading ? <LoadingRows height={ROW_HEIGHT} /> : empty}
+    </>
   );
 }
 
