@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from browser import open_browser
+from console_users import SECRET
 from databases import fresh_database
 from live_server import LiveServer, live_server
 from playwright.async_api import Browser
@@ -21,4 +22,12 @@ async def browser() -> AsyncIterator[Browser]:
 async def keys_server(browser: Browser, postgres: str, template: str) -> AsyncIterator[LiveServer]:
     """A server that asks for an API key. It starts after the console is built."""
     async with fresh_database(postgres, template) as url, live_server(url, AUTH_MODE="keys") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def jwt_server(browser: Browser, postgres: str, template: str) -> AsyncIterator[LiveServer]:
+    """A server that asks for a token. It starts after the console is built."""
+    settings = {"AUTH_MODE": "jwt", "AUTH_JWT_SECRET": SECRET}
+    async with fresh_database(postgres, template) as url, live_server(url, **settings) as server:
         yield server

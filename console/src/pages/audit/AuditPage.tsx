@@ -20,7 +20,11 @@ const columns = (onOpen: (entry: AuditEntry) => void): Column<AuditEntry>[] => [
     title: "Action",
     width: "minmax(0,1fr)",
     cell: (entry) => (
-      <button type="button" className="text-left font-medium hover:text-accent" onClick={() => onOpen(entry)}>
+      <button
+        type="button"
+        className="block max-w-full truncate font-medium hover:text-accent"
+        onClick={() => onOpen(entry)}
+      >
         {entry.action}
       </button>
     ),

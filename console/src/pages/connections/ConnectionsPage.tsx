@@ -57,9 +57,9 @@ export default function ConnectionsPage() {
   const list = useConnections();
   const [chosen, setChosen] = useState<Connection | null>(null);
   const remove: Column<Connection> = {
-    id: "delete",
-    title: "",
-    width: "2rem",
+    id: "actions",
+    title: "Actions",
+    width: "4rem",
     align: "right",
     cell: (each) => (
       <IconButton label={`Delete the connection to ${each.url}`} onClick={() => setChosen(each)} small>

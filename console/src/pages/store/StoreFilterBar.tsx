@@ -2,15 +2,15 @@ import { SelectField, TextField } from "../../components/Field";
 import { type Place, parseObject } from "./place";
 
 const WAYS = [
-  { value: "", title: "Text of loaded items" },
-  { value: "meaning", title: "Meaning" },
+  { value: "", title: "By text" },
+  { value: "meaning", title: "By meaning" },
 ];
 
 /** Text is looked for in the items that are loaded; a meaning and a filter are asked of the server. */
 export function StoreFilterBar({ place, onChange }: { place: Place; onChange: (changed: Partial<Place>) => void }) {
   const isWrong = place.filter !== undefined && parseObject(place.filter) === null;
   return (
-    <search className="mb-3 grid grid-cols-2 gap-2 md:grid-cols-[minmax(0,1fr)_12rem_minmax(0,1fr)]">
+    <search className="mb-3 grid grid-cols-2 gap-2 md:grid-cols-[minmax(0,1fr)_9rem_minmax(0,1fr)]">
       <TextField
         label="Search items"
         hideLabel

@@ -22,7 +22,11 @@ const columns = (depth: number, onOpen: (item: Item) => void): Column<Item>[] =>
     title: "Key",
     width: "minmax(0,1.2fr)",
     cell: (item) => (
-      <button type="button" className="font-medium hover:text-accent" onClick={() => onOpen(item)}>
+      <button
+        type="button"
+        className="block max-w-full truncate font-medium hover:text-accent"
+        onClick={() => onOpen(item)}
+      >
         {item.key}
       </button>
     ),
