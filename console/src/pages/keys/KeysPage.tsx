@@ -25,7 +25,7 @@ export default function KeysPage() {
   const [secret, setSecret] = useState<string | null>(null);
   const actions: Column<Key> = {
     id: "actions",
-    title: "",
+    title: "Actions",
     width: "4rem",
     align: "right",
     cell: (key) =>
@@ -82,14 +82,16 @@ export default function KeysPage() {
         open={isCreating}
         onClose={(made) => {
           setCreating(false);
-          setSecret(made);
+          // the browser tells that the dialog has closed, too, and then there is none
+          if (made) setSecret(made);
         }}
       />
       <RotateDialog
         target={rotated}
         onClose={(made) => {
           setRotated(null);
-          setSecret(made);
+          // the browser tells that the dialog has closed, too, and then there is none
+          if (made) setSecret(made);
         }}
       />
       <RevokeDialog target={revoked} onClose={() => setRevoked(null)} />
