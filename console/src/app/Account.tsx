@@ -1,5 +1,5 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { LogOut } from "lucide-react";
+import { Building2, LogOut } from "lucide-react";
 import type { Me } from "../api/me";
 import { chooseOrganization, signOut, useSession } from "../api/session";
 import { IconButton } from "../components/Button";
@@ -34,6 +34,14 @@ export function Account({ me }: { me: Me | null | undefined }) {
           />
         )}
       </div>
+      {me?.organizations === null && session.organization && (
+        <IconButton
+          label={`Requests name the organization ${session.organization}. Name none`}
+          onClick={() => change(() => chooseOrganization(null))}
+        >
+          <Building2 size={16} strokeWidth={1.75} />
+        </IconButton>
+      )}
       {session.kind && (
         <IconButton label="Sign out" onClick={() => change(signOut)}>
           <LogOut size={16} strokeWidth={1.75} />
