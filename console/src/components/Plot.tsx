@@ -1,4 +1,5 @@
 import "uplot/dist/uPlot.min.css";
+import "./plot.css";
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import { useTheme } from "../app/theme";
@@ -14,7 +15,7 @@ export interface Series {
 /**
  * Lines over time. `times` are seconds since 1970; `format` writes a value of the axis and of the legend. A null is a
  * gap; a value between two gaps is a point. `span` fixes the first and the last time; plots of one `sync` share their
- * cursor.
+ * cursor. `whole`: the values are whole numbers.
  */
 export function Plot({
   times,
@@ -24,6 +25,7 @@ export function Plot({
   format = (value) => value.toLocaleString("en"),
   span,
   sync,
+  whole = false,
 }: {
   times: number[];
   series: Series[];
@@ -32,6 +34,7 @@ export function Plot({
   format?: (value: number) => string;
   span?: [number, number];
   sync?: string;
+  whole?: boolean;
 }) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(null);
@@ -39,7 +42,13 @@ export function Plot({
   const latest = useRef({ times, series, span, format });
   latest.current = { times, series, span, format };
   // Another structure, or other colours, are another plot; other values are not.
-  const structure = JSON.stringify([series.map(({ title, tone, fill }) => [title, tone, fill]), theme, height, sync]);
+  const structure = JSON.stringify([
+    series.map(({ title, tone, fill }) => [title, tone, fill]),
+    theme,
+    height,
+    sync,
+    whole,
+  ]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: `structure` names what the options are made of
   useEffect(() => {
@@ -50,8 +59,7 @@ export function Plot({
       optionsFor(
         element,
         series,
-        height,
-        sync,
+        { height, sync, whole },
         () => latest.current.span,
         (value) => latest.current.format(value),
       ),
@@ -80,8 +88,7 @@ export function Plot({
 function optionsFor(
   element: HTMLElement,
   series: Series[],
-  height: number,
-  sync: string | undefined,
+  { height, sync, whole }: { height: number; sync?: string; whole: boolean },
   span: () => [number, number] | undefined,
   format: (value: number) => string,
 ): uPlot.Options {
@@ -108,6 +115,7 @@ function optionsFor(
         ...axis,
         size: 58,
         space: 32,
+        ...(whole ? { incrs: WHOLE } : {}),
         values: (_, values) => values.map((each) => (each === null ? "" : format(each))),
       },
     ],
@@ -124,6 +132,12 @@ function optionsFor(
     ],
   };
 }
+
+/** 1, 2, 5, 10, 20, 50 and so on. */
+const WHOLE = Array.from(
+  { length: 30 },
+  (_, index) => (index % 3 === 0 ? 1 : index % 3 === 1 ? 2 : 5) * 10 ** Math.floor(index / 3),
+);
 
 /** Room above the highest value, also where all values are 0. */
 const roundUp = (most: number) => (most > 0 ? most * 1.1 : 1);
