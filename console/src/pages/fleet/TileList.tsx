@@ -1,5 +1,5 @@
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { ChevronDown, ChevronRight, MapPin } from "lucide-react";
+import { ChevronDown, ChevronRight, Globe } from "lucide-react";
 import { useLayoutEffect, useMemo, useRef, useState } from "react";
 import { CountsBar } from "./CountsBar";
 import type { Group } from "./groups";
@@ -69,7 +69,7 @@ function LineView({
     const { zone, counts, entries } = line.zone;
     return (
       <h3 className="flex h-full items-center gap-2 text-xs text-soft">
-        <MapPin size={13} className="text-faint" aria-hidden />
+        <Globe size={13} className="text-faint" aria-hidden />
         <span className="font-medium text-ink">{zone === "–" ? "No zone" : zone}</span>
         <span className="tabular-nums">{entries.length.toLocaleString("en")}</span>
         <CountsBar counts={counts} total={entries.length} />

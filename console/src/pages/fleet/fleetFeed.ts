@@ -114,8 +114,11 @@ export class FleetFeed {
       } catch (thrown) {
         if (this.isOver) return;
         failures += 1;
-        this.show({ problem: this.shown.complete ? null : toProblem(thrown) });
-        if (toProblem(thrown).isUnavailable || toProblem(thrown).status === 400) return;
+        const problem = toProblem(thrown);
+        const isFinal = problem.isUnavailable || problem.status === 400;
+        // The instances that are known stay on the page while the server is away.
+        this.show({ problem: isFinal || this.position === null ? problem : null });
+        if (isFinal) return;
       }
       if (this.again || this.isOver) continue;
       await this.pause(failures ? backoff(failures) : document.hidden ? PACE.list * 6 : PACE.list);
@@ -167,7 +170,7 @@ export class FleetFeed {
         }
       } catch (thrown) {
         if (this.isOver) return;
-        // What is listed stays, and the list goes on being read.
+        // The instances stay on the page, and are still read from lists.
         if (toProblem(thrown).isUnavailable) return this.show({ connection: "reconnecting" });
       }
       if (this.isOver) return;

@@ -111,7 +111,7 @@ export function ProcessesPanel({ overview }: Props) {
         <dl>
           {kinds.map((kind) => {
             const of = replicas.filter(({ process }) => process === kind);
-            const version = [...new Set(of.map((each) => each.version ?? "unknown version"))].join(", ");
+            const version = [...new Set(of.map((each) => each.version ?? ""))].join(", ");
             return (
               <Row key={kind} name={kind}>
                 {of.length} <span className="text-faint">{version}</span>
