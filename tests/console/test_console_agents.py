@@ -41,7 +41,7 @@ async def harbour(browser: Browser, postgres: str, template: str) -> AsyncIterat
         ):
             catalogue = CatalogueEditor(pool)
             agent_id = await catalogue.add_agent(name="Harbour master", description=HOSTILE, system_prompt=PROMPT)
-            await catalogue.add_tool(agent_id, f"{tools.url}/mcp", "add")
+            await catalogue.add_tool(agent_id, f"{tools.url}/mcp", "echo")
             await catalogue.add_tool(agent_id, NOBODY, "sail")
             async with live_server(url, AGENT_SYNC_SCOPE="all", AGENT_SYNC_EVERY="3600") as server:
                 await is_served(server, agent_id, 1)
@@ -86,7 +86,7 @@ async def test_tools_stand_below_their_server_with_its_health(browser: Browser, 
         await expect(page.get_by_text("Reachable", exact=True)).to_be_visible()
         await expect(page.get_by_text(NOBODY, exact=True)).to_be_visible()
         await expect(page.get_by_text("Unreachable", exact=True)).to_be_visible()
-        await page.locator("summary", has_text="add").first.click()
+        await page.locator("summary", has_text="echo").first.click()
         await expect(page.get_by_label("JSON", exact=True).first).to_contain_text('"type": "object"')
         await console.assert_accessible()
 
