@@ -17,6 +17,9 @@ vi.mock("uplot", () => ({
       plots.push(this.record);
     }
     setSize() {}
+    setData(data: unknown) {
+      this.record.data = data;
+    }
     destroy() {
       this.record.isDestroyed = true;
     }
@@ -42,11 +45,16 @@ describe("Plot", () => {
     expect([write?.(null, 2), write?.(null, null)]).toEqual(["2 s", "–"]);
   });
 
-  it("draws anew for other values only, and tidies up", () => {
+  it("takes other values without another plot, draws anew for other series, and tidies up", () => {
     const { rerender, unmount } = render(<Plot label="Runs" times={TIMES} series={SERIES} />);
-    rerender(<Plot label="Runs" times={TIMES} series={SERIES} format={String} />);
-    expect(plots.length).toBe(1);
-    rerender(<Plot label="Runs" times={[1, 2]} series={SERIES} />);
+    rerender(<Plot label="Runs" times={[1, 2]} series={SERIES} format={String} />);
+    expect(plots.map((plot) => plot.data)).toEqual([
+      [
+        [1, 2],
+        [1, null],
+      ],
+    ]);
+    rerender(<Plot label="Runs" times={[1, 2]} series={[{ title: "Failures", values: [0, 0], tone: "bad" }]} />);
     unmount();
     expect(plots.map((plot) => plot.isDestroyed)).toEqual([true, true]);
   });

@@ -67,7 +67,7 @@ export interface SyncReport {
   changes_not_listed: number;
 }
 
-/** What is synced: one agent, or a scope in the grammar of AGENT_SYNC_SCOPE; nothing means the server's own scope. */
+/** The subject of a sync: one agent, or a scope in the grammar of AGENT_SYNC_SCOPE; nothing means the server's own scope. */
 export type Target = { agent_id: string } | { scope?: string };
 
 const FAILURES = 200;
@@ -86,7 +86,7 @@ export const runSync = (target: Target, isDry: boolean) =>
     api.POST("/agents/sync", { body: { scope: null, agent_id: null, ...target, dry_run: isDry } }),
   ) as Promise<unknown> as Promise<SyncReport>;
 
-/** A dry run (`isDry`), or the sync itself. The latter makes every page read assistants anew. */
+/** A dry run (`isDry`), or the sync itself. The latter makes every page read assistants again. */
 export function useSync(isDry: boolean) {
   const queries = useQueryClient();
   return useMutation({

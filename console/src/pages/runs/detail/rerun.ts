@@ -1,7 +1,7 @@
 import type { ListedRun } from "../run";
 
 /**
- * What a new run takes over from an earlier one. Its configuration is that of the assistant as it is now, and it waits
+ * Fields that a new run takes over from an earlier one. Its configuration is that of the assistant as it is now, and it waits
  * for other runs of the thread.
  */
 export function rerunOf(run: Pick<ListedRun, "assistant_id" | "kwargs">) {
