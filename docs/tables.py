@@ -31,7 +31,7 @@ from robyn_server.web.edge.access_table import EXEMPT, OWN
 from robyn_server.web.edge.access_table import TABLE as EVENTS
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes
-from robyn_server.web.routes.system import system_routes
+from robyn_server.web.routes.server.system import system_routes
 
 _MANY_WORDS = 12
 ROOT = Path(__file__).resolve().parent.parent

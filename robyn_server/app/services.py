@@ -41,13 +41,13 @@ from robyn_server.services.assistants.tools import AssistantToolService
 from robyn_server.services.assistants.versions import AssistantVersionService
 from robyn_server.services.audit import AuditService
 from robyn_server.services.caller import CallerService
-from robyn_server.services.doctor import DoctorCommand, DoctorService
-from robyn_server.services.metrics import MetricsService
 from robyn_server.services.models import AllowedModels
-from robyn_server.services.overview import OverviewService
-from robyn_server.services.run_search import RunSearchService
-from robyn_server.services.run_timeline import RunTimelineService
-from robyn_server.services.runs import RunService
+from robyn_server.services.monitoring.doctor import DoctorCommand, DoctorService
+from robyn_server.services.monitoring.metrics import MetricsService
+from robyn_server.services.monitoring.overview import OverviewService
+from robyn_server.services.runs.search import RunSearchService
+from robyn_server.services.runs.service import RunService
+from robyn_server.services.runs.timeline import RunTimelineService
 from robyn_server.services.store import StoreService
 from robyn_server.services.thread_streams import ThreadStreamService
 from robyn_server.services.threads import ThreadService

@@ -17,7 +17,7 @@ from live_server import LiveServer, live_server
 
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.errors import Forbidden, Unavailable
-from robyn_server.services.doctor import DoctorCommand, DoctorService
+from robyn_server.services.monitoring.doctor import DoctorCommand, DoctorService
 
 from .demo_users import SECRET, bearer
 

@@ -24,7 +24,7 @@ from robyn_server.metrics import LabelValues, Reading, definitions, every_metric
 from robyn_server.metrics.definitions import CONNECTIONS, HTTP_REQUESTS, LIVING
 from robyn_server.metrics.exposition import samples
 from robyn_server.metrics.instruments import Metric
-from robyn_server.services.metrics import MetricsService
+from robyn_server.services.monitoring.metrics import MetricsService
 from robyn_server.storage.run_queue import QueueState
 from robyn_server.supervisor.metrics_dir import MetricsDirectory
 from robyn_server.web.edge.edge import _count
@@ -212,7 +212,7 @@ async def test_a_queue_that_does_not_answer_counts_as_away(monkeypatch: pytest.M
             await asyncio.Event().wait()
             raise AssertionError
 
-    monkeypatch.setattr("robyn_server.services.metrics._QUERY_TIMEOUT", 0.01)
+    monkeypatch.setattr("robyn_server.services.monitoring.metrics._QUERY_TIMEOUT", 0.01)
     assert b"agenthall_database_up 0.0" in (await MetricsService(Silent(None)).text(LOCAL, "")).body
 
 

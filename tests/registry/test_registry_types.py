@@ -10,7 +10,7 @@ from registry_database import ORG_1, ORG_2, RegistryDatabase, filled_registry
 
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.metrics.definitions import INSTANCES, MOST_AGENTS
-from robyn_server.services.metrics import MetricsService
+from robyn_server.services.monitoring.metrics import MetricsService
 from robyn_server.storage.registry.leases import Leases
 from robyn_server.storage.run_queue import RunQueue
 

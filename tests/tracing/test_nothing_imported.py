@@ -31,7 +31,7 @@ def _modules(code: str, **variables: str) -> set[str]:
 def test_a_process_without_tracing_imports_nothing_of_it(process: str) -> None:
     load = f"import robyn_server.app.{process}\nfrom robyn_server.app.parts.tracing import start_tracing\n"
     start = f"assert start_tracing('{process}') is None"
-    found = _modules(load + start + "\nimport robyn_server.web.edge.edge, robyn_server.services.runs")
+    found = _modules(load + start + "\nimport robyn_server.web.edge.edge, robyn_server.services.runs.service")
     assert not [name for name in found if name.startswith("opentelemetry")]
 
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, RootModel, field_validator
 from robyn_server.core.errors import FieldNotOffered, Invalid
 from robyn_server.core.json.bounded import Identifier, JsonObject, Listed, Name
 from robyn_server.core.langsmith import is_langsmith_on
-from robyn_server.services.runs import RunRequest
+from robyn_server.services.runs.service import RunRequest
 
 from .fields import Body, CheckpointId, CommandBody, ConfigBody, Part, RunId, ThreadId, refuse
 from .threads import Checkpoint

@@ -25,14 +25,13 @@ from robyn_server.credentials.caller_tokens import CallerTokens
 from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.services.assistants.called_agents import sync_called_agents
 from robyn_server.services.assistants.service import AssistantService
+from robyn_server.services.models import AllowedModels
+from robyn_server.services.run_config import refuse_catalogue_keys, validate
 from robyn_server.storage.assistants import ResolvedAssistant
 from robyn_server.storage.postgres.notify import RUNS, Notifier
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.runs import CANCELLED, FoundRun, NewRun, Runs
 from robyn_server.storage.threads import Threads
-
-from .models import AllowedModels
-from .run_config import refuse_catalogue_keys, validate
 
 if TYPE_CHECKING:
     from robyn_server.tracing.queue_spans import EnqueueSpans

@@ -1,0 +1,1 @@
+"""What operators see of the server: numbers, their history, and checks."""
