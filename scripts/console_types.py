@@ -18,7 +18,7 @@ import orjson
 from robyn_server.web.http.routing import Route
 from robyn_server.web.openapi.document import openapi
 from robyn_server.web.routes import all_routes
-from robyn_server.web.routes.system import system_routes
+from robyn_server.web.routes.server.system import system_routes
 
 from .build_console import CONSOLE
 

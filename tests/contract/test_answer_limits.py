@@ -18,7 +18,7 @@ from websocket_client import dial, expect_refused
 
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes
-from robyn_server.web.routes.system import system_routes
+from robyn_server.web.routes.server.system import system_routes
 
 LIMIT = 65_536
 ORGANIZATION = "00000000-0000-0000-0000-000000000007"

@@ -14,7 +14,7 @@ from robyn_server.core.access.permissions import PERMISSIONS, Operation, Role
 from robyn_server.core.access.scopes import Scope
 from robyn_server.web.http.problems import PROBLEM_JSON
 from robyn_server.web.routes import all_routes
-from robyn_server.web.routes.system import system_routes
+from robyn_server.web.routes.server.system import system_routes
 
 from .demo_users import HARBOUR, MEADOW, bearer
 from .permission_cells import EXAMPLES, OWNER, Caller, Rows, absent, ask, masked

@@ -35,7 +35,7 @@ from robyn_server.web.http.problems import internal_error, method_not_allowed, n
 from robyn_server.web.http.routing import Matcher, Route
 from robyn_server.web.http.validation import parse_request_body
 from robyn_server.web.openapi.document import API_KEY, BEARER, NO_CREDENTIALS
-from robyn_server.web.routes.system import system_routes
+from robyn_server.web.routes.server.system import system_routes
 from robyn_server.web.streams.authorization import StreamAuthorization
 from robyn_server.web.streams.open_streams import OpenStreams
 from robyn_server.web.streams.slots import StreamSlot

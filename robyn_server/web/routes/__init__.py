@@ -12,12 +12,7 @@ def all_routes() -> list[Route]:
         assistants,
         audit,
         connections,
-        doctor,
         keys,
-        me,
-        metrics,
-        not_offered,
-        overview,
         run_search,
         runs,
         store,
@@ -25,6 +20,7 @@ def all_routes() -> list[Route]:
         threads,
     )
     from .registry import brakes, configurations, instances, jobs, manifests, scaling, tickets, watch
+    from .server import doctor, me, metrics, not_offered, overview
 
     return [
         *assistants.routes,

@@ -12,7 +12,7 @@ from robyn_server.sockets.methods.table import METHODS
 from robyn_server.web.http.messages import Response
 from robyn_server.web.http.routing import Route, RouteTable
 from robyn_server.web.routes import all_routes
-from robyn_server.web.routes.system import system_routes
+from robyn_server.web.routes.server.system import system_routes
 
 OF_SERVICES = {Operation.APP_USE, Operation.ASSISTANTS_SET_SERVERS, Operation.DATA_ERASE}
 """Operations that no route names: the app of a project, a part of a body, and a command."""

@@ -14,7 +14,7 @@ from robyn_server.web.openapi.answers import ANSWERS, SCHEMAS
 from robyn_server.web.openapi.docs_page import docs_page
 from robyn_server.web.openapi.document import API_KEY, BEARER, NO_CREDENTIALS, openapi
 from robyn_server.web.routes import all_routes
-from robyn_server.web.routes.system import server_info, system_routes
+from robyn_server.web.routes.server.system import server_info, system_routes
 from robyn_server.web.schemas.queries import INSTANCES, WATCH
 
 
