@@ -191,6 +191,7 @@ def _agents_text(listed: AssistantList) -> str:
 def _rows(banner: Banner, listed: AssistantList) -> list[tuple[str, str]]:
     return [
         ("server", banner.public_url or banner.url),
+        ("console", f"{banner.public_url or banner.url}/console"),
         ("docs", f"{banner.public_url or banner.url}/docs"),
         *([("sockets", banner.sockets)] if banner.sockets else []),
         ("database", banner.database),
