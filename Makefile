@@ -72,8 +72,9 @@ docs: $(VENV)/.ready ## write the generated parts of the documentation anew
 	$(BIN)/python -m scripts.console_types
 	$(BIN)/python -m cogapp -r $(PAGES)
 
-recordings: $(VENV)/.ready ## record the terminals in docs/images anew
+recordings: $(VENV)/.ready ## record the terminals and the console in docs/images
 	$(BIN)/python -m scripts.record_terminal
+	$(BIN)/python -m scripts.record_console
 
 site: $(VENV)/.ready ## build the documentation site in build/site, and check its links
 	$(UV) pip install -q --require-hashes --no-build -r docs.lock

@@ -138,7 +138,7 @@ def picture(name: str, printed: str, columns: int = COLUMNS) -> str:
 def recordings() -> Iterator[tuple[str, str]]:
     """Yield the name and the picture of each recording."""
     with tempfile.TemporaryDirectory(prefix="agenthall-") as folder:
-        recorder = Recorder(Path(folder) / "data", port := _free_ports())
+        recorder = Recorder(Path(folder) / "data", port := free_ports())
         command = f"env AGENTHALL_LOG_LEVEL=warning {PROGRAM} serve --port {port} --data-dir {folder}/data"
         with Terminal.running(command, ROOT, COLUMNS) as terminal:
             yield "serve", picture("serve", recorder.serve(terminal))
@@ -146,7 +146,7 @@ def recordings() -> Iterator[tuple[str, str]]:
             yield "watch", picture("watch", recorder.watch(), WIDE)
 
 
-def _free_ports() -> int:
+def free_ports() -> int:
     """Return the first of some ports that are free."""
     while True:
         with socket.socket() as probe:
