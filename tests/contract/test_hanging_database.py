@@ -84,6 +84,7 @@ async def _routes(http: httpx.AsyncClient) -> list[tuple[str, str]]:
         "/openapi.json",
         "/metrics",
         "/agents/sync",
+        "/doctor",  # asked in a process of its own, with its own deadline
         "/agents/watch",
         "/keys/{prefix}",
         "/keys/{prefix}/rotate",

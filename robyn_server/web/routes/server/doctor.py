@@ -10,6 +10,11 @@ from robyn_server.web.http.routing import RouteTable
 routes = RouteTable(tag="System")
 
 
-@routes.get("/doctor", operation=Operation.DOCTOR_READ, summary="Check settings, database, graphs and models")
+@routes.get(
+    "/doctor",
+    operation=Operation.DOCTOR_READ,
+    summary="Check settings, database, graphs and models",
+    has_deadline=False,  # the process that checks has its own, which is longer
+)
 async def check(services: Services, request: Request) -> Response:
     return json_response(await services.doctor.check(request.principal))
