@@ -4,8 +4,9 @@ Rules:
 
 1. The controller owns the PostgreSQL and the template database and tells the workers where they are. So a worker that
    crashes or finishes early does not stop what the others use.
-2. The tests of a file run in order in one worker, because they share servers. So do all tests of RECOVERY: their
-   leases are short, and two outages at once would slow each other down.
+2. The tests of a file run in order in one worker, because they share servers. So do all tests of RECOVERY, whose
+   leases are short: two outages at once would slow each other down. So do all tests of CONSOLE: one browser at a time
+   uses more than a core.
 3. The slowest files start first, so that at the end no worker is left alone with one.
 4. There are three workers more than cores, because tests mostly wait for other processes.
 """
@@ -21,9 +22,10 @@ import pytest
 from databases import make_template, postgres_server
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-RECOVERY = "tests/recovery/"
+RECOVERY, CONSOLE = "tests/recovery/", "tests/console/"
 SLOW_FILES = (
     RECOVERY,
+    CONSOLE,
     "tests/storage/postgres/test_search_costs",
     "tests/backup/",
     "tests/supervisor/",
@@ -65,7 +67,8 @@ def pytest_configure_node(node: Any) -> None:
 
 class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
     def _split_scope(self, nodeid: str) -> str:
-        return RECOVERY if nodeid.startswith(RECOVERY) else nodeid.partition("::")[0]
+        together = (folder for folder in (RECOVERY, CONSOLE) if nodeid.startswith(folder))
+        return next(together, nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)
