@@ -118,6 +118,6 @@ async def open_console(
         # 404: the server does not have an endpoint that the page asks for
         console.expected_statuses |= {404, 405}
         yield console
-        assert console.faults == []
+        assert console.faults == [], "\n".join(console.faults)
     finally:
         await context.close()
