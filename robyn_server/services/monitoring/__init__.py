@@ -1,1 +1,1 @@
-"""What operators see of the server: numbers, their history, and checks."""
+"""Numbers of the server, their history, and its checks, for operators."""
