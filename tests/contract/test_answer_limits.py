@@ -127,6 +127,7 @@ BOUNDED_BY_ITSELF = {
     "GET /openapi.json": "the routes are fixed",
     "GET /docs": "the routes are fixed",
     "GET /console": "a file of the built console",
+    "GET /docs/{file}": "a file of the package",
     "GET /console/{path}": "a file of the built console",
 }
 
