@@ -60,8 +60,9 @@ function Value({ value }: { value: unknown }): ReactNode {
   if (typeof value === "string") return <span className="whitespace-pre-wrap">{value || "–"}</span>;
   if (typeof value !== "object" || value === null) return <span className="tabular-nums">{JSON.stringify(value)}</span>;
   return (
-    <pre className="max-h-72 overflow-auto font-mono text-xs leading-5 wrap-anywhere whitespace-pre-wrap">
-      {JSON.stringify(value, null, 2)}
-    </pre>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+    <section aria-label="Value as JSON" tabIndex={0} className="max-h-72 overflow-auto">
+      <pre className="font-mono text-xs leading-5 wrap-anywhere whitespace-pre-wrap">{JSON.stringify(value, null, 2)}</pre>
+    </section>
   );
 }
