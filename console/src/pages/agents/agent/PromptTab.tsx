@@ -62,7 +62,9 @@ function Value({ value }: { value: unknown }): ReactNode {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
     <section aria-label="Value as JSON" tabIndex={0} className="max-h-72 overflow-auto">
-      <pre className="font-mono text-xs leading-5 wrap-anywhere whitespace-pre-wrap">{JSON.stringify(value, null, 2)}</pre>
+      <pre className="font-mono text-xs leading-5 wrap-anywhere whitespace-pre-wrap">
+        {JSON.stringify(value, null, 2)}
+      </pre>
     </section>
   );
 }
