@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from langgraph_sdk import get_client
 from playwright.async_api import Browser, async_playwright
@@ -28,7 +29,7 @@ async def converse(url: str) -> dict[str, tuple[str, str]]:
     client = get_client(url=url)
     agent = (await client.assistants.search(name="Legal Researcher"))[0]
     thread = await client.threads.create()
-    question = {"messages": [{"role": "user", "content": QUESTION}]}
+    question: dict[str, Any] = {"messages": [{"role": "user", "content": QUESTION}]}
     await client.runs.wait(thread["thread_id"], agent["assistant_id"], input=question)
     run = (await client.runs.list(thread["thread_id"]))[0]
     return {
