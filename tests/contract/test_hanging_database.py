@@ -76,6 +76,7 @@ async def _routes(http: httpx.AsyncClient) -> list[tuple[str, str]]:
         "/",
         "/ok",
         "/livez",
+        "/me",
         "/info",
         "/docs",
         "/console",

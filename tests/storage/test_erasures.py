@@ -48,6 +48,7 @@ NEITHER = {
     "agenthall.crash_marks": _OF_THE_SERVER,
     "agenthall.erasures": "forgets its subject at its end",
     "agenthall.mcp_clients": _OF_THE_SERVER,
+    "agenthall.metrics_history": _OF_THE_SERVER,
     "agenthall.migrations": _OF_THE_SERVER,
     "agenthall.socket_keys": _OF_THE_SERVER,
     "agenthall.socket_tickets": "sealed, and ends after seconds",
