@@ -69,11 +69,12 @@ async def test_secrets_of_the_environment_are_in_no_text() -> None:
     environment = {
         "DATABASE_URL": "postgresql://me:p%40ssword9@host/db",
         "SOME_API_KEY": "sk-12345678",
+        "HOOK_SECRET": "https://hook.example/T0/b7",
         "AGENTHALL_PORT": "2024",
     }
-    told = "p%40ssword9 p@ssword9 sk-12345678 2024 postgresql://me@host"
+    told = "p%40ssword9 p@ssword9 sk-12345678 https://hook.example/T0/b7 2024 postgresql://me@host"
     answer = await service(f"print({PRINTED.replace('TEXT', told)!r})", environment=environment).check(LOCAL)
-    assert text_of(answer) == "[secret] [secret] [secret] 2024 postgresql://me@host"
+    assert text_of(answer) == "[secret] [secret] [secret] [secret] 2024 postgresql://me@host"
 
 
 async def test_callers_at_once_share_one_process(tmp_path: Path) -> None:

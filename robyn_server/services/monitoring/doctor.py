@@ -110,5 +110,5 @@ def _secrets(name: str, value: str) -> Iterator[str]:
         with suppress(ValueError):
             password = urlsplit(value).password or ""
             yield from (password, unquote(password))
-    elif _NAMES.search(name):
+    if _NAMES.search(name):
         yield value
