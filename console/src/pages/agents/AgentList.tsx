@@ -7,6 +7,7 @@ import { CopyButton } from "../../components/CopyButton";
 import { type Column, DataTable } from "../../components/DataTable";
 import { SelectField, TextField } from "../../components/Field";
 import { JsonButton } from "../../components/JsonView";
+import { LoadMore } from "../../components/LoadMore";
 import { PageHeader, Panel } from "../../components/PageHeader";
 import { EmptyState, ErrorState } from "../../components/states";
 import { Time } from "../../components/Time";
@@ -96,13 +97,7 @@ export function AgentList({ filters, switcher }: { filters: Filters; switcher: R
           />
         )}
       </Panel>
-      {list.hasNextPage && (
-        <div className="mt-3 text-center">
-          <Button onClick={() => list.fetchNextPage()} disabled={list.isFetchingNextPage}>
-            {list.isFetchingNextPage ? "Loading" : "Load more"}
-          </Button>
-        </div>
-      )}
+      <LoadMore list={list} />
     </>
   );
 }

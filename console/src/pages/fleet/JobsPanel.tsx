@@ -1,8 +1,8 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { Briefcase } from "lucide-react";
 import { getJson } from "../../api/client";
-import { Button } from "../../components/Button";
 import { SelectField } from "../../components/Field";
+import { LoadMore } from "../../components/LoadMore";
 import { Panel } from "../../components/PageHeader";
 import { EmptyState, ErrorState } from "../../components/states";
 import type { Filters } from "./groups";
@@ -67,13 +67,7 @@ export function JobsPanel({
           />
         )}
       </Panel>
-      {jobs.hasNextPage && (
-        <div className="mt-3 text-center">
-          <Button onClick={() => jobs.fetchNextPage()} disabled={jobs.isFetchingNextPage}>
-            {jobs.isFetchingNextPage ? "Loading" : "Load more"}
-          </Button>
-        </div>
-      )}
+      <LoadMore list={jobs} />
     </>
   );
 }

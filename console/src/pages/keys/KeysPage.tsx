@@ -6,6 +6,7 @@ import { Button, IconButton } from "../../components/Button";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { type Column, DataTable } from "../../components/DataTable";
 import { JsonButton } from "../../components/JsonView";
+import { LoadMore } from "../../components/LoadMore";
 import { PageHeader, Panel } from "../../components/PageHeader";
 import { EmptyState, ErrorState } from "../../components/states";
 import { CreateKeyDialog } from "./CreateKeyDialog";
@@ -70,13 +71,7 @@ export default function KeysPage() {
           />
         )}
       </Panel>
-      {list.hasNextPage && (
-        <div className="mt-3 text-center">
-          <Button onClick={() => list.fetchNextPage()} disabled={list.isFetchingNextPage}>
-            Load more
-          </Button>
-        </div>
-      )}
+      <LoadMore list={list} />
       <CreateKeyDialog
         me={me.data}
         open={isCreating}

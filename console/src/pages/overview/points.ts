@@ -1,23 +1,9 @@
-/** A step of the history, as `GET /metrics/history` gives it. Counts are of the step, the others of its end. */
-export interface MetricsPoint {
-  at: string;
-  minutes: number;
-  runs_created: number;
-  runs_succeeded: number;
-  runs_failed: number;
-  runs_interrupted: number;
-  runs_cancelled: number;
-  run_seconds_p50: number | null;
-  run_seconds_p95: number | null;
-  wait_seconds_p50: number | null;
-  wait_seconds_p95: number | null;
-  runs_pending: number;
-  runs_running: number;
-  open_streams: number;
-  instances: Record<string, number>;
-  jobs_queued: number;
-  jobs_running: number;
-}
+import type { components } from "../../api/schema";
+
+type Schema = components["schemas"]["MetricsPoint"];
+
+/** A step of the history: counts over the whole step, and the other values at its end. `instances`: by their health. */
+export type MetricsPoint = Omit<Schema, "instances"> & { instances: Record<string, number> };
 
 export interface MetricsHistory {
   window: "hour" | "day";

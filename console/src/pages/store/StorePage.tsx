@@ -5,6 +5,7 @@ import { may, useMe } from "../../api/me";
 import { Button } from "../../components/Button";
 import { type Column, DataTable } from "../../components/DataTable";
 import { JsonButton } from "../../components/JsonView";
+import { LoadMore } from "../../components/LoadMore";
 import { PageHeader, Panel } from "../../components/PageHeader";
 import { EmptyState, ErrorState } from "../../components/states";
 import { Time } from "../../components/Time";
@@ -109,13 +110,7 @@ export default function StorePage() {
           )}
         </Panel>
       </div>
-      {list.hasNextPage && (
-        <div className="mt-3 text-center">
-          <Button onClick={() => list.fetchNextPage()} disabled={list.isFetchingNextPage}>
-            {list.isFetchingNextPage ? "Loading" : "Load more"}
-          </Button>
-        </div>
-      )}
+      <LoadMore list={list} />
       <ItemDialog
         item={opened}
         mayWrite={mayWrite}
