@@ -124,7 +124,7 @@ create table agenthall.metrics_history (
   constraint metrics_history_minute check (at = date_trunc('minute', at, 'UTC'))
 );
 comment on table agenthall.metrics_history is
-  'One row for each minute of the last day. Counts are of the minute, and runs_pending and what follows of its end.';
+  'One row for each minute of the last day: counts over the minute, and from runs_pending on values at its end.';
 comment on column agenthall.metrics_history.ran is
   'seconds of the runs that ended: all in order, or the percentiles 0 to 100 of more than 101';
 comment on column agenthall.metrics_history.waited is 'seconds that these runs waited, in the same form';

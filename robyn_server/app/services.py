@@ -167,7 +167,7 @@ def _auth_mode(settings: Settings) -> str:
 
 
 def _doctor_command(settings: Settings) -> DoctorCommand:
-    """The command that checks this server, with its environment. It exports no metrics of its own."""
+    """Return the command that checks this server, with its environment but for the directory of metrics."""
     where = ("--host", settings.host, "--port", str(settings.port), "--data-dir", str(settings.data_dir))
     kept = {name: value for name, value in os.environ.items() if name != METRICS_DIRECTORY}
     return DoctorCommand((sys.executable, "-m", "robyn_server", "doctor", "--json", *where), kept)

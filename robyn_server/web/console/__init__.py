@@ -1,4 +1,4 @@
-"""The console's files over HTTP: what `make console` built, in memory of the file system and free of any framework.
+"""Serves the files that `make console` built, without a web framework.
 
 Rules
   1. A request never becomes a path of the file system. `BuiltConsole` lists the built files once, and a request is
