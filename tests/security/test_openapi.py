@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from deadlines import DEADLINE
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -67,7 +68,7 @@ def _call_many(operation: Any, url: str) -> None:
     )
     @given(case=operation.as_strategy())
     def call(case: Any) -> None:
-        response = case.call(base_url=url, headers={"x-organization-id": ORGANIZATION})
+        response = case.call(base_url=url, headers={"x-organization-id": ORGANIZATION}, timeout=DEADLINE)
         checks = CHECKS[1:] if operation.label == NEEDS_A_CATALOGUE else CHECKS
         case.validate_response(response, checks=checks)
 
