@@ -26,7 +26,7 @@ alter table agenthall.run_events
   add column waited real,
   add column ran real;
 comment on column agenthall.run_events.outcome is
-  'of `__end__`: the status of the run, or cancelled; null in other events, and for a run that was deleted before its end';
+  'of `__end__`: the status of the run, or cancelled; null in other events, and where a run was deleted before its end';
 comment on column agenthall.run_events.waited is 'of `__end__`: seconds from when the run was due to its first claim';
 comment on column agenthall.run_events.ran is 'of `__end__`: seconds from the first claim to the end';
 create index run_events_ended on agenthall.run_events (created_at) where event = '__end__';
@@ -46,7 +46,8 @@ begin
   values (p_run.run_id, agenthall.last_seq(p_run.run_id) + 1, p_run.attempt, '__end__',
           case when v_rolls_back then '{"status": "interrupted", "values": null}' else p_result end,
           case when v_is_cancelled then 'cancelled' else p_status end,
-          case when p_run.claimed_at is not null then greatest(extract(epoch from p_run.claimed_at[1] - p_run.run_at), 0) end,
+          case when p_run.claimed_at is not null
+               then greatest(extract(epoch from p_run.claimed_at[1] - p_run.run_at), 0) end,
           extract(epoch from clock_timestamp() - p_run.claimed_at[1]));
   if not p_run.keep_thread then
     delete from agenthall.threads t where t.thread_id = p_run.thread_id and t.ephemeral;
@@ -98,7 +99,8 @@ comment on function agenthall.timed_run_json is
 create function agenthall.lowest_id(p_at timestamptz) returns uuid language sql immutable parallel safe as $$
   select (lpad(to_hex(greatest(floor(extract(epoch from p_at) * 1000), 0)::bigint), 12, '0') || repeat('0', 20))::uuid
 $$;
-comment on function agenthall.lowest_id is 'Return the lowest UUIDv7 of a millisecond: ids that are made later are greater.';
+comment on function agenthall.lowest_id is
+  'Return the lowest UUIDv7 of a millisecond: ids that are made later are greater.';
 
 -- Let each process say what only it knows. Processes of the release before leave it out.
 alter table agenthall.workers

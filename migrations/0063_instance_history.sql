@@ -250,8 +250,8 @@ begin
   end if;
 end $$;
 comment on function mcp.record_job_outcome is
-  'Count the end of a job, also for the circuit breaker of its instance. The third failure in a row, or a failed probe, '
-  'ejects the instance for 10 s, then 20 s, … 300 s, unless half of the set is ejected already.';
+  'Count the end of a job, also for the circuit breaker of its instance. The third failure in a row, or a failed '
+  'probe, ejects the instance for 10 s, then 20 s, … 300 s, unless half of the set is ejected already.';
 
 create function mcp.record_probe(slot mcp.agent_slots, at timestamptz) returns void language plpgsql as $$
 begin
