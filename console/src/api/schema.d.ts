@@ -1497,7 +1497,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List API keys, newest first, without secrets (`organization_id`, `limit`, `offset`) */
+        /** List API keys, newest first, without secrets */
         get: operations["get_keys"];
         put?: never;
         /** Create an API key; the answer has the secret `key`, which is stored nowhere */
@@ -7415,7 +7415,14 @@ export interface operations {
     };
     get_keys: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Keys of this organization alone. */
+                organization_id?: string;
+                /** @description Keys on a page. */
+                limit?: number;
+                /** @description How many of the newest keys to skip. */
+                offset?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;

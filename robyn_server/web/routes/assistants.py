@@ -118,6 +118,7 @@ async def get_schemas(services: Services, request: Request) -> Response:
 @routes.get(
     "/assistants/{assistant_id}/tools",
     operation=Operation.ASSISTANTS_READ,
+    query=(),
     summary="Ask an assistant's MCP servers for their tools, with the caller's credentials",
 )
 async def get_tools(services: Services, request: Request) -> Response:

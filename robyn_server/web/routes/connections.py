@@ -19,6 +19,7 @@ _PAGE = (*_PRIVATE, ("content-security-policy", "default-src 'none'; frame-ances
 @routes.get(
     "/connections",
     operation=Operation.CONNECTIONS_READ,
+    query=(),
     summary="List your connections to MCP servers, without tokens",
 )
 async def search(services: Services, request: Request) -> Response:
@@ -29,6 +30,7 @@ async def search(services: Services, request: Request) -> Response:
 @routes.delete(
     "/connections/{connection_id}",
     operation=Operation.CONNECTIONS_DELETE,
+    query=(),
     success=204,
     summary="Delete a connection and revoke its tokens",
 )

@@ -10,25 +10,24 @@ from robyn_server.identity.api_keys import IssuedKey
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
-from robyn_server.web.schemas.keys import KeyBody, RotationBody, rendered
+from robyn_server.web.schemas.keys import DEFAULT_PAGE, KEYS, KeyBody, RotationBody, rendered
 
-routes = RouteTable(tag="Keys")
-
-_PAGE, _LARGEST_PAGE = 100, 1000
+routes = RouteTable(tag="Keys", query=())
 
 
 @routes.get(
     "/keys",
     operation=Operation.KEYS_READ,
-    summary="List API keys, newest first, without secrets (`organization_id`, `limit`, `offset`)",
+    query=KEYS,
+    summary="List API keys, newest first, without secrets",
 )
 async def search(services: Services, request: Request) -> Response:
     named = request.query.get("organization_id")
     keys, total = await services.keys.search(
         request.principal,
         parse_uuid(named, "organization_id") if named else None,
-        limit=request.query.integer("limit", _PAGE, 1, _LARGEST_PAGE) or _PAGE,
-        offset=request.query.integer("offset", 0, 0, 2**31 - 1) or 0,
+        limit=request.query.integer("limit") or DEFAULT_PAGE,
+        offset=request.query.integer("offset") or 0,
     )
     return json_response([rendered(key) for key in keys], headers=(("x-pagination-total", str(total)),))
 

@@ -195,6 +195,7 @@ async def post_history(services: Services, request: Request, body: HistoryQuery)
 @routes.get(
     "/threads/{thread_id}/storage",
     operation=Operation.THREADS_READ,
+    query=(),
     summary="Get the bytes that a thread's states take",
 )
 async def get_storage(services: Services, request: Request) -> Response:

@@ -12,6 +12,7 @@ from robyn_server.core.ids import parse_uuid
 from robyn_server.core.json.bounded import Listed, Name
 from robyn_server.identity.api_keys import DEFAULT_OVERLAP, MAX_OVERLAP, KeyRequest
 from robyn_server.storage.api_keys import ApiKey
+from robyn_server.web.http.parameters import Parameter
 
 from .fields import Body
 
@@ -19,6 +20,13 @@ OrganizationId = Annotated[UUID, BeforeValidator(lambda value: parse_uuid(value,
 AssistantId = Annotated[UUID, BeforeValidator(lambda value: parse_uuid(value, "assistant ID"))]
 OverlapSeconds = Annotated[int, Field(ge=0, le=int(MAX_OVERLAP.total_seconds()), strict=True)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 366 * 86400, strict=True)]
+
+DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
+KEYS = (
+    Parameter("organization_id", "Keys of this organization alone."),
+    Parameter("limit", "Keys on a page.", within=(1, LARGEST_PAGE), default=DEFAULT_PAGE),
+    Parameter("offset", "How many of the newest keys to skip.", within=(0, 2**31 - 1), default=0),
+)
 
 
 class KeyBody(Body):

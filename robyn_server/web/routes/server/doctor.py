@@ -7,7 +7,7 @@ from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import RouteTable
 
-routes = RouteTable(tag="System")
+routes = RouteTable(tag="System", query=())
 
 
 @routes.get(
