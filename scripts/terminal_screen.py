@@ -56,6 +56,7 @@ class Terminal:
         process, descriptor = pty.fork()
         if process == 0:
             os.chdir(folder)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell starts programs in the background without it
             arguments = shlex.split(command)
             environment = {name: value for name, value in os.environ.items() if not name.startswith(("AGENT", "AUTH_"))}
             environment |= {"TERM": "xterm-256color", "COLUMNS": str(columns)}
