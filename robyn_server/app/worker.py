@@ -21,6 +21,7 @@ from robyn_server.core.errors import Misconfigured
 from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.metrics import announce, answer_scrapes
+from robyn_server.registry.health_checks import HealthChecker
 from robyn_server.registry.jobs.follower import JobFollower
 from robyn_server.registry.jobs.starter import JobStarter
 from robyn_server.registry.jobs.sweeper import JobSweeper
@@ -32,6 +33,7 @@ from robyn_server.storage.operations.metrics_history import KEPT_EVENTS, Metrics
 from robyn_server.storage.postgres.notify import Listener, Notifier
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.storage.registry.assigned_jobs import AssignedJobs
+from robyn_server.storage.registry.health_checks import HealthChecks
 from robyn_server.storage.registry.jobs import JOBS, Jobs
 from robyn_server.storage.run_queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
@@ -146,6 +148,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         *_thread_sweeps(settings, system),
         *_audit_sweeps(settings, system),
         *_history(settings, system),
+        *_health_checks(settings, system),
     )
     preloading = asyncio.create_task(_preload(graphs), name="preload graphs")
     closing.callback(preloading.cancel)
@@ -263,6 +266,12 @@ def _audit_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
 def _history(settings: Settings, system: Pool) -> Iterator[Periodic]:
     if settings.worker_parent is None:
         yield Periodic("history of metrics", MetricsHistory(system).record, _HISTORY_SECONDS)
+
+
+def _health_checks(settings: Settings, system: Pool) -> Iterator[HealthChecker]:
+    if settings.worker_parent is None:
+        every = timedelta(seconds=settings.health_check_seconds)
+        yield HealthChecker(HealthChecks(system, every), settings.egress_policy)
 
 
 def _options(settings: Settings) -> WorkerOptions:

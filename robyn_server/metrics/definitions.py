@@ -209,6 +209,9 @@ HEARTBEAT_SECONDS = Histogram(
 )
 HEARTBEAT_ROWS = Counter("registry_heartbeats_written", "Leases that heartbeats extended.")
 JOB_EVENTS_WRITTEN = Counter("registry_job_events_written", "Events of jobs that this server stored for instances.")
+HEALTH_CHECKS = Counter(
+    "registry_health_checks", "Checks of instances over HTTP.", result=LabelValues(("passed", "failed"))
+)
 LEASES_EXPIRED = Counter(
     "registry_leases_expired",
     "Lapsed leases, by reason: the instance was silent, its keeper was gone, or it had no keeper (unkept: its socket had broken,"

@@ -31,6 +31,13 @@ class RegistrySettings(BaseSettings):
         ge=1,
         le=2**31 - 1,
     )
+    health_check_seconds: float = env(
+        "AGENTHALL_HEALTH_CHECK",
+        10.0,
+        "Seconds between two checks of an instance that registered with a health_check_url.",
+        ge=1,
+        le=3600,
+    )
     keeper_id: UUID | None = env(
         "AGENTHALL_KEEPER_ID",
         None,

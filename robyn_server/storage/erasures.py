@@ -84,6 +84,7 @@ STEPS: dict[SubjectType, tuple[Step, ...]] = {
         Step("mcp.agent_search_terms", "search_terms", "tenant"),
         Step("mcp.agent_leases", "leases", "tenant"),
         Step("mcp.agent_instance_history", "instance_history", "organization_instances"),
+        Step("mcp.agent_checks", "checks", "organization_instances"),
         Step("mcp.agent_job_counts", "job_counts", "organization_instances"),
         Step("mcp.agent_instances", "instances", "tenant"),
         Step("mcp.agent_configurations", "configurations", "tenant"),

@@ -31,6 +31,7 @@ NOT_OF_USERS = {
     "agenthall.agent_sync_passes": _OF_ORGANIZATIONS,
     "mcp.agent_affinities": _OF_ORGANIZATIONS,
     "mcp.agent_brakes": _OF_ORGANIZATIONS,
+    "mcp.agent_checks": "goes with its instance",
     "mcp.agent_configurations": _OF_ORGANIZATIONS,
     "mcp.agent_manifests": _OF_ORGANIZATIONS,
     "mcp.agent_instance_history": "goes with its instance",

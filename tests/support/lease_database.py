@@ -21,7 +21,7 @@ _CLEAR = """
 truncate mcp.agent_leases, mcp.agent_search_terms, mcp.agent_instances, mcp.agent_brakes, mcp.agent_configurations,
   mcp.agent_manifests, mcp.lease_keepers, mcp.agent_event_inbox, mcp.agent_events, mcp.agent_slots, mcp.agent_jobs,
   mcp.agent_job_offers, mcp.agent_job_events, mcp.agent_affinities, mcp.agent_instance_history,
-  mcp.agent_job_counts restart identity;
+  mcp.agent_job_counts, mcp.agent_checks restart identity;
 update mcp.agent_event_log set lowest = 1, last = 0;
 update mcp.lease_pace set interval_seconds = 0, ttl_seconds = 0, live = 0, updated_at = '2000-01-01'
 """

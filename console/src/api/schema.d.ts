@@ -3427,6 +3427,11 @@ export interface components {
                 rejected: number;
                 running: number;
             };
+            health_check: {
+                checked_at: string | null;
+                failures: number;
+                error: string | null;
+            } | null;
             events: {
                 /** Format: date-time */
                 at: string;

@@ -76,7 +76,13 @@ def print_described(found: Instance, history: Mapping[str, Any], output: Output)
         return
     rows = [{**each, "detail": _detail(each["detail"])} for each in history["events"]]
     table = rows_table(rows, ("at", "kind", "epoch", "detail"))
-    print_shown(f"{one_table({**found, 'ended jobs': _detail(history['jobs'])})}\n{table}", output)
+    shown = {
+        **found,
+        "circuit breaker": _detail(history["breaker"] or {}),
+        "health check": _detail(history["health_check"] or {}),
+        "ended jobs": _detail(history["jobs"]),
+    }
+    print_shown(f"{one_table(shown)}\n{table}", output)
 
 
 def _detail(members: Mapping[str, Any]) -> str:

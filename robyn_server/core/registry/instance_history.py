@@ -49,17 +49,22 @@ class PastRegistration:
 
 @dataclass(frozen=True, slots=True)
 class InstanceHistory:
-    """`entries`: the newest first. `breaker`: None if it takes no jobs. `jobs`: numbers by how they ended."""
+    """`entries`: the newest first. `breaker`: None if it takes no jobs. `jobs`: numbers by how they ended.
+
+    `health_check`: the last check over HTTP; None if there is none.
+    """
 
     entries: Sequence[HistoryEntry]
     breaker: Mapping[str, Any] | None
     jobs: Mapping[str, int]
+    health_check: Mapping[str, Any] | None
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "registrations": [each.to_dict() for each in registrations_of(self.entries)],
             "breaker": None if self.breaker is None else {**self.breaker, "opened_at": self._opened_at()},
             "jobs": dict(self.jobs),
+            "health_check": self.health_check,
             "events": [each.to_dict() for each in self.entries],
         }
 

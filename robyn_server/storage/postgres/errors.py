@@ -27,6 +27,10 @@ _BY_CONSTRAINT: dict[str, AgenthallError] = {
     "agent_instances_connection_details": Invalid(
         "connection_details: must be a JSON object of at most 64 KiB", field="connection_details"
     ),
+    "agent_checks_url": Invalid(
+        "connection_details.health_check_url: must be an http or https URL of at most 2,048 characters without a password",
+        field="connection_details",
+    ),
     "agent_configurations_claimed_name": Conflict("Another agent of this organization has this name", field="name"),
     "agent_configurations_configuration": Invalid(
         "configuration: must be a JSON object of at most 64 KiB", field="configuration"

@@ -28,5 +28,5 @@ class InstanceHistories:
         if row is None:
             return None
         entries = [HistoryEntry(**each) for each in from_json(row["entries"])]
-        breaker = None if row["breaker"] is None else from_json(row["breaker"])
-        return InstanceHistory(entries, breaker, {name: row[name] for name in _COUNTS})
+        breaker, check = from_json(row["breaker"]), from_json(row["health_check"])
+        return InstanceHistory(entries, breaker, {name: row[name] for name in _COUNTS}, check)

@@ -250,6 +250,9 @@ mcp.agent_instance_history
 -- fragment: organization_instances
 x.registration_id = any (array(select i.id from mcp.agent_instances i where i.tenant_id = :subject::uuid))
 
+-- fragment: table_checks
+mcp.agent_checks
+
 -- fragment: table_job_counts
 mcp.agent_job_counts
 

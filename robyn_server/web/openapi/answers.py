@@ -194,6 +194,7 @@ SCHEMAS: Mapping[str, Schema] = {
             )
         ),
         jobs=record(succeeded=INTEGER, failed=INTEGER, rejected=INTEGER, running=INTEGER),
+        health_check=maybe(record(checked_at=maybe(TIME), failures=INTEGER, error=maybe(TEXT))),
         events=many(record(at=TIME, kind=TEXT, epoch=INTEGER, detail=OBJECT)),
     ),
     "Lease": record(

@@ -139,8 +139,11 @@ async def test_an_instance_is_registered_watched_described_and_drained_from_four
     assert (found["agent_id"], found["instance_id"], found["tenant_id"]) == ("demo-bot", "desk 1", HARBOUR)
     table = shell.run("list").out
     assert "demo-bot" in table and found["registration_id"] in table and "summarise" in table
-    assert shell.json("describe", "desk 1")["registration_id"] == found["registration_id"]
-    assert "1.2.0" in shell.run("describe", found["registration_id"]).out
+    described = shell.json("describe", "desk 1")
+    assert described["registration_id"] == found["registration_id"]
+    assert [each["kind"] for each in described["history"]["events"]] == ["registered"]
+    shown = shell.run("describe", found["registration_id"]).out
+    assert all(each in shown for each in ("1.2.0", "registered", "circuit breaker", "health check"))
     drained = shell.run("drain", "desk 1", "--reason", "lunch")
     assert drained == (0, "demo-bot desk 1 is draining\n", ""), drained
     assert await ended(living) == 0

@@ -34,6 +34,6 @@ def test_an_end_without_a_reason_is_told_by_its_kind_and_one_whose_beginning_is_
 def test_only_a_breaker_that_is_not_closed_has_opened_at_a_time() -> None:
     entries = [entry("t3", "breaker_half_open"), entry("t2", "breaker_opened"), entry("t1", "breaker_opened")]
     for state, opened_at in (("half_open", "t2"), ("open", "t2"), ("closed", None)):
-        breaker = InstanceHistory(entries, {"state": state}, {}).to_dict()["breaker"]
+        breaker = InstanceHistory(entries, {"state": state}, {}, None).to_dict()["breaker"]
         assert breaker == {"state": state, "opened_at": opened_at}
-    assert InstanceHistory(entries, None, {}).to_dict()["breaker"] is None
+    assert InstanceHistory(entries, None, {}, None).to_dict()["breaker"] is None

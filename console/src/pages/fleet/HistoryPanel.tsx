@@ -23,6 +23,7 @@ export interface InstanceHistory {
     opened_at: string | null;
   } | null;
   jobs: { succeeded: number; failed: number; rejected: number; running: number };
+  health_check: { checked_at: string | null; failures: number; error: string | null } | null;
   events: { at: string; kind: string; epoch: number; detail: Record<string, unknown> }[];
 }
 
@@ -55,6 +56,7 @@ export function HistoryPanel({ history, slots }: { history: UseQueryResult<Insta
       {slots && <Breaker slots={slots} breaker={found?.breaker ?? null} />}
       {found ? (
         <>
+          {found.health_check && <HealthCheck check={found.health_check} />}
           <JobCounts jobs={found.jobs} />
           <Registrations registrations={found.registrations} />
           <Events events={found.events} />
@@ -101,6 +103,25 @@ function Breaker({ slots, breaker }: { slots: Slots; breaker: InstanceHistory["b
         </p>
       )}
     </div>
+  );
+}
+
+function HealthCheck({ check }: { check: NonNullable<InstanceHistory["health_check"]> }) {
+  return (
+    <p className="flex flex-wrap items-center gap-2 border-b px-3 py-2">
+      <span className="text-soft">Health check</span>
+      {check.checked_at === null ? (
+        <Badge tone="neutral">Not made yet</Badge>
+      ) : (
+        <>
+          <Badge tone={check.error === null ? "good" : "bad"}>{check.error === null ? "Passed" : "Failed"}</Badge>
+          <span className="text-soft wrap-anywhere">
+            <Time at={check.checked_at} />
+            {check.error !== null && ` · ${check.failures} in a row · ${check.error}`}
+          </span>
+        </>
+      )}
+    </p>
   );
 }
 

@@ -1,9 +1,10 @@
 -- Histories of instances. Works as agenthall_app.
 
 -- name: find
--- The entries, the newest first, the circuit breaker (null: the instance takes no jobs), and how its jobs ended.
-select found.entries::text as entries, found.breaker::text as breaker, found.succeeded, found.failed, found.rejected,
-       found.running
+-- The entries, the newest first, the circuit breaker (null: the instance takes no jobs), the last check over HTTP (null:
+-- it is not checked), and how its jobs ended.
+select found.entries::text as entries, found.breaker::text as breaker, found.health_check::text as health_check,
+       found.succeeded, found.failed, found.rejected, found.running
   from mcp.act_for(:organization_id) as acting
  cross join lateral (
    select coalesce((
@@ -17,6 +18,9 @@ select found.entries::text as entries, found.breaker::text as breaker, found.suc
                     'state', mcp.breaker_state(s, clock_timestamp()), 'failures', s.failures, 'ejections', s.ejections,
                     'reason', s.ejection_reason, 'until', agenthall.iso(s.ejected_until))
              from mcp.agent_slots s where s.registration_id = i.id) as breaker,
+          (select json_build_object(
+                    'checked_at', agenthall.iso(k.checked_at), 'failures', k.failures, 'error', k.error)
+             from mcp.agent_checks k where k.registration_id = i.id) as health_check,
           coalesce(c.succeeded, 0) as succeeded, coalesce(c.failed, 0) as failed, coalesce(c.rejected, 0) as rejected,
           (select count(*) from mcp.agent_jobs j
             where j.registration_id = i.id and j.holds_slot and j.state = 'running') as running
