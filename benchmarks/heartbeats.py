@@ -23,7 +23,7 @@ from robyn_server.files import packaged
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
 from robyn_server.storage.postgres.migrations import migrate
 from robyn_server.storage.postgres.pools import Role, open_pool
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.leases import Leases
 
 TENANT = UUID(int=1)
 _FILL = """

@@ -33,8 +33,8 @@ from robyn_server.registry.leases.event_broker import AGENT_EVENTS, InstanceEven
 from robyn_server.storage.postgres.migrations import migrate
 from robyn_server.storage.postgres.notify import Listener
 from robyn_server.storage.postgres.pools import Role, open_pool
-from robyn_server.storage.registry.instances import Instances
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.instances import Instances
+from robyn_server.storage.registry.instances.leases import Leases
 
 TENANTS = [UUID(int=100 + number) for number in range(20)]
 _INTERVAL = 0.02

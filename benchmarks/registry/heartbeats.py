@@ -10,7 +10,7 @@ from typing import Any
 from robyn_server.core.registry.instances import Heartbeat, Outcome
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
 from robyn_server.registry.leases.lease_services import open_keeper_pool
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.leases import Leases
 
 from .environment import TENANT, Environment
 from .report import Row, percentiles

@@ -63,16 +63,16 @@ from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.registry.agent_names import AgentNames
 from robyn_server.storage.registry.brakes import Brakes
 from robyn_server.storage.registry.configurations import Configurations
-from robyn_server.storage.registry.instance_history import InstanceHistories
-from robyn_server.storage.registry.instances import Instances
-from robyn_server.storage.registry.job_lists import JobLists
+from robyn_server.storage.registry.instances.history import InstanceHistories
+from robyn_server.storage.registry.instances.instances import Instances
+from robyn_server.storage.registry.jobs.lists import JobLists
 from robyn_server.storage.registry.manifests import Manifests
 from robyn_server.storage.registry.scaling import Scaling
 from robyn_server.storage.registry.tickets import SocketTickets
-from robyn_server.storage.run_queue import RunQueue
-from robyn_server.storage.run_search import RunSearch
-from robyn_server.storage.run_timeline import RunTimelines
-from robyn_server.storage.runs import Runs
+from robyn_server.storage.runs.queue import RunQueue
+from robyn_server.storage.runs.runs import Runs
+from robyn_server.storage.runs.search import RunSearch
+from robyn_server.storage.runs.timeline import RunTimelines
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.threads import Threads
 

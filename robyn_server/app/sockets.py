@@ -30,7 +30,7 @@ from robyn_server.sockets.sessions.hub import SessionHub
 from robyn_server.sockets.sessions.job_desk import JobDesk
 from robyn_server.storage.api_keys import KEYS
 from robyn_server.storage.postgres.notify import Listener, Notifier
-from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.instances.instances import Instances
 from robyn_server.storage.registry.tickets import SocketTickets
 
 from .listening import check_listening

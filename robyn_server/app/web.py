@@ -40,7 +40,7 @@ from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.api_keys import KEYS
 from robyn_server.storage.postgres.notify import EVENTS, THREADS, Listener, Notifier
 from robyn_server.storage.postgres.pools import Pool
-from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.runs.queue import RunQueue
 from robyn_server.storage.workers import Workers
 from robyn_server.supervisor.readiness import announce_ready
 from robyn_server.tracing.langsmith_runs import flush_run_trees

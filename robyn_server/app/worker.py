@@ -21,7 +21,7 @@ from robyn_server.core.errors import Misconfigured
 from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.metrics import announce, answer_scrapes
-from robyn_server.registry.health_checks import HealthChecker
+from robyn_server.registry.instances.health_checks import HealthChecker
 from robyn_server.registry.jobs.follower import JobFollower
 from robyn_server.registry.jobs.starter import JobStarter
 from robyn_server.registry.jobs.sweeper import JobSweeper
@@ -32,10 +32,10 @@ from robyn_server.storage.audit_log import AuditLog
 from robyn_server.storage.operations.metrics_history import KEPT_EVENTS, MetricsHistory
 from robyn_server.storage.postgres.notify import Listener, Notifier
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
-from robyn_server.storage.registry.assigned_jobs import AssignedJobs
-from robyn_server.storage.registry.health_checks import HealthChecks
-from robyn_server.storage.registry.jobs import JOBS, Jobs
-from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.registry.instances.health_checks import HealthChecks
+from robyn_server.storage.registry.jobs.assigned import AssignedJobs
+from robyn_server.storage.registry.jobs.jobs import JOBS, Jobs
+from robyn_server.storage.runs.queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.thread_retention import ThreadRetention
 from robyn_server.storage.workers import Workers
@@ -59,8 +59,8 @@ from .process import (
 )
 
 if TYPE_CHECKING:
-    from robyn_server.worker.agent_host import RunAgentHost
-    from robyn_server.worker.run_processes import RunProcesses, Spawned
+    from robyn_server.worker.hosts.agents import RunAgentHost
+    from robyn_server.worker.processes.run_processes import RunProcesses, Spawned
     from robyn_server.worker.run_traces import RunTraces
     from robyn_server.worker.worker import WorkerOptions
 
@@ -100,8 +100,8 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     # Imported here: LangGraph takes a second to import, and errors of the database are reported before.
     from robyn_server.graphs.checkpoints.saver import Checkpoints
     from robyn_server.worker.announcement import Announcement
+    from robyn_server.worker.hosts.stores import RunStores
     from robyn_server.worker.run_executor import RunEnvironment
-    from robyn_server.worker.run_store import RunStores
     from robyn_server.worker.worker import Worker
 
     tune_garbage_collection()
@@ -158,8 +158,8 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
 
 def _run_processes(settings: Settings, system: Pool, graphs: Graphs) -> RunProcesses | None:
     """None in a process that was itself started for a run."""
-    from robyn_server.worker.run_processes import RunProcesses
-    from robyn_server.worker.tenant_processes import TenantProcesses
+    from robyn_server.worker.processes.run_processes import RunProcesses
+    from robyn_server.worker.processes.tenant_processes import TenantProcesses
 
     if settings.worker_parent is not None:
         return None
@@ -171,7 +171,7 @@ def _run_processes(settings: Settings, system: Pool, graphs: Graphs) -> RunProce
 
 
 async def _spawn_worker(worker_id: UUID, place: int, stays: bool) -> Spawned:
-    from robyn_server.worker.run_processes import spawn_worker
+    from robyn_server.worker.processes.run_processes import spawn_worker
 
     return await spawn_worker(worker_id, place, stays, os.environ)
 
@@ -221,7 +221,7 @@ def _start_jobs(settings: Settings, closing: AsyncExitStack, system: Pool) -> Jo
 
 async def _open_agent_host(settings: Settings, closing: AsyncExitStack, graphs: Graphs) -> RunAgentHost:
     """Let the agents of runs call other agents as tools."""
-    from robyn_server.worker.agent_host import RunAgentHost
+    from robyn_server.worker.hosts.agents import RunAgentHost
     from tools_agent.tools.agents import set_agent_host
 
     assistants = Assistants(await Pools(settings, closing).app("agenthall worker agents"))
@@ -242,7 +242,7 @@ async def _open_lease_queue(dsn: str) -> AsyncIterator[RunQueue]:
 
 
 def _thread_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
-    from robyn_server.worker.thread_sweeper import ThreadSweeper
+    from robyn_server.worker.sweepers.threads import ThreadSweeper
 
     sweeper = ThreadSweeper(
         ThreadRetention(system),
@@ -256,7 +256,7 @@ def _thread_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
 
 
 def _audit_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
-    from robyn_server.worker.audit_sweeper import AuditSweeper
+    from robyn_server.worker.sweepers.audit import AuditSweeper
 
     if settings.audit_days:
         sweeper = AuditSweeper(AuditLog(system), timedelta(days=settings.audit_days))

@@ -15,8 +15,8 @@ from robyn_server.concurrency.ttl_cache import TtlCache
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Invalid
 from robyn_server.core.mcp_credentials import server_url
-from robyn_server.storage.mcp_credentials import McpCredentials
-from robyn_server.storage.run_credentials import RunCredentials
+from robyn_server.storage.mcp.credentials import McpCredentials
+from robyn_server.storage.mcp.run_credentials import RunCredentials
 
 from .keys import Keys
 from .sealing import run_binding

@@ -14,8 +14,8 @@ from uuid import UUID
 from robyn_server.core.errors import Invalid, NotFound
 from robyn_server.core.mcp_credentials import CredentialEntry, CredentialKind, StoredEntry, server_url
 from robyn_server.core.urls.hosts import LOOPBACK
-from robyn_server.storage.mcp_connections import McpConnections
-from robyn_server.storage.mcp_credentials import McpCredentials
+from robyn_server.storage.mcp.connections import McpConnections
+from robyn_server.storage.mcp.credentials import McpCredentials
 
 from .key_ring import SecretUnreadable, sealing_key
 from .keys import Keys

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from robyn_server.core.errors import Invalid, Misconfigured
 from robyn_server.core.mcp_credentials import CredentialKind, StoredEntry, choose, server_url
-from robyn_server.storage.mcp_credentials import McpCredentials
+from robyn_server.storage.mcp.credentials import McpCredentials
 
 from .audiences import audiences_of, is_expired
 from .caller_tokens import KeptTokens

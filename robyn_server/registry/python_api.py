@@ -12,11 +12,11 @@ from uuid import UUID
 from robyn_server.core.ids import parse_uuid
 from robyn_server.core.registry.instances import Registration
 from robyn_server.metrics.definitions import is_announced
+from robyn_server.registry.instances.registration_metrics import count_failures, count_registration
 from robyn_server.settings import load_settings
 from robyn_server.storage.postgres.pools import Connection, Pool, Role, open_connection
-from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.instances.instances import Instances
 
-from .registration_metrics import count_failures, count_registration
 from .validation import validate
 
 

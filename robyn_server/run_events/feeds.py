@@ -9,7 +9,7 @@ from uuid import UUID
 
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.runs import EventTransport
-from robyn_server.storage.run_queue import ONLY_END
+from robyn_server.storage.runs.queue import ONLY_END
 
 from .reader import RunEventReader, RunSubscription
 

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from robyn_server.core.runs import ClaimedRun, RunEvent
-from robyn_server.storage.run_queue import RunLease
+from robyn_server.storage.runs.queue import RunLease
 
 _RECENT_SECONDS = 3.0
 _RECENT_CHARACTERS = 2_000_000

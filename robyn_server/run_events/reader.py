@@ -16,7 +16,7 @@ from robyn_server.concurrency.periodic import Periodic
 from robyn_server.concurrency.subscriptions import Subscriptions
 from robyn_server.core.runs import END, RunEvent
 from robyn_server.storage.postgres.notify import ids_in
-from robyn_server.storage.run_queue import LARGEST_READ, ONLY_END
+from robyn_server.storage.runs.queue import LARGEST_READ, ONLY_END
 
 from .transport import EventSource
 

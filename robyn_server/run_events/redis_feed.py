@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robyn_server.redis_streams.connection import RedisConnection
 from robyn_server.storage.postgres.notify import ids_in
-from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.runs.queue import RunQueue
 
 from .reader import RunEventReader
 from .redis_source import RedisEventSource

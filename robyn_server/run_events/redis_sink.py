@@ -27,7 +27,7 @@ from robyn_server.core.errors import AgenthallError, Unavailable
 from robyn_server.core.runs import ClaimedRun, EventTransport, RunEnd, RunEvent
 from robyn_server.metrics.definitions import EVENT_FALLBACKS, EVENT_WRITE_SECONDS, EVENTS_WAITING, EVENTS_WRITTEN
 from robyn_server.redis_streams.connection import RedisConnection
-from robyn_server.storage.run_queue import RunLease
+from robyn_server.storage.runs.queue import RunLease
 
 from .open_run import OpenRun
 from .pacing import pause_after

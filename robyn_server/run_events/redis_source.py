@@ -28,7 +28,7 @@ from robyn_server.core.runs import ATTEMPT_SEQS, END, LAST, MISSING, RunEvent
 from robyn_server.metrics.definitions import EVENTS_MISSING
 from robyn_server.redis_streams.health import RedisHealth
 from robyn_server.redis_streams.streams import Page, RunEventStreams
-from robyn_server.storage.run_queue import LARGEST_READ, RunQueue
+from robyn_server.storage.runs.queue import LARGEST_READ, RunQueue
 
 _PATIENCE_SECONDS = 5.0
 """How long events that only Redis can have are waited for, while it does not answer."""

@@ -16,7 +16,7 @@ from uuid import UUID
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.concurrency.subscriptions import Subscriptions
 from robyn_server.storage.postgres.notify import ids_in
-from robyn_server.storage.run_queue import BegunRun, RunQueue
+from robyn_server.storage.runs.queue import BegunRun, RunQueue
 
 _POLL_SECONDS = 2.0
 _LONGEST_BACKOFF = 5.0

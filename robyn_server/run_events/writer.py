@@ -30,7 +30,7 @@ from robyn_server.core.errors import Unavailable
 from robyn_server.core.runs import LAST, ClaimedRun, EventTransport, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.metrics.definitions import EVENT_WRITE_SECONDS, EVENTS_WAITING, EVENTS_WRITTEN
 from robyn_server.storage.postgres.notify import EVENTS, RUNS, Notifier
-from robyn_server.storage.run_queue import EndedRun, EventsUndone, RunLease, RunQueue
+from robyn_server.storage.runs.queue import EndedRun, EventsUndone, RunLease, RunQueue
 
 from .pacing import pause_after
 from .recent_events import RecentEvents, WrittenEvent

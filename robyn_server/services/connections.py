@@ -8,7 +8,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import NotFound
 from robyn_server.credentials.oauth.authorizations import AuthorizationAnswer, Authorizations, Connected
 from robyn_server.credentials.oauth.connections import Connections
-from robyn_server.storage.mcp_connections import OwnConnection, OwnConnections
+from robyn_server.storage.mcp.connections import OwnConnection, OwnConnections
 
 MAX_LISTED = 1000
 

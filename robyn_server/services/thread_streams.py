@@ -11,8 +11,8 @@ from robyn_server.core.errors import NotFound
 from robyn_server.core.runs import EventTransport, RunEvent
 from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.run_events.thread_runs import ThreadRunFinder
-from robyn_server.storage.run_queue import RunQueue
-from robyn_server.storage.runs import Runs
+from robyn_server.storage.runs.queue import RunQueue
+from robyn_server.storage.runs.runs import Runs
 from robyn_server.storage.threads import Threads
 
 

@@ -6,7 +6,7 @@ An instance that does not extend its jobs would learn of it only with its next m
 from __future__ import annotations
 
 from robyn_server.concurrency.periodic import Periodic
-from robyn_server.storage.registry.job_messages import JobMessages
+from robyn_server.storage.registry.jobs.messages import JobMessages
 
 from .sessions.job_desk import JobDesk
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.core.runs import ClaimedRun
 from robyn_server.graphs.execution import Stop, StopReason
-from robyn_server.storage.run_queue import RunLease
+from robyn_server.storage.runs.queue import RunLease
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.concurrency.thread_loop import ThreadLoop
-from robyn_server.storage.run_queue import RunLease, RunQueue
+from robyn_server.storage.runs.queue import RunLease, RunQueue
 
 OpenQueue: TypeAlias = Callable[[], AbstractAsyncContextManager[RunQueue]]
 """Opens the queue on the thread's loop."""

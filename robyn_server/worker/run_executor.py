@@ -19,9 +19,9 @@ from robyn_server.graphs.execution import StopReason, execute
 from robyn_server.metrics.definitions import RUN_SECONDS, RUNS_FINISHED
 from robyn_server.run_events.run_writer import RunWriter
 from robyn_server.run_events.writer import EventWriter
+from robyn_server.worker.hosts.stores import RunStores
 
 from .active_runs import ActiveRun
-from .run_store import RunStores
 from .run_traces import AttemptTrace, RunTraces
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from robyn_server.graphs.loading.served_graphs import Graphs
     from robyn_server.registry.jobs.starter import JobStarter
     from robyn_server.run_events.redis_sink import RedisEventWriter
-
-    from .agent_host import RunAgentHost
-    from .credential_host import RunCredentialHost
+    from robyn_server.worker.hosts.agents import RunAgentHost
+    from robyn_server.worker.hosts.credentials import RunCredentialHost
 
 _FAILED = RunEnd(
     RunStatus.ERROR,

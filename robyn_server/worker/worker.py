@@ -45,7 +45,7 @@ from robyn_server.metrics.definitions import (
 )
 from robyn_server.run_events.writer import EventWriter
 from robyn_server.storage.postgres.notify import RUNS, THREADS, Listener, Notifier
-from robyn_server.storage.run_queue import RunLease, RunQueue
+from robyn_server.storage.runs.queue import RunLease, RunQueue
 
 from .active_runs import ActiveRun, ActiveRuns, Capacity
 from .lease_renewer import LeaseRenewer, OpenQueue
@@ -56,8 +56,7 @@ from .run_tasks import create_run_task, task_factory
 if TYPE_CHECKING:
     from robyn_server.redis_streams.connection import RedisConnection
     from robyn_server.run_events.redis_sink import RedisEventWriter
-
-    from .run_processes import RunProcesses
+    from robyn_server.worker.processes.run_processes import RunProcesses
 
 _POLL_SECONDS = 1.0
 _SWEEP_SECONDS = 15.0

@@ -21,9 +21,9 @@ from robyn_server.credentials.oauth.authorizations import Authorizations
 from robyn_server.credentials.oauth.clients import OAuthClients
 from robyn_server.credentials.oauth.connections import Connections
 from robyn_server.egress.clients import operator_client
-from robyn_server.storage.mcp_connections import McpConnections
-from robyn_server.storage.mcp_credentials import McpCredentials
-from robyn_server.storage.run_credentials import RunCredentials
+from robyn_server.storage.mcp.connections import McpConnections
+from robyn_server.storage.mcp.credentials import McpCredentials
+from robyn_server.storage.mcp.run_credentials import RunCredentials
 
 HARBOUR, MEADOW = UUID(int=1), UUID(int=2)
 URL = "https://tools.example/mcp"

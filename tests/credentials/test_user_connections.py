@@ -30,8 +30,8 @@ from robyn_server.credentials.references import CredentialUnusable
 from robyn_server.credentials.token_requests import TokenRefused
 from robyn_server.egress.clients import operator_client
 from robyn_server.services.connections import ConnectionService
-from robyn_server.storage.mcp_connections import McpConnections, OwnConnections
-from robyn_server.storage.mcp_credentials import McpCredentials
+from robyn_server.storage.mcp.connections import McpConnections, OwnConnections
+from robyn_server.storage.mcp.credentials import McpCredentials
 
 CALLBACK = "http://127.0.0.1:9/connections/callback"
 ORGANIZATION = UUID(int=1)

@@ -25,7 +25,7 @@ from robyn_server.metrics.definitions import CONNECTIONS, HTTP_REQUESTS, LIVING
 from robyn_server.metrics.exposition import samples
 from robyn_server.metrics.instruments import Metric
 from robyn_server.services.monitoring.metrics import MetricsService
-from robyn_server.storage.run_queue import QueueState
+from robyn_server.storage.runs.queue import QueueState
 from robyn_server.supervisor.metrics_dir import MetricsDirectory
 from robyn_server.web.edge.edge import _count
 

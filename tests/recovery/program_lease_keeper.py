@@ -16,7 +16,7 @@ from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
 from robyn_server.registry.leases.lease_services import LeaseServices, open_keeper_pool
 from robyn_server.registry.leases.sweeper import Retention
 from robyn_server.storage.postgres.pools import Role, open_pool
-from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.instances.instances import Instances
 
 TENANT = UUID(int=1)
 AGENT = "fleet-agent"

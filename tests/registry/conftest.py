@@ -8,7 +8,7 @@ from instance_service_driver import InstanceServiceDriver
 from registry_database import RegistryDatabase, open_registry
 
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.leases import Leases
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.registry.instances import Heartbeat, InstanceFilter, Outcome, Registration, RegistrationRequest
 from robyn_server.registry import InstanceService
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
-from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.instances.instances import Instances
 
 ADA = Principal("ada", organizations=frozenset({ORG_1}))
 MIA = Principal("mia", organizations=frozenset({ORG_2}))

@@ -17,7 +17,7 @@ from robyn_server.core.registry.instances import InstanceChange, Outcome, Regist
 from robyn_server.registry import BrakeService, ConfigurationService, CordonService
 from robyn_server.storage.registry.brakes import Brakes
 from robyn_server.storage.registry.configurations import Configurations
-from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.instances.instances import Instances
 
 BOT = replace(ADA, identity="key:bot", agents=frozenset({"my-bot", "other-bot"}))
 Write = Callable[[InstanceServiceDriver, Principal, Registration], Awaitable[Any]]

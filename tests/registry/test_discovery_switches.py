@@ -17,8 +17,8 @@ from robyn_server.core.registry.instances import HealthStatus, Heartbeat, Instan
 from robyn_server.core.registry.version_range import VersionRange
 from robyn_server.registry import CordonService
 from robyn_server.storage.postgres.queries import load
-from robyn_server.storage.registry.instance_search import search
-from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.instances.instances import Instances
+from robyn_server.storage.registry.instances.search import search
 
 ROWS = 5_000
 _FILL = f"""
@@ -117,7 +117,7 @@ async def test_a_search_for_a_disabled_agent_reads_none_of_its_instances(fleet: 
 async def test_a_batch_of_heartbeats_reads_no_instance_that_is_not_cordoned(fleet: RegistryDatabase) -> None:
     ids = await fleet.owner.fetch("select id from mcp.agent_instances limit 200")
     nothing = [None] * len(ids)
-    sql, *arguments = load("registry/leases")["record_heartbeats"].bind(
+    sql, *arguments = load("registry/instances/leases")["record_heartbeats"].bind(
         organization_ids=[ORG_1] * len(ids),
         registration_ids=[each["id"] for each in ids],
         epochs=[1] * len(ids),

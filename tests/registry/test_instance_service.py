@@ -21,7 +21,7 @@ from robyn_server.core.registry.instances import (
 )
 from robyn_server.registry import InstanceService, register_agent_instance
 from robyn_server.registry.outcomes import raise_for_outcome
-from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.instances.instances import Instances
 
 KEYS = {
     "registration_id", "tenant_id", "agent_id", "manifest_id", "instance_id", "name", "agent_type", "version", "capabilities", "tags",

@@ -16,7 +16,7 @@ from semver import Version
 
 from robyn_server.core.registry.instances import InstanceFilter
 from robyn_server.core.registry.version_range import VersionRange, find_version, parse_version_range
-from robyn_server.storage.registry.instance_search import search
+from robyn_server.storage.registry.instances.search import search
 
 ROWS = 12_000
 _FILL = f"""

@@ -13,7 +13,7 @@ from registry_database import ORG_1, ORG_2, RegistryDatabase, Row, open_registry
 from robyn_server.core.registry.instance_history import registrations_of
 from robyn_server.files import packaged
 from robyn_server.storage.postgres.migrations import migrate
-from robyn_server.storage.registry.instance_history import InstanceHistories
+from robyn_server.storage.registry.instances.history import InstanceHistories
 
 
 async def _kinds(registry: RegistryDatabase, row: Row) -> list[str]:

@@ -16,7 +16,7 @@ from robyn_server.core.errors import Conflict, TooMany
 from robyn_server.core.registry.instances import RegistrationRequest
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 from robyn_server.storage.registry.configurations import Configurations
-from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.instances.instances import Instances
 from robyn_server.storage.registry.manifests import Manifests
 
 

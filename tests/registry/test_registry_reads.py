@@ -39,7 +39,7 @@ select sum(pg_stat_get_xact_tuples_returned(c.oid))::integer
 
 _REGISTER = "select registration_id, epoch from mcp.register_agent_instance($1, 'ide-agent', $2, null, '{}', '{}', capabilities => '{search}')"
 _BATCH = "select outcome from mcp.heartbeat_agent_instances(array[$1::uuid], array[$2::bigint], array['healthy'])"
-_HISTORY = load("registry/instance_history")["find"]
+_HISTORY = load("registry/instances/history")["find"]
 _VERBS = {
     "heartbeat": "select outcome from mcp.heartbeat_agent_instance($1, $2, $3, health => 'degraded')",
     "drain": "select outcome from mcp.drain_agent_instance($1, $2, $3)",

@@ -11,8 +11,8 @@ from registry_database import ORG_1, ORG_2, RegistryDatabase, filled_registry
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.metrics.definitions import INSTANCES, MOST_AGENTS
 from robyn_server.services.monitoring.metrics import MetricsService
-from robyn_server.storage.registry.leases import Leases
-from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.registry.instances.leases import Leases
+from robyn_server.storage.runs.queue import RunQueue
 
 TYPES = 130
 _FILL = f"""

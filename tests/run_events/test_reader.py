@@ -15,7 +15,7 @@ from robyn_server.core.ids import new_id
 from robyn_server.core.runs import END, RunEvent
 from robyn_server.run_events import reader
 from robyn_server.run_events.reader import RunEventReader, RunSubscription
-from robyn_server.storage.run_queue import LARGEST_READ, ONLY_END
+from robyn_server.storage.runs.queue import LARGEST_READ, ONLY_END
 
 WORKER = new_id()
 

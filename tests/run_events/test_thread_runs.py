@@ -12,7 +12,7 @@ from run_queue_database import RunQueueDatabase, open_run_queue_database
 from robyn_server.core.ids import new_id
 from robyn_server.run_events import thread_runs as module
 from robyn_server.run_events.thread_runs import ThreadRunFinder
-from robyn_server.storage.run_queue import BegunRun, RunQueue
+from robyn_server.storage.runs.queue import BegunRun, RunQueue
 
 START = UUID(int=0)
 

@@ -19,7 +19,7 @@ from robyn_server.core.ids import new_id
 from robyn_server.core.runs import END, EventTransport, RunEvent, parse_event_id
 from robyn_server.run_events import reader
 from robyn_server.run_events.feeds import RunEventFeeds
-from robyn_server.storage.run_queue import ONLY_END
+from robyn_server.storage.runs.queue import ONLY_END
 
 ONE, TWO = new_id(), new_id()
 

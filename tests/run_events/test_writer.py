@@ -20,7 +20,7 @@ from robyn_server.run_events import writer as event_writer
 from robyn_server.run_events.run_writer import RunWriter
 from robyn_server.run_events.writer import EventWriter, _Buffer
 from robyn_server.storage.postgres.notify import Notifier
-from robyn_server.storage.run_queue import EndedRun, RunLease
+from robyn_server.storage.runs.queue import EndedRun, RunLease
 
 WORKER = new_id()
 

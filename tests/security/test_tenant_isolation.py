@@ -70,7 +70,14 @@ async def tenants(server: LiveServer) -> AsyncIterator[tuple[Tenant, Tenant]]:
 
 def test_the_predicates_that_are_removed_are_those_of_every_noun_of_a_tenant() -> None:
     removed = {noun: without_predicates(queries._read(noun))[1] for noun in queries.nouns()}
-    for noun in ("threads", "runs", "assistants", "store/items", "registry/instances", "registry/configurations"):
+    for noun in (
+        "threads",
+        "runs/runs",
+        "assistants",
+        "store/items",
+        "registry/instances/instances",
+        "registry/configurations",
+    ):
         assert removed[noun] > 0, noun
     assert without_predicates("where t.owner_id = :identity")[0] == "where (t.owner_id = :identity or true)"
 

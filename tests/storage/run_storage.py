@@ -18,8 +18,8 @@ from robyn_server.core.queue.limits import RunningLimits
 from robyn_server.core.runs import END, ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.storage.assistants import Assistants
 from robyn_server.storage.postgres.pools import Pool
-from robyn_server.storage.run_queue import EndedRun, RunQueue
-from robyn_server.storage.runs import NewRun, Runs
+from robyn_server.storage.runs.queue import EndedRun, RunQueue
+from robyn_server.storage.runs.runs import NewRun, Runs
 from robyn_server.storage.threads import Threads
 
 LEASE = timedelta(seconds=60)

@@ -15,7 +15,7 @@ from read_costs import FEW, MANY, CountingPool
 
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.storage.audit_log import AuditFilter, AuditLog
-from robyn_server.worker.audit_sweeper import AuditSweeper
+from robyn_server.worker.sweepers.audit import AuditSweeper
 
 ORGANIZATION = UUID(int=7)
 SLACK = 150

@@ -17,7 +17,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.ids import new_id
 from robyn_server.core.queue.limits import RunningLimits
 from robyn_server.core.registry.instances import INSTANCES_GRAPH
-from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.runs.queue import RunQueue
 
 SLACK = 50
 """Buffers: deeper indexes."""

@@ -12,8 +12,8 @@ from run_storage import open_run_storage
 
 from robyn_server.core.access.principal import Principal
 from robyn_server.credentials.oauth.connections import EARLY
-from robyn_server.storage.mcp_connections import McpConnections, OwnConnections
-from robyn_server.storage.mcp_credentials import McpCredentials
+from robyn_server.storage.mcp.connections import McpConnections, OwnConnections
+from robyn_server.storage.mcp.credentials import McpCredentials
 
 SLACK = 20
 """Buffers: deeper indexes."""

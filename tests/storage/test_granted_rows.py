@@ -15,7 +15,7 @@ from robyn_server.core.access.grants import Condition, Grants, parse_filter
 from robyn_server.core.access.principal import ADMIN, Principal
 from robyn_server.core.errors import Forbidden
 from robyn_server.storage.postgres.pools import acting_as
-from robyn_server.storage.runs import Runs
+from robyn_server.storage.runs.runs import Runs
 from robyn_server.storage.threads import ThreadFilter, Threads
 
 RED, BLUE, LISTED = UUID(int=1), UUID(int=2), UUID(int=3)

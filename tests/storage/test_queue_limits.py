@@ -15,8 +15,8 @@ from robyn_server.core.errors import TooMany
 from robyn_server.core.ids import new_id
 from robyn_server.core.queue.limits import PendingLimits
 from robyn_server.core.runs import ClaimedRun
-from robyn_server.storage.run_queue import RunQueue
-from robyn_server.storage.runs import Runs
+from robyn_server.storage.runs.queue import RunQueue
+from robyn_server.storage.runs.runs import Runs
 
 ACME, BETA = UUID(int=0xA), UUID(int=0xB)
 

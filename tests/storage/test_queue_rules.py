@@ -13,7 +13,7 @@ from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import END, RunEnd, RunStatus, ThreadStatus
 from robyn_server.core.trace_context import TraceContext
-from robyn_server.storage.run_queue import ONLY_END
+from robyn_server.storage.runs.queue import ONLY_END
 
 ONE, OTHER = new_id(), new_id()
 

@@ -12,7 +12,7 @@ from run_storage import LEASE, RunStorage, ended_run, new_run, open_run_storage
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
 from robyn_server.storage.postgres.queries import load
-from robyn_server.storage.run_queue import QueueState
+from robyn_server.storage.runs.queue import QueueState
 
 _ENDED = """
 insert into agenthall.threads (thread_id, owner_id, status)
@@ -72,6 +72,6 @@ async def test_no_table_is_read_as_a_whole(storage: RunStorage, analysed: bool) 
     await storage.runs.enqueue(LOCAL, new_run(new_id()))
     if analysed:
         await storage.admin.execute("analyze agenthall.runs")
-    plan = await storage.admin.fetch("explain " + load("run_queue")["state"].sql)
+    plan = await storage.admin.fetch("explain " + load("runs/queue")["state"].sql)
     text = "\n".join(line[0] for line in plan)
     assert "Seq Scan" not in text, text

@@ -19,7 +19,7 @@ from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.core.runs import ClaimedRun
 from robyn_server.files import packaged
 from robyn_server.storage.postgres.migrations import migrate
-from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.runs.queue import RunQueue
 
 ACME, BETA, CORP = UUID(int=0xA), UUID(int=0xB), UUID(int=0xC)
 BEFORE_TURNS = 57

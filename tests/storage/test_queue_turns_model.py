@@ -15,7 +15,7 @@ from run_storage import GRAPH, LEASE, RunStorage, ended_run, open_run_storage
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.ids import new_id
 from robyn_server.core.queue.limits import RunningLimits
-from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.runs.queue import RunQueue
 
 ACME, BETA, CORP = UUID(int=0xA), UUID(int=0xB), UUID(int=0xC)
 WEIGHTS = {BETA: 2}

@@ -12,8 +12,8 @@ from robyn_server.core.access.principal import ADMIN, Principal
 from robyn_server.core.errors import Forbidden
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import RunEnd, RunStatus, ThreadStatus
+from robyn_server.storage.mcp.run_credentials import RunCredentials
 from robyn_server.storage.postgres.pools import acting_as
-from robyn_server.storage.run_credentials import RunCredentials
 
 SEALED = b"\x01" + bytes(60)
 ADA, MIA = Principal("ada"), Principal("mia")

@@ -16,7 +16,7 @@ from robyn_server.core.access.grants import Grants
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import RunStatus
-from robyn_server.storage.run_search import RunFilter, RunSearch
+from robyn_server.storage.runs.search import RunFilter, RunSearch
 
 ADA, BEN = Principal("ada"), Principal("ben")
 SLACK = 150

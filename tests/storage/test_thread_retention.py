@@ -24,7 +24,7 @@ from robyn_server.metrics.exposition import samples
 from robyn_server.storage.postgres.pools import Role, acting_as, open_pool
 from robyn_server.storage.postgres.queries import load
 from robyn_server.storage.thread_retention import FIRST, ThreadRetention
-from robyn_server.worker.thread_sweeper import MOST_FAILURES, ThreadSweeper
+from robyn_server.worker.sweepers.threads import MOST_FAILURES, ThreadSweeper
 
 HOUR = ThreadTtl(timedelta(hours=1))
 KEEP = ThreadTtl(timedelta(hours=1), PruneStrategy.KEEP_LATEST)

@@ -22,7 +22,7 @@ from robyn_server.run_events.run_writer import RunWriter
 from robyn_server.run_events.transport import EventSink
 from robyn_server.run_events.writer import EventWriter
 from robyn_server.storage.postgres.notify import EVENTS, Listener, Notifier
-from robyn_server.storage.run_queue import RunLease
+from robyn_server.storage.runs.queue import RunLease
 
 
 class Sink(EventSink, Protocol):

@@ -13,8 +13,8 @@ from databases import open_pools
 
 from robyn_server.core.registry.instances import Heartbeat, Registration, RegistrationRequest
 from robyn_server.storage.postgres.pools import Pool
-from robyn_server.storage.registry.instances import Instances
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.instances import Instances
+from robyn_server.storage.registry.instances.leases import Leases
 
 ORG_1, ORG_2 = UUID(int=1), UUID(int=2)
 _CLEAR = """

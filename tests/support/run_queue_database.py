@@ -15,8 +15,8 @@ from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunEvent, RunStatus, ThreadStatus
 from robyn_server.storage.postgres.pools import Pool
-from robyn_server.storage.run_queue import RunQueue
-from robyn_server.storage.runs import NewRun, Runs
+from robyn_server.storage.runs.queue import RunQueue
+from robyn_server.storage.runs.runs import NewRun, Runs
 
 MINUTE = timedelta(minutes=1)
 SUCCESS = RunEnd(RunStatus.SUCCESS, ThreadStatus.IDLE, b"{}")
@@ -91,7 +91,7 @@ class RunQueueDatabase:
 
     async def write_events(self, run: ClaimedRun, worker: UUID, *seqs: int, end: RunEnd | None = None) -> None:
         """Write events as a worker does, without a notification."""
-        from robyn_server.storage.run_queue import EndedRun
+        from robyn_server.storage.runs.queue import EndedRun
 
         events = [(run, RunEvent(seq, run.attempt, "custom", f'{{"n":{seq}}}')) for seq in seqs]
         ends = [] if end is None else [EndedRun(run, end, b'{"status":"success","values":null}')]

@@ -23,11 +23,11 @@ from robyn_server.core.runs import END
 from robyn_server.graphs.checkpoints.saver import Checkpoints
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
-from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.runs.queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.worker.active_runs import Capacity
+from robyn_server.worker.hosts.stores import RunStores
 from robyn_server.worker.run_executor import RunEnvironment
-from robyn_server.worker.run_store import RunStores
 from robyn_server.worker.worker import Worker, WorkerOptions
 
 LONG = {"until": 1000, "delay": 0.05}

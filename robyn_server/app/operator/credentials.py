@@ -13,8 +13,8 @@ from robyn_server.app.parts.database import check_schema
 from robyn_server.app.parts.pools import Pools
 from robyn_server.credentials.entries import CredentialEntries
 from robyn_server.settings import Settings
-from robyn_server.storage.mcp_connections import McpConnections
-from robyn_server.storage.mcp_credentials import McpCredentials
+from robyn_server.storage.mcp.connections import McpConnections
+from robyn_server.storage.mcp.credentials import McpCredentials
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from robyn_server.app.parts.pools import Pools
 from robyn_server.app.process import stop_signal
 from robyn_server.registry.leases.sweeper import SWEEP_SECONDS, Sweeper
 from robyn_server.settings import Settings
-from robyn_server.storage.registry.leases import Leases, SweepResult
+from robyn_server.storage.registry.instances.leases import Leases, SweepResult
 
 _CONNECTIONS = 2
 

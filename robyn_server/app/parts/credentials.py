@@ -15,16 +15,16 @@ from robyn_server.credentials.oauth.clients import OAuthClients
 from robyn_server.credentials.oauth.connections import Connections
 from robyn_server.egress.clients import checked_transport, operator_client
 from robyn_server.settings import Settings
-from robyn_server.storage.mcp_connections import McpConnections, OwnConnections
-from robyn_server.storage.mcp_credentials import McpCredentials
+from robyn_server.storage.mcp.connections import McpConnections, OwnConnections
+from robyn_server.storage.mcp.credentials import McpCredentials
+from robyn_server.storage.mcp.run_credentials import RunCredentials
 from robyn_server.storage.postgres.pools import Pool
-from robyn_server.storage.run_credentials import RunCredentials
 
 if TYPE_CHECKING:
     import httpx
 
     from robyn_server.services.connections import ConnectionService
-    from robyn_server.worker.credential_host import RunCredentialHost
+    from robyn_server.worker.hosts.credentials import RunCredentialHost
 
 TOKEN_SECONDS = 10.0
 
@@ -77,7 +77,7 @@ def make_finder(settings: Settings, system: Pool) -> CredentialFinder:
 
 def open_credential_host(settings: Settings, system: Pool) -> RunCredentialHost:
     """Let the agents of runs find credentials. Raises Misconfigured for keys of the environment that are none."""
-    from robyn_server.worker.credential_host import RunCredentialHost
+    from robyn_server.worker.hosts.credentials import RunCredentialHost
     from tools_agent.credentials import set_credential_host
 
     keys = make_keys(settings)

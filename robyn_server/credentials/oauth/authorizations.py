@@ -21,7 +21,7 @@ from robyn_server.credentials.key_ring import SecretUnreadable
 from robyn_server.credentials.keys import Keys
 from robyn_server.credentials.sealing import authorization_binding, connection_binding
 from robyn_server.credentials.token_requests import IssuedToken, TokenRefused, request_token
-from robyn_server.storage.mcp_connections import McpConnections
+from robyn_server.storage.mcp.connections import McpConnections
 
 from .clients import OAuthClients, client_fields, client_of
 from .discovery import AuthorizationServer, discover

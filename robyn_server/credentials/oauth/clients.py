@@ -12,7 +12,7 @@ from robyn_server.credentials.keys import Keys
 from robyn_server.credentials.references import CredentialUnusable
 from robyn_server.credentials.sealing import client_binding
 from robyn_server.credentials.token_requests import ClientSecret, fetch_json
-from robyn_server.storage.mcp_connections import McpConnections
+from robyn_server.storage.mcp.connections import McpConnections
 
 from .discovery import AuthorizationServer
 

@@ -25,7 +25,7 @@ from robyn_server.credentials.keys import Keys
 from robyn_server.credentials.references import CredentialUnusable
 from robyn_server.credentials.sealing import connection_binding
 from robyn_server.credentials.token_requests import IssuedToken, TokenRefused, fetch_json, request_token, with_client
-from robyn_server.storage.mcp_connections import KeptConnection, McpConnections
+from robyn_server.storage.mcp.connections import KeptConnection, McpConnections
 
 from .authorizations import Authorizations, OpenClient
 from .clients import client_of

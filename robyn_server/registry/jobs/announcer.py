@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from robyn_server.storage.postgres.notify import Notifier
-from robyn_server.storage.registry.jobs import JOBS, OFFERS
+from robyn_server.storage.registry.jobs.jobs import JOBS, OFFERS
 
 
 class JobAnnouncer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
-from robyn_server.storage.registry.job_messages import JobMessages
+from robyn_server.storage.registry.jobs.messages import JobMessages
 
 from .announcer import JobAnnouncer
 

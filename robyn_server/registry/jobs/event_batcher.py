@@ -29,7 +29,7 @@ from robyn_server.core.registry.jobs import (
     JobRef,
 )
 from robyn_server.metrics.definitions import JOB_EVENTS_WRITTEN
-from robyn_server.storage.registry.job_messages import AppendedEvents, JobMessages
+from robyn_server.storage.registry.jobs.messages import AppendedEvents, JobMessages
 
 from .announcer import JobAnnouncer
 from .fencing import fenced

@@ -18,10 +18,10 @@ from robyn_server.core.errors import Conflict
 from robyn_server.core.registry.instances import Outcome
 from robyn_server.core.registry.job_events import JobEvents
 from robyn_server.core.registry.jobs import ExtendedJob, JobEnd, JobOutcome, JobRef, OpenedSlots
-from robyn_server.registry.bound_agents import BoundAgents
+from robyn_server.registry.instances.bound_agents import BoundAgents
 from robyn_server.registry.organizations import ensure_member
 from robyn_server.registry.outcomes import raise_for_outcome
-from robyn_server.storage.registry.jobs import Jobs
+from robyn_server.storage.registry.jobs.jobs import Jobs
 
 from .announcer import JobAnnouncer
 from .event_batcher import EventBatcher

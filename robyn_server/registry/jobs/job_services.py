@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from robyn_server.core.registry.jobs import JobRef
-from robyn_server.registry.bound_agents import BoundAgents
+from robyn_server.registry.instances.bound_agents import BoundAgents
 from robyn_server.storage.postgres.notify import Notifier
 from robyn_server.storage.postgres.pools import Pool
-from robyn_server.storage.registry.assigned_jobs import AssignedJobs
-from robyn_server.storage.registry.instances import Instances
-from robyn_server.storage.registry.job_messages import JobMessages
-from robyn_server.storage.registry.jobs import OFFERS, Jobs
+from robyn_server.storage.registry.instances.instances import Instances
+from robyn_server.storage.registry.jobs.assigned import AssignedJobs
+from robyn_server.storage.registry.jobs.jobs import OFFERS, Jobs
+from robyn_server.storage.registry.jobs.messages import JobMessages
 
 from .announcer import JobAnnouncer
 from .dispatcher import JobDispatcher

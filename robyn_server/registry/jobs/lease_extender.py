@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from robyn_server.concurrency.batcher import Batcher
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.registry.jobs import ExtendedJob, JobRef
-from robyn_server.storage.registry.job_messages import JobMessages
+from robyn_server.storage.registry.jobs.messages import JobMessages
 
 BATCH_SECONDS = 0.025
 MAX_BATCH = 500

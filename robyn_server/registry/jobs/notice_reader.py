@@ -14,7 +14,7 @@ from robyn_server.concurrency.periodic import Periodic
 from robyn_server.concurrency.subscriptions import DueIds
 from robyn_server.core.registry.jobs import JobNotice, JobRef
 from robyn_server.storage.postgres.notify import ids_in
-from robyn_server.storage.registry.assigned_jobs import AssignedJobs
+from robyn_server.storage.registry.jobs.assigned import AssignedJobs
 
 _POLL_SECONDS = 1.0
 _LONGEST_BACKOFF = 5.0

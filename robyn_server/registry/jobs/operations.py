@@ -20,8 +20,8 @@ from robyn_server.core.ids import find_uuid
 from robyn_server.core.registry.job_filter import JobFilter
 from robyn_server.core.registry.jobs import CancelOutcome
 from robyn_server.registry.organizations import ensure_member
-from robyn_server.storage.registry.job_lists import JobLists
-from robyn_server.storage.registry.jobs import Jobs
+from robyn_server.storage.registry.jobs.jobs import Jobs
+from robyn_server.storage.registry.jobs.lists import JobLists
 
 from .announcer import JobAnnouncer
 

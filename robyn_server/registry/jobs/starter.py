@@ -12,8 +12,8 @@ from robyn_server.concurrency.periodic import backoff
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.registry.jobs import CancelOutcome, CreatedJob, FollowedJob, NewJob
 from robyn_server.storage.postgres.notify import Notifier
-from robyn_server.storage.registry.assigned_jobs import AssignedJobs
-from robyn_server.storage.registry.jobs import JOBS, OFFERS, Jobs
+from robyn_server.storage.registry.jobs.assigned import AssignedJobs
+from robyn_server.storage.registry.jobs.jobs import JOBS, OFFERS, Jobs
 
 from .follower import JobFollower
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.registry.jobs import SweptJobs
 from robyn_server.storage.postgres.notify import Notifier
-from robyn_server.storage.registry.assigned_jobs import AssignedJobs
-from robyn_server.storage.registry.jobs import JOBS, OFFERS
+from robyn_server.storage.registry.jobs.assigned import AssignedJobs
+from robyn_server.storage.registry.jobs.jobs import JOBS, OFFERS
 
 from .starter import JobStarter
 

@@ -27,7 +27,7 @@ from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.errors import Invalid, Unavailable
 from robyn_server.core.registry.instances import EventKind, InstanceEvent, InstanceFilter
 from robyn_server.metrics.definitions import PROPAGATION_SECONDS, SLOW_CONSUMERS, WATCHERS
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.leases import Leases
 
 AGENT_EVENTS = "agent_events"
 """Channel. The payload is empty (events wait in the inbox), or the last published position."""

@@ -30,7 +30,7 @@ from robyn_server.core.errors import AgenthallError, Unavailable
 from robyn_server.core.ids import new_id
 from robyn_server.core.registry.instances import Heartbeat, HeartbeatResult, Outcome
 from robyn_server.metrics.definitions import HEARTBEAT_ROWS, HEARTBEAT_SECONDS
-from robyn_server.storage.registry.leases import INVALID, BatchResult, KeeperState, Leases
+from robyn_server.storage.registry.instances.leases import INVALID, BatchResult, KeeperState, Leases
 
 from .heartbeat_rules import rejection_reason, validate_heartbeat
 

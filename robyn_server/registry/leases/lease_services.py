@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.leases import Leases
 
 from .event_broker import AGENT_EVENTS, InstanceEventBroker
 from .heartbeats import HeartbeatBatcher

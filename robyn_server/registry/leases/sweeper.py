@@ -23,7 +23,7 @@ import structlog
 
 from robyn_server.concurrency.periodic import Periodic
 from robyn_server.metrics.definitions import BRAKES_ENGAGED, DETECTION_SECONDS, LEASES_EXPIRED, LEASES_SWEPT
-from robyn_server.storage.registry.leases import Brake, Lapsed, Leases, RegistryStatus, SweepResult
+from robyn_server.storage.registry.instances.leases import Brake, Lapsed, Leases, RegistryStatus, SweepResult
 
 SWEEP_SECONDS = 1.0
 COMPACT_SECONDS = 60.0

@@ -32,9 +32,9 @@ from robyn_server.metrics.definitions import (
     SLOTS_BUSY,
 )
 from robyn_server.metrics.exposition import Readings, Text, as_text, samples
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.leases import Leases
 from robyn_server.storage.registry.scaling import Scaling
-from robyn_server.storage.run_queue import QueueState, RunQueue
+from robyn_server.storage.runs.queue import QueueState, RunQueue
 
 _QUERY_TIMEOUT = 2.0
 """A scrape times out after ten seconds; it gets the other metrics before that."""

@@ -12,7 +12,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.metric_points import Window, points, step_of
 from robyn_server.storage.operations.metrics_history import MetricsHistory, Now
-from robyn_server.storage.run_queue import QueueState, RunQueue
+from robyn_server.storage.runs.queue import QueueState, RunQueue
 
 _QUERY_TIMEOUT = 4.0
 

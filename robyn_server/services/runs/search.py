@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from robyn_server.core.access.principal import Principal
-from robyn_server.storage.run_search import RunFilter, RunSearch
+from robyn_server.storage.runs.search import RunFilter, RunSearch
 
 
 class RunSearchService:

@@ -29,8 +29,8 @@ from robyn_server.services.models import AllowedModels
 from robyn_server.services.run_config import refuse_catalogue_keys, validate
 from robyn_server.storage.assistants import ResolvedAssistant
 from robyn_server.storage.postgres.notify import RUNS, Notifier
-from robyn_server.storage.run_queue import RunQueue
-from robyn_server.storage.runs import CANCELLED, FoundRun, NewRun, Runs
+from robyn_server.storage.runs.queue import RunQueue
+from robyn_server.storage.runs.runs import CANCELLED, FoundRun, NewRun, Runs
 from robyn_server.storage.threads import Threads
 
 if TYPE_CHECKING:

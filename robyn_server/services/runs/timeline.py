@@ -16,8 +16,8 @@ from robyn_server.core.run_timeline import EventCounts, RunTimes, Task, spans, t
 from robyn_server.core.run_timeline import Step as RunStep
 from robyn_server.core.runs import EventTransport
 from robyn_server.graphs.recorded_tasks import read_tasks
-from robyn_server.storage.run_search import RunRecord, RunSearch
-from robyn_server.storage.run_timeline import RunTimelines
+from robyn_server.storage.runs.search import RunRecord, RunSearch
+from robyn_server.storage.runs.timeline import RunTimelines
 
 
 class RunTimelineService:

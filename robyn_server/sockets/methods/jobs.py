@@ -9,8 +9,8 @@ from typing import Any
 from robyn_server.core.errors import TooMany
 from robyn_server.core.registry.job_events import JobEvents
 from robyn_server.core.registry.jobs import JobOutcome, JobRef
-from robyn_server.registry.job_schemas import NamedJob
 from robyn_server.registry.jobs.fencing import is_fenced
+from robyn_server.registry.jobs.schemas import NamedJob
 from robyn_server.sockets.protocol.errors import ErrorCode, ProtocolError
 from robyn_server.sockets.protocol.job_params import EventsParams, ExtendParams, FinishParams, JobParams, RejectParams
 from robyn_server.sockets.sessions.hub import SessionHub

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robyn_server.core.access.permissions import Operation, require
-from robyn_server.registry.registration_metrics import count_failures
+from robyn_server.registry.instances.registration_metrics import count_failures
 from robyn_server.sockets.protocol.errors import ErrorCode, ProtocolError
 from robyn_server.sockets.protocol.job_params import EventsParams, ExtendParams, FinishParams, JobParams, RejectParams
 from robyn_server.sockets.protocol.params import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robyn_server.registry.job_schemas import Attempt, EventsFields, FinishFields, NamedJobs, Uuid
+from robyn_server.registry.jobs.schemas import Attempt, EventsFields, FinishFields, NamedJobs, Uuid
 from robyn_server.registry.schemas import Reason
 
 from .params import RegistrationParams

@@ -15,7 +15,7 @@ from robyn_server.core.registry.instances import (
     RegistrationStatus,
     ReportableHealth,
 )
-from robyn_server.registry.job_schemas import JobIds, NamedJobs, Slots, Uuid
+from robyn_server.registry.jobs.schemas import JobIds, NamedJobs, Slots, Uuid
 from robyn_server.registry.schemas import (
     Epoch,
     HeartbeatFields,

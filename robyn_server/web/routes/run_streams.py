@@ -15,7 +15,7 @@ from robyn_server.core.errors import BadRequest, Invalid, NotFound, Unavailable
 from robyn_server.core.runs import MISSING, RunEvent, parse_event_id
 from robyn_server.services import Services
 from robyn_server.services.runs.service import RunRequest, StartedRun
-from robyn_server.storage.runs import FoundRun
+from robyn_server.storage.runs.runs import FoundRun
 from robyn_server.web.http.messages import End, Headers, Permits, Request, Sink, Stream
 from robyn_server.web.http.sse import WAIT_HEARTBEAT, frame, missing_events
 

@@ -10,7 +10,7 @@ from robyn_server.core.errors import BadRequest, Invalid
 from robyn_server.core.ids import find_uuid, parse_uuid
 from robyn_server.services import Services
 from robyn_server.services.runs.service import RunRequest
-from robyn_server.storage.runs import FIELDS
+from robyn_server.storage.runs.runs import FIELDS
 from robyn_server.web.http.langsmith_headers import langsmith_keys
 from robyn_server.web.http.messages import Request, Response, Stream, empty, json_response
 from robyn_server.web.http.routing import RouteTable

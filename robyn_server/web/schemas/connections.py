@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from robyn_server.credentials.oauth.authorizations import MAX_ANSWER, AuthorizationAnswer, Connected
-from robyn_server.storage.mcp_connections import OwnConnection
+from robyn_server.storage.mcp.connections import OwnConnection
 
 from .fields import Body
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robyn_server.core.runs import RunStatus
-from robyn_server.storage.run_search import RunFilter
+from robyn_server.storage.runs.search import RunFilter
 from robyn_server.web.http.messages import Query
 from robyn_server.web.http.parameters import Parameter
 

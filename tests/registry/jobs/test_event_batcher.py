@@ -14,7 +14,7 @@ from robyn_server.core.errors import Conflict, Invalid, TooMany, Unavailable
 from robyn_server.core.registry.job_events import JobEvents, SentEvent
 from robyn_server.core.registry.jobs import JobOutcome, JobRef
 from robyn_server.registry.jobs.event_batcher import EventBatcher
-from robyn_server.storage.registry.job_messages import AppendedEvents
+from robyn_server.storage.registry.jobs.messages import AppendedEvents
 
 
 class _Messages:

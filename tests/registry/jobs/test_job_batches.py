@@ -14,8 +14,8 @@ from registry_database import ORG_1, ORG_2
 
 from robyn_server.core.registry.job_events import JobEvents, SentEvent
 from robyn_server.core.registry.jobs import JobOutcome, JobRef, JobState
-from robyn_server.storage.registry.job_messages import JobMessages
-from robyn_server.storage.registry.jobs import Jobs
+from robyn_server.storage.registry.jobs.jobs import Jobs
+from robyn_server.storage.registry.jobs.messages import JobMessages
 
 
 @pytest.fixture

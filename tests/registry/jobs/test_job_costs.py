@@ -16,10 +16,10 @@ from registry_database import ORG_1, RegistryDatabase, open_registry
 from robyn_server.core.registry.job_events import JobEvents, SentEvent
 from robyn_server.core.registry.job_filter import JobFilter
 from robyn_server.core.registry.jobs import JobConditions, JobEnd, JobPolicy, JobRef, JobState, NewJob
-from robyn_server.storage.registry.assigned_jobs import AssignedJobs
-from robyn_server.storage.registry.job_lists import JobLists
-from robyn_server.storage.registry.job_messages import JobMessages
-from robyn_server.storage.registry.jobs import Jobs
+from robyn_server.storage.registry.jobs.assigned import AssignedJobs
+from robyn_server.storage.registry.jobs.jobs import Jobs
+from robyn_server.storage.registry.jobs.lists import JobLists
+from robyn_server.storage.registry.jobs.messages import JobMessages
 
 SLACK = 200
 _FILL = f"""

@@ -8,7 +8,7 @@ from job_database import Instance, JobDatabase
 from registry_database import ORG_1
 
 from robyn_server.core.registry.instance_history import InstanceHistory
-from robyn_server.storage.registry.instance_history import InstanceHistories
+from robyn_server.storage.registry.instances.history import InstanceHistories
 
 
 async def _history(jobs: JobDatabase, instance: Instance) -> InstanceHistory:

@@ -11,7 +11,7 @@ import pytest
 from job_database import JobDatabase
 from registry_database import ORG_1, ORG_2
 
-from robyn_server.storage.registry.instances import Instances
+from robyn_server.storage.registry.instances.instances import Instances
 
 
 async def _chosen(jobs: JobDatabase, **more: Any) -> tuple[str, str]:

@@ -21,8 +21,8 @@ from robyn_server.registry.jobs.starter import JobStarter
 from robyn_server.registry.jobs.sweeper import JobSweeper
 from robyn_server.storage.postgres.notify import Listener, Notifier
 from robyn_server.storage.postgres.pools import Role, open_pool
-from robyn_server.storage.registry.assigned_jobs import AssignedJobs
-from robyn_server.storage.registry.jobs import JOBS, OFFERS, Jobs
+from robyn_server.storage.registry.jobs.assigned import AssignedJobs
+from robyn_server.storage.registry.jobs.jobs import JOBS, OFFERS, Jobs
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from robyn_server.core.ids import new_id
 from robyn_server.core.registry.instances import HealthStatus, Heartbeat, Outcome
 from robyn_server.registry.leases.heartbeats import MAX_REFUSALS, HeartbeatBatcher
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
-from robyn_server.storage.registry.leases import BatchResult, Leases
+from robyn_server.storage.registry.instances.leases import BatchResult, Leases
 
 MINUTE = timedelta(minutes=1)
 
@@ -350,7 +350,7 @@ _PROGRAM = """
 import asyncio, sys
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
 from robyn_server.storage.postgres.pools import Role, open_pool
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.leases import Leases
 
 async def main():
     keeper = HeartbeatBatcher(Leases(await open_pool(sys.argv[1], Role.SYSTEM, size=2, name="paused")), "tests")

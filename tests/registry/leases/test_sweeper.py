@@ -20,7 +20,7 @@ from robyn_server.metrics.definitions import BRAKES_ENGAGED, DETECTION_SECONDS, 
 from robyn_server.metrics.exposition import samples
 from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
 from robyn_server.registry.leases.sweeper import Retention, Sweeper, SweepTurn
-from robyn_server.storage.registry.leases import Leases
+from robyn_server.storage.registry.instances.leases import Leases
 
 SECOND = timedelta(seconds=1)
 

@@ -14,7 +14,7 @@ from run_storage import RunStorage, open_run_storage
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import TooLarge
 from robyn_server.storage.assistants import AssistantFilter, Assistants
-from robyn_server.storage.runs import Runs
+from robyn_server.storage.runs.runs import Runs
 from robyn_server.storage.threads import ThreadFilter, Threads
 
 ROWS = 60

@@ -17,11 +17,13 @@ from run_storage import RunStorage, open_run_storage
 
 from robyn_server.core.ids import new_id
 from robyn_server.core.registry.jobs import JobState
-from robyn_server.storage import api_keys, assistants, audit_log, erasures, run_search, runs, threads
+from robyn_server.storage import api_keys, assistants, audit_log, erasures, threads
 from robyn_server.storage.agent_sync import view
 from robyn_server.storage.postgres.queries import Bound, Query, load, load_templates, nouns
 from robyn_server.storage.postgres.search import Kind
-from robyn_server.storage.registry import job_lists
+from robyn_server.storage.registry.jobs import lists as job_lists
+from robyn_server.storage.runs import runs
+from robyn_server.storage.runs import search as run_search
 
 ROWS = 12_000
 ACTING = {"identity": "somebody", "organizations": "{}", "is_admin": False, "grants": None}
@@ -139,20 +141,23 @@ HOT = [
     ("app", load("assistants")["resolve"].bind(**ACTING, assistant_id=SOME, ttl=timedelta(1))),
     ("app", load("threads")["find"].bind(**ACTING, thread_id=SOME)),
     ("app", load("threads")["find_graph"].bind(**ACTING, thread_id=SOME)),
-    ("app", load("runs")["find"].bind(**ACTING, thread_id=SOME, run_id=SOME)),
-    ("app", load("runs")["find_to_follow"].bind(**ACTING, thread_id=SOME, run_id=SOME)),
+    ("app", load("runs/runs")["find"].bind(**ACTING, thread_id=SOME, run_id=SOME)),
+    ("app", load("runs/runs")["find_to_follow"].bind(**ACTING, thread_id=SOME, run_id=SOME)),
     (
         "app",
         runs._list(False, "to_1000").bind(**ACTING, thread_id=SOME, limit=10, offset=0, fields=None),
     ),
-    ("system", load("run_queue")["list_held"].bind(worker_id=SOME)),
+    ("system", load("runs/queue")["list_held"].bind(worker_id=SOME)),
     (
         "system",
-        load("run_queue")["read_events"].bind(run_ids=[SOME, UUID(int=6)], after=[0, 2], limit=100, max_bytes=1000),
+        load("runs/queue")["read_events"].bind(run_ids=[SOME, UUID(int=6)], after=[0, 2], limit=100, max_bytes=1000),
     ),
-    ("system", load("run_queue")["last_seq_before_end"].bind(run_id=SOME)),
-    ("system", load("run_queue")["list_following"].bind(thread_ids=[SOME, UUID(int=6)], after=[SOME, SOME], limit=100)),
-    ("system", load("run_queue")["thread_position"].bind(thread_id=SOME)),
+    ("system", load("runs/queue")["last_seq_before_end"].bind(run_id=SOME)),
+    (
+        "system",
+        load("runs/queue")["list_following"].bind(thread_ids=[SOME, UUID(int=6)], after=[SOME, SOME], limit=100),
+    ),
+    ("system", load("runs/queue")["thread_position"].bind(thread_id=SOME)),
 ]
 
 

@@ -22,7 +22,7 @@ from robyn_server.storage.agent_sync.view import AgentSyncView
 from robyn_server.storage.api_keys import ApiKeys
 from robyn_server.storage.assistant_versions import AssistantVersions
 from robyn_server.storage.assistants import AssistantFilter, Assistants
-from robyn_server.storage.runs import Runs
+from robyn_server.storage.runs.runs import Runs
 from robyn_server.storage.threads import ThreadFilter, Threads
 
 ORGANIZATION = UUID(int=7)

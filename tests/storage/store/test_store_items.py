@@ -23,7 +23,7 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.store.items import NamespacePattern
 from robyn_server.storage.postgres.pools import Role, open_pool
 from robyn_server.storage.store.items import StoreItems, StoreSession
-from robyn_server.worker.run_store import RunStores
+from robyn_server.worker.hosts.stores import RunStores
 
 ANNA, BERT = Principal("anna"), Principal("bert")
 
@@ -315,6 +315,6 @@ async def test_no_read_costs_more_in_a_large_table(postgres: str, template: str)
 
 
 def test_conditions_of_langgraph_become_patterns() -> None:
-    from robyn_server.worker.run_store import _pattern
+    from robyn_server.worker.hosts.stores import _pattern
 
     assert _pattern(MatchCondition("suffix", ("a", "*"))) == NamespacePattern(("a", "*"), is_suffix=True)

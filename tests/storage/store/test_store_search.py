@@ -19,7 +19,7 @@ from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.storage.postgres.pools import Role, open_pool
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.store.vectors import use_pgvector
-from robyn_server.worker.run_store import RunStore, RunStores
+from robyn_server.worker.hosts.stores import RunStore, RunStores
 
 LETTERS = "abc"
 FIELDS = ("text", "notes[*].text")

@@ -10,8 +10,8 @@ from robyn_server.core.access.permissions import Operation
 from robyn_server.core.ids import find_uuid
 from robyn_server.core.registry.instances import Registration
 from robyn_server.core.registry.jobs import JobRef
+from robyn_server.registry.instances.registration_metrics import count_status
 from robyn_server.registry.outcomes import missing_registration, raise_for_outcome
-from robyn_server.registry.registration_metrics import count_status
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable

@@ -15,7 +15,7 @@ from robyn_server.core.registry.instances import (
     RegistrationRequest,
     ReportableHealth,
 )
-from robyn_server.registry.job_schemas import JobIds, NamedJobs, Slots
+from robyn_server.registry.jobs.schemas import JobIds, NamedJobs, Slots
 from robyn_server.registry.schemas import Epoch, HeartbeatFields, InstanceFields, Name, Reason, ShortString
 from robyn_server.web.schemas.fields import Body
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from robyn_server.core.registry.jobs import MAX_SLOTS, MAX_WAIT_SECONDS, JobRef
-from robyn_server.registry.job_schemas import Attempt, EventsFields, FinishFields, Uuid
+from robyn_server.registry.jobs.schemas import Attempt, EventsFields, FinishFields, Uuid
 from robyn_server.registry.schemas import Epoch, Reason
 
 from .instances import StrictBody

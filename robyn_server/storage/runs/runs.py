@@ -16,12 +16,11 @@ from robyn_server.core.queue.headroom import PendingHeadroom
 from robyn_server.core.queue.limits import ANY_PENDING, PendingLimits
 from robyn_server.core.runs import EventTransport
 from robyn_server.core.trace_context import TraceContext
-
-from .postgres.errors import translated
-from .postgres.json import json_array, to_json
-from .postgres.pools import Connection, Pool, acting, transaction
-from .postgres.queries import Bound, Query, load, load_templates
-from .postgres.search import depth
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.json import json_array, to_json
+from robyn_server.storage.postgres.pools import Connection, Pool, acting, transaction
+from robyn_server.storage.postgres.queries import Bound, Query, load, load_templates
+from robyn_server.storage.postgres.search import depth
 
 FIELDS = (
     "run_id",
@@ -39,8 +38,8 @@ FIELDS = (
 CANCELLED = "cancelled by a client"
 """Why a run is cancelled, unless the caller knows it better."""
 
-_SQL = load("runs")
-_TEMPLATES = load_templates("runs")
+_SQL = load("runs/runs")
+_TEMPLATES = load_templates("runs/runs")
 
 
 @dataclass(frozen=True, slots=True)

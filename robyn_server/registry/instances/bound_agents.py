@@ -6,9 +6,8 @@ from uuid import UUID
 
 from robyn_server.concurrency.ttl_cache import TtlCache
 from robyn_server.core.access.principal import Principal
-from robyn_server.storage.registry.instances import Instances
-
-from .outcomes import missing_registration
+from robyn_server.registry.outcomes import missing_registration
+from robyn_server.storage.registry.instances.instances import Instances
 
 _SECONDS = 600.0
 _MAX_REGISTRATIONS = 10_000

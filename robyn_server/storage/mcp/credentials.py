@@ -9,12 +9,11 @@ import asyncpg
 import orjson
 
 from robyn_server.core.mcp_credentials import CredentialEntry, CredentialKind, StoredEntry
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.queries import load
 
-from .postgres.errors import translated
-from .postgres.pools import Pool
-from .postgres.queries import load
-
-_SQL = load("mcp_credentials")
+_SQL = load("mcp/credentials")
 _PAGE = 500
 
 

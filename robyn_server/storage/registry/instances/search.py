@@ -13,10 +13,9 @@ from robyn_server.core.registry.instances import (
 )
 from robyn_server.core.registry.version_range import VersionRange
 from robyn_server.storage.postgres.queries import Query, load
+from robyn_server.storage.registry.versions import range_parameters
 
-from .versions import range_parameters
-
-_SQL = load("registry/instances")
+_SQL = load("registry/instances/instances")
 
 
 def search(instance_filter: InstanceFilter, versions: VersionRange) -> tuple[Query, dict[str, Any]]:

@@ -18,10 +18,10 @@ from robyn_server.concurrency.periodic import Periodic
 from robyn_server.core.egress.policy import EgressPolicy
 from robyn_server.egress.clients import checked_transport
 from robyn_server.metrics.definitions import HEALTH_CHECKS
-from robyn_server.storage.registry.health_checks import CheckResult, DueCheck
+from robyn_server.storage.registry.instances.health_checks import CheckResult, DueCheck
 
 if TYPE_CHECKING:
-    from robyn_server.storage.registry.health_checks import HealthChecks
+    from robyn_server.storage.registry.instances.health_checks import HealthChecks
 
 CHECK_SECONDS = 5.0
 MAX_OPEN = 500

@@ -18,9 +18,8 @@ from uuid import UUID
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun
 from robyn_server.storage.postgres.notify import RUNS
-from robyn_server.storage.run_queue import RunQueue
-
-from .run_processes import START_LEASE, RunProcess, RunProcesses, Spawn
+from robyn_server.storage.runs.queue import RunQueue
+from robyn_server.worker.processes.run_processes import START_LEASE, RunProcess, RunProcesses, Spawn
 
 _Tenant: TypeAlias = tuple[UUID | None, str]
 """An organization, or the owner of runs without one."""

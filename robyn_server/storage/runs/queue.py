@@ -20,12 +20,11 @@ from robyn_server.core.queue.turns import QueueTurns, Served
 from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.core.runs import ClaimedRun, EventTransport, RunEnd, RunEvent
 from robyn_server.core.trace_context import TraceContext
-
-from .postgres.errors import translated
-from .postgres.json import dump_json, from_json, to_json
-from .postgres.pools import Pool
-from .postgres.queries import Bound, load
-from .runs import CANCELLED
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.json import dump_json, from_json, to_json
+from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.queries import Bound, load
+from robyn_server.storage.runs.runs import CANCELLED
 
 LARGEST_READ = 1_000_000
 """Bytes of one run's events that are read at once, but for the last of them."""
@@ -34,7 +33,7 @@ _CALL_SECONDS = 0.5
 ONLY_END = 2**31 - 1
 """A seq after every event. A follower that starts there gets only the run's end."""
 
-_SQL = load("run_queue")
+_SQL = load("runs/queue")
 
 _KEYS = ("tenant", "owner")
 """Columns of a claim that tell whose turn it was."""

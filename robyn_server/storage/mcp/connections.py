@@ -12,12 +12,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from robyn_server.core.access.principal import Principal
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.pools import Pool, acting, acting_as
+from robyn_server.storage.postgres.queries import load
 
-from .postgres.errors import translated
-from .postgres.pools import Pool, acting, acting_as
-from .postgres.queries import load
-
-_SQL = load("mcp_connections")
+_SQL = load("mcp/connections")
 _PAGE = 500
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from .postgres.errors import translated
-from .postgres.pools import Pool
-from .postgres.queries import load
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.queries import load
 
-_SQL = load("run_credentials")
+_SQL = load("mcp/run_credentials")
 
 
 class RunCredentials:

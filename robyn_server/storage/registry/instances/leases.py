@@ -22,7 +22,7 @@ from robyn_server.storage.postgres.queries import load
 INVALID = "invalid"
 """The answer to a heartbeat with an invalid health, load or metrics."""
 
-_SQL = load("registry/leases")
+_SQL = load("registry/instances/leases")
 _BEAT_SECONDS = 5.0
 _KEEPER_SECONDS = 2.0
 

@@ -26,10 +26,9 @@ from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.json import from_json, to_json
 from robyn_server.storage.postgres.pools import Connection, Pool, attributed
 from robyn_server.storage.postgres.queries import Bound, load
+from robyn_server.storage.registry.instances.search import search
 
-from .instance_search import search
-
-_SQL = load("registry/instances")
+_SQL = load("registry/instances/instances")
 _FIRST = UUID(int=0)
 
 

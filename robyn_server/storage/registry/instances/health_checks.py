@@ -11,7 +11,7 @@ from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.postgres.queries import load
 
-_SQL = load("registry/health_checks")
+_SQL = load("registry/instances/health_checks")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,7 @@ from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.json import from_json, to_json
 from robyn_server.storage.postgres.pools import Connection, Pool, attributed
 from robyn_server.storage.postgres.queries import Bound, load
-
-from .versions import range_parameters
+from robyn_server.storage.registry.versions import range_parameters
 
 JOBS = "agent_jobs"
 """Channel. Payload: ids of jobs whose state or events have changed, separated by commas."""
@@ -39,7 +38,7 @@ JOBS = "agent_jobs"
 OFFERS = "agent_offers"
 """Channel. Payload: ids of registrations that are to be told something about a job, separated by commas."""
 
-_SQL = load("registry/jobs")
+_SQL = load("registry/jobs/jobs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from robyn_server.storage.postgres.json import from_json
 from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.postgres.queries import load
 
-_SQL = load("registry/instance_history")
+_SQL = load("registry/instances/history")
 _COUNTS = ("succeeded", "failed", "rejected", "running")
 
 

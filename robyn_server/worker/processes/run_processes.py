@@ -32,7 +32,7 @@ from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun, RunStatus
 from robyn_server.metrics.definitions import RUNS_FINISHED
 from robyn_server.storage.postgres.notify import RUNS, THREADS, Notifier
-from robyn_server.storage.run_queue import RunQueue
+from robyn_server.storage.runs.queue import RunQueue
 
 _POLL_SECONDS = 1.0
 START_LEASE = timedelta(seconds=90)

@@ -7,10 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from robyn_server.core.access.principal import Principal
-from robyn_server.storage.registry.instance_history import InstanceHistories
-
-from .organizations import ensure_member
-from .outcomes import missing_registration
+from robyn_server.registry.organizations import ensure_member
+from robyn_server.registry.outcomes import missing_registration
+from robyn_server.storage.registry.instances.history import InstanceHistories
 
 
 class InstanceHistoryService:

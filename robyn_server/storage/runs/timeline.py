@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from robyn_server.core.run_timeline import EventCounts, Job, Step, Write
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.queries import load
 
-from .postgres.errors import translated
-from .postgres.pools import Pool
-from .postgres.queries import load
-
-_SQL = load("run_timeline")
+_SQL = load("runs/timeline")
 _GREGORIAN = datetime(1582, 10, 15, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _CLOCK_SKEW = timedelta(minutes=5)

@@ -14,8 +14,8 @@ from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.postgres.queries import Bound, Query, load, load_templates
 
-_SQL = load("registry/job_lists")
-_TEMPLATES = load_templates("registry/job_lists")
+_SQL = load("registry/jobs/lists")
+_TEMPLATES = load_templates("registry/jobs/lists")
 _UNSUCCESSFUL = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 _LATEST = (datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
 _KEYS = ("run_id", "thread_id")

@@ -8,11 +8,10 @@ from uuid import UUID
 import structlog
 
 from robyn_server.core.access.principal import Principal
-from robyn_server.storage.registry.instances import Instances
-
-from .bound_agents import BoundAgents
-from .organizations import ensure_member
-from .outcomes import raise_for_outcome
+from robyn_server.registry.instances.bound_agents import BoundAgents
+from robyn_server.registry.organizations import ensure_member
+from robyn_server.registry.outcomes import raise_for_outcome
+from robyn_server.storage.registry.instances.instances import Instances
 
 _log = structlog.get_logger(__name__)
 

@@ -13,14 +13,13 @@ import asyncpg
 
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.runs import EventTransport, RunStatus
+from robyn_server.storage.postgres.errors import translated
+from robyn_server.storage.postgres.json import from_json
+from robyn_server.storage.postgres.pools import Pool, acting
+from robyn_server.storage.postgres.queries import Query, load, load_templates
 
-from .postgres.errors import translated
-from .postgres.json import from_json
-from .postgres.pools import Pool, acting
-from .postgres.queries import Query, load, load_templates
-
-_SQL = load("run_search")
-_TEMPLATES = load_templates("run_search")
+_SQL = load("runs/search")
+_TEMPLATES = load_templates("runs/search")
 _BOUNDS = {"created_after": ("created_after", "ids_after"), "created_before": ("created_before", "ids_before")}
 
 

@@ -32,13 +32,12 @@ from robyn_server.core.registry.instances import (
     RegistrationStatus,
 )
 from robyn_server.core.registry.version_range import VersionRange, parse_version_range
-from robyn_server.storage.registry.instances import InstancePage, Instances
-
-from .bound_agents import BoundAgents
-from .leases.heartbeats import HeartbeatBatcher
-from .organizations import ensure_member
-from .outcomes import missing_registration
-from .registration_metrics import count_registration
+from robyn_server.registry.instances.bound_agents import BoundAgents
+from robyn_server.registry.instances.registration_metrics import count_registration
+from robyn_server.registry.leases.heartbeats import HeartbeatBatcher
+from robyn_server.registry.organizations import ensure_member
+from robyn_server.registry.outcomes import missing_registration
+from robyn_server.storage.registry.instances.instances import InstancePage, Instances
 
 _log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from robyn_server.storage.postgres.json import from_json
 from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.postgres.queries import load
 
-_SQL = load("registry/assigned_jobs")
+_SQL = load("registry/jobs/assigned")
 _EVENTS_PER_JOB = 500
 _ORPHANS = 1000
 

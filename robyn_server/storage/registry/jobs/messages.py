@@ -12,7 +12,7 @@ from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.postgres.queries import load
 
-_SQL = load("registry/job_messages")
+_SQL = load("registry/jobs/messages")
 _SECONDS = 10.0
 """No message waits longer for the database: its client repeats it."""
 

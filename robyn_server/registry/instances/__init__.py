@@ -1,0 +1,1 @@
+"""Instances that dialled in: use cases of their registrations, cordons, history and health checks."""

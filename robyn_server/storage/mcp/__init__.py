@@ -1,0 +1,1 @@
+"""Credentials and connections of users to MCP servers, encrypted."""

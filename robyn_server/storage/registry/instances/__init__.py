@@ -1,0 +1,1 @@
+"""Instances that dialled in: registrations, search, leases, history and health checks."""

@@ -1,0 +1,1 @@
+"""Processes that a worker starts for single runs and for tenants."""

@@ -1,0 +1,1 @@
+"""Deletion of threads, checkpoints and audit entries whose time is over."""
