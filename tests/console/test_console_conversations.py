@@ -118,11 +118,13 @@ async def test_two_browsers_see_one_thread(browser: Browser, server: LiveServer,
 
 
 async def test_a_fast_answer_moves_nothing_that_is_being_read(browser: Browser, server: LiveServer) -> None:
-    async with open_console(browser, server.url) as console:
+    # low, so that a few lines are more than there is room for
+    async with open_console(browser, server.url, viewport={"width": 800, "height": 480}) as console:
         page = await _begin(console, server, "torrent", "Go")
         box, answer = _messages(page), _messages(page).get_by_role("article", name="Answer")
-        await expect(answer).to_contain_text("word 150 ")
+        await expect(answer).to_contain_text("word 200 ")
         await page.evaluate(_COUNT_SHIFTS)
+        assert await box.evaluate("(box) => box.scrollTop") > 0
         await box.evaluate("(box) => box.scrollTo(0, 0)")
         await expect(page.get_by_role("button", name="To the end")).to_be_visible()
         await expect(answer).to_contain_text("word 400 ")

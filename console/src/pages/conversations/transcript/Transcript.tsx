@@ -20,24 +20,29 @@ export function Transcript({
   const { shown, results } = useMemo(() => pair(messages), [messages]);
   const scroller = useRef<HTMLDivElement>(null);
   const following = useRef(true);
+  const lastTop = useRef(0);
   const [isAtEnd, setIsAtEnd] = useState(true);
   const toEnd = useCallback(() => {
     const box = scroller.current;
-    if (box) box.scrollTop = box.scrollHeight;
+    if (!box) return;
+    box.scrollTop = box.scrollHeight;
+    lastTop.current = box.scrollTop;
   }, []);
   const note = () => {
     const box = scroller.current;
     if (!box) return;
-    following.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR;
+    following.current = isNearEnd(box);
     setIsAtEnd(following.current);
   };
   useLayoutEffect(() => {
-    const box = scroller.current?.firstElementChild;
-    if (!box) return;
+    const box = scroller.current;
+    if (!box?.firstElementChild) return;
     const observer = new ResizeObserver(() => {
+      // The reader has scrolled up, and the event of that comes only after this.
+      if (box.scrollTop < lastTop.current && !isNearEnd(box)) following.current = false;
       if (following.current) toEnd();
     });
-    observer.observe(box);
+    observer.observe(box.firstElementChild);
     return () => observer.disconnect();
   }, [toEnd]);
 
@@ -73,6 +78,10 @@ export function Transcript({
       )}
     </div>
   );
+}
+
+function isNearEnd(box: HTMLElement): boolean {
+  return box.scrollHeight - box.scrollTop - box.clientHeight < NEAR;
 }
 
 /** Give the tool messages to the messages that called; what nobody called is shown by itself. */
