@@ -1,13 +1,8 @@
-"""One browser for all tests of the console in this process.
-
-The shell of the console runs always. Flows of single pages take ten minutes and run with AGENTHALL_TEST_LONG=1.
-"""
+"""One browser for all tests of the console in this process."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from browser import open_browser
@@ -15,17 +10,6 @@ from console_users import SECRET
 from databases import fresh_database
 from live_server import LiveServer, live_server
 from playwright.async_api import Browser
-
-SHELL = "test_console_shell.py"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get("AGENTHALL_TEST_LONG"):
-        return
-    flows = pytest.mark.skip(reason="flows of a page take minutes in a browser; set AGENTHALL_TEST_LONG=1")
-    for item in items:
-        if item.path.parent == Path(__file__).parent and item.path.name != SHELL:
-            item.add_marker(flows)
 
 
 @pytest.fixture(scope="session")

@@ -109,8 +109,8 @@ async def test_versions_are_compared_and_an_earlier_one_is_restored(browser: Bro
             await expect(dialog.get_by_label("Restored changes")).to_contain_text("first")
             await console.assert_accessible()
             await dialog.get_by_role("button", name="Restore version 1").click()
-            await expect(page.get_by_role("button", name="Version 1")).to_contain_text("Served")
             await expect(dialog).to_be_hidden()
+            await expect(page.get_by_role("button", name="Version 1")).to_contain_text("Served")
         assert (await sdk.assistants.get(assistant_id))["version"] == 1
     finally:
         await sdk.assistants.delete(assistant_id)
@@ -139,14 +139,15 @@ async def test_a_dry_run_shows_the_difference_and_applies_it(browser: Browser, h
     # without the trigger the live feed sees nothing, so that the edit waits for a sync
     await catalogue.pool.execute("alter table public.agents disable trigger all")
     try:
-        await catalogue.pool.execute(
-            "update public.agents set system_prompt = $2, updated_at = now() where id = $1",
-            agent_id,
-            "Steer to starboard.",
-        )
         async with open_console(browser, harbour.server.url) as console:
             page = await console.open(f"agents/{agent_id}?tab=sync")
             await expect(page.get_by_text(str(agent_id)).first).to_be_visible()
+            # after the page is there, because reading an assistant syncs its row
+            await catalogue.pool.execute(
+                "update public.agents set system_prompt = $2, updated_at = now() where id = $1",
+                agent_id,
+                "Steer to starboard.",
+            )
             await page.get_by_role("button", name="Show what a sync would change").click()
             await expect(page.get_by_text("1 updated")).to_be_visible()
             diff = page.get_by_label("What a sync would change in Pilot")
