@@ -1,7 +1,9 @@
 """The use case of an erasure: delete all data of a user or an organization, and report what was deleted.
 
 Rules
-  1. Credentials go first. Then the runs of each thread are cancelled, and the thread goes with all that belongs to it.
+  1. Connections to MCP servers are revoked at their authorization servers, as far as these answer. Then credentials
+     go, so that nothing new is written with them. Then the runs of each thread are cancelled, and the thread goes with
+     all that belongs to it.
   2. Each batch is a transaction of its own. Nobody waits for the erasure, and it goes on after an interruption.
   3. Rows that are written meanwhile are found by another pass. An erasure ends when nothing is left.
 """
@@ -26,6 +28,9 @@ _LOOK_SECONDS = 0.2
 DeleteEvents = Callable[[Sequence[UUID]], Awaitable[None]]
 """Deletes the events of runs that are not in the database."""
 
+RevokeConnection = Callable[[str, UUID], Awaitable[None]]
+"""Takes the owner and the id of a connection to an MCP server, and revokes its tokens at the authorization server."""
+
 
 class ErasureService:
     """`delete_events`: for events in Redis; None: there are none. `stop_seconds`: how long cancelled runs may take."""
@@ -35,10 +40,12 @@ class ErasureService:
         erasures: Erasures,
         delete_events: DeleteEvents | None = None,
         *,
+        revoke: RevokeConnection | None = None,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self._erasures = erasures
         self._delete_events = delete_events
+        self._revoke = revoke
         self._stop_seconds = stop_seconds
 
     async def count(self, principal: Principal, subject: Subject) -> dict[str, int]:
@@ -59,6 +66,7 @@ class ErasureService:
         raise Conflict("Data of the subject are still being written. Take its credentials away, and erase again.")
 
     async def _erase_once(self, subject: Subject, erasure_id: UUID) -> None:
+        await self._revoke_connections(subject)
         credentials, *others = STEPS[subject.type]
         await self._erase_step(credentials, subject, erasure_id)
         after: UUID | None = None
@@ -67,6 +75,14 @@ class ErasureService:
             after = thread_ids[-1]
         for step in others:
             await self._erase_step(step, subject, erasure_id)
+
+    async def _revoke_connections(self, subject: Subject) -> None:
+        """Before their rows go: after an interruption, the tokens of a row that is left are revoked again."""
+        after: UUID | None = None
+        while self._revoke is not None and (found := await self._erasures.list_connections(subject, after)):
+            for owner_id, connection_id in found:
+                await self._revoke(owner_id, connection_id)
+            after = found[-1][1]
 
     async def _erase_threads(self, subject: Subject, erasure_id: UUID, thread_ids: Sequence[UUID]) -> None:
         await self._stop_runs(thread_ids)

@@ -131,6 +131,14 @@ class Erasures:
             rows = await self._pool.fetch(*_bind(query, subject, after=after or _FIRST), timeout=_BATCH_SECONDS)
         return [row["thread_id"] for row in rows]
 
+    async def list_connections(self, subject: Subject, after: UUID | None) -> Sequence[tuple[str, UUID]]:
+        """The next connections of the subject to MCP servers, in the order of their ids: owner and id."""
+        step = next(each for each in STEPS[subject.type] if each.table == "agenthall.mcp_connections")
+        query = _TEMPLATES["list_connections"].compose(rows=step.rows)
+        async with translated():
+            rows = await self._pool.fetch(*_bind(query, subject, after=after or _FIRST))
+        return [(row["owner_id"], row["connection_id"]) for row in rows]
+
     async def list_runs(self, thread_ids: Sequence[UUID]) -> Sequence[UUID]:
         async with translated():
             rows = await self._pool.fetch(*_SQL["list_runs"].bind(thread_ids=thread_ids))

@@ -18,7 +18,8 @@ from databases import open_pools
 from deadlines import DEADLINE
 
 from robyn_server.core.access.grants import Grants
-from robyn_server.core.access.principal import Principal
+from robyn_server.core.access.principal import LOCAL, Principal
+from robyn_server.core.erasure import Subject, SubjectType
 from robyn_server.core.errors import BadRequest, Forbidden, NotFound
 from robyn_server.core.mcp_credentials import CredentialEntry, CredentialKind
 from robyn_server.credentials.entries import CredentialEntries
@@ -30,6 +31,8 @@ from robyn_server.credentials.references import CredentialUnusable
 from robyn_server.credentials.token_requests import TokenRefused
 from robyn_server.egress.clients import operator_client
 from robyn_server.services.connections import ConnectionService
+from robyn_server.services.erasure import ErasureService
+from robyn_server.storage.erasures import Erasures
 from robyn_server.storage.mcp.connections import McpConnections, OwnConnections
 from robyn_server.storage.mcp.credentials import McpCredentials
 
@@ -42,6 +45,7 @@ class Process:
     """The part of a web process or worker that makes connections."""
 
     def __init__(self, app: Any, system: Any, folder: Path, url: str, *, on_page: bool = False, **options: str) -> None:
+        self.system = system
         self.stored, self.keys, self.entries = McpConnections(system), Keys(None, folder), McpCredentials(system)
         self.entry = CredentialEntry(None, url, CredentialKind.CONNECTION, options)
         clients = OAuthClients(self.stored, self.keys, CALLBACK)
@@ -286,6 +290,31 @@ async def test_a_connection_is_listed_without_tokens_and_deleted_with_them(make:
     assert issuer.counts["revoke"] == 2 and issuer.refreshes == {} and issuer.refusals == []
     assert await process.service.list(ADA) == ()
     await process.authorization_url()
+
+
+@pytest.mark.parametrize("subject", [Subject.user("ada"), Subject.organization(ORGANIZATION)])
+async def test_an_erasure_revokes_connections_at_their_servers(
+    make: Any, issuer: AuthorizationServer, database: str, subject: Subject
+):
+    process = make()
+    await connect(process, "ada")
+    await connect(process, "mia")
+    erasure = ErasureService(Erasures(process.system), revoke=process.connections.revoke_now)
+    erased = await erasure.erase(LOCAL, subject)
+    users = 1 if subject.type is SubjectType.USER else 2
+    assert erased["agenthall.mcp_connections"] == users and issuer.counts["revoke"] == 2 * users
+    assert len(issuer.refreshes) == 2 - users == await count(database, "mcp_connections")
+
+
+async def test_an_erasure_goes_on_without_an_authorization_server(make: Any, database: str):
+    process = make()
+    await connect(process)
+    away = Connections(
+        process.stored, process.keys, process.authorizations, lambda: httpx.AsyncClient(transport=_Away())
+    )
+    subject = Subject.user("ada")
+    assert await ErasureService(Erasures(process.system), revoke=away.revoke_now).erase(LOCAL, subject)
+    assert await count(database, "mcp_connections") == 0
 
 
 async def test_a_user_of_a_projects_handlers_has_connections_too(make: Any):

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from robyn_server import logs
+from robyn_server.app.parts.credentials import make_connections
 from robyn_server.app.parts.database import check_schema
 from robyn_server.app.parts.pools import Pools
 from robyn_server.app.parts.redis import open_redis
@@ -31,5 +32,7 @@ async def _erase(settings: Settings, operator: Principal, subject: Subject, is_d
     async with AsyncExitStack() as closing:
         pool = await Pools(settings, closing).system("agenthall erase", size=1)
         redis = await open_redis(settings, closing, "agenthall erase")
-        service = ErasureService(Erasures(pool), None if redis is None else redis.streams.delete)
+        connections, _ = make_connections(settings, pool)
+        delete_events = None if redis is None else redis.streams.delete
+        service = ErasureService(Erasures(pool), delete_events, revoke=connections.revoke_now)
         return await (service.count if is_dry else service.erase)(operator, subject)

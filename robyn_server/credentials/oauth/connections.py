@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -93,6 +94,11 @@ class Connections:
         except (SecretUnreadable, Misconfigured) as error:
             _log.warning("a connection cannot be revoked at its server", reason=str(error))
             return _Revocation({}, self._open_client)
+
+    async def revoke_now(self, owner_id: str, connection_id: UUID) -> None:
+        """Revoke the tokens of a connection that is about to be deleted. One that is gone already is left out."""
+        with contextlib.suppress(NotFound):
+            await (await self.revoke(owner_id, connection_id)).send()
 
     async def _find(self, user: _User) -> KeptConnection | None:
         return await self._stored.find(user.owner_id, user.organization_id, user.url, EARLY)

@@ -22,6 +22,10 @@ select agenthall.erase_from_audit_log(:erasure_id, 1000)
 -- template: list_threads
 select t.thread_id from agenthall.threads t where t.thread_id > :after and {whose} order by t.thread_id limit 200
 
+-- template: list_connections
+select x.owner_id, x.connection_id from agenthall.mcp_connections x
+ where x.connection_id > :after and {rows} order by x.connection_id limit 200
+
 -- fragment: user
 (t.owner_id = :subject and (:organization_id::uuid is null or t.organization_id = :organization_id))
 
