@@ -49,7 +49,7 @@ def test_the_wheel_carries_migrations_demo_and_queries(installed: Path) -> None:
         path.name for path in (files / "_files" / "migrations").glob("*.sql")
     )
     assert (files / "_files" / "demo" / "catalogue.sql").is_file()
-    assert (files / "storage" / "sql" / "runs.sql").is_file()
+    assert (files / "storage" / "sql" / "runs" / "runs.sql").is_file()
 
 
 @contextlib.asynccontextmanager
