@@ -170,10 +170,11 @@ export class ThreadSession {
   /** Read the thread, its state and its open run. Returns the position in the stream from which nothing is missed. */
   async #load(): Promise<string | undefined> {
     const options = { signal: this.#closed.signal };
-    const [thread, state, runs] = await Promise.all([
+    // The runs first: what a run that ended by then wrote is in the state, and a run that begins later is in the stream.
+    const runs = await langgraph.runs.list(this.threadId, { limit: RUNS, ...options });
+    const [thread, state] = await Promise.all([
       langgraph.threads.get(this.threadId, options),
       langgraph.threads.getState(this.threadId, undefined, options),
-      langgraph.runs.list(this.threadId, { limit: RUNS, ...options }),
     ]);
     const open = runs.find((run) => run.status === "running") ?? runs.findLast((run) => run.status === "pending");
     const goesOn = open && this.#lastEventId?.startsWith(`${open.run_id}:`);
