@@ -31,6 +31,23 @@ comment on column agenthall.run_events.waited is 'of `__end__`: seconds from whe
 comment on column agenthall.run_events.ran is 'of `__end__`: seconds from the first claim to the end';
 create index run_events_ended on agenthall.run_events (created_at) where event = '__end__';
 
+-- The last event of a closed run is its end. A search for the end itself may take the index above, and read the ends of
+-- all runs, with a plan that was made when there were few.
+create or replace function agenthall.close_deleted_run() returns trigger language plpgsql as $$
+declare
+  v_last agenthall.run_events;
+begin
+  if old.status in ('pending', 'running') then
+    select * into v_last from agenthall.run_events e where e.run_id = old.run_id order by e.seq desc limit 1;
+    if v_last.event is distinct from '__end__' then
+      insert into agenthall.run_events (run_id, seq, attempt, event, data)
+      values (old.run_id, coalesce(v_last.seq, 0) + 1, old.attempt, '__end__',
+              '{"status": "interrupted", "values": null}');
+    end if;
+  end if;
+  return old;
+end $$;
+
 create or replace function agenthall.end_run(
   p_run agenthall.runs, p_status text, p_thread_status text, p_values jsonb, p_error jsonb, p_interrupts jsonb,
   p_metadata jsonb, p_result text
