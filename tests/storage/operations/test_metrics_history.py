@@ -12,11 +12,13 @@ from databases import fresh_database, open_pools
 from read_costs import FEW, MANY, CountingPool
 from run_storage import LEASE, RunStorage, ended_run, open_run_storage
 
+from robyn_server import __version__
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id
 from robyn_server.core.metric_points import MINUTE, Minute, points
 from robyn_server.core.runs import RunEnd, RunStatus, ThreadStatus
 from robyn_server.storage.operations.metrics_history import KEPT_EVENTS, SETTLE, MetricsHistory
+from robyn_server.storage.registry.instances.leases import Leases
 from robyn_server.storage.workers import ProcessKind, Workers
 
 FAILED = RunEnd(RunStatus.ERROR, ThreadStatus.ERROR, None, error={"error": "ValueError", "message": "no"})
@@ -155,8 +157,16 @@ async def test_streams_of_living_web_processes_are_summed(storage: RunStorage) -
     now = await MetricsHistory(storage.system).read_now()
     assert now.open_streams == 7
     assert (await recorded(storage, await clock(storage))).point["open_streams"] == 7
+
+
+async def test_every_kind_of_process_is_listed_with_its_version(storage: RunStorage) -> None:
+    await Workers(storage.system).announce(new_id(), ["echo"], timedelta(minutes=5))
+    leases, stopped = Leases(storage.system), new_id()
+    await leases.touch_keeper(new_id(), "sockets")
+    await leases.touch_keeper(stopped, "sockets")
+    await leases.stop_keeper(stopped)
     processes = await MetricsHistory(storage.system).list_processes()
-    assert [each.process for each in processes] == ["web", "web"] and all(each.version for each in processes)
+    assert [(each.process, each.version) for each in processes] == [("sockets", __version__), ("worker", __version__)]
 
 
 async def test_no_role_of_a_principal_reads_the_history(storage: RunStorage) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from robyn_server import __version__
 from robyn_server.core.registry.instances import EventKind, Heartbeat, InstanceEvent
 from robyn_server.storage.postgres.errors import translated
 from robyn_server.storage.postgres.json import from_json, to_json
@@ -146,7 +147,7 @@ class Leases:
 
     async def touch_keeper(self, keeper_id: UUID, kind: str, *, now: datetime | None = None) -> KeeperState:
         async with translated():
-            query = _SQL["touch_keeper"].bind(keeper_id=keeper_id, kind=kind, now=now)
+            query = _SQL["touch_keeper"].bind(keeper_id=keeper_id, kind=kind, now=now, version=__version__)
             row = await self._pool.fetchrow(*query, timeout=_KEEPER_SECONDS)
         assert row is not None  # noqa: S101 - an upsert that returns
         return KeeperState(row["last_heartbeat"], row["outage_began"], row["outage_ended"])

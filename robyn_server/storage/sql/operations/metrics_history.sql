@@ -96,9 +96,9 @@ select clock_timestamp() as at,
        current_setting('max_connections')::bigint as max_connections
 
 -- name: list_processes
--- Processes that live now. Those of kind sockets do not say their version.
+-- Processes that live now.
 select w.kind as process, w.version from agenthall.workers w where w.until > clock_timestamp()
  union all
-select k.kind, null from mcp.lease_keepers k
+select k.kind, k.version from mcp.lease_keepers k
  where k.kind = 'sockets' and k.stopped_at is null and k.last_heartbeat > clock_timestamp() - interval '10 seconds'
  order by 1, 2

@@ -42,7 +42,8 @@ select a.tenant_id, a.registration_id, a.epoch, a.outcome, pace.interval_seconds
  cross join mcp.current_pace() as pace
 
 -- name: touch_keeper
-select k.last_heartbeat, k.outage_began, k.outage_ended from mcp.heartbeat_lease_keeper(:keeper_id, :kind, :now) as k
+select k.last_heartbeat, k.outage_began, k.outage_ended
+  from mcp.heartbeat_lease_keeper(:keeper_id, :kind, :now, :version) as k
 
 -- name: stop_keeper
 select mcp.stop_lease_keeper(:keeper_id)
