@@ -3554,7 +3554,10 @@ export interface components {
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+        Organization: string;
+    };
     requestBodies: never;
     headers: never;
     pathItems: never;
@@ -3888,7 +3891,10 @@ export interface operations {
     post_assistants: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3923,7 +3929,10 @@ export interface operations {
     post_assistants_search: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3972,7 +3981,10 @@ export interface operations {
     post_assistants_count: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4007,7 +4019,10 @@ export interface operations {
     get_assistants_assistant_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -4039,7 +4054,10 @@ export interface operations {
     delete_assistants_assistant_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -4068,7 +4086,10 @@ export interface operations {
     patch_assistants_assistant_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -4105,7 +4126,10 @@ export interface operations {
     post_assistants_assistant_id_versions: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -4142,7 +4166,10 @@ export interface operations {
     post_assistants_assistant_id_latest: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -4179,7 +4206,10 @@ export interface operations {
     get_assistants_assistant_id_graph: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -4211,7 +4241,10 @@ export interface operations {
     get_assistants_assistant_id_schemas: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -4243,7 +4276,10 @@ export interface operations {
     get_assistants_assistant_id_tools: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -4275,7 +4311,10 @@ export interface operations {
     get_assistants_assistant_id_subgraphs_namespace: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
                 namespace: string;
@@ -4310,7 +4349,10 @@ export interface operations {
     get_assistants_assistant_id_subgraphs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -4344,7 +4386,10 @@ export interface operations {
     post_threads: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4379,7 +4424,10 @@ export interface operations {
     post_threads_search: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4429,7 +4477,10 @@ export interface operations {
     post_threads_count: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4464,7 +4515,10 @@ export interface operations {
     post_threads_prune: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4501,7 +4555,10 @@ export interface operations {
     post_threads_thread_id_copy: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4534,7 +4591,10 @@ export interface operations {
     get_threads_thread_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4566,7 +4626,10 @@ export interface operations {
     delete_threads_thread_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4595,7 +4658,10 @@ export interface operations {
     patch_threads_thread_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4639,7 +4705,10 @@ export interface operations {
     get_threads_thread_id_state: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4688,7 +4757,10 @@ export interface operations {
     post_threads_thread_id_state: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4725,7 +4797,10 @@ export interface operations {
     patch_threads_thread_id_state: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4740,7 +4815,10 @@ export interface operations {
     get_threads_thread_id_state_checkpoint_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
                 checkpoint_id: string;
@@ -4790,7 +4868,10 @@ export interface operations {
     post_threads_thread_id_state_checkpoint: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4844,7 +4925,10 @@ export interface operations {
     get_threads_thread_id_history: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4893,7 +4977,10 @@ export interface operations {
     post_threads_thread_id_history: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4947,7 +5034,10 @@ export interface operations {
     get_threads_thread_id_storage: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4979,7 +5069,10 @@ export interface operations {
     post_threads_thread_id_commands: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -4994,7 +5087,10 @@ export interface operations {
     post_threads_thread_id_stream_events: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -5009,7 +5105,10 @@ export interface operations {
     get_threads_thread_id_stream: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -5042,7 +5141,10 @@ export interface operations {
     get_threads_thread_id_runs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -5089,7 +5191,10 @@ export interface operations {
     post_threads_thread_id_runs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -5141,7 +5246,10 @@ export interface operations {
                 /** @description Runs before this time (ISO 8601 with a time zone). */
                 created_before?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5171,7 +5279,10 @@ export interface operations {
     post_runs: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5206,7 +5317,10 @@ export interface operations {
     post_threads_thread_id_runs_stream: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -5244,7 +5358,10 @@ export interface operations {
     post_runs_stream: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5280,7 +5397,10 @@ export interface operations {
     post_threads_thread_id_runs_wait: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -5318,7 +5438,10 @@ export interface operations {
     post_runs_wait: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5354,7 +5477,10 @@ export interface operations {
     get_threads_thread_id_runs_run_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
                 run_id: string;
@@ -5387,7 +5513,10 @@ export interface operations {
     delete_threads_thread_id_runs_run_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
                 run_id: string;
@@ -5417,7 +5546,10 @@ export interface operations {
     get_threads_thread_id_runs_run_id_join: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
                 run_id: string;
@@ -5451,7 +5583,10 @@ export interface operations {
     get_threads_thread_id_runs_run_id_stream: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
                 run_id: string;
@@ -5485,7 +5620,10 @@ export interface operations {
     get_runs_run_id_stream: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 run_id: string;
             };
@@ -5518,7 +5656,10 @@ export interface operations {
     post_runs_batch: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5553,7 +5694,10 @@ export interface operations {
     post_runs_cancel: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5586,7 +5730,10 @@ export interface operations {
     post_threads_thread_id_runs_run_id_cancel: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
                 run_id: string;
@@ -5619,7 +5766,10 @@ export interface operations {
     post_runs_crons: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5632,7 +5782,10 @@ export interface operations {
     post_threads_thread_id_runs_crons: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
             };
@@ -5647,7 +5800,10 @@ export interface operations {
     post_runs_crons_search: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5660,7 +5816,10 @@ export interface operations {
     post_runs_crons_count: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5673,7 +5832,10 @@ export interface operations {
     get_runs_crons_cron_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 cron_id: string;
             };
@@ -5688,7 +5850,10 @@ export interface operations {
     delete_runs_crons_cron_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 cron_id: string;
             };
@@ -5703,7 +5868,10 @@ export interface operations {
     patch_runs_crons_cron_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 cron_id: string;
             };
@@ -5718,7 +5886,10 @@ export interface operations {
     get_threads_thread_id_runs_run_id_timeline: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 thread_id: string;
                 run_id: string;
@@ -5773,7 +5944,10 @@ export interface operations {
     get_store_items: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5800,7 +5974,10 @@ export interface operations {
     put_store_items: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5830,7 +6007,10 @@ export interface operations {
     delete_store_items: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5860,7 +6040,10 @@ export interface operations {
     post_store_items_search: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5897,7 +6080,10 @@ export interface operations {
     post_store_namespaces: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5939,7 +6125,10 @@ export interface operations {
                 /** @description The agent_id of the last failure of the previous page. */
                 after?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5966,7 +6155,10 @@ export interface operations {
     post_agents_sync: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6026,7 +6218,10 @@ export interface operations {
                 /** @description The next_cursor of the previous page. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6056,7 +6251,10 @@ export interface operations {
     post_agents_instances: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6100,7 +6298,10 @@ export interface operations {
     get_agents_instances_registration_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 registration_id: string;
             };
@@ -6137,7 +6338,10 @@ export interface operations {
                 /** @description The reason, shown with the instance. */
                 reason?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 registration_id: string;
             };
@@ -6166,7 +6370,10 @@ export interface operations {
     patch_agents_instances_registration_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 registration_id: string;
             };
@@ -6203,7 +6410,10 @@ export interface operations {
     get_agents_instances_registration_id_history: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 registration_id: string;
             };
@@ -6235,7 +6445,10 @@ export interface operations {
     post_agents_instances_registration_id_heartbeat: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 registration_id: string;
             };
@@ -6272,7 +6485,10 @@ export interface operations {
     post_agents_instances_registration_id_drain: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 registration_id: string;
             };
@@ -6309,7 +6525,10 @@ export interface operations {
     post_agents_instances_registration_id_cordon: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 registration_id: string;
             };
@@ -6346,7 +6565,10 @@ export interface operations {
     post_agents_instances_registration_id_uncordon: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 registration_id: string;
             };
@@ -6379,7 +6601,10 @@ export interface operations {
     post_agents_instances_registration_id_jobs_claim: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 registration_id: string;
             };
@@ -6419,7 +6644,10 @@ export interface operations {
     post_agents_jobs_job_id_accept: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 job_id: string;
             };
@@ -6456,7 +6684,10 @@ export interface operations {
     post_agents_jobs_job_id_reject: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 job_id: string;
             };
@@ -6493,7 +6724,10 @@ export interface operations {
     post_agents_jobs_job_id_events: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 job_id: string;
             };
@@ -6530,7 +6764,10 @@ export interface operations {
     post_agents_jobs_job_id_extend: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 job_id: string;
             };
@@ -6567,7 +6804,10 @@ export interface operations {
     post_agents_jobs_job_id_finish: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 job_id: string;
             };
@@ -6617,7 +6857,10 @@ export interface operations {
                 /** @description The next_cursor of the previous page. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6647,7 +6890,10 @@ export interface operations {
     get_agents_jobs_job_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 job_id: string;
             };
@@ -6679,7 +6925,10 @@ export interface operations {
     post_agents_jobs_job_id_cancel: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 job_id: string;
             };
@@ -6721,7 +6970,10 @@ export interface operations {
                 /** @description The next_cursor of the previous page. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6751,7 +7003,10 @@ export interface operations {
     get_agents_manifests_agent_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 agent_id: string;
             };
@@ -6783,7 +7038,10 @@ export interface operations {
     put_agents_manifests_agent_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 agent_id: string;
             };
@@ -6829,7 +7087,10 @@ export interface operations {
     delete_agents_manifests_agent_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 agent_id: string;
             };
@@ -6858,7 +7119,10 @@ export interface operations {
     patch_agents_manifests_agent_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 agent_id: string;
             };
@@ -6900,7 +7164,10 @@ export interface operations {
                 /** @description The next_cursor of the previous page. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -6930,7 +7197,10 @@ export interface operations {
     get_agents_configurations_agent_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 agent_id: string;
             };
@@ -6962,7 +7232,10 @@ export interface operations {
     put_agents_configurations_agent_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 agent_id: string;
             };
@@ -7008,7 +7281,10 @@ export interface operations {
     delete_agents_configurations_agent_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 agent_id: string;
             };
@@ -7037,7 +7313,10 @@ export interface operations {
     patch_agents_configurations_agent_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 agent_id: string;
             };
@@ -7079,7 +7358,10 @@ export interface operations {
                 /** @description Brakes to pass over, the oldest first. */
                 offset?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7108,7 +7390,10 @@ export interface operations {
     delete_agents_brakes_agent_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 agent_id: string;
             };
@@ -7144,7 +7429,10 @@ export interface operations {
                 /** @description The next_cursor of the previous page. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7191,7 +7479,10 @@ export interface operations {
                 /** @description The position to resume after. Last-Event-ID takes precedence. */
                 after?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7219,7 +7510,10 @@ export interface operations {
     get_me: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7256,7 +7550,10 @@ export interface operations {
     get_metrics: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7288,7 +7585,10 @@ export interface operations {
     get_overview: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7351,7 +7651,10 @@ export interface operations {
                 /** @description The last hour in minutes, or the last day in quarters of an hour. */
                 window?: "hour" | "day";
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7387,7 +7690,10 @@ export interface operations {
     get_doctor: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7428,7 +7734,10 @@ export interface operations {
                 /** @description How many of the newest keys to skip. */
                 offset?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7455,7 +7764,10 @@ export interface operations {
     post_keys: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7492,7 +7804,10 @@ export interface operations {
     post_keys_prefix_rotate: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 prefix: string;
             };
@@ -7531,7 +7846,10 @@ export interface operations {
     delete_keys_prefix: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 prefix: string;
             };
@@ -7579,7 +7897,10 @@ export interface operations {
                 /** @description Entries before this time (ISO 8601 with a time zone). */
                 until?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7609,7 +7930,10 @@ export interface operations {
     get_connections: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7636,7 +7960,10 @@ export interface operations {
     delete_connections_connection_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 connection_id: string;
             };
@@ -7690,7 +8017,10 @@ export interface operations {
     post_connections_callback: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7727,7 +8057,10 @@ export interface operations {
     post_agents_tickets: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7763,7 +8096,10 @@ export interface operations {
     post_mcp: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -7776,7 +8112,10 @@ export interface operations {
     get_a2a_assistant_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };
@@ -7791,7 +8130,10 @@ export interface operations {
     post_a2a_assistant_id: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
             path: {
                 assistant_id: string;
             };

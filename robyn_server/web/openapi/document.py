@@ -18,6 +18,7 @@ from .answers import ANSWERS, SCHEMAS
 
 SCHEMA = "#/components/schemas/{model}"
 PROBLEM = "#/components/responses/Problem"
+ORGANIZATION = "#/components/parameters/Organization"
 
 NO_CREDENTIALS, BEARER, API_KEY = "", "bearer", "apiKey"
 """Names of the credentials that a request may have."""
@@ -25,6 +26,13 @@ NO_CREDENTIALS, BEARER, API_KEY = "", "bearer", "apiKey"
 _SCHEMES = {
     BEARER: {"type": "http", "scheme": "bearer", "description": "An API key, or a token if `AUTH_MODE` is `jwt`."},
     API_KEY: {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+_ORGANIZATION = {
+    "name": "X-Organization-Id",
+    "in": "header",
+    "description": "The organization to act for. Needed by callers of several, and by administrators for what belongs to one.",
+    "schema": {"type": "string", "format": "uuid"},
 }
 
 _PROBLEM_SCHEMA = {
@@ -78,6 +86,7 @@ def _components(schemas: dict[str, Any], schemes: Sequence[str]) -> dict[str, An
     return {
         "schemas": {**schemas, **SCHEMAS, "Problem": _PROBLEM_SCHEMA},
         "responses": {"Problem": {"description": "What went wrong.", "content": content}},
+        "parameters": {"Organization": _ORGANIZATION},
         "securitySchemes": {name: _SCHEMES[name] for name in schemes},
     }
 
@@ -91,7 +100,8 @@ def _operation(route: Route, references: dict[type[BaseModel], str]) -> dict[str
     }
     if route.public:
         operation["security"] = []
-    parameters = [*map(_in_path, route.parameters), *map(_in_query, route.query or ())]
+    headers = [] if route.public else [{"$ref": ORGANIZATION}]
+    parameters = [*map(_in_path, route.parameters), *map(_in_query, route.query or ()), *headers]
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:

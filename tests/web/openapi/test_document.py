@@ -52,7 +52,7 @@ def test_every_reference_leads_somewhere_and_every_operation_has_its_own_id() ->
 
 
 def test_path_parameters_are_declared() -> None:
-    (parameter,) = openapi(TABLE)["paths"]["/things/{thing_id}"]["post"]["parameters"]
+    parameter, _ = openapi(TABLE)["paths"]["/things/{thing_id}"]["post"]["parameters"]
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("thing_id", "path", True)
 
 
@@ -60,7 +60,7 @@ def test_query_parameters_and_every_status_of_success_are_declared() -> None:
     paths = openapi(all_routes())["paths"]
     one = "/agents/instances/{registration_id}"
     declared = {
-        (method, path): [each["name"] for each in paths[path][method]["parameters"] if each["in"] == "query"]
+        (method, path): [each["name"] for each in paths[path][method]["parameters"] if each.get("in") == "query"]
         for method, path in (("get", "/agents/instances"), ("get", "/agents/watch"), ("delete", one), ("patch", one))
     }
     assert declared["get", "/agents/instances"] == [each.name for each in INSTANCES]
@@ -69,6 +69,13 @@ def test_query_parameters_and_every_status_of_success_are_declared() -> None:
     for path, method in (("/agents/instances", "post"), ("/agents/configurations/{agent_id}", "put")):
         successes = {status for status in paths[path][method]["responses"] if status.startswith("2")}
         assert successes == {"200", "201"}
+
+
+def test_an_operation_of_a_caller_takes_an_organization_and_a_public_one_does_not() -> None:
+    reference = {"$ref": "#/components/parameters/Organization"}
+    for route in all_routes():
+        operation = openapi([route])["paths"][route.path][route.method.lower()]
+        assert (reference in operation.get("parameters", [])) is not route.public, route.path
 
 
 def test_the_answer_of_every_operation_has_a_schema() -> None:
