@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 
 def checked_transport(
-    policy: EgressPolicy, verify: ssl.SSLContext | bool = True, resolver: Resolver | None = None
+    policy: EgressPolicy,
+    verify: ssl.SSLContext | bool = True,
+    resolver: Resolver | None = None,
+    limits: httpx.Limits | None = None,
 ) -> httpx.AsyncHTTPTransport:
     """A transport for URLs of users and of the catalogue. It ignores proxies and netrc of the environment."""
     import httpx  # imported here, as below: a web process without JWKS does not need it
 
-    transport = httpx.AsyncHTTPTransport(verify=verify, trust_env=False)
+    transport = httpx.AsyncHTTPTransport(
+        verify=verify, trust_env=False, limits=httpx.Limits() if limits is None else limits
+    )
     guard_pools([transport], policy, resolver)
     return transport
 

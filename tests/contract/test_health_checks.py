@@ -20,14 +20,20 @@ class Bot(PausableServer):
 
     status = 204
 
+    def __init__(self) -> None:
+        self.cookies: list[str] = []
+        super().__init__()
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         bot = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 bot.asked += 1
+                bot.cookies += self.headers.get_all("cookie", [])
                 bot.released.wait()
                 self.send_response(bot.status)
+                self.send_header("set-cookie", "visitor=1; Path=/")
                 self.send_header("location", "/elsewhere")
                 self.end_headers()
 
@@ -46,7 +52,9 @@ def bot() -> Iterator[Bot]:
 
 @pytest.fixture(scope="module")
 async def checking(postgres: str, template: str) -> AsyncIterator[LiveServer]:
-    async with fresh_database(postgres, template) as url, live_server(url, AGENTHALL_HEALTH_CHECK="1") as server:
+    """It checks each second. The proxy of its environment, which nobody may use to get around the policy, is off."""
+    settings = {"AGENTHALL_HEALTH_CHECK": "1", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    async with fresh_database(postgres, template) as url, live_server(url, **settings) as server:
         yield server
 
 
@@ -56,8 +64,8 @@ async def client(checking: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def serve(client: httpx.AsyncClient, agent: str, url: str) -> str:
-    made = await register(client, agent, connection_details={"health_check_url": url}, slots=1)
+async def serve(client: httpx.AsyncClient, agent: str, url: str, instance_id: str = "c1") -> str:
+    made = await register(client, agent, instance_id, connection_details={"health_check_url": url}, slots=1)
     return str(made["registration_id"])
 
 
@@ -87,7 +95,7 @@ async def test_an_instance_that_fails_its_checks_gets_no_jobs_until_one_passes(
     assert found["events"][0]["kind"] == "breaker_opened"
     bot.status = 200
     found = await until_history(client, instance, "half_open", None)
-    assert found["health_check"]["failures"] == 0
+    assert found["health_check"]["failures"] == 0 and bot.cookies == []
 
 
 async def test_a_redirect_is_not_followed(client: httpx.AsyncClient, bot: Bot) -> None:
@@ -96,11 +104,11 @@ async def test_a_redirect_is_not_followed(client: httpx.AsyncClient, bot: Bot) -
     await until_history(client, instance, "open", "HTTP 302")
 
 
-async def test_one_that_does_not_answer_delays_no_other(client: httpx.AsyncClient, bot: Bot) -> None:
+async def test_many_that_do_not_answer_delay_no_other(client: httpx.AsyncClient, bot: Bot) -> None:
     hanging = Bot()
     hanging.hang()
-    slow = await serve(client, "hanging-bot", hanging.url)
-    await until(lambda: hanging.asked)
+    slow, *_ = [await serve(client, "hanging-bot", hanging.url, f"c{n}") for n in range(150)]
+    await until(lambda: hanging.asked >= 150)
     try:
         await until_history(client, await serve(client, "quick-bot", bot.url), "closed", None)
         await until_history(client, slow, "open", "no answer within 5 s")
