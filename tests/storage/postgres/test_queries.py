@@ -93,6 +93,8 @@ def _searches() -> Iterator[Query]:
 def _erasures() -> Iterator[Query]:
     for kind, steps in erasures.STEPS.items():
         yield load_templates("erasures")["list_threads"].compose(whose=kind.value)
+        rows = next(step.rows for step in steps if step.table == "agenthall.mcp_connections")
+        yield load_templates("erasures")["list_connections"].compose(rows=rows)
         yield from (erasures._batch(step, None) for step in steps)
         for table in {step.table for step in (*erasures.THREAD_STEPS, *steps)}:
             same = tuple(step for step in (*erasures.THREAD_STEPS, *steps) if step.table == table)
