@@ -72,6 +72,7 @@ async def open_fleet_server(postgres: str, template: str, folder: Path) -> Async
     settings = {
         "AGENTHALL_SOCKETS_PORT": str(port),
         "AGENTHALL_DEV_TENANT": ORGANIZATION,
+        "AGENTHALL_HEALTH_CHECK": "1",
         "AGENTHALL_GRAFANA_URL": "https://grafana.example/d/agenthall",
     }
     async with fresh_database(postgres, template) as url, live_server(url, **settings) as live:

@@ -12,6 +12,7 @@ import pytest
 from agenthall_client import Job
 from browser import DESK, PHONE, open_console
 from fleet_server import ORGANIZATION, OTHER_ORGANIZATION, FleetServer, open_fleet_server
+from live_server import until
 from playwright.async_api import Browser, Locator, Page, expect
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -106,6 +107,29 @@ async def test_an_instance_is_cordoned_uncordoned_and_drained_after_a_question(
         for kind in ("draining", "uncordoned", "cordoned", "registered"):
             await expect(events.get_by_text(kind, exact=True)).to_be_visible()
         await console.assert_accessible()
+
+
+@pytest.mark.parametrize(("path", "shown"), [("/ok", "Passed"), ("/nothing/here", "Failed")])
+async def test_the_last_health_check_is_on_the_page_of_its_instance(
+    browser: Browser, fleet: FleetServer, path: str, shown: str
+) -> None:
+    details = {"health_check_url": f"{fleet.url}{path}"}
+    async with (
+        fleet.instance("checked-bot", shown, slots=1, connection_details=details) as bot,
+        fleet.live.http() as http,
+    ):
+
+        async def is_checked() -> bool:
+            history = (await http.get(f"/agents/instances/{bot.registration_id}/history")).json()
+            return history["health_check"]["checked_at"] is not None
+
+        await until(is_checked)
+        async with open_console(browser, fleet.url) as console:
+            page = await console.open(f"fleet/{bot.registration_id}")
+            await expect(page.get_by_text("Health check")).to_be_visible()
+            await expect(page.get_by_text(shown, exact=True).last).to_be_visible()
+            await expect(page.get_by_text("HTTP 404")).to_have_count(1 if shown == "Failed" else 0)
+            await console.assert_accessible()
 
 
 async def test_a_job_is_cancelled_on_the_page_of_its_instance(browser: Browser, fleet: FleetServer) -> None:
