@@ -172,8 +172,8 @@ _BLOCKED_BY_FETCH = 10_080
 def _candidates() -> Iterator[int]:
     """Ports of this worker of the suite, below those that the system gives to outgoing connections (from 32768)."""
     worker = int("0" + "".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", ""))))
-    first = 10_000 + worker % 4 * 5_000
-    ports = [port for port in range(first, first + 5_000, _PORTS_OF_A_SERVER) if port != _BLOCKED_BY_FETCH]
+    first = 10_000 + worker % 5 * 4_000  # two cores have five workers
+    ports = [port for port in range(first, first + 4_000, _PORTS_OF_A_SERVER) if port != _BLOCKED_BY_FETCH]
     start = random.randrange(len(ports))  # another suite may run on this machine
     return itertools.cycle([*ports[start:], *ports[:start]])
 
