@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from robyn_server.core.egress.policy import EgressLevel, EgressPolicy
 from robyn_server.core.errors import Unavailable
-from robyn_server.registry.instances.health_checks import HealthChecker
+from robyn_server.registry.instances.health_checks import HealthChecker, check_health
 from robyn_server.storage.registry.instances.health_checks import CheckResult, DueCheck
 
 DUE = DueCheck(UUID(int=1), "http://[fd00:ec2::254]/")
@@ -49,3 +50,11 @@ async def test_a_result_is_recorded_once_the_database_is_back() -> None:
     await checker.step()
     await checker.stop()
     assert [each.check for each in checks.recorded] == [DUE] and checks.recorded[0].error
+
+
+async def test_a_reason_can_be_stored_whatever_is_in_it() -> None:
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no \0 way \udc80")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as client:
+        assert await check_health("http://bot.example/", client) == "no ? way ?"

@@ -83,4 +83,9 @@ async def check_health(url: str, client: httpx.AsyncClient) -> str | None:
     except (TimeoutError, httpx.TimeoutException):
         return f"no answer within {CHECK_SECONDS:g} s"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return str(error) or type(error).__name__
+        return _storable(str(error)) or type(error).__name__
+
+
+def _storable(text: str) -> str:
+    """Replace what PostgreSQL cannot store: one such reason would keep all results from being recorded."""
+    return text.encode(errors="replace").decode().replace("\0", "?")
