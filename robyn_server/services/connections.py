@@ -27,7 +27,7 @@ class ConnectionService:
 
         Raises NotFound.
         """
-        revocation = await self._connections.revoke(principal.identity, connection_id)
+        revocation = await self._connections.revocation(principal.identity, connection_id)
         if not await self._own.delete(principal, connection_id):
             raise NotFound("Connection not found.")
         await revocation.send()

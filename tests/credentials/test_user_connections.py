@@ -299,7 +299,7 @@ async def test_an_erasure_revokes_connections_at_their_servers(
     process = make()
     await connect(process, "ada")
     await connect(process, "mia")
-    erasure = ErasureService(Erasures(process.system), revoke=process.connections.revoke_now)
+    erasure = ErasureService(Erasures(process.system), revoke=process.connections.revoke)
     erased = await erasure.erase(LOCAL, subject)
     users = 1 if subject.type is SubjectType.USER else 2
     assert erased["agenthall.mcp_connections"] == users and issuer.counts["revoke"] == 2 * users
@@ -313,7 +313,7 @@ async def test_an_erasure_goes_on_without_an_authorization_server(make: Any, dat
         process.stored, process.keys, process.authorizations, lambda: httpx.AsyncClient(transport=_Away())
     )
     subject = Subject.user("ada")
-    assert await ErasureService(Erasures(process.system), revoke=away.revoke_now).erase(LOCAL, subject)
+    assert await ErasureService(Erasures(process.system), revoke=away.revoke).erase(LOCAL, subject)
     assert await count(database, "mcp_connections") == 0
 
 

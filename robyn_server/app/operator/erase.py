@@ -34,5 +34,5 @@ async def _erase(settings: Settings, operator: Principal, subject: Subject, is_d
         redis = await open_redis(settings, closing, "agenthall erase")
         connections, _ = make_connections(settings, pool)
         delete_events = None if redis is None else redis.streams.delete
-        service = ErasureService(Erasures(pool), delete_events, revoke=connections.revoke_now)
+        service = ErasureService(Erasures(pool), delete_events, revoke=connections.revoke)
         return await (service.count if is_dry else service.erase)(operator, subject)

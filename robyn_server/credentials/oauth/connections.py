@@ -83,7 +83,7 @@ class Connections:
             raise NotConnected(begun)
         return found
 
-    async def revoke(self, owner_id: str, connection_id: UUID) -> _Revocation:
+    async def revocation(self, owner_id: str, connection_id: UUID) -> _Revocation:
         """Read the tokens of a connection, to revoke them later. Raises NotFound."""
         kept = await self._stored.find_own(owner_id, connection_id)
         if kept is None:
@@ -95,10 +95,10 @@ class Connections:
             _log.warning("a connection cannot be revoked at its server", reason=str(error))
             return _Revocation({}, self._open_client)
 
-    async def revoke_now(self, owner_id: str, connection_id: UUID) -> None:
+    async def revoke(self, owner_id: str, connection_id: UUID) -> None:
         """Revoke the tokens of a connection that is about to be deleted. One that is gone already is left out."""
         with contextlib.suppress(NotFound):
-            await (await self.revoke(owner_id, connection_id)).send()
+            await (await self.revocation(owner_id, connection_id)).send()
 
     async def _find(self, user: _User) -> KeptConnection | None:
         return await self._stored.find(user.owner_id, user.organization_id, user.url, EARLY)
