@@ -27,8 +27,8 @@ from robyn_server.registry import (
     ScalingService,
 )
 from robyn_server.registry.jobs.job_services import JobServices
+from robyn_server.registry.jobs.offers.polls import JobPollService, PollWaiters
 from robyn_server.registry.jobs.operations import JobOperations
-from robyn_server.registry.jobs.polls import JobPollService, PollWaiters
 from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.run_events.thread_runs import ThreadRunFinder

@@ -27,7 +27,7 @@ from robyn_server.graphs.topologies import Topologies
 from robyn_server.identity.authenticator import Authenticator
 from robyn_server.metrics import announce
 from robyn_server.registry.jobs.job_services import JobServices
-from robyn_server.registry.jobs.polls import PollWaiters
+from robyn_server.registry.jobs.offers.polls import PollWaiters
 from robyn_server.registry.leases.lease_services import LeaseServices
 from robyn_server.run_events.feeds import RunEventFeeds
 from robyn_server.run_events.reader import RunEventReader

@@ -21,8 +21,8 @@ from robyn_server.registry import (
     ScalingService,
 )
 from robyn_server.registry.jobs.instance_jobs import InstanceJobService
+from robyn_server.registry.jobs.offers.polls import JobPollService
 from robyn_server.registry.jobs.operations import JobOperations
-from robyn_server.registry.jobs.polls import JobPollService
 from robyn_server.registry.leases.event_broker import InstanceEventBroker
 
 from .agent_sync import AgentSyncService

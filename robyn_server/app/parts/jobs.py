@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robyn_server.registry.jobs.job_services import JobServices
-from robyn_server.registry.jobs.notice_reader import NoticeTarget
+from robyn_server.registry.jobs.offers.notice_reader import NoticeTarget
 from robyn_server.storage.postgres.notify import Notifier
 from robyn_server.storage.postgres.pools import Pool
 

@@ -14,11 +14,11 @@ from robyn_server.storage.registry.jobs.jobs import OFFERS, Jobs
 from robyn_server.storage.registry.jobs.messages import JobMessages
 
 from .announcer import JobAnnouncer
-from .dispatcher import JobDispatcher
 from .event_batcher import EventBatcher
 from .instance_jobs import InstanceJobService
 from .lease_extender import LeaseExtender
-from .notice_reader import NoticeReader, NoticeTarget
+from .offers.dispatcher import JobDispatcher
+from .offers.notice_reader import NoticeReader, NoticeTarget
 
 
 class JobServices:

@@ -11,8 +11,8 @@ from robyn_server.core.registry.job_events import JobEvents
 from robyn_server.core.registry.jobs import JobNotice, JobOutcome, JobRef
 from robyn_server.registry.jobs.fencing import fenced
 from robyn_server.registry.jobs.job_view import render_job
+from robyn_server.registry.jobs.offers.polls import JobPoll, PollRequest
 from robyn_server.registry.jobs.operations import missing_job
-from robyn_server.registry.jobs.polls import JobPoll, PollRequest
 from robyn_server.services import Services
 from robyn_server.storage.postgres.json import dump_json
 from robyn_server.web.http.messages import End, Request, Response, Sink, Stream, json_response

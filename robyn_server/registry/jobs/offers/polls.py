@@ -14,11 +14,10 @@ from robyn_server.core.access.principal import Principal
 from robyn_server.core.registry.instances import Outcome
 from robyn_server.core.registry.jobs import JobNotice, JobState
 from robyn_server.registry.instances.bound_agents import BoundAgents
+from robyn_server.registry.jobs.announcer import JobAnnouncer
 from robyn_server.registry.organizations import ensure_member
 from robyn_server.registry.outcomes import raise_for_outcome
 from robyn_server.storage.registry.jobs.jobs import Jobs
-
-from .announcer import JobAnnouncer
 
 
 @dataclass(frozen=True, slots=True)

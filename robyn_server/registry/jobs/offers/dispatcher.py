@@ -8,9 +8,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from robyn_server.concurrency.periodic import Periodic
+from robyn_server.registry.jobs.announcer import JobAnnouncer
 from robyn_server.storage.registry.jobs.messages import JobMessages
-
-from .announcer import JobAnnouncer
 
 _IDLE_SECONDS = 60.0
 
