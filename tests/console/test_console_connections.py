@@ -1,5 +1,5 @@
 """Connections to MCP servers in the console. How one is made, and what its deletion revokes, is tested in
-tests/contract/test_mcp_connections.py; these have tokens that nobody can read."""
+tests/contract/tools/test_mcp_connections.py; these have tokens that nobody can read."""
 
 from __future__ import annotations
 

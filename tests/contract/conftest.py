@@ -10,15 +10,15 @@ import asyncpg
 import httpx
 import orjson
 import pytest
+from catalogue_writer import CatalogueWriter
 from databases import fresh_database, prepared_database
+from demo_users import HARBOUR, MEADOW, SECRET, bearer
 from langgraph_sdk.client import LangGraphClient
 from live_server import GRAPHS, SAMPLES, LiveServer, live_server
 
 from robyn_server.files import packaged
 
-from .catalogue_writer import CatalogueWriter
-from .demo_users import HARBOUR, MEADOW, SECRET, bearer
-from .job_transports import JobDeployment, open_job_deployment
+from .jobs.job_transports import JobDeployment, open_job_deployment
 
 EXTRA_GRAPHS = {
     name: f"{SAMPLES}:{name}"

@@ -9,11 +9,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from live_server import until
+from sse_client import problem_detail
 
 from robyn_server.web.routes import all_routes
 from robyn_server.web.schemas.fields import MAX_DEPTH
-
-from .sse_client import problem_detail
 
 NOBODY = UUID(int=1)
 WITH_BODY = [(route.method, route.path) for route in all_routes() if route.body is not None]

@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from contract.demo_users import HARBOUR, SECRET, bearer
-from contract.sse_client import open_stream
 from databases import fresh_database
+from demo_users import HARBOUR, SECRET, bearer
 from echo_server import request_head, unused_port
 from live_server import LiveServer, Process, accepts, live_server, until
 from nginx_proxy import NGINX, NginxProxy, nginx_proxy
+from sse_client import open_stream
 from websocket_client import dial
 from websockets.exceptions import InvalidStatus
 

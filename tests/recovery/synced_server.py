@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from contract.catalogue_writer import TABLES
+from catalogue_writer import TABLES
 from databases import prepared_database
 from live_server import LiveServer, Process, live_server
 from run_observer import DatabaseObserver, observe_database

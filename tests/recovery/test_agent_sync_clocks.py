@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from contract.catalogue_writer import CatalogueWriter
+from catalogue_writer import CatalogueWriter
 from live_server import LiveServer, Process, until
 from synced_server import all_synced, count_passes, has_prompt, is_zero, synced_server, update_prompt
 from wrong_clock import make_wrong_clock

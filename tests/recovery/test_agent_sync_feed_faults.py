@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from contract.catalogue_writer import CatalogueWriter
+from catalogue_writer import CatalogueWriter
 from databases import fresh_database
 from faulty_proxy import PostgresProxy
 from live_server import live_server, until

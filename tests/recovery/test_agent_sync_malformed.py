@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from contract.catalogue_writer import CatalogueWriter
+from catalogue_writer import CatalogueWriter
 from live_server import Process, until
 from synced_server import AGENTS, INCONSISTENT, count_passes, count_synced, has_prompt, synced_server
 

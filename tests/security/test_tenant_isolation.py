@@ -15,8 +15,8 @@ from random import Random
 import asyncpg
 import httpx
 import pytest
-from contract.demo_users import HARBOUR, MEADOW, SECRET, bearer
 from databases import fresh_database
+from demo_users import HARBOUR, MEADOW, SECRET, bearer
 from live_server import LiveServer, live_server
 from unguarded_server import without_predicates
 

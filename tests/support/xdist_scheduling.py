@@ -37,7 +37,7 @@ SLOW_FILES = (
     "tests/test_main_job",
     "tests/app/",
     "tests/tools_agent/test_mcp",
-    "tests/contract/test_catalogue",
+    "tests/contract/catalogue/test_catalogue",
 )
 """Path prefixes of the slowest files."""
 

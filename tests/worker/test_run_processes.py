@@ -16,8 +16,8 @@ import httpx
 import orjson
 import psutil
 import pytest
-from contract.demo_users import HARBOUR, MEADOW, SECRET, bearer
 from databases import fresh_database
+from demo_users import HARBOUR, MEADOW, SECRET, bearer
 from live_server import GRAPHS, LiveServer, live_server, until
 
 CRASHING = Path(__file__).parents[1] / "support" / "crashing_graphs.py"

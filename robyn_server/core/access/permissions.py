@@ -6,7 +6,7 @@ Every route and every method of the WebSocket names its operation. Rules
      An operation of administrators is Forbidden to others.
   3. A key with scopes also needs one of `Permission.scopes`.
   4. `require` decides what can be decided without the row. The predicates of `storage/sql/` decide about rows, and
-     `tests/contract/test_permissions.py` compares a running server with the table, cell by cell.
+     `tests/contract/identity/test_permissions.py` compares a running server with the table, cell by cell.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+from catalogue_writer import TABLES, CatalogueWriter
 from command_line import agenthall
-from contract.catalogue_writer import TABLES, CatalogueWriter
 
 SCOPE: dict[str, Any] = {"AGENT_SYNC_SCOPE": "all", "AGENTHALL_DEFAULT_MODEL": "offline:demo"}
 

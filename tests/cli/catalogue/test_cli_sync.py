@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from catalogue_writer import TABLES, CatalogueWriter
 from command_line import agenthall, imported
-from contract.catalogue_writer import TABLES, CatalogueWriter
 from deadlines import DEADLINE
 from pseudo_terminal import until_closed
 

@@ -17,12 +17,12 @@ import psutil
 import pytest
 from caddy_proxy import send_endless, send_raw
 from chunked_bodies import MALFORMED, VALID
-from contract.demo_users import HARBOUR, SECRET, bearer
-from contract.sse_client import open_stream
 from databases import fresh_database
+from demo_users import HARBOUR, SECRET, bearer
 from echo_server import request_head
 from live_server import until
 from proxied_server import HOST, ProxiedServer, proxied_server
+from sse_client import open_stream
 from websocket_client import dial
 
 from robyn_server.supervisor.address_file import find_running_server
