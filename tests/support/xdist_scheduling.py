@@ -36,7 +36,7 @@ SLOW_FILES = (
     "tests/cli/",
     "tests/test_main_job",
     "tests/app/",
-    "tests/tools_agent/test_mcp",
+    "tests/tools_agent/mcp/",
     "tests/contract/catalogue/test_catalogue",
 )
 """Path prefixes of the slowest files."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import asyncpg
 import pytest
+from doc_pages import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 UNCOMMENTED = """
 select p.oid::regprocedure::text as name from pg_proc p
  where p.pronamespace = 'mcp'::regnamespace and obj_description(p.oid, 'pg_proc') is null

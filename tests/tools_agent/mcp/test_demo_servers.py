@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+
+from doc_pages import ROOT
 
 from tools_agent.agent import graph
 
-DEMO = Path(__file__).parent.parent.parent / "demo"
+DEMO = ROOT / "demo"
 
 
 async def test_the_demo_servers_serve_an_agent_and_log_each_call(start_mcp, configure, ask):
