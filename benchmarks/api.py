@@ -27,9 +27,9 @@ import httpx
 import orjson
 import psutil
 from databases import fresh_database, make_template, postgres_server
-from live_server import live_server
 from rich.console import Console
 from rich.table import Table
+from servers.live_server import live_server
 
 from .http_load import Connection, Measurement, Timing, build_request, closed_loop, open_loop
 

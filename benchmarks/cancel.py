@@ -23,9 +23,9 @@ from typing import Any
 
 import asyncpg
 from databases import fresh_database, make_template, postgres_server
-from live_server import LiveServer, live_server, until
 from rich.console import Console
 from rich.table import Table
+from servers.live_server import LiveServer, live_server, until
 
 _INPUT = {"until": 2, "delay": 600}
 

@@ -25,7 +25,7 @@ import asyncpg
 import httpx
 import orjson
 from databases import fresh_database, make_template, postgres_server
-from live_server import LiveServer, live_server
+from servers.live_server import LiveServer, live_server
 
 from robyn_server.files import CATALOGUE_FEED
 

@@ -24,12 +24,12 @@ from typing import Any
 
 from browser import open_browser
 from databases import fresh_database, make_template, postgres_server
-from live_server import LiveServer, live_server
 from playwright.async_api import Browser, Page, expect
 from rich.console import Console
 from rich.table import Table
+from servers.live_server import LiveServer, live_server
 
-GRAPHS = Path(__file__).parents[1] / "tests" / "support" / "console_graphs.py"
+GRAPHS = Path(__file__).parents[1] / "tests" / "support" / "served" / "console_graphs.py"
 PAGES = ("overview", "agents", "conversations", "runs", "fleet", "store", "keys", "connections", "audit", "health")
 _ORGANIZATION = "00000000-0000-0000-0000-000000000001"
 _TRANSFERRED = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]

@@ -32,10 +32,10 @@ from typing import Any
 import httpx
 import psutil
 from databases import fresh_database, make_template, private_postgres
-from live_server import LiveServer, live_server
+from remote.valkey_server import valkey_server
 from rich.console import Console
 from rich.table import Table
-from valkey_server import valkey_server
+from servers.live_server import LiveServer, live_server
 
 _GRAPHS = json.dumps({"chatty": f"{Path(__file__).with_name('chatty_graph.py')}:chatty"})
 _TEXT = "x" * 60

@@ -15,9 +15,9 @@ from typing import Any
 import asyncpg
 import httpx
 from databases import fresh_database, make_template, postgres_server
-from live_server import LiveServer, Process, free_port, live_server, until
 from rich.console import Console
 from rich.table import Table
+from servers.live_server import LiveServer, Process, free_port, live_server, until
 
 TARGET_MS = 5.0
 _WARM_UP = 10

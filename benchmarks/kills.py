@@ -33,7 +33,7 @@ import asyncpg
 import httpx
 import orjson
 from databases import fresh_database, make_template, postgres_server
-from live_server import LiveServer, live_server
+from servers.live_server import LiveServer, live_server
 
 from .ledger_graph import VARIABLE
 from .resuming_client import Followed, ResumingClient

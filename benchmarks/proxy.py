@@ -16,12 +16,12 @@ from typing import Any
 
 import orjson
 import psutil
-from caddy_proxy import caddy_proxy
-from contract.demo_users import HARBOUR, SECRET, bearer
 from databases import fresh_database, make_template, postgres_server
-from live_server import live_server
 from rich.console import Console
 from rich.table import Table
+from servers.caddy_proxy import caddy_proxy
+from servers.live_server import live_server
+from users.demo_users import HARBOUR, SECRET, bearer
 
 from .http_load import Connection, Measurement, closed_loop
 

@@ -29,9 +29,9 @@ import httpx
 import orjson
 import psutil
 from databases import fresh_database, make_template, private_postgres
-from live_server import LiveServer, live_server
 from rich.console import Console
 from rich.table import Table
+from servers.live_server import LiveServer, live_server
 
 from robyn_server.storage.postgres.queries import load, nouns
 

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import orjson
 from databases import fresh_database, make_template, postgres_server
-from live_server import LiveServer, live_server
+from servers.live_server import LiveServer, live_server
 
 from .http_load import build_request, measure
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import orjson
 from databases import fresh_database, make_template, private_postgres
-from live_server import LiveServer, live_server
 from rich.console import Console
 from rich.table import Table
+from servers.live_server import LiveServer, live_server
 
 from .http_load import Connection, Measurement, build_request, open_loop
 from .run_costs import Processes

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 from databases import fresh_database, make_template, postgres_server
-from live_server import LiveServer, live_server
-from sample_graphs import echo
+from served.sample_graphs import echo
+from servers.live_server import LiveServer, live_server
 
 from robyn_server.core.ids import default_assistant_id
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from databases import fresh_database, make_template, postgres_server
 from hypothesis import HealthCheck, settings
-from live_server import LiveServer, live_server
 from markers import pytest_itemcollected
+from servers.live_server import LiveServer, live_server
 from xdist_scheduling import (
     pytest_collection_modifyitems,
     pytest_configure_node,

@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 from deadlines import DEADLINE
-from forked_process import ForkedProcess, _fork_server, run_agenthall, start_agenthall
-from processes import is_gone, wait_until
+from servers.forked_process import ForkedProcess, _fork_server, run_agenthall, start_agenthall
+from servers.processes import is_gone, wait_until
 
 pytestmark = [
     pytest.mark.server,

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from deadlines import DEADLINE
 from langgraph_sdk import get_client
-from live_server import free_port, until
+from servers.live_server import free_port, until
 
 REPOSITORY = Path(__file__).parent.parent
 LEGAL_RESEARCHER = "1a000000-0000-4000-8000-000000000001"

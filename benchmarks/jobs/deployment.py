@@ -18,7 +18,7 @@ import asyncpg
 import httpx
 import orjson
 from databases import private_postgres
-from live_server import accepts, free_port, until
+from servers.live_server import accepts, free_port, until
 
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from databases import fresh_database, make_template
-from live_server import LiveServer, Process, accepts, free_port, live_server, until
+from servers.live_server import LiveServer, Process, accepts, free_port, live_server, until
 
 from robyn_server.storage.postgres.pools import Pool, open_pool
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
-from catalogue_tables import CLEAR_TABLES, SOURCES, TABLES, VIEW, CatalogueEditor
+from catalogues.catalogue_tables import CLEAR_TABLES, SOURCES, TABLES, VIEW, CatalogueEditor
+from catalogues.sync_storage import MemoryStorage, RecordingPool, SingleAgentStore
 from databases import fresh_database
-from sync_storage import MemoryStorage, RecordingPool, SingleAgentStore
 
 from robyn_server.agent_sync import catalogue_view_sql
 from robyn_server.files import packaged

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from sync_storage import SingleAgentStore, count_writes, get_assistant, plan_changes
+from catalogues.sync_storage import SingleAgentStore, count_writes, get_assistant, plan_changes
 
 from robyn_server.agent_sync import (
     CONFIGURATIONS,

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from catalogues.sync_storage import MemoryStorage
 from databases import fresh_database
-from sync_storage import MemoryStorage
 
 from robyn_server.agent_sync import AgentSyncScope, fetch_active_agents, probe_catalogue, startup_agent_sync
 from robyn_server.files import packaged

@@ -10,8 +10,8 @@ from unittest.mock import AsyncMock, MagicMock
 from uuid import UUID, uuid4
 
 import pytest
+from catalogues.sync_storage import MemoryStorage
 from pydantic import BaseModel
-from sync_storage import MemoryStorage
 
 from robyn_server.agent_sync import (
     AgentSyncData,

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from sync_storage import RecordingPool, count_writes, get_assistant, run_full_pass
+from catalogues.sync_storage import RecordingPool, count_writes, get_assistant, run_full_pass
 
 from robyn_server.agent_sync import AgentRejected, lazy_sync_agent
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 import pytest
-from catalogue_tables import ALL
-from sync_storage import SingleAgentStore, plan_changes, run_full_pass
-from template_agents import NEVER_FRESH, OFF, ON
+from catalogues.catalogue_tables import ALL
+from catalogues.sync_storage import SingleAgentStore, plan_changes, run_full_pass
+from catalogues.template_agents import NEVER_FRESH, OFF, ON
 
 from robyn_server.agent_sync import (
     AgentRejected,

@@ -11,9 +11,9 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from catalogue_tables import SOURCES, CatalogueEditor, catalogue_database
+from catalogues.catalogue_tables import SOURCES, CatalogueEditor, catalogue_database
+from catalogues.sync_storage import MemoryStorage, SingleAgentStore, count_writes, get_assistant
 from structlog.testing import capture_logs
-from sync_storage import MemoryStorage, SingleAgentStore, count_writes, get_assistant
 
 from robyn_server.agent_sync import (
     AgentRejected,

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import asyncpg
 from databases import database_url
-from forked_process import run_agenthall
+from servers.forked_process import run_agenthall
 
 PASSWORD = "s3cr3t of the/login"
 

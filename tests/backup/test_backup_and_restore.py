@@ -14,8 +14,8 @@ import pytest
 from deadlines import DEADLINE
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
-from live_server import LiveServer, live_server, until
 from operator_commands import agenthall, databases_of, login
+from servers.live_server import LiveServer, live_server, until
 
 HARBOUR = "0a000000-0000-4000-8000-000000000001"
 KEYS = {"AUTH_MODE": "keys"}

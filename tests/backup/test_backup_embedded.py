@@ -16,8 +16,8 @@ from databases import fresh_database
 from deadlines import DEADLINE
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
-from live_server import free_port, until
 from operator_commands import agenthall, environment
+from servers.live_server import free_port, until
 
 from robyn_server.supervisor.parent_death import death_signal
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 from databases import PG15, private_postgres
-from live_server import free_port
 from operator_commands import agenthall
+from servers.live_server import free_port
 
 from robyn_server.app.operator.backup import run_backup
 from robyn_server.app.operator.restore import run_restore

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from databases import PG15, database_url, fresh_database, private_postgres
-from live_server import until
 from operator_commands import PASSWORD, agenthall, databases_of, environment, login, recording_programs
+from servers.live_server import until
 
 from robyn_server.supervisor.postgres.binaries import find_binaries
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from databases import fresh_database
-from live_server import live_server
 from operator_commands import agenthall
+from servers.live_server import live_server
 
 from robyn_server.files import packaged
 from robyn_server.graphs.checkpoints.saver import set_up

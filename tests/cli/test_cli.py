@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import psycopg
 import pytest
-from command_line import agenthall, imported
+from commands.command_line import agenthall, imported
 from databases import fresh_database
 from deadlines import DEADLINE
 

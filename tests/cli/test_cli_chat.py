@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import chat_graphs
 import httpx
 import orjson
 import pytest
+from commands.pseudo_terminal import pseudo_terminal
 from databases import fresh_database
 from deadlines import DEADLINE
-from faulty_proxy import FaultyProxy
-from issued_api_keys import issue_api_key
-from live_server import live_server, until
-from pseudo_terminal import pseudo_terminal
+from network.faulty_proxy import FaultyProxy
+from served import chat_graphs
+from servers.live_server import live_server, until
+from users.issued_api_keys import issue_api_key
 
 from robyn_server.cli.chat.conversation import Conversation, Outcome
 from robyn_server.cli.chat.display import Display

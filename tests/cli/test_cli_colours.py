@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import agenthall
-from pseudo_terminal import PseudoTerminal, pseudo_terminal
+from commands.command_line import agenthall
+from commands.pseudo_terminal import PseudoTerminal, pseudo_terminal
 
 from robyn_server.cli.agents.format import event_head, event_line
 

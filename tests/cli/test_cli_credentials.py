@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 
 import orjson
 import pytest
-from command_line import agenthall
+from commands.command_line import agenthall
 
 SECRET = "sk-of-the-tools-41c7"
 URL = "https://tools.example/mcp"

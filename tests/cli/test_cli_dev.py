@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from command_line import agenthall
+from commands.command_line import agenthall
 from langgraph_sdk import get_client
-from live_server import until
-from served_project import serving
+from servers.live_server import until
+from servers.served_project import serving
 
 QUESTION = {"messages": [{"role": "user", "content": "Use the tool current_time"}]}
 

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable
 import orjson
 import pytest
 from databases import fresh_database
-from forked_process import run_agenthall
 from langgraph_sdk import get_client
-from live_server import live_server, until
+from servers.forked_process import run_agenthall
+from servers.live_server import live_server, until
 
 HARBOUR, MEADOW = "0a000000-0000-4000-8000-000000000001", "0b000000-0000-4000-8000-000000000002"
 KEY = re.compile(r"ahk_([a-z2-7]{10})_[0-9A-Za-z]{49}\n")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from command_line import agenthall
+from commands.command_line import agenthall
 from deadlines import DEADLINE
 from langgraph_sdk import get_client
-from live_server import free_port, until
-from served_project import serving
+from servers.live_server import free_port, until
+from servers.served_project import serving
 
 GRAPH = """
 import contextlib

@@ -10,12 +10,12 @@ from uuid import UUID
 import httpx
 import orjson
 import pytest
-from command_line import agenthall
+from commands.command_line import agenthall
+from commands.pseudo_terminal import pseudo_terminal
 from databases import fresh_database
 from deadlines import DEADLINE
-from issued_api_keys import issue_api_key
-from live_server import live_server, until
-from pseudo_terminal import pseudo_terminal
+from servers.live_server import live_server, until
+from users.issued_api_keys import issue_api_key
 
 from robyn_server.cli.http.address import ServerAddress
 from robyn_server.cli.http.api import ApiClient

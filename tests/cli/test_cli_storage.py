@@ -6,7 +6,7 @@ import json
 from uuid import UUID
 
 import asyncpg
-from command_line import agenthall
+from commands.command_line import agenthall
 
 from robyn_server.cli.operator.byte_sizes import format_bytes
 

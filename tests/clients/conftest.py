@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from faulty_proxy import WebSocketProxy
+from bots.scripted_job_server import ScriptedJobServer, scripted_job_server
+from network.faulty_proxy import WebSocketProxy
 from registry_server import RegistryServer, registry_server
-from scripted_job_server import ScriptedJobServer, scripted_job_server
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ import httpx
 from agenthall_client import AgentInstance, Client, Timing
 from databases import fresh_database
 from deadlines import DEADLINE
-from issued_api_keys import issue_api_key
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
-from live_server import free_port, live_server
-from sockets_process import SocketsProcess
+from servers.live_server import free_port, live_server
+from servers.sockets_process import SocketsProcess
+from users.issued_api_keys import issue_api_key
 
 ORGANIZATION, OTHER_ORGANIZATION = "0a000000-0000-4000-8000-0000000000c1", "0b000000-0000-4000-8000-0000000000c2"
 FAST_TIMING = Timing(keepalive=2.0, backoff_first=0.05, backoff_most=0.5)

@@ -23,11 +23,11 @@ from agenthall_client import (
 )
 from agenthall_client.connection.timing import Timing
 from deadlines import DEADLINE
-from faulty_proxy import WebSocketProxy
-from issued_api_keys import issue_api_key, revoke_api_key
-from live_server import until
-from local_socket_server import local_socket_server
+from network.faulty_proxy import WebSocketProxy
 from registry_server import FAST_TIMING, ORGANIZATION, OTHER_ORGANIZATION, RegistryServer
+from servers.live_server import until
+from servers.local_socket_server import local_socket_server
+from users.issued_api_keys import issue_api_key, revoke_api_key
 
 Program = Callable[..., subprocess.Popen[str]]
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from live_server import until
+from servers.live_server import until
 
 from robyn_server.concurrency.batcher import Batcher
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from deadlines import DEADLINE
-from live_server import until
+from servers.live_server import until
 
 from robyn_server.concurrency.periodic import Periodic, backoff
 

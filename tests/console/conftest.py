@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from browser import open_browser
-from console_users import SECRET
 from databases import fresh_database
-from live_server import LiveServer, live_server
 from playwright.async_api import Browser
+from servers.live_server import LiveServer, live_server
+from users.console_users import SECRET
 
 
 @pytest.fixture(scope="session")

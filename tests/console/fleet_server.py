@@ -12,8 +12,8 @@ from uuid import UUID
 import asyncpg
 from agenthall_client import AgentInstance, Timing
 from databases import fresh_database
-from live_server import LiveServer, free_port, live_server
-from sockets_process import SocketsProcess
+from servers.live_server import LiveServer, free_port, live_server
+from servers.sockets_process import SocketsProcess
 
 ORGANIZATION = "0a000000-0000-4000-8000-0000000000f1"
 OTHER_ORGANIZATION = "0b000000-0000-4000-8000-0000000000f2"

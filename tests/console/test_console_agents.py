@@ -10,12 +10,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 from browser import DESK, PHONE, open_console
-from catalogue_tables import TABLES, CatalogueEditor
+from catalogues.catalogue_tables import TABLES, CatalogueEditor
 from databases import prepared_database
-from issued_api_keys import issue_api_key
-from live_server import LiveServer, live_server, until
-from mcp_process import McpProcess
 from playwright.async_api import Browser, Page, expect
+from remote.mcp_process import McpProcess
+from servers.live_server import LiveServer, live_server, until
+from users.issued_api_keys import issue_api_key
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"> & <script>document.title='owned'</script>"
 PROMPT = f"You know the tides.\nSay when a boat may leave. {HOSTILE}"

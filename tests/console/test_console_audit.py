@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from browser import PHONE, open_console
-from live_server import LiveServer
 from playwright.async_api import Browser, expect
+from servers.live_server import LiveServer
 
 
 async def test_the_trail_is_filtered_and_an_entry_opened(browser: Browser, shared_server: LiveServer) -> None:

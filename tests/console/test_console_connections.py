@@ -9,9 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 from browser import open_console
-from console_users import HARBOUR, HOSTILE, sign_in, token
-from live_server import LiveServer
 from playwright.async_api import Browser, expect
+from servers.live_server import LiveServer
+from users.console_users import HARBOUR, HOSTILE, sign_in, token
 
 ISSUER = "https://issuer.example.com"
 _CONNECT = """

@@ -8,16 +8,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import chat_graphs
-import console_graphs
 import orjson
 import pytest
 from browser import DESK, PHONE, ConsolePage, open_console
-from console_graphs import HOSTILE, PIXEL
 from databases import fresh_database
-from issued_api_keys import issue_api_key
-from live_server import GRAPHS, LiveServer, live_server
 from playwright.async_api import Browser, Locator, Page, expect
+from served import chat_graphs, console_graphs
+from served.console_graphs import HOSTILE, PIXEL
+from servers.live_server import GRAPHS, LiveServer, live_server
+from users.issued_api_keys import issue_api_key
 
 TENANT = "0a000000-0000-4000-8000-000000000001"
 OTHER_TENANT = "0a000000-0000-4000-8000-000000000002"

@@ -12,8 +12,8 @@ import pytest
 from agenthall_client import Job
 from browser import DESK, PHONE, open_console
 from fleet_server import ORGANIZATION, OTHER_ORGANIZATION, FleetServer, open_fleet_server
-from live_server import until
 from playwright.async_api import Browser, Locator, Page, expect
+from servers.live_server import until
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 MANY, AGENTS = 10_000, 8

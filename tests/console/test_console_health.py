@@ -6,9 +6,9 @@ import re
 
 import pytest
 from browser import DESK, PHONE, open_console
-from issued_api_keys import issue_api_key
-from live_server import LiveServer
 from playwright.async_api import Browser, expect
+from servers.live_server import LiveServer
+from users.issued_api_keys import issue_api_key
 
 TENANT = "0a000000-0000-4000-8000-000000000001"
 

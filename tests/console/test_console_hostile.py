@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from browser import open_console
-from console_users import HARBOUR, HOSTILE, sign_in, token
-from live_server import LiveServer
 from playwright.async_api import Browser, expect
+from servers.live_server import LiveServer
+from users.console_users import HARBOUR, HOSTILE, sign_in, token
 
 
 async def test_markup_of_users_is_text_on_every_page(browser: Browser, jwt_server: LiveServer) -> None:

@@ -6,10 +6,10 @@ import json
 
 import pytest
 from browser import DESK, PHONE, open_console
-from console_users import HARBOUR, sign_in
-from issued_api_keys import issue_api_key
-from live_server import LiveServer, until
 from playwright.async_api import Browser, Page, expect
+from servers.live_server import LiveServer, until
+from users.console_users import HARBOUR, sign_in
+from users.issued_api_keys import issue_api_key
 
 
 async def opened(page: Page, keys_server: LiveServer) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from browser import DESK, PHONE, open_console
 from databases import fresh_database
-from live_server import LiveServer, live_server, until
 from playwright.async_api import Browser, expect
+from servers.live_server import LiveServer, live_server, until
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 

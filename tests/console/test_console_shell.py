@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from browser import CONSOLE, DESK, PHONE, open_console
-from issued_api_keys import issue_api_key
-from live_server import LiveServer
+from network.prefix_proxy import PrefixProxy
 from playwright.async_api import Browser, expect
-from prefix_proxy import PrefixProxy
+from servers.live_server import LiveServer
+from users.issued_api_keys import issue_api_key
 
 FIRST_LOAD_BYTES = 350_000
 TENANT = "0a000000-0000-4000-8000-000000000001"

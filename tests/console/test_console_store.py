@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from browser import DESK, PHONE, open_console
-from live_server import LiveServer
 from playwright.async_api import Browser, Locator, Page, expect
+from servers.live_server import LiveServer
 
 ROOT = "console-store"
 

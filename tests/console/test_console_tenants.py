@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 from browser import ConsolePage, open_console
-from console_users import HARBOUR, MEADOW, sign_in, token
-from live_server import LiveServer
 from playwright.async_api import Browser, Locator, Page, expect
+from servers.live_server import LiveServer
+from users.console_users import HARBOUR, MEADOW, sign_in, token
 
 OF_EVERYBODY = {"Overview", "Agents", "Conversations", "Runs", "Fleet", "Store", "Connections", "Health"}
 OF_ADMINISTRATORS = {"Keys", "Audit"}

@@ -10,11 +10,11 @@ import asyncpg
 import httpx
 import orjson
 import pytest
-from catalogue_writer import CatalogueWriter
+from catalogues.catalogue_writer import CatalogueWriter
 from databases import fresh_database, prepared_database
-from demo_users import HARBOUR, MEADOW, SECRET, bearer
 from langgraph_sdk.client import LangGraphClient
-from live_server import GRAPHS, SAMPLES, LiveServer, live_server
+from servers.live_server import GRAPHS, SAMPLES, LiveServer, live_server
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 from robyn_server.files import packaged
 

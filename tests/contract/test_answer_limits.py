@@ -12,9 +12,9 @@ import asyncpg
 import httpx
 import pytest
 from databases import fresh_database
-from live_server import LiveServer, live_server
-from sockets_process import SocketsProcess
-from websocket_client import dial, expect_refused
+from network.websocket_client import dial, expect_refused
+from servers.live_server import LiveServer, live_server
+from servers.sockets_process import SocketsProcess
 
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes

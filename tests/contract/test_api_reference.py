@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from databases import fresh_database
 from deadlines import DEADLINE
-from issued_api_keys import issue_api_key
-from live_server import LiveServer, live_server
+from servers.live_server import LiveServer, live_server
+from users.issued_api_keys import issue_api_key
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from live_server import until
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import until
 
 from robyn_server.web.routes import all_routes
 from robyn_server.web.schemas.fields import MAX_DEPTH

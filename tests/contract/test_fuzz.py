@@ -10,7 +10,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from live_server import LiveServer, until
+from servers.live_server import LiveServer, until
 
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes

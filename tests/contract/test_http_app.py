@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from databases import fresh_database
-from live_server import SAMPLES, LiveServer, live_server, until
+from servers.live_server import SAMPLES, LiveServer, live_server, until
 
 APPS = SAMPLES.with_name("http_apps")
 HANDLERS = SAMPLES.parent / "auth_projects" / "owners.py"

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from databases import fresh_database, prepared_database
 from deadlines import DEADLINE
-from live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
+from servers.live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
 
 from robyn_server.supervisor.output import banner as banner_module
 from robyn_server.supervisor.output.banner import Banner, fetch_synced, render_example, render_text, wait_for_agents

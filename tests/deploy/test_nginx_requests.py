@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from echo_server import EchoServer, echo_server, echoed_request, request_head, unused_port
-from live_server import until
+from network.echo_server import EchoServer, echo_server, echoed_request, request_head, unused_port
 from nginx_proxy import NGINX, NginxProxy, nginx_proxy
+from servers.live_server import until
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="there is no nginx, or none of 1.22 or newer")
 

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from databases import fresh_database
 from doc_pages import DOCS, blocks
-from live_server import live_server, until
+from servers.live_server import live_server, until
 
 from robyn_server.agent_sync import is_feed_installed, parse_catalogue_source, probe_catalogue
 

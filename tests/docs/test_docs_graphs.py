@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 from doc_pages import DOCS, blocks
-from live_server import live_server
+from servers.live_server import live_server
 
 PAGE = DOCS / "how-to" / "serve-your-own-graphs.md"
 GRAPH, CLIENT, APP = blocks(PAGE, "python")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from commands.tutorial_reader import Reader
 from doc_pages import DOCS, blocks
-from served_project import serving
-from tutorial_reader import Reader
+from servers.served_project import serving
 
 PAGE = DOCS / "tutorials" / "langgraph-project.md"
 WORD_COUNT, LAST_LINE, APPROVAL, PUBLISH = blocks(PAGE, "python")

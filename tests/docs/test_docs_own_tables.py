@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from databases import fresh_database
 from doc_pages import DOCS, blocks
-from live_server import live_server, until
+from servers.live_server import live_server, until
 
 PAGE = DOCS / "tutorials" / "own-tables.md"
 TABLES, EDIT = blocks(PAGE, "sql")

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from commands.tutorial_reader import Reader
 from doc_pages import DOCS, ROOT, blocks
-from live_server import free_port
 from node import TYPESCRIPT_CLIENT, build_typescript_client, environment
-from tutorial_reader import Reader
+from servers.live_server import free_port
 
 README = ROOT / "README.md"
 ON_YOUR_MACHINE = DOCS / "how-to" / "run-on-your-machine.md"

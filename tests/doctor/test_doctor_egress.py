@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from catalogue_tables import CatalogueEditor, catalogue_database
+from catalogues.catalogue_tables import CatalogueEditor, catalogue_database
 from test_doctor_executes import doctor
 
 KEYS = {"AUTH_MODE": "keys", "AGENT_SYNC_SCOPE": "all"}

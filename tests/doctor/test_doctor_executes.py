@@ -15,9 +15,9 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from catalogue_tables import CatalogueEditor, catalogue_database
+from catalogues.catalogue_tables import CatalogueEditor, catalogue_database
 from databases import fresh_database
-from forked_process import run_agenthall
+from servers.forked_process import run_agenthall
 
 from robyn_server.agent_sync import CatalogueSource, catalogue_grants_sql, probe_catalogue
 from robyn_server.supervisor.address_file import RunningServer, published_address

@@ -7,8 +7,8 @@ import os
 
 import asyncpg
 from databases import fresh_database
-from forked_process import run_agenthall
-from jwks_server import SigningPair, jwks_server
+from remote.jwks_server import SigningPair, jwks_server
+from servers.forked_process import run_agenthall
 
 
 async def doctor(url: str, **environment: str) -> str:

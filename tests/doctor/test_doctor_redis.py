@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 import pytest
-from valkey_server import ValkeyServer, requires_valkey, valkey_server
+from remote.valkey_server import ValkeyServer, requires_valkey, valkey_server
 
 from robyn_server.app.parts.redis import open_redis
 from robyn_server.app.preflight import run_preflight

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from databases import fresh_database
-from forked_process import run_agenthall
+from servers.forked_process import run_agenthall
 
 
 async def doctor(url: str, **environment: str) -> str:

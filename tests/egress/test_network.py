@@ -11,8 +11,8 @@ import httpcore
 import httpx
 import httpx2
 import pytest
-from certificates import NAME, tls_proxy
 from deadlines import DEADLINE
+from network.certificates import NAME, tls_proxy
 
 from robyn_server.core.egress.allow_list import read_allow_list
 from robyn_server.core.egress.policy import OPERATOR, EgressLevel, EgressPolicy

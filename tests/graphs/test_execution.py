@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from live_server import SAMPLES
+from servers.live_server import SAMPLES
 
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from deadlines import DEADLINE
 from langgraph.graph import END, START, MessagesState, StateGraph
-from live_server import SAMPLES
+from servers.live_server import SAMPLES
 
 from robyn_server.core.errors import Unservable
 from robyn_server.graphs.introspection import GraphIntrospection

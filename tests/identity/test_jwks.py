@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from jwks_server import JwksServer, SigningPair, jwks_server
-from live_server import until
+from remote.jwks_server import JwksServer, SigningPair, jwks_server
+from servers.live_server import until
 
 from robyn_server.core.errors import Unauthenticated, Unavailable
 from robyn_server.identity.jwks import (

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from deadlines import DEADLINE
-from live_server import SAMPLES
-from served_project import serving
+from servers.live_server import SAMPLES
+from servers.served_project import serving
 
 pytestmark = pytest.mark.server
 

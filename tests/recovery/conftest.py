@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from databases import fresh_database
-from live_server import LiveServer, live_server
 from run_observer import LEASE, observe_database
+from servers.live_server import LiveServer, live_server
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 from deadlines import DEADLINE
 from langgraph_sdk.client import LangGraphClient
-from live_server import until
+from servers.live_server import until
 
 LEASE = 4.0
 """Seconds. At a load of 25, a worker that starts does not renew leases for two seconds while it imports graphs."""

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from databases import database_url, make_template, private_postgres, restart_postgres
-from live_server import LiveServer, live_server, until
 from run_observer import STEPS, observe_database, start_streamed_run
+from servers.live_server import LiveServer, live_server, until
 
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 

@@ -14,8 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from databases import fresh_database
-from live_server import LiveServer, live_server, until
 from run_observer import DELAY, STEPS, StreamedRun, observe_database, start_streamed_run
+from servers.live_server import LiveServer, live_server, until
 
 ALL = list(range(1, STEPS + 1))
 

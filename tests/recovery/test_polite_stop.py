@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from deadlines import DEADLINE
-from live_server import live_server, until
+from servers.live_server import live_server, until
 
 COUNT = {"until": 6, "delay": 0.25}
 

@@ -13,9 +13,9 @@ import pytest
 from databases import fresh_database
 from deadlines import DEADLINE
 from event_transports import open_redis, redis_options
-from live_server import LiveServer, free_port, live_server, until
+from remote.valkey_server import ValkeyServer, requires_valkey, valkey_server
 from run_observer import LEASE, STEPS, StreamedRun, observe_database, start_streamed_run
-from valkey_server import ValkeyServer, requires_valkey, valkey_server
+from servers.live_server import LiveServer, free_port, live_server, until
 
 from robyn_server.core.runs import EventTransport
 

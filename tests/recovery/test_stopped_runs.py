@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from databases import fresh_database
 from langgraph_sdk.client import LangGraphClient
-from live_server import LiveServer, live_server, until
 from run_observer import observe_database
+from servers.live_server import LiveServer, live_server, until
 
 ENDLESS: dict[str, Any] = {
     "input": {"until": 5000, "delay": 0.02},

@@ -10,8 +10,8 @@ import asyncpg
 import orjson
 import pytest
 from databases import PG15, private_postgres
-from live_server import LiveServer, live_server, until
 from run_observer import observe_database
+from servers.live_server import LiveServer, live_server, until
 
 from robyn_server.files import packaged
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 import asyncpg
 import orjson
 import pytest
-from live_server import until
 from registry_database import ORG_1, ORG_2, RegistryDatabase, acting_for
+from servers.live_server import until
 
 PUBLISH = "select mcp.publish_agent_events($1)"
 POSITIONS = "select array_agg(position order by position) from mcp.agent_events"

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 from deadlines import DEADLINE
-from live_server import until
 from run_queue_database import SUCCESS, CountingQueue, RunQueueDatabase, open_run_queue_database
+from servers.live_server import until
 
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import END, RunEvent

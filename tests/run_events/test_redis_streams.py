@@ -9,11 +9,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from certificates import tls_proxy
 from event_transports import Transport, begun, open_redis, redis_options, written
-from live_server import until
+from network.certificates import tls_proxy
+from remote.valkey_server import ValkeyServer, requires_valkey, valkey_server
 from run_queue_database import SUCCESS, open_run_queue_database
-from valkey_server import ValkeyServer, requires_valkey, valkey_server
+from servers.live_server import until
 
 from robyn_server.core.errors import Misconfigured, Unavailable
 from robyn_server.core.ids import new_id

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from uuid import UUID
 
 import pytest
-from live_server import until
 from run_queue_database import RunQueueDatabase, open_run_queue_database
+from servers.live_server import until
 
 from robyn_server.core.ids import new_id
 from robyn_server.run_events import thread_runs as module

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 from deadlines import DEADLINE
 from event_transports import Transport, begun, open_redis, redis_options, written
-from live_server import until
+from remote.valkey_server import ValkeyServer, requires_valkey, valkey_server
 from run_queue_database import SUCCESS, open_run_queue_database
-from valkey_server import ValkeyServer, requires_valkey, valkey_server
+from servers.live_server import until
 
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.ids import new_id

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 from databases import fresh_database
-from live_server import LiveServer, live_server
-from sockets_process import SocketsProcess
+from servers.live_server import LiveServer, live_server
+from servers.sockets_process import SocketsProcess
 
 from .plausible import ORGANIZATION
 

@@ -18,8 +18,8 @@ import httpx
 import orjson
 import pytest
 from databases import fresh_database
-from live_server import GRAPHS, SAMPLES, LiveServer, live_server
-from mcp_process import McpProcess
+from remote.mcp_process import McpProcess
+from servers.live_server import GRAPHS, SAMPLES, LiveServer, live_server
 
 from .observed_process import observe, p99
 

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from websocket_client import WebSocketClient, dial
+from network.websocket_client import WebSocketClient, dial
 
 from robyn_server.sockets.methods.table import AUTH, METHODS
 

@@ -16,9 +16,9 @@ import asyncpg
 import httpx
 import pytest
 from databases import fresh_database
-from demo_users import HARBOUR, MEADOW, SECRET, bearer
-from live_server import LiveServer, live_server
-from unguarded_server import without_predicates
+from servers.live_server import LiveServer, live_server
+from servers.unguarded_server import without_predicates
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 from robyn_server.storage.postgres import queries
 from robyn_server.web.http.routing import Route
@@ -29,7 +29,7 @@ from .long_version import times
 from .plausible import PLAUSIBLE
 from .tenants import SwappedRequest, Tenant, swapped_requests
 
-UNGUARDED = str(Path(__file__).parents[1] / "support" / "unguarded_server.py")
+UNGUARDED = str(Path(__file__).parents[1] / "support" / "servers" / "unguarded_server.py")
 REQUESTS = times(250, long=5_000)
 """Of each tenant, with each of the two servers."""
 

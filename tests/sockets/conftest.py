@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from local_socket_server import LocalSocketServer, local_socket_server
+from servers.local_socket_server import LocalSocketServer, local_socket_server
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from local_socket_server import LocalSocketServer
-from websocket_client import DEADLINE
+from network.websocket_client import DEADLINE
+from servers.local_socket_server import LocalSocketServer
 
 from robyn_server.core.errors import Unauthenticated
 from robyn_server.sockets.sessions.expiry import CredentialExpiry, track_expiry

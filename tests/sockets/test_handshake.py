@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from deadlines import DEADLINE
-from local_socket_server import ALPHA, BETA, LocalSocketServer, local_socket_server
+from servers.local_socket_server import ALPHA, BETA, LocalSocketServer, local_socket_server
 from websockets.exceptions import InvalidStatus
 
 

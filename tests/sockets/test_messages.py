@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 
 import pytest
-from local_socket_server import ALPHA, LocalSocketServer, local_socket_server
-from websocket_client import expect_refused
+from network.websocket_client import expect_refused
+from servers.local_socket_server import ALPHA, LocalSocketServer, local_socket_server
 
 from robyn_server.core.errors import Unavailable
 from robyn_server.core.registry.instances import EventKind

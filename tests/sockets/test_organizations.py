@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from local_socket_server import ALPHA, BETA, LocalSocketServer
-from websocket_client import expect_refused
+from network.websocket_client import expect_refused
+from servers.local_socket_server import ALPHA, BETA, LocalSocketServer
 
 from robyn_server.sockets.methods.table import METHODS
 

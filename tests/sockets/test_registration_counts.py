@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from local_socket_server import BETA, LocalSocketServer
-from websocket_client import expect_refused
+from network.websocket_client import expect_refused
+from servers.local_socket_server import BETA, LocalSocketServer
 
 from robyn_server.core.errors import Invalid, Unavailable
 from robyn_server.metrics.definitions import REGISTRATIONS

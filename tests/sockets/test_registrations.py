@@ -6,9 +6,9 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from live_server import until
-from local_socket_server import ALPHA, BETA, LocalSocketServer
-from websocket_client import expect_refused
+from network.websocket_client import expect_refused
+from servers.live_server import until
+from servers.local_socket_server import ALPHA, BETA, LocalSocketServer
 
 from robyn_server.core.registry.instances import EventKind
 

@@ -14,9 +14,9 @@ from uuid import UUID
 
 import pytest
 from deadlines import DEADLINE
-from live_server import until
-from local_socket_server import ALPHA, LocalSocketServer, local_socket_server
-from websocket_client import Refused
+from network.websocket_client import Refused
+from servers.live_server import until
+from servers.local_socket_server import ALPHA, LocalSocketServer, local_socket_server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from robyn_server.core.registry.instances import EventKind

@@ -6,9 +6,9 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from live_server import until
-from local_socket_server import ALPHA, BETA, DEVELOPMENT, LocalSocketServer, local_socket_server
-from websocket_client import expect_refused
+from network.websocket_client import expect_refused
+from servers.live_server import until
+from servers.local_socket_server import ALPHA, BETA, DEVELOPMENT, LocalSocketServer, local_socket_server
 
 SEED = {
     "type": 0,

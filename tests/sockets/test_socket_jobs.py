@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from live_server import until
-from local_socket_server import ALPHA, LocalSocketServer, local_socket_server
-from websocket_client import WebSocketClient, expect_refused
+from network.websocket_client import WebSocketClient, expect_refused
+from servers.live_server import until
+from servers.local_socket_server import ALPHA, LocalSocketServer, local_socket_server
 
 from robyn_server.core.errors import TooMany
 from robyn_server.core.registry.jobs import ContinuedJob, JobNotice, JobRef, JobState

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from local_socket_server import ALPHA, LocalSocketServer
-from websocket_client import Refused, WebSocketClient
+from network.websocket_client import Refused, WebSocketClient
+from servers.local_socket_server import ALPHA, LocalSocketServer
 
 from robyn_server.core.access.permissions import ANY_SCOPE, PERMISSIONS, permits
 from robyn_server.core.access.principal import Principal

@@ -5,9 +5,9 @@ from __future__ import annotations
 from uuid import uuid4
 
 import orjson
-from live_server import until
-from local_socket_server import ALPHA, BETA, LocalSocketServer
-from websocket_client import expect_refused
+from network.websocket_client import expect_refused
+from servers.live_server import until
+from servers.local_socket_server import ALPHA, BETA, LocalSocketServer
 
 from robyn_server.core.registry.instances import EventKind
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import asyncpg
 import jwt
-from live_server import accepts, free_port, until
+from servers.live_server import accepts, free_port, until
 
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from cluster import ISSUER, PGBOUNCER, SECRET, Supabase, execute, sql_of_page, supabase, variable_of_page
-from live_server import LiveServer, live_server
+from servers.live_server import LiveServer, live_server
 
 _PRODUCT = """
 insert into auth.users values ('00000000-0000-4000-8000-00000000000a', 'member@example.org'),

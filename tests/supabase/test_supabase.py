@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from cluster import Supabase, bearer, execute, rows, sql_of_page
-from live_server import LiveServer, until
+from servers.live_server import LiveServer, until
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.storage.postgres.pooler import PoolerMode, detect_pooler

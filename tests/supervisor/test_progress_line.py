@@ -6,7 +6,7 @@ import io
 import pty
 
 import pytest
-from pseudo_terminal import until_closed
+from commands.pseudo_terminal import until_closed
 
 from robyn_server.supervisor.output.progress_line import progress_line
 

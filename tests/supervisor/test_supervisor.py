@@ -15,7 +15,16 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
-from processes import DEADLINE, PROGRAMS, command_line, find_processes, is_gone, start_program, stop_program, wait_until
+from servers.processes import (
+    DEADLINE,
+    PROGRAMS,
+    command_line,
+    find_processes,
+    is_gone,
+    start_program,
+    stop_program,
+    wait_until,
+)
 
 from robyn_server.supervisor import restart_policy
 from robyn_server.supervisor.address_file import RunningServer, find_running_server

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
-from live_server import until
 from run_queue_database import MINUTE, RunQueueDatabase
+from servers.live_server import until
 
 from robyn_server.core.runs import ClaimedRun, EventTransport, RunEvent
 from robyn_server.redis_streams.connection import RedisConnection, open_connection

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import asyncpg
-from live_server import LiveServer
+from servers.live_server import LiveServer
 
 
 class Findings:

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 from deadlines import DEADLINE
-from model_api import ModelApi
-from raw_mcp import RawMcp
-from strict_anthropic import StrictAnthropic
-from strict_openai import StrictOpenAI
+from remote.model_api import ModelApi
+from remote.raw_mcp import RawMcp
+from remote.strict_anthropic import StrictAnthropic
+from remote.strict_openai import StrictOpenAI
 
 from tools_agent.agent import close_sessions
 from tools_agent.limits import Limits, set_limits

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from otlp_receiver import OtlpReceiver
+from remote.otlp_receiver import OtlpReceiver
 from traced_server import Traced, traced_server
 
 

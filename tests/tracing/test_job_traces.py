@@ -13,15 +13,15 @@ import asyncpg
 import httpx
 import pytest
 from agenthall_client import AgentInstance
+from bots.sql_bot import SqlBot, SqlJob
 from deadlines import DEADLINE
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from otlp_receiver import OtlpReceiver, lineage
-from sockets_process import SocketsProcess
-from sql_bot import SqlBot, SqlJob
+from remote.otlp_receiver import OtlpReceiver, lineage
+from servers.sockets_process import SocketsProcess
 from traced_server import ORGANIZATION, Traced
 
 CALLER = "6bf92f3577b34da6a3ce929d0e0e4736"

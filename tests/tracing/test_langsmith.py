@@ -17,9 +17,9 @@ from langgraph.pregel.remote import RemoteGraph
 from langgraph_sdk.client import LangGraphClient
 from langsmith import Client, tracing_context
 from langsmith.run_trees import RunTree
-from langsmith_server import LangSmithServer
-from live_server import LiveServer, live_server, until
-from otlp_receiver import OtlpReceiver
+from remote.langsmith_server import LangSmithServer
+from remote.otlp_receiver import OtlpReceiver
+from servers.live_server import LiveServer, live_server, until
 from traced_server import SERVED
 
 KEY = "lsv2_pt_of_the_tests"

@@ -7,8 +7,8 @@ import signal
 from typing import Any
 
 import orjson
-from live_server import until
-from otlp_receiver import Received, lineage
+from remote.otlp_receiver import Received, lineage
+from servers.live_server import until
 from traced_server import COLLECTOR_KEY, ORGANIZATION, SECRET_KEY, Traced
 
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from databases import fresh_database
-from langsmith_server import LangSmithServer
-from live_server import live_server, until
-from otlp_receiver import OtlpReceiver
+from remote.langsmith_server import LangSmithServer
+from remote.otlp_receiver import OtlpReceiver
+from servers.live_server import live_server, until
 
 
 async def test_a_collector_that_hangs_holds_nobody(postgres: str, template: str) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 from databases import fresh_database
-from live_server import GRAPHS, LiveServer, live_server
-from mcp_process import McpProcess
-from otlp_receiver import OtlpReceiver, Received
-from strict_openai import StrictOpenAI
+from remote.mcp_process import McpProcess
+from remote.otlp_receiver import OtlpReceiver, Received
+from remote.strict_openai import StrictOpenAI
+from servers.live_server import GRAPHS, LiveServer, live_server
 
-TRACED_GRAPHS = Path(__file__).parent.parent / "support" / "traced_graphs.py"
+TRACED_GRAPHS = Path(__file__).parent.parent / "support" / "served" / "traced_graphs.py"
 SERVED = GRAPHS | {name: f"{TRACED_GRAPHS}:{name}" for name in ("mixed", "leaking", "joining")}
 SECRET_KEY = "sk-a-secret-key-of-the-model"
 COLLECTOR_KEY = "a-secret-of-the-collector"

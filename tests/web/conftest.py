@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest_asyncio
 from deadlines import DEADLINE
-from web_process import WebProcess, web_process
+from servers.web_process import WebProcess, web_process
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import orjson
 from databases import fresh_database
-from live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
+from servers.live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
 
 from robyn_server.worker.worker import EXIT_STALLED
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from databases import fresh_database
-from live_server import live_server, until
+from servers.live_server import live_server, until
 
 pytestmark = pytest.mark.server
 

@@ -17,10 +17,10 @@ import orjson
 import psutil
 import pytest
 from databases import fresh_database
-from demo_users import HARBOUR, MEADOW, SECRET, bearer
-from live_server import GRAPHS, LiveServer, live_server, until
+from servers.live_server import GRAPHS, LiveServer, live_server, until
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
 
-CRASHING = Path(__file__).parents[1] / "support" / "crashing_graphs.py"
+CRASHING = Path(__file__).parents[1] / "support" / "served" / "crashing_graphs.py"
 
 
 @contextlib.asynccontextmanager

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import pytest
 from deadlines import DEADLINE
-from live_server import GRAPHS, SAMPLES, until
 from run_queue_database import RunQueueDatabase, open_run_queue_database
+from servers.live_server import GRAPHS, SAMPLES, until
 from structlog.testing import capture_logs
 
 from robyn_server.core.access.principal import LOCAL

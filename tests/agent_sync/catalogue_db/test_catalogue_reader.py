@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from catalogue_tables import SOURCES, CatalogueEditor, catalogue_database
+from catalogues.catalogue_tables import SOURCES, CatalogueEditor, catalogue_database
+from catalogues.sync_storage import RecordingPool
 from databases import fresh_database
-from sync_storage import RecordingPool
 
 from robyn_server.agent_sync import (
     AgentRejected,

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from catalogue_tables import CatalogueEditor, catalogue_database
+from catalogues.catalogue_tables import CatalogueEditor, catalogue_database
 from deadlines import DEADLINE
 
 from robyn_server.files import CATALOGUE_FEED

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from catalogue_tables import SOURCES, VIEW, CatalogueEditor, catalogue_database
+from catalogues.catalogue_tables import SOURCES, VIEW, CatalogueEditor, catalogue_database
 
 from robyn_server.agent_sync import CatalogueSource, EditPoller, catalogue_view_sql, is_feed_installed
 from robyn_server.agent_sync.catalogue_db.recent_edits import MAX_EDITS

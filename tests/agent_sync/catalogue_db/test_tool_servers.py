@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from catalogue_tables import VIEW, CatalogueEditor, catalogue_database
+from catalogues.catalogue_tables import VIEW, CatalogueEditor, catalogue_database
 
 from robyn_server.agent_sync import AgentSyncScope, catalogue_view_sql
 from robyn_server.agent_sync.catalogue_db.source import STANDARD

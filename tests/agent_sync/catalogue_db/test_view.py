@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from catalogue_tables import VIEW, CatalogueEditor, catalogue_database
-from sync_storage import MemoryStorage, RecordingPool, get_assistant
+from catalogues.catalogue_tables import VIEW, CatalogueEditor, catalogue_database
+from catalogues.sync_storage import MemoryStorage, RecordingPool, get_assistant
 
 from robyn_server.agent_sync import (
     AgentRejected,

@@ -7,9 +7,9 @@ import json
 from uuid import uuid4
 
 import pytest
-from catalogue_tables import CLEAR_TABLES, CatalogueEditor, catalogue_database
+from catalogues.catalogue_tables import CLEAR_TABLES, CatalogueEditor, catalogue_database
+from catalogues.sync_storage import SingleAgentStore, get_assistant, run_full_pass
 from structlog.testing import capture_logs
-from sync_storage import SingleAgentStore, get_assistant, run_full_pass
 
 from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, fetch_active_agent_by_id, startup_agent_sync
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore

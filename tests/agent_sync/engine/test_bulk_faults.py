@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from live_server import until
-from sync_storage import RecordingPool, run_full_pass
+from catalogues.sync_storage import RecordingPool, run_full_pass
+from servers.live_server import until
 
 from robyn_server.agent_sync import AgentSyncOptions
 from robyn_server.core.errors import CatalogueUnavailable, Unavailable

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from catalogues.sync_storage import RecordingPool, count_writes, get_assistant
 from databases import fresh_database
 from deadlines import DEADLINE
-from sync_storage import RecordingPool, count_writes, get_assistant
 
 from robyn_server.agent_sync import AgentRejected, AgentSyncOptions, AgentSyncScope, lazy_sync_agent, startup_agent_sync
 from robyn_server.core.errors import CatalogueUnavailable, NotFound

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from sync_storage import MemoryStorage
+from catalogues.sync_storage import MemoryStorage
 
 from robyn_server.agent_sync.store import PlainStore, sync_store
 from robyn_server.core.catalogue.fields import SyncAction, SyncOutcome

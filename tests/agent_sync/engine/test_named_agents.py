@@ -5,9 +5,9 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from catalogue_tables import ALL
-from sync_storage import count_writes, get_assistant
-from template_agents import ON, count_active, get_copies, sync_for_user, system_prompts
+from catalogues.catalogue_tables import ALL
+from catalogues.sync_storage import count_writes, get_assistant
+from catalogues.template_agents import ON, count_active, get_copies, sync_for_user, system_prompts
 
 from robyn_server.agent_sync import (
     AgentSyncOptions,

@@ -6,10 +6,10 @@ import asyncio
 from uuid import UUID, uuid4
 
 import pytest
-from catalogue_tables import ALL
-from live_server import until
-from sync_storage import count_writes, get_assistant, run_full_pass
-from template_agents import NEVER_FRESH, ON, get_copies, sync_for_user, system_prompts
+from catalogues.catalogue_tables import ALL
+from catalogues.sync_storage import count_writes, get_assistant, run_full_pass
+from catalogues.template_agents import NEVER_FRESH, ON, get_copies, sync_for_user, system_prompts
+from servers.live_server import until
 
 from robyn_server.agent_sync import (
     AgentSyncOptions,

@@ -8,9 +8,17 @@ from __future__ import annotations
 from uuid import UUID, uuid5
 
 import pytest
-from catalogue_tables import ALL
-from sync_storage import MemoryStorage, plan_changes
-from template_agents import NEVER_FRESH, ON, USERS, get_copies, run_template_pass, sync_for_user, system_prompts
+from catalogues.catalogue_tables import ALL
+from catalogues.sync_storage import MemoryStorage, plan_changes
+from catalogues.template_agents import (
+    NEVER_FRESH,
+    ON,
+    USERS,
+    get_copies,
+    run_template_pass,
+    sync_for_user,
+    system_prompts,
+)
 
 from robyn_server.agent_sync import (
     AgentRejected,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from uuid import uuid4, uuid5
 
 import pytest
-from template_agents import NEVER_FRESH, OFF, ON, USERS, count_active, run_template_pass, sync_for_user
+from catalogues.template_agents import NEVER_FRESH, OFF, ON, USERS, count_active, run_template_pass, sync_for_user
 
 from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, sync_changed_agents, sync_named_agent
 

@@ -8,9 +8,9 @@ from uuid import uuid4, uuid5
 
 import asyncpg
 import pytest
-from catalogue_tables import ALL, CatalogueEditor, catalogue_database
-from sync_storage import RecordingPool, count_writes, get_assistant
-from template_agents import NEVER_FRESH, OFF, ON, USERS, get_copies, sync_for_user, system_prompts
+from catalogues.catalogue_tables import ALL, CatalogueEditor, catalogue_database
+from catalogues.sync_storage import RecordingPool, count_writes, get_assistant
+from catalogues.template_agents import NEVER_FRESH, OFF, ON, USERS, get_copies, sync_for_user, system_prompts
 
 from robyn_server.agent_sync import AgentRejected, startup_agent_sync
 from robyn_server.core.errors import CatalogueUnavailable, Conflict, Misconfigured

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from catalogue_tables import TABLES, CatalogueEditor, catalogue_database
+from catalogues.catalogue_tables import TABLES, CatalogueEditor, catalogue_database
+from catalogues.sync_storage import RecordingPool
 from databases import fresh_database
-from live_server import DEADLINE
+from servers.live_server import DEADLINE
 from structlog.testing import capture_logs
-from sync_storage import RecordingPool
 
 from robyn_server.agent_sync import (
     AgentSyncOptions,

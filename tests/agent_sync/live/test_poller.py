@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from live_server import until
+from servers.live_server import until
 
 from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, CatalogueSource, catalogue_view_sql
 from robyn_server.agent_sync.live.operations import Operations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from template_agents import OFF, ON, USERS, sync_for_user
+from catalogues.template_agents import OFF, ON, USERS, sync_for_user
 
 from robyn_server.agent_sync.live.progress import sync_with_progress
 from robyn_server.agent_sync.reports import SyncRequest

@@ -7,8 +7,8 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from live_server import until
 from run_queue_database import RunQueueDatabase, open_run_queue_database
+from servers.live_server import until
 
 from robyn_server.agent_sync import AgentSyncOptions, parse_agent_sync_scope
 from robyn_server.agent_sync.live.service import SyncRunner

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from catalogue_tables import CatalogueEditor
+from catalogues.catalogue_tables import CatalogueEditor
 
 from robyn_server.agent_sync import AgentSyncOptions
 from robyn_server.agent_sync.live.service import SyncRunner

@@ -5,9 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
-from catalogue_tables import CatalogueEditor
-from live_server import until
-from sync_storage import RecordingPool
+from catalogues.catalogue_tables import CatalogueEditor
+from catalogues.sync_storage import RecordingPool
+from servers.live_server import until
 
 from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, startup_agent_sync
 from robyn_server.agent_sync.live import write_backs

@@ -19,11 +19,11 @@ import asyncpg
 import httpx
 import orjson
 import pytest
+from commands.pseudo_terminal import until_closed
 from databases import fresh_database
 from deadlines import DEADLINE
-from issued_api_keys import issue_api_key
-from live_server import live_server, until
-from pseudo_terminal import until_closed
+from servers.live_server import live_server, until
+from users.issued_api_keys import issue_api_key
 
 from robyn_server.cli import main
 from robyn_server.core.access.principal import ADMIN

@@ -14,11 +14,11 @@ from typing import Any
 import asyncpg
 import psutil
 import pytest
+from bots.server_jobs import ServerJob, create_job
 from databases import fresh_database
 from deadlines import DEADLINE
-from issued_api_keys import issue_api_key
-from live_server import LiveServer, live_server, until
-from server_jobs import ServerJob, create_job
+from servers.live_server import LiveServer, live_server, until
+from users.issued_api_keys import issue_api_key
 
 from robyn_server.supervisor.parent_death import death_signal
 

@@ -12,10 +12,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from command_line import agenthall
+from bots.sql_bot import SqlBot
+from commands.command_line import agenthall
 from databases import fresh_database
-from live_server import LiveServer, live_server, until
-from sql_bot import SqlBot
+from servers.live_server import LiveServer, live_server, until
 
 TENANT = UUID(int=1)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
-from command_line import agenthall
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
+from commands.command_line import agenthall
 
 SCOPE: dict[str, Any] = {"AGENT_SYNC_SCOPE": "all", "AGENTHALL_DEFAULT_MODEL": "offline:demo"}
 

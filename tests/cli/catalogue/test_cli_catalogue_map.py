@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from command_line import agenthall
+from commands.command_line import agenthall
 from databases import fresh_database
 from deadlines import DEADLINE
 

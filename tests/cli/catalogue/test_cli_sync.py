@@ -12,10 +12,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
-from command_line import agenthall, imported
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
+from commands.command_line import agenthall, imported
+from commands.pseudo_terminal import until_closed
 from deadlines import DEADLINE
-from pseudo_terminal import until_closed
 
 SCOPE = {"AGENT_SYNC_SCOPE": "all", "AGENTHALL_DEFAULT_MODEL": "offline:demo"}
 BAD = '{"base_url": "http://evil"}'

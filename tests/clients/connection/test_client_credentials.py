@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from agenthall_client import AgentInstance, Client
 from deadlines import DEADLINE
-from live_server import until
-from local_socket_server import ALPHA, LocalSocketServer, local_socket_server
 from registry_server import ORGANIZATION, RegistryServer
+from servers.live_server import until
+from servers.local_socket_server import ALPHA, LocalSocketServer, local_socket_server
 
 from robyn_server.sockets.protocol.errors import CloseCode
 

@@ -8,9 +8,9 @@ import itertools
 import pytest
 from agenthall_client import AgentInstance, Refused, State, Superseded
 from deadlines import DEADLINE
-from faulty_proxy import WebSocketProxy
-from live_server import until
+from network.faulty_proxy import WebSocketProxy
 from registry_server import RegistryServer
+from servers.live_server import until
 
 
 async def reached(me: AgentInstance, epoch: int) -> None:

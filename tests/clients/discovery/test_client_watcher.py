@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from agenthall_client import Event
 from client_events import compact_events
 from deadlines import DEADLINE
-from faulty_proxy import WebSocketProxy
+from network.faulty_proxy import WebSocketProxy
 from registry_server import RegistryServer
 
 

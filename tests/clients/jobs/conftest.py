@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from agenthall_client import AgentInstance
+from bots.scripted_job_server import ScriptedJobServer
 from registry_server import FAST_TIMING, RegistryServer, registry_server
-from scripted_job_server import ScriptedJobServer
 
 Create = Callable[..., AgentInstance]
 

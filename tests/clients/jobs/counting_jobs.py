@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import asyncpg
+from bots.server_jobs import ServerJob, create_job
 from registry_server import ORGANIZATION, RegistryServer
-from server_jobs import ServerJob, create_job
 
 
 async def create_count(

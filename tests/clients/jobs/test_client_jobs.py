@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 from agenthall_client import AgentInstance, Closed, JobLost, Refused
+from bots.scripted_job_server import ScriptedJobServer
 from deadlines import DEADLINE
-from live_server import until
-from scripted_job_server import ScriptedJobServer
+from servers.live_server import until
 
 Create = Callable[..., AgentInstance]
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -312,7 +312,7 @@ async def test_an_instance_without_slots_names_none_and_yields_no_jobs(
 
 
 async def test_a_refused_event_fails_the_job(jobs_server: ScriptedJobServer, instance: Create) -> None:
-    from scripted_job_server import Refusal
+    from bots.scripted_job_server import Refusal
 
     async with instance() as me:
         given = await jobs_server.offer("worker")
@@ -324,7 +324,7 @@ async def test_a_refused_event_fails_the_job(jobs_server: ScriptedJobServer, ins
 
 
 async def test_a_message_that_comes_too_soon_is_sent_again(jobs_server: ScriptedJobServer, instance: Create) -> None:
-    from scripted_job_server import Refusal
+    from bots.scripted_job_server import Refusal
 
     async with instance() as me:
         given = await jobs_server.offer("worker")

@@ -9,12 +9,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+from bots.server_jobs import numbers
+from bots.worker_programs import CLIENTS, WorkerProgram, start_worker
 from counting_jobs import create_count, options_of
-from faulty_proxy import WebSocketProxy
-from live_server import until
+from network.faulty_proxy import WebSocketProxy
 from registry_server import RegistryServer
-from server_jobs import numbers
-from worker_programs import CLIENTS, WorkerProgram, start_worker
+from servers.live_server import until
 
 Start = Callable[..., Awaitable[WorkerProgram]]
 COUNT = 40

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 from agenthall_client import AgentInstance, Job, State, Superseded
+from bots.scripted_job_server import GivenJob, KnownInstance, ScriptedJobServer
 from deadlines import DEADLINE
-from faulty_proxy import WebSocketProxy
-from live_server import until
-from scripted_job_server import GivenJob, KnownInstance, ScriptedJobServer
+from network.faulty_proxy import WebSocketProxy
+from servers.live_server import until
 
 Create = Callable[..., AgentInstance]
 

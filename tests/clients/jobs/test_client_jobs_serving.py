@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from agenthall_client import AgentInstance, Job
 from agenthall_client.jobs.threads import ThreadJob
+from bots.scripted_job_server import ScriptedJobServer
 from deadlines import DEADLINE
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
-from live_server import until
-from scripted_job_server import ScriptedJobServer
+from servers.live_server import until
 
 Create = Callable[..., AgentInstance]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from agenthall_client import Closed, Refused, Superseded, sync
+from bots.scripted_job_server import ScriptedJobServer
 from deadlines import DEADLINE
-from live_server import until
 from registry_server import FAST_TIMING, RegistryServer
-from scripted_job_server import ScriptedJobServer
+from servers.live_server import until
 
 
 def create(server: Any, agent_id: str = "worker", **options: Any) -> sync.AgentInstance:

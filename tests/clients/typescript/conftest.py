@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from bots.scripted_job_server import ScriptedJobServer
 from node import build_typescript_client
 from node_client import FAST_TIMING, NodeClient, start_node_client
 from registry_server import RegistryServer
-from scripted_job_server import ScriptedJobServer
 
 Start = Callable[..., Awaitable[NodeClient]]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from deadlines import DEADLINE
-from live_server import until
 from node import environment
+from servers.live_server import until
 
 from robyn_server.supervisor.parent_death import death_signal
 

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from databases import fresh_database
-from faulty_proxy import WebSocketProxy
-from live_server import free_port, live_server, until
+from network.faulty_proxy import WebSocketProxy
 from node_client import NodeClient, NodeError
 from registry_server import ORGANIZATION, OTHER_ORGANIZATION, RegistryServer
-from sockets_process import SocketsProcess
+from servers.live_server import free_port, live_server, until
+from servers.sockets_process import SocketsProcess
 
 Start = Callable[..., Awaitable[NodeClient]]
 BROWSER = ("--conditions=browser", "--experimental-websocket", "--no-warnings")

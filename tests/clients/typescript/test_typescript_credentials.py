@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from deadlines import DEADLINE
-from live_server import until
-from local_socket_server import ALPHA, LocalSocketServer, local_socket_server
 from node_client import NodeClient
+from servers.live_server import until
+from servers.local_socket_server import ALPHA, LocalSocketServer, local_socket_server
 
 from robyn_server.sockets.protocol.errors import CloseCode
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from faulty_proxy import WebSocketProxy
-from issued_api_keys import issue_api_key, revoke_api_key
-from live_server import until
+from network.faulty_proxy import WebSocketProxy
 from node_client import NodeClient, NodeError
 from registry_server import ORGANIZATION, OTHER_ORGANIZATION, RegistryServer
+from servers.live_server import until
+from users.issued_api_keys import issue_api_key, revoke_api_key
 
 Start = Callable[..., Awaitable[NodeClient]]
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from bots.scripted_job_server import Refusal, ScriptedJobServer
 from deadlines import DEADLINE
-from live_server import until
 from node_client import NodeClient, NodeError
-from scripted_job_server import Refusal, ScriptedJobServer
+from servers.live_server import until
 
 Start = Callable[..., Awaitable[NodeClient]]
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

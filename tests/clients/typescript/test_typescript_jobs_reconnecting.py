@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from bots.scripted_job_server import GivenJob, KnownInstance, ScriptedJobServer
 from deadlines import DEADLINE
-from faulty_proxy import WebSocketProxy
-from live_server import until
+from network.faulty_proxy import WebSocketProxy
 from node_client import NodeClient
-from scripted_job_server import GivenJob, KnownInstance, ScriptedJobServer
+from servers.live_server import until
 
 Start = Callable[..., Awaitable[NodeClient]]
 NUMBERS = "".join(f"{number} " for number in range(300))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
-from faulty_proxy import WebSocketProxy
-from live_server import until
+from network.faulty_proxy import WebSocketProxy
 from node_client import NodeClient, NodeError
 from registry_server import RegistryServer
+from servers.live_server import until
 
 Start = Callable[..., Awaitable[NodeClient]]
 

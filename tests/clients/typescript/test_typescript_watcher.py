@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from client_events import compact_events
-from faulty_proxy import WebSocketProxy
+from network.faulty_proxy import WebSocketProxy
 from node_client import NodeClient, NodeError
 from registry_server import RegistryServer
 

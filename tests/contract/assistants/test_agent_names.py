@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW, bearer
 from langgraph_sdk.errors import ConflictError
-from live_server import LiveServer
+from servers.live_server import LiveServer
+from users.demo_users import HARBOUR, MEADOW, bearer
 
 from contract.registry.registry_api import CONFIGURATIONS, INSTANCES, MANIFESTS, new_agent_id, problem, register
 

@@ -10,11 +10,11 @@ import httpx
 import orjson
 import pytest
 from databases import fresh_database
-from demo_users import HARBOUR, MEADOW, RESEARCHER
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
-from live_server import GRAPHS, SAMPLES, LiveServer, live_server
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import GRAPHS, SAMPLES, LiveServer, live_server
+from users.demo_users import HARBOUR, MEADOW, RESEARCHER
 
 from contract.conftest import UserClientFactory
 from robyn_server.core.ids import default_assistant_id

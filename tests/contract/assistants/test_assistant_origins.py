@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
 from databases import prepared_database
-from demo_users import SECRET, bearer
-from live_server import LiveServer, live_server, until
+from servers.live_server import LiveServer, live_server, until
+from users.demo_users import SECRET, bearer
 
 from robyn_server.core.ids import default_assistant_id
 

@@ -12,13 +12,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
-from command_line import agenthall
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
+from commands.command_line import agenthall
 from databases import fresh_database
-from demo_users import HARBOUR, MEADOW, SECRET
-from guarded_mcp import GuardedMcp
-from live_server import LiveServer, live_server
-from raw_mcp import Raw, RawMcp, tool
+from remote.guarded_mcp import GuardedMcp
+from remote.raw_mcp import Raw, RawMcp, tool
+from servers.live_server import LiveServer, live_server
+from users.demo_users import HARBOUR, MEADOW, SECRET
 
 from contract.conftest import UserClient, UserClientFactory, user_clients
 from robyn_server.credentials.key_ring import new_key

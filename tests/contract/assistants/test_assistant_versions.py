@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW, RESEARCHER
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError, PermissionDeniedError
-from live_server import LiveServer
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import LiveServer
+from users.demo_users import HARBOUR, MEADOW, RESEARCHER
 
 from contract.conftest import UserClientFactory
 from robyn_server.core.ids import default_assistant_id

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
-from sse_client import problem_detail
+from network.sse_client import problem_detail
 
 FIELDS = [
     "assistant_id",

@@ -14,8 +14,8 @@ import httpx
 import orjson
 import pytest
 from databases import fresh_database
-from live_server import GRAPHS, LiveServer, live_server, until
 from prometheus_client.parser import text_string_to_metric_families
+from servers.live_server import GRAPHS, LiveServer, live_server, until
 
 from robyn_server.core.ids import default_assistant_id
 

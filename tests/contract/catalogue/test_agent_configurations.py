@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW
+from users.demo_users import HARBOUR, MEADOW
 
 from contract.registry.registry_api import (
     CONFIGURATIONS,

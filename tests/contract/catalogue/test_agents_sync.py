@@ -13,10 +13,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
 from databases import fresh_database, prepared_database
-from demo_users import SECRET, bearer
-from live_server import LiveServer, live_server, until
+from servers.live_server import LiveServer, live_server, until
+from users.demo_users import SECRET, bearer
 
 HARBOUR, MEADOW = str(uuid4()), str(uuid4())
 BAD = '{"base_url": "http://evil"}'

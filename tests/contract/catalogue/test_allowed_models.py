@@ -8,9 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 from databases import fresh_database
-from demo_users import HARBOUR, SECRET
-from live_server import LiveServer, live_server
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import LiveServer, live_server
+from users.demo_users import HARBOUR, SECRET
 
 from contract.conftest import UserClient, UserClientFactory, user_clients
 

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from demo_users import FINDER, HARBOUR, MEADOW, RESEARCHER, RETIRED, SLOW
-from live_server import LiveServer, until
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import LiveServer, until
+from users.demo_users import FINDER, HARBOUR, MEADOW, RESEARCHER, RETIRED, SLOW
 
 from contract.conftest import UserClient, UserClientFactory
 

@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
 from databases import fresh_database
-from live_server import LiveServer, live_server, until
+from servers.live_server import LiveServer, live_server, until
 
 ASKED = {"messages": [{"role": "user", "content": "hello"}]}
 

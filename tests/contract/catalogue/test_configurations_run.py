@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
 from databases import fresh_database, prepared_database
-from demo_users import HARBOUR, MEADOW, SECRET
-from live_server import LiveServer, live_server, until
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import LiveServer, live_server, until
+from users.demo_users import HARBOUR, MEADOW, SECRET
 
 from contract.conftest import UserClient, UserClientFactory
 

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
 from databases import prepared_database
-from demo_users import HARBOUR, MEADOW, SECRET
-from live_server import LiveServer, live_server, until
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import LiveServer, live_server, until
+from users.demo_users import HARBOUR, MEADOW, SECRET
 
 from contract.conftest import UserClient, UserClientFactory
 from robyn_server.files import CATALOGUE_FEED

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
-from demo_users import HARBOUR, RESEARCHER
+from users.demo_users import HARBOUR, RESEARCHER
 
 from contract.registry.registry_api import new_agent_id
 from robyn_server.core.access.permissions import ANY_SCOPE, PERMISSIONS, Operation, Role

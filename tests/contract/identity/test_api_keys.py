@@ -11,13 +11,13 @@ import httpx
 import pytest
 from databases import prepared_database
 from deadlines import DEADLINE
-from demo_users import HARBOUR, MEADOW, SECRET, bearer, token
-from jwks_server import AUDIENCE, JwksServer, SigningPair, jwks_server
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import AuthenticationError, PermissionDeniedError
-from live_server import LiveServer, live_server, until
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from remote.jwks_server import AUDIENCE, JwksServer, SigningPair, jwks_server
+from servers.live_server import LiveServer, live_server, until
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer, token
 
 PAIR = SigningPair("RS256", "first")
 MEMBERS = f"""

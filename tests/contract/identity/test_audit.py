@@ -17,12 +17,12 @@ import asyncpg
 import httpx
 import pytest
 from audited_routes import AUDITED
-from command_line import agenthall
+from bots.server_jobs import create_job
+from commands.command_line import agenthall
 from databases import prepared_database
 from deadlines import DEADLINE
-from demo_users import HARBOUR, MEADOW, SECRET, bearer, token
-from live_server import LiveServer, live_server, until
-from server_jobs import create_job
+from servers.live_server import LiveServer, live_server, until
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer, token
 
 from contract.registry.registry_api import CONFIGURATIONS, INSTANCES, MANIFESTS, new_agent_id, problem, register
 

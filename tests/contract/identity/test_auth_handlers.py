@@ -12,7 +12,7 @@ import pytest
 from databases import fresh_database
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError, PermissionDeniedError
-from live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
+from servers.live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
 
 from robyn_server.core.ids import default_assistant_id
 

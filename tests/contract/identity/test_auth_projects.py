@@ -12,7 +12,7 @@ import httpx
 import pytest
 from databases import fresh_database
 from langgraph_sdk.errors import NotFoundError, PermissionDeniedError
-from live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
+from servers.live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
 
 PROJECTS = SAMPLES.parent / "auth_projects"
 SERVED = json.dumps(GRAPHS | {"whoami": f"{SAMPLES}:whoami"})

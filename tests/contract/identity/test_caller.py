@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW, bearer
-from live_server import LiveServer
+from servers.live_server import LiveServer
+from users.demo_users import HARBOUR, MEADOW, bearer
 
 from contract.conftest import UserClientFactory
 from robyn_server.core.access.permissions import PERMISSIONS, Operation, Role

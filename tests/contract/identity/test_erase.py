@@ -9,10 +9,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from command_line import agenthall
+from commands.command_line import agenthall
 from databases import prepared_database
-from demo_users import HARBOUR, MEADOW, SECRET, bearer
-from live_server import LiveServer, live_server, until
+from servers.live_server import LiveServer, live_server, until
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 from contract.registry.registry_api import new_agent_id, register
 

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 import asyncpg
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW, bearer
-from live_server import LiveServer
+from servers.live_server import LiveServer
+from users.demo_users import HARBOUR, MEADOW, bearer
 
 from robyn_server.core.access.permissions import PERMISSIONS, Operation, Role
 from robyn_server.core.access.scopes import Scope

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW, SECRET, bearer
-from live_server import LiveServer, live_server
+from servers.live_server import LiveServer, live_server
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 
 @pytest.fixture

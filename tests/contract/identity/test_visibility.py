@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import pytest
-from demo_users import EDITOR, HARBOUR, MANAGER, MEADOW, RESEARCHER, SLOW, UNKNOWN_ORGANIZATION, token
-from live_server import LiveServer
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import LiveServer
+from users.demo_users import EDITOR, HARBOUR, MANAGER, MEADOW, RESEARCHER, SLOW, UNKNOWN_ORGANIZATION, token
 
 from contract.conftest import UserClient, UserClientFactory
 

@@ -17,10 +17,10 @@ import httpx
 import orjson
 from databases import fresh_database
 from deadlines import DEADLINE
-from demo_users import HARBOUR, MEADOW
-from live_server import LiveServer, live_server
-from sockets_process import SocketsProcess
-from websocket_client import Refused, WebSocketClient, dial
+from network.websocket_client import Refused, WebSocketClient, dial
+from servers.live_server import LiveServer, live_server
+from servers.sockets_process import SocketsProcess
+from users.demo_users import HARBOUR, MEADOW
 
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.identity.api_keys import ApiKeyService, KeyRequest

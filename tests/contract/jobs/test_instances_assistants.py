@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from demo_users import HARBOUR
+from users.demo_users import HARBOUR
 
 from contract.registry.registry_api import CONFIGURATIONS, MANIFESTS, new_agent_id, problem, register
 

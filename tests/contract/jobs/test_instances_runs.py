@@ -12,9 +12,9 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
-from demo_users import HARBOUR
-from live_server import LiveServer, until
-from sql_bot import SqlBot, SqlJob
+from bots.sql_bot import SqlBot, SqlJob
+from servers.live_server import LiveServer, until
+from users.demo_users import HARBOUR
 
 from contract.conftest import UserClient, UserClientFactory
 from contract.registry.registry_api import MANIFESTS, new_agent_id

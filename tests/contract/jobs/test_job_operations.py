@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from demo_users import HARBOUR
+from users.demo_users import HARBOUR
 
 from contract.registry.registry_api import new_agent_id, problem
 

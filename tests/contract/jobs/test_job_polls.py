@@ -12,8 +12,8 @@ from uuid import UUID
 import orjson
 import pytest
 from deadlines import DEADLINE
-from demo_users import HARBOUR
-from live_server import live_server, until
+from servers.live_server import live_server, until
+from users.demo_users import HARBOUR
 
 from contract.registry.registry_api import new_agent_id, problem
 

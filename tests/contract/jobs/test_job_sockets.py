@@ -12,10 +12,10 @@ from uuid import UUID
 
 import orjson
 import pytest
-from demo_users import HARBOUR
-from live_server import until
-from sockets_process import SocketsProcess
-from websocket_client import WebSocketClient
+from network.websocket_client import WebSocketClient
+from servers.live_server import until
+from servers.sockets_process import SocketsProcess
+from users.demo_users import HARBOUR
 
 from contract.registry.registry_api import new_agent_id
 

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from demo_users import HARBOUR, MEADOW
-from live_server import until
+from servers.live_server import until
+from users.demo_users import HARBOUR, MEADOW
 
 from contract.registry.registry_api import new_agent_id
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from command_line import agenthall
+from commands.command_line import agenthall
 from databases import fresh_database
-from demo_users import SECRET, bearer
-from live_server import LiveServer, live_server
+from servers.live_server import LiveServer, live_server
+from users.demo_users import SECRET, bearer
 
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.errors import Forbidden, Unavailable

@@ -12,9 +12,9 @@ from uuid import uuid4
 import httpx
 import pytest
 from databases import fresh_database
-from faulty_proxy import PostgresProxy
-from live_server import LiveServer, live_server, until
-from sockets_process import SocketsProcess
+from network.faulty_proxy import PostgresProxy
+from servers.live_server import LiveServer, live_server, until
+from servers.sockets_process import SocketsProcess
 
 SECONDS = 2.0
 """The deadline of a request."""

@@ -18,12 +18,12 @@ import httpx
 import orjson
 import psutil  # type: ignore[import-untyped]
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
 from databases import fresh_database
-from demo_users import SECRET, bearer
-from live_server import DEADLINE, GRAPHS, LiveServer, Process, free_port, until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
+from servers.live_server import DEADLINE, GRAPHS, LiveServer, Process, free_port, until
+from users.demo_users import SECRET, bearer
 
 from robyn_server.core.ids import default_assistant_id
 from robyn_server.metrics import every_metric

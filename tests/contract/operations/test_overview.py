@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 from databases import fresh_database
-from live_server import LiveServer, live_server, until
+from servers.live_server import LiveServer, live_server, until
 
 from robyn_server import __version__
 

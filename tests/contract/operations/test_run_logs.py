@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from langgraph_sdk.client import LangGraphClient
-from live_server import LiveServer, Process, until
+from servers.live_server import LiveServer, Process, until
 
 
 def lines(process: Process, event: str) -> list[dict[str, Any]]:

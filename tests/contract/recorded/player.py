@@ -14,7 +14,7 @@ from uuid import uuid4
 import httpx
 import orjson
 from deadlines import DEADLINE
-from sse_client import EventReader
+from network.sse_client import EventReader
 
 from .exchanges import MISSING, Answer, Conversation, Event, Exchange
 from .intended import as_intended

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from databases import fresh_database
-from live_server import LiveServer, live_server
+from servers.live_server import LiveServer, live_server
 
 from .exchanges import MISSING, Conversation, every_conversation
 from .graphs import NAMES

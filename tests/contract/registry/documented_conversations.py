@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from doc_pages import DOCS
-from websocket_client import WebSocketClient
+from network.websocket_client import WebSocketClient
 
 PAGE = DOCS / "reference" / "websocket.md"
 

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from live_server import LiveServer
-from sockets_process import SocketsProcess
-from websocket_client import dial
+from network.websocket_client import dial
+from servers.live_server import LiveServer
+from servers.sockets_process import SocketsProcess
 
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.identity.api_keys import ApiKeyService, KeyRequest

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from databases import fresh_database
 from deadlines import DEADLINE
-from demo_users import HARBOUR, MEADOW
-from live_server import LiveServer, live_server
-from sse_client import EventReader, open_stream
+from network.sse_client import EventReader, open_stream
+from servers.live_server import LiveServer, live_server
+from users.demo_users import HARBOUR, MEADOW
 
 PATH = "/agents/watch"
 

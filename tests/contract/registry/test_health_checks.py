@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from databases import fresh_database
-from live_server import LiveServer, live_server, until
-from pausable_server import PausableServer
+from remote.pausable_server import PausableServer
+from servers.live_server import LiveServer, live_server, until
 
 from .registry_api import INSTANCES, problem, register
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW
-from live_server import LiveServer, until
+from servers.live_server import LiveServer, until
+from users.demo_users import HARBOUR, MEADOW
 
 from .registry_api import CONFIGURATIONS, INSTANCES, MANIFESTS, list_instance_ids, new_agent_id, problem, register
 

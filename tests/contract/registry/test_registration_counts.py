@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW, bearer
-from live_server import LiveServer
 from prometheus_client.parser import text_string_to_metric_families
+from servers.live_server import LiveServer
+from users.demo_users import HARBOUR, MEADOW, bearer
 
 PATH = "/agents/instances"
 BODY: dict[str, Any] = {"agent_id": "counted-agent", "instance_id": "one"}

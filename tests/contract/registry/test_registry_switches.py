@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from deadlines import DEADLINE
-from sse_client import open_stream
+from network.sse_client import open_stream
 
 from .registry_api import CONFIGURATIONS, INSTANCES, list_instance_ids, new_agent_id, problem, register
 

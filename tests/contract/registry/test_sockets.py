@@ -14,10 +14,10 @@ import asyncpg
 import orjson
 import pytest
 from databases import fresh_database
-from demo_users import HARBOUR, MEADOW
-from live_server import Process, free_port, live_server, until
-from sockets_process import SocketsProcess
-from websocket_client import dial, expect_refused
+from network.websocket_client import dial, expect_refused
+from servers.live_server import Process, free_port, live_server, until
+from servers.sockets_process import SocketsProcess
+from users.demo_users import HARBOUR, MEADOW
 from websockets.exceptions import InvalidStatus
 
 from robyn_server.core.access.principal import LOCAL

@@ -11,10 +11,10 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from demo_users import HARBOUR, SECRET, bearer, token
-from live_server import LiveServer, live_server
-from sockets_process import SocketsProcess
-from websocket_client import Refused, WebSocketClient, dial
+from network.websocket_client import Refused, WebSocketClient, dial
+from servers.live_server import LiveServer, live_server
+from servers.sockets_process import SocketsProcess
+from users.demo_users import HARBOUR, SECRET, bearer, token
 
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.identity.api_keys import ApiKeyService, KeyRequest

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
-from live_server import until
-from sse_client import open_stream
+from network.sse_client import open_stream
+from servers.live_server import until
 
 from .test_run_cancel import under_way
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW, SECRET, bearer
-from live_server import LiveServer, live_server
+from servers.live_server import LiveServer, live_server
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 _RUN = {"assistant_id": "echo", "input": {"text": "hello"}}
 _COPIES = """

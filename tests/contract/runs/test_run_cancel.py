@@ -9,8 +9,8 @@ from uuid import uuid4
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from live_server import until
-from sse_client import event_names, open_stream, problem_detail
+from network.sse_client import event_names, open_stream, problem_detail
+from servers.live_server import until
 
 ENDLESS: dict[str, Any] = {
     "assistant_id": "counter",

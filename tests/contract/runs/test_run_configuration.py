@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from sse_client import problem_detail
+from network.sse_client import problem_detail
 
 
 async def seen_by(client: LangGraphClient, thread: str, assistant: str, **given: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW
-from live_server import until
+from servers.live_server import until
+from users.demo_users import HARBOUR, MEADOW
 
 from contract.conftest import UserClient, UserClientFactory
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from demo_users import HARBOUR, MEADOW
 from langgraph_sdk.client import LangGraphClient
-from live_server import LiveServer, until
+from servers.live_server import LiveServer, until
+from users.demo_users import HARBOUR, MEADOW
 
 from contract.conftest import UserClientFactory
 
@@ -60,7 +60,7 @@ async def test_a_failed_run_has_the_frames_of_its_code(
     found = await timeline(http, thread, await done(client, thread, "failing", {"text": 1}))
     assert found["error"]["type"] == "ValueError" and found["error"]["message"]
     (frame,) = found["error"]["frames"]
-    assert (frame["file"], frame["function"]) == ("support/sample_graphs.py", "_fail") and frame["line"] > 0
+    assert (frame["file"], frame["function"]) == ("served/sample_graphs.py", "_fail") and frame["line"] > 0
     (node,) = of_kind(found, "node")
     assert node["status"] == "error"
     assert "frames" not in str((await client.threads.get(thread))["error"])

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
-from live_server import until
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import until
 
 FIELDS = [
     "run_id",

@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import LangGraphClient
-from live_server import LiveServer
+from servers.live_server import LiveServer
 
 
 async def test_a_run_can_be_waited_for(client: LangGraphClient) -> None:

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from live_server import LiveServer
 from node import JAVASCRIPT, environment, node
+from servers.live_server import LiveServer
 
 NOT_OFFERED = {
     "crons.count": "405 not_offered",

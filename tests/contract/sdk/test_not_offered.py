@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sse_client import problem_detail
+from network.sse_client import problem_detail
 
 import robyn_server
 from robyn_server.web.routes import all_routes

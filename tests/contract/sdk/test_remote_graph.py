@@ -13,8 +13,8 @@ from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel.remote import RemoteException, RemoteGraph
 from langgraph.types import Command
-from live_server import LiveServer
-from sample_graphs import Count, Decision, Text
+from served.sample_graphs import Count, Decision, Text
+from servers.live_server import LiveServer
 
 
 def _remote(server: LiveServer, graph: str) -> RemoteGraph[Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from demo_users import HARBOUR
 from langgraph_sdk.client import LangGraphClient
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from users.demo_users import HARBOUR
 
 from contract.conftest import UserClientFactory
 

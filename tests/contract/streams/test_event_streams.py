@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from live_server import until
-from sse_client import Event, event_names, join_stream, open_stream, post_stream
+from network.sse_client import Event, event_names, join_stream, open_stream, post_stream
+from servers.live_server import until
 
 from contract.runs.test_run_cancel import ENDLESS, has
 

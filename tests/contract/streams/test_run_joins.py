@@ -9,8 +9,8 @@ from uuid import uuid4
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from live_server import LiveServer, until
-from sse_client import Event, event_names, join_stream, open_stream, post_stream, problem_detail
+from network.sse_client import Event, event_names, join_stream, open_stream, post_stream, problem_detail
+from servers.live_server import LiveServer, until
 
 SLOW = {"until": 40, "delay": 0.03}
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from sse_client import HEARTBEAT, event_names, open_stream, parse_events, post_stream
+from network.sse_client import HEARTBEAT, event_names, open_stream, parse_events, post_stream
 
 COUNT = {"assistant_id": "counter", "input": {"until": 2}}
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}

@@ -14,9 +14,9 @@ import httpx
 import pytest
 from databases import fresh_database
 from deadlines import DEADLINE
-from demo_users import HARBOUR, MEADOW, SECRET, bearer
-from live_server import LiveServer, live_server, until
-from sse_client import EventReader, open_stream
+from network.sse_client import EventReader, open_stream
+from servers.live_server import LiveServer, live_server, until
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 from robyn_server.storage.api_keys import KEYS
 

@@ -9,9 +9,9 @@ from uuid import uuid4
 import httpx
 import pytest
 from deadlines import DEADLINE
-from demo_users import HARBOUR
 from langgraph_sdk.client import LangGraphClient
-from sse_client import Event, EventReader, open_stream
+from network.sse_client import Event, EventReader, open_stream
+from users.demo_users import HARBOUR
 
 from contract.conftest import UserClientFactory
 from contract.runs.test_run_cancel import ENDLESS, under_way

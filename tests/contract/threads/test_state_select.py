@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from sse_client import problem_detail
+from network.sse_client import problem_detail
 
 
 @pytest.fixture

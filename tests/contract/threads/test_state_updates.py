@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from demo_users import HARBOUR
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
-from live_server import until
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import until
+from users.demo_users import HARBOUR
 
 from contract.conftest import UserClientFactory
 

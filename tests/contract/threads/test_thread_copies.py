@@ -6,9 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from demo_users import HARBOUR
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError, UnprocessableEntityError
+from users.demo_users import HARBOUR
 
 from contract.conftest import UserClientFactory
 

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from demo_users import HARBOUR
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
-from live_server import LiveServer, until
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import LiveServer, until
+from users.demo_users import HARBOUR
 
 from contract.conftest import UserClientFactory
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from sse_client import problem_detail
+from network.sse_client import problem_detail
 
 EMPTY = {
     "values": {},

@@ -9,8 +9,8 @@ import asyncpg
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from live_server import LiveServer
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import LiveServer
 
 
 def _step(*updates: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from databases import fresh_database
 from langgraph_sdk.client import LangGraphClient
-from live_server import LiveServer, live_server, until
-from sse_client import problem_detail
+from network.sse_client import problem_detail
+from servers.live_server import LiveServer, live_server, until
 
 SOON = 0.02
 """Minutes."""

@@ -10,9 +10,9 @@ import httpx
 import orjson
 import pytest
 from databases import fresh_database
-from live_server import GRAPHS, LiveServer, live_server, until
-from raw_mcp import RawMcp, text, tool
-from strict_openai import StrictOpenAI
+from remote.raw_mcp import RawMcp, text, tool
+from remote.strict_openai import StrictOpenAI
+from servers.live_server import GRAPHS, LiveServer, live_server, until
 
 HUGE = 10**30
 

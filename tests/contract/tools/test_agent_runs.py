@@ -12,10 +12,10 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
 from databases import fresh_database
-from live_server import LiveServer, accepts, free_port, live_server, until
-from mcp_process import SERVERS
+from remote.mcp_process import SERVERS
+from servers.live_server import LiveServer, accepts, free_port, live_server, until
 
 TOOLBOX = SERVERS / "toolbox.py"
 

@@ -10,10 +10,10 @@ from uuid import uuid4
 import asyncpg
 import orjson
 import pytest
-from catalogue_writer import TABLES, CatalogueWriter
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
 from databases import fresh_database
-from demo_users import HARBOUR, MEADOW, SECRET, bearer
-from live_server import SAMPLES, LiveServer, live_server, until
+from servers.live_server import SAMPLES, LiveServer, live_server, until
+from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 from contract.conftest import UserClient, UserClientFactory
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from databases import fresh_database
-from live_server import LiveServer, live_server
-from raw_mcp import RawMcp, tool
+from remote.raw_mcp import RawMcp, tool
+from servers.live_server import LiveServer, live_server
 
 from robyn_server.egress.network import REFUSED
 

@@ -14,14 +14,14 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from authorization_server import AuthorizationServer, authorization_server
-from catalogue_writer import TABLES, CatalogueWriter
-from command_line import agenthall
+from catalogues.catalogue_writer import TABLES, CatalogueWriter
+from commands.command_line import agenthall
 from databases import fresh_database
-from demo_users import HARBOUR, MEADOW, SECRET, token
-from guarded_mcp import GuardedMcp
-from live_server import LiveServer, live_server, until
+from remote.authorization_server import AuthorizationServer, authorization_server
+from remote.guarded_mcp import GuardedMcp
 from secret_search import search_everything, shown
+from servers.live_server import LiveServer, live_server, until
+from users.demo_users import HARBOUR, MEADOW, SECRET, token
 
 from contract.conftest import UserClient, UserClientFactory
 from robyn_server.credentials.key_ring import new_key

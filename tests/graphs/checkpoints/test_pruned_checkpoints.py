@@ -16,7 +16,7 @@ from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
-from sample_graphs import approval, counter, family, nested
+from served.sample_graphs import approval, counter, family, nested
 
 from robyn_server.core.ids import new_id
 from robyn_server.graphs.checkpoints.saver import Checkpoints

@@ -11,10 +11,10 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from catalogue_writer import TABLES
+from catalogues.catalogue_writer import TABLES
 from databases import prepared_database
-from live_server import LiveServer, Process, live_server
 from run_observer import DatabaseObserver, observe_database
+from servers.live_server import LiveServer, Process, live_server
 
 from robyn_server.files import CATALOGUE_FEED
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from catalogue_writer import CatalogueWriter
-from live_server import LiveServer, Process, until
+from catalogues.catalogue_writer import CatalogueWriter
+from servers.live_server import LiveServer, Process, until
 from synced_server import all_synced, count_passes, has_prompt, is_zero, synced_server, update_prompt
 from wrong_clock import make_wrong_clock
 

@@ -14,8 +14,8 @@ from uuid import uuid4
 
 import pytest
 from databases import fresh_database, private_postgres
-from live_server import LiveServer, live_server, until
 from run_observer import DatabaseObserver, observe_database
+from servers.live_server import LiveServer, live_server, until
 from synced_server import (
     AGENTS,
     INCONSISTENT,

@@ -10,11 +10,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from catalogue_writer import CatalogueWriter
+from catalogues.catalogue_writer import CatalogueWriter
 from databases import fresh_database
-from faulty_proxy import PostgresProxy
-from live_server import live_server, until
+from network.faulty_proxy import PostgresProxy
 from run_observer import DatabaseObserver, observe_database
+from servers.live_server import live_server, until
 from synced_server import (
     SETTINGS,
     count_synced,

@@ -8,8 +8,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from catalogue_writer import CatalogueWriter
-from live_server import Process, until
+from catalogues.catalogue_writer import CatalogueWriter
+from servers.live_server import Process, until
 from synced_server import AGENTS, INCONSISTENT, count_passes, count_synced, has_prompt, synced_server
 
 _MALFORMED = """

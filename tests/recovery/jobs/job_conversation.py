@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from bots.server_jobs import numbers
+from bots.worker_programs import WorkerProgram, start_worker
 from databases import database_url, make_template, private_postgres, restart_postgres
 from deadlines import DEADLINE
-from faulty_proxy import WebSocketProxy
-from live_server import LiveServer, live_server, until
+from network.faulty_proxy import WebSocketProxy
 from run_observer import observe_database
-from server_jobs import numbers
-from sockets_process import SocketsProcess
-from worker_programs import WorkerProgram, start_worker
+from servers.live_server import LiveServer, live_server, until
+from servers.sockets_process import SocketsProcess
 
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 

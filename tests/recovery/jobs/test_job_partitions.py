@@ -16,15 +16,15 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
+from bots.server_jobs import ServerJob, create_job, numbers
+from bots.worker_programs import WorkerProgram, start_worker
 from databases import fresh_database
 from deadlines import DEADLINE
-from faulty_proxy import PostgresProxy, WebSocketProxy
-from live_server import LiveServer, Process, accepts, free_port, live_server, until
+from network.faulty_proxy import PostgresProxy, WebSocketProxy
+from network.websocket_client import WebSocketClient, dial, expect_refused
 from run_observer import LEASE, DatabaseObserver, observe_database
-from server_jobs import ServerJob, create_job, numbers
-from sockets_process import SocketsProcess
-from websocket_client import WebSocketClient, dial, expect_refused
-from worker_programs import WorkerProgram, start_worker
+from servers.live_server import LiveServer, Process, accepts, free_port, live_server, until
+from servers.sockets_process import SocketsProcess
 
 TENANT = "00000000-0000-0000-0000-000000000001"
 TOKENS, PAUSE = 20, 0.02

@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 import httpx
 from agenthall_client.connection.backoff import Backoff
-from live_server import until
-from websocket_client import Refused, dial
+from network.websocket_client import Refused, dial
+from servers.live_server import until
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
 HEARTBEAT_SECONDS = 1.0

@@ -22,9 +22,9 @@ import httpx
 import pytest
 from databases import database_url, make_template
 from deadlines import DEADLINE
-from faulty_proxy import FaultyProxy, PostgresProxy
-from live_server import LiveServer, Process, accepts, free_port, live_server, until
+from network.faulty_proxy import FaultyProxy, PostgresProxy
 from registry_fleet import AGENT, Fleet, Observer, run_http_instance, run_socket_instance
+from servers.live_server import LiveServer, Process, accepts, free_port, live_server, until
 
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from databases import database_url, make_template
-from live_server import until
 from registry_fleet import Observer
+from servers.live_server import until
 from test_registry_outages import _family, _stopped
 from wrong_clock import make_wrong_clock
 

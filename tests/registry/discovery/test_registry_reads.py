@@ -14,8 +14,8 @@ from typing import Any
 import asyncpg
 import pytest
 from databases import fresh_database
-from live_server import until
 from registry_database import ORG_1, RegistryDatabase, open_registry
+from servers.live_server import until
 
 from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.postgres.queries import load

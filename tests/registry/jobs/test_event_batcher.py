@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from live_server import until
+from servers.live_server import until
 
 from robyn_server.core.errors import Conflict, Invalid, TooMany, Unavailable
 from robyn_server.core.registry.job_events import JobEvents, SentEvent

@@ -10,10 +10,10 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from faulty_proxy import PostgresProxy
 from job_database import AGENT, JobDatabase
-from live_server import until
+from network.faulty_proxy import PostgresProxy
 from registry_database import ORG_1
+from servers.live_server import until
 
 from robyn_server.core.registry.jobs import FollowedJob, JobPolicy, JobState, NewJob
 from robyn_server.registry.jobs.follower import JobFollower

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from deadlines import DEADLINE
 from lease_database import ORG_1, ORG_2, LeaseDatabase
-from live_server import until
+from servers.live_server import until
 
 from robyn_server.core.errors import Invalid, Unavailable
 from robyn_server.core.registry.instances import EventKind, HealthStatus, InstanceEvent, InstanceFilter

@@ -13,9 +13,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from faulty_proxy import PostgresProxy
 from lease_database import ORG_1, ORG_2, LeaseDatabase, heartbeat_of
-from live_server import until
+from network.faulty_proxy import PostgresProxy
+from servers.live_server import until
 
 from robyn_server.core.errors import Invalid, Unavailable
 from robyn_server.core.ids import new_id

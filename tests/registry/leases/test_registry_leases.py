@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from live_server import until
 from registry_database import ORG_1, ORG_2, RegistryDatabase, acting_for
+from servers.live_server import until
 
 KEEPER = UUID(int=77)
 DEAD, LIVE = ("inactive", "stale"), ("active", "healthy")

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from deadlines import DEADLINE
 from lease_database import ORG_1, LeaseDatabase, heartbeat_of
-from live_server import until
+from servers.live_server import until
 from structlog.testing import capture_logs
 
 from robyn_server.core.registry.instances import Outcome

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from live_server import live_server
+from servers.live_server import live_server
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.settings import load_settings

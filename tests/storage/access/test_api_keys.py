@@ -11,9 +11,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 from deadlines import DEADLINE
-from live_server import until
 from read_costs import FEW, MANY, touched
 from run_storage import RunStorage
+from servers.live_server import until
 
 from robyn_server.core.access.api_key import _checksum, mint
 from robyn_server.core.access.principal import LOCAL, Kind, Principal

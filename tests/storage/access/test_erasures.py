@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from databases import open_pools
 from event_transports import open_redis, redis_options
-from valkey_server import requires_valkey, valkey_server
+from remote.valkey_server import requires_valkey, valkey_server
 
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.erasure import Subject, SubjectType

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import jwt
 import pytest
-from live_server import until
 from run_storage import RunStorage
+from servers.live_server import until
 
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.errors import Misconfigured, Unavailable

@@ -16,8 +16,8 @@ from typing import Any
 import asyncpg
 import pytest
 from databases import PG15, database_url, fresh_database, private_postgres
-from live_server import until
 from run_storage import open_run_storage
+from servers.live_server import until
 
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.errors import Misconfigured, Unavailable

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import asyncpg
-from live_server import until
+from servers.live_server import until
 
 from robyn_server.storage.postgres.notify import EVENTS, RUNS, Listener, Notifier
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from live_server import until
+from servers.live_server import until
 
 from robyn_server.storage.postgres import pools as storage
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool

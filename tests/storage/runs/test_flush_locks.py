@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-from live_server import until
 from run_storage import RunStorage, custom_event, deadlocks, new_run
+from servers.live_server import until
 
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.ids import new_id

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from langgraph._internal._constants import ERROR, ERROR_SOURCE_NODE
 from langgraph.checkpoint.base import empty_checkpoint
-from live_server import until
 from run_storage import RunStorage, ended_run
+from servers.live_server import until
 
 from robyn_server.core.access.principal import LOCAL
 from robyn_server.core.errors import Conflict

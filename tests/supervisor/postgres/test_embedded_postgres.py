@@ -20,7 +20,7 @@ from pathlib import Path
 import asyncpg
 import psycopg
 import pytest
-from processes import DEADLINE, REPOSITORY, is_gone, start_program, stop_program, wait_until
+from servers.processes import DEADLINE, REPOSITORY, is_gone, start_program, stop_program, wait_until
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.supervisor.postgres.binaries import find_binaries

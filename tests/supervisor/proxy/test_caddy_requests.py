@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from caddy_proxy import LIMIT, CaddyProxy, caddy_proxy, send_endless
-from chunked_bodies import MALFORMED, VALID
 from deadlines import DEADLINE
-from echo_server import EchoServer, echo_server, echoed_request, read_response, request_head, unused_port
-from live_server import until
+from network.chunked_bodies import MALFORMED, VALID
+from network.echo_server import EchoServer, echo_server, echoed_request, read_response, request_head, unused_port
+from servers.caddy_proxy import LIMIT, CaddyProxy, caddy_proxy, send_endless
+from servers.live_server import until
 
 pytestmark = pytest.mark.server
 

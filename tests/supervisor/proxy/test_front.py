@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from command_line import agenthall
+from commands.command_line import agenthall
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.supervisor.child import Stage

@@ -15,15 +15,15 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from caddy_proxy import send_endless, send_raw
-from chunked_bodies import MALFORMED, VALID
 from databases import fresh_database
-from demo_users import HARBOUR, SECRET, bearer
-from echo_server import request_head
-from live_server import until
-from proxied_server import HOST, ProxiedServer, proxied_server
-from sse_client import open_stream
-from websocket_client import dial
+from network.chunked_bodies import MALFORMED, VALID
+from network.echo_server import request_head
+from network.sse_client import open_stream
+from network.websocket_client import dial
+from servers.caddy_proxy import send_endless, send_raw
+from servers.live_server import until
+from servers.proxied_server import HOST, ProxiedServer, proxied_server
+from users.demo_users import HARBOUR, SECRET, bearer
 
 from robyn_server.supervisor.address_file import find_running_server
 

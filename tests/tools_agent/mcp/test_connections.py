@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from guarded_mcp import GuardedMcp, digest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
+from remote.guarded_mcp import GuardedMcp, digest
 
 from tools_agent.agent import graph
 from tools_agent.configuration import MCPServerConfig

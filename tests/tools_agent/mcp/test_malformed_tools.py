@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from deadlines import DEADLINE
-from raw_mcp import EVENTS, OBJECT, Raw, tool
+from remote.raw_mcp import EVENTS, OBJECT, Raw, tool
 
 from tools_agent.agent import graph
 from tools_agent.limits import Limits, set_limits

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 from pydantic import SecretStr
-from raw_mcp import Raw, RawMcp, tool
+from remote.raw_mcp import Raw, RawMcp, tool
 
 from tools_agent.configuration import MCPServerConfig
 from tools_agent.credentials import Credentials, MissingCredential, ServerCredential

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from model_api import ModelApi, ToolCall
-from raw_mcp import JSON, Raw, text, tool
+from remote.model_api import ModelApi, ToolCall
+from remote.raw_mcp import JSON, Raw, text, tool
 
 from robyn_server.graphs.checkpoints.serializer import checkpoint_serializer
 from tools_agent.agent import graph

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from model_api import ModelApi, ToolCall
-from raw_mcp import OBJECT, tool
+from remote.model_api import ModelApi, ToolCall
+from remote.raw_mcp import OBJECT, tool
 
 from tools_agent.agent import graph
 from tools_agent.conversation import NOT_FINISHED

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from live_server import until
+from servers.live_server import until
 
 from robyn_server.web.asgi import call as module
 from robyn_server.web.asgi.call import AppCall, AppFailed

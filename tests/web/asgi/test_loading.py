@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_server import SAMPLES
+from servers.live_server import SAMPLES
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -20,7 +20,7 @@ APP = f"{SAMPLES.with_name('http_apps') / 'web_app.py'}:app"
 
 def test_an_app_is_loaded_from_a_file_or_a_module() -> None:
     assert middleware_names(load_app(APP)) == ["Stamp"]
-    assert callable(load_app("http_apps.web_app:app"))
+    assert callable(load_app("served.http_apps.web_app:app"))
     assert middleware_names(load_app("builtins:print")) == []
 
 

@@ -11,7 +11,7 @@ import jwt
 import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
-from jwks_server import AUDIENCE, JwksServer, SigningPair, jwks_server
+from remote.jwks_server import AUDIENCE, JwksServer, SigningPair, jwks_server
 
 from robyn_server.core.access.api_key import mint
 from robyn_server.core.access.principal import LOCAL, Principal

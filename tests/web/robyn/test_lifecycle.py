@@ -8,7 +8,7 @@ import signal
 import httpx
 import pytest
 from deadlines import DEADLINE
-from web_process import WebProcess, start_web_process, until, web_process
+from servers.web_process import WebProcess, start_web_process, until, web_process
 
 pytestmark = pytest.mark.server
 

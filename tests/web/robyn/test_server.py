@@ -7,7 +7,7 @@ import json
 
 import httpx
 import pytest
-from web_process import WebProcess, start_web_process, until, web_process
+from servers.web_process import WebProcess, start_web_process, until, web_process
 
 pytestmark = pytest.mark.server
 

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
-from web_process import until
+from servers.web_process import until
 
 from robyn_server.core.errors import NotFound, TooMany, Unavailable
 from robyn_server.web.http.messages import JSON, End, Sink, Stream

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from web_process import until
+from servers.web_process import until
 
 from robyn_server.core.access.permissions import Operation
 from robyn_server.core.access.principal import Principal

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from live_server import accepts, free_port
-from processes import wait_until
+from servers.live_server import accepts, free_port
+from servers.processes import wait_until
 
 from robyn_server.supervisor.parent_death import death_signal
 

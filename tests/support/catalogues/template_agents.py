@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import uuid5
 
-from catalogue_tables import ALL
+from catalogues.catalogue_tables import ALL
 
 from robyn_server.agent_sync import (
     AgentSyncOptions,

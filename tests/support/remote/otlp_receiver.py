@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from live_server import until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
-from pausable_server import PausableServer
+from servers.live_server import until
+
+from remote.pausable_server import PausableServer
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from fake_instance_jobs import FakeInstanceJobs
-from fake_registry import FakeRegistry, FakeWatch
-from websocket_client import dial
+from network.websocket_client import dial
 
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.core.errors import BadRequest, Unauthenticated
@@ -23,6 +21,8 @@ from robyn_server.sockets.monitor import CHECK_SECONDS, LivenessMonitor
 from robyn_server.sockets.resume_tokens import ResumeTokens
 from robyn_server.sockets.server import SocketServer
 from robyn_server.sockets.sessions.hub import SessionHub
+from servers.fake_instance_jobs import FakeInstanceJobs
+from servers.fake_registry import FakeRegistry, FakeWatch
 
 ALPHA, BETA = UUID(int=0xA), UUID(int=0xB)
 DEVELOPMENT = UUID("00000000-0000-0000-0000-000000000001")

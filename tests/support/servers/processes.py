@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import psutil
 from deadlines import DEADLINE
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 PROGRAMS = REPOSITORY / "tests" / "supervisor"
 
 _T = TypeVar("_T")

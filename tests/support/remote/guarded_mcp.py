@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
-from authorization_server import AuthorizationServer
+from remote.authorization_server import AuthorizationServer
 
 TOOL = "fingerprint"
 METADATA = "/.well-known/oauth-protected-resource/mcp"

@@ -14,7 +14,7 @@ from deadlines import DEADLINE
 
 from robyn_server.ports import hold_port
 
-SERVERS = Path(__file__).parent.parent / "mcp_servers"
+SERVERS = Path(__file__).parents[2] / "mcp_servers"
 
 
 class McpProcess:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from doc_pages import ROOT
-from live_server import until
+from servers.live_server import until
 
 from robyn_server.supervisor.parent_death import death_signal
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from deadlines import DEADLINE
-from forked_process import run_agenthall
+from servers.forked_process import run_agenthall
 
 
 def agenthall(

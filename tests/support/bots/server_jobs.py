@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from live_server import until
+from servers.live_server import until
 
 ENDS = {"succeeded", "failed", "cancelled", "expired"}
 

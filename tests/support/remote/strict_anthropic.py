@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from model_api import (
+from remote.model_api import (
     Answer,
     ModelApi,
     Refused,

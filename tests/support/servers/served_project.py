@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from live_server import free_port, until
+from servers.live_server import free_port, until
 
 from robyn_server.supervisor.parent_death import death_signal
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from catalogue_tables import ALL
+from catalogues.catalogue_tables import ALL
 
 from robyn_server.agent_sync import CatalogueSource, plan_agent_sync, startup_agent_sync
 from robyn_server.core.catalogue.agent_change import AgentChange

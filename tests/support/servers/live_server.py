@@ -20,13 +20,13 @@ from typing import Any
 import httpx
 import orjson
 from deadlines import DEADLINE
-from forked_process import start_agenthall
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from robyn_server.supervisor.parent_death import death_signal
+from servers.forked_process import start_agenthall
 
-SAMPLES = Path(__file__).with_name("sample_graphs.py")
+SAMPLES = Path(__file__).parents[1] / "served" / "sample_graphs.py"
 GRAPHS = {
     "agent": "tools_agent.agent:graph",
     **{name: f"{SAMPLES}:{name}" for name in ("echo", "counter", "approval", "failing", "context")},

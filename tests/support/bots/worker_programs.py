@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from deadlines import DEADLINE
-from live_server import until
 from node import build_typescript_client, environment
-from server_jobs import ServerJob
+from servers.live_server import until
 
+from bots.server_jobs import ServerJob
 from robyn_server.supervisor.parent_death import death_signal
 
 FOLDER = Path(__file__).parent

@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "clients" / "python"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "clients" / "python"))
 
 from agenthall_client import AgentInstance, ClientError, Job, Timing
 

@@ -22,7 +22,7 @@ import psutil
 from deadlines import DEADLINE
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
-from live_server import GRAPHS, OURS, free_port, until
+from servers.live_server import GRAPHS, OURS, free_port, until
 
 from robyn_server.supervisor.parent_death import death_signal
 

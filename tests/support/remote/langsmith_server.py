@@ -10,7 +10,7 @@ from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from pausable_server import PausableServer
+from remote.pausable_server import PausableServer
 
 INFO = {
     "version": "0.10.0",

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 import httpx
-from live_server import Process, free_port, until
+from servers.live_server import Process, free_port, until
 
 
 class SocketsProcess(Process):

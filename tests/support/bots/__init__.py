@@ -1,0 +1,1 @@
+"""Instances that dial in, and servers that give them jobs."""

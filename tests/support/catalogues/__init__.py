@@ -1,0 +1,1 @@
+"""Catalogues of products, and the storage that tests of agent sync inject."""

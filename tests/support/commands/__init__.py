@@ -1,0 +1,1 @@
+"""Commands as users type them: in a process, in a terminal, in a tutorial."""

@@ -1,0 +1,1 @@
+"""Clients on the wire, and proxies that change or cut what passes."""

@@ -1,0 +1,1 @@
+"""Services that a server connects to: authorization, models, MCP servers, traces, Valkey."""

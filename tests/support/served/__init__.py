@@ -1,0 +1,1 @@
+"""Graphs, apps, handlers and projects that servers of tests serve."""
