@@ -14,6 +14,7 @@ import pytest
 from deadlines import DEADLINE
 from node import node
 from playwright.async_api import Browser, Page, Request, async_playwright, expect
+from playwright.async_api import Error as PlaywrightError
 
 from scripts.build_console import BuildFailed, build
 
@@ -86,6 +87,14 @@ class ConsolePage:
         if parts.scheme not in {"data", "blob"} and parts.netloc != urlsplit(self.url).netloc:
             self.faults.append(f"another host: {request.url}")
 
+    async def describe(self) -> str:
+        """The address, the faults so far and the text of the page, for the report of a failure."""
+        try:
+            shown = await self.page.locator("body").aria_snapshot(timeout=5_000)
+        except PlaywrightError as error:
+            shown = f"nothing to be read: {error}"
+        return "\n".join([f"page {self.page.url}", *self.faults, shown])
+
     async def open(self, path: str = "") -> Page:
         """Open `path` below the console, with nothing in the page's log that is not expected."""
         await self.page.goto(f"{self.url}/console/{path}")
@@ -117,7 +126,11 @@ async def open_console(
         console = ConsolePage(await context.new_page(), url.rstrip("/"))
         # 404: the server does not have an endpoint that the page asks for
         console.expected_statuses |= {404, 405}
-        yield console
+        try:
+            yield console
+        except Exception as error:
+            error.add_note(await console.describe())
+            raise
         assert console.faults == [], "\n".join(console.faults)
     finally:
         await context.close()
