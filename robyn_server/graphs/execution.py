@@ -28,6 +28,7 @@ from robyn_server.core.access.server_keys import without_server_keys
 from robyn_server.core.access.users import user_of
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
+from robyn_server.tracing.langsmith_feedback import feedback_urls
 
 from .checkpoints.config import ensure_checkpoint
 from .checkpoints.serialization import ValuesSerializer, dumps
@@ -187,6 +188,7 @@ class _Execution:
             await self._run_graph(graph, given, options)
         except UnknownInterruptError as error:
             return await self._refused(graph, error)
+        await self._offer_feedback()
         return await self._ended(graph, saver)
 
     async def _run_graph(self, graph: Pregel[Any, Any, Any, Any], given: Any, options: dict[str, Any]) -> None:
@@ -196,6 +198,11 @@ class _Execution:
         else:
             async for item in graph.astream(given, self._invocation, **options):
                 await self._forward(item)
+
+    async def _offer_feedback(self) -> None:
+        keys = self._kwargs.get("feedback_keys") or ()
+        if keys and (urls := await feedback_urls(self._run.run_id, keys)):
+            await self._emit("feedback", dumps(urls))
 
     async def _refused(self, graph: Pregel[Any, Any, Any, Any], error: UnknownInterruptError) -> RunEnd:
         """The end of a strict resume that answers no open interrupt. The thread's state stays as it was."""

@@ -107,6 +107,66 @@ async def test_a_malformed_tracer_is_refused_by_name(observed: Observed, tracer:
     assert field in refused.json()["detail"]
 
 
+async def test_a_stream_ends_with_the_urls_for_feedback(observed: Observed) -> None:
+    parts = [
+        part
+        async for part in observed.client.runs.stream(
+            None, "echo", input={"text": "x"}, feedback_keys=["score", "comment", "score"], stream_mode="updates"
+        )
+    ]
+    run_id = parts[0].data["run_id"]
+    prefix = f"{observed.langsmith.url}/feedback/tokens/{run_id}/"
+    assert (parts[-1].event, parts[-1].data) == (
+        "feedback",
+        {"score": f"{prefix}score", "comment": f"{prefix}comment"},
+    )
+    assert "feedback" not in {part.event for part in parts[:-1]}
+
+
+async def test_a_join_has_the_urls_for_feedback_whatever_its_modes(observed: Observed) -> None:
+    thread = (await observed.client.threads.create())["thread_id"]
+    async with observed.server.http() as http:
+        body = {"assistant_id": "echo", "input": {"text": "x"}, "feedback_keys": ["score"], "stream_resumable": True}
+        run = (await http.post(f"/threads/{thread}/runs", json=body)).json()
+    assert run["kwargs"]["feedback_keys"] == ["score"]
+    await observed.client.runs.join(thread, run["run_id"])
+    for mode in ("updates", "messages-tuple"):
+        joined = observed.client.runs.join_stream(thread, run["run_id"], stream_mode=mode, last_event_id="-1")
+        assert [part.event async for part in joined][-1] == "feedback"
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+async def test_a_run_does_not_fail_where_there_are_no_urls_for_feedback(observed: Observed, status: int) -> None:
+    observed.langsmith.feedback_status = status
+    try:
+        async with observed.server.http() as http:
+            body = {"assistant_id": "echo", "input": {"text": "x"}, "feedback_keys": ["score"]}
+            answer = await http.post("/runs/stream", json=body)
+    finally:
+        observed.langsmith.feedback_status = 200
+    assert "event: feedback" not in answer.text and "event: error" not in answer.text
+    assert 'data: {"text":"x"}' in answer.text
+    assert "LangSmith gave no URLs for feedback" in observed.server.workers[0].log.read_text()
+
+
+async def test_a_langsmith_that_hangs_does_not_hold_a_run(observed: Observed) -> None:
+    observed.langsmith.released.clear()
+    try:
+        async with observed.server.http() as http:
+            body = {"assistant_id": "echo", "input": {"text": "x"}, "feedback_keys": ["score"]}
+            assert (await http.post("/runs/wait", json=body)).json() == {"text": "x"}
+    finally:
+        observed.langsmith.released.set()
+    assert "LangSmith gave no URLs for feedback in time" in observed.server.workers[0].log.read_text()
+
+
+async def test_a_failed_run_has_no_urls_for_feedback(observed: Observed) -> None:
+    async with observed.server.http() as http:
+        body = {"assistant_id": "failing", "input": {"text": 1}, "feedback_keys": ["score"]}
+        answer = await http.post("/runs/stream", json=body)
+    assert "event: error" in answer.text and "event: feedback" not in answer.text
+
+
 async def test_the_server_says_that_it_uses_langsmith(observed: Observed) -> None:
     async with observed.server.http() as http:
         assert (await http.get("/info")).json()["flags"]["langsmith"] is True

@@ -66,6 +66,7 @@ class RunRequest:
     on_disconnect: str = "continue"
     strict_resume: bool = False
     langsmith_tracer: dict[str, str] | None = None
+    feedback_keys: Sequence[str] = ()
     keys: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -174,7 +175,7 @@ class RunService:
             "interrupt_before": request.interrupt_before,
             "interrupt_after": request.interrupt_after,
             "webhook": None,
-            "feedback_keys": None,
+            "feedback_keys": list(request.feedback_keys) or None,
             "temporary": not request.keep_thread,
             "subgraphs": request.subgraphs,
             "resumable": request.resumable,

@@ -102,10 +102,10 @@ def _metadata_frame(run_id: UUID, resumable: bool) -> bytes:
 def _belongs(event: str, modes: Collection[str]) -> bool:
     """Whether an event belongs to one of the modes.
 
-    `error` belongs to all, as a note of lost events does; `metadata` to none.
+    `error` and `feedback` belong to all, as a note of lost events does; `metadata` to none.
     """
     name = event.partition("|")[0]
-    if name in ("metadata", "error", MISSING):
+    if name in ("metadata", "error", "feedback", MISSING):
         return name != "metadata"
     if name == "messages":
         return "messages-tuple" in modes

@@ -19,7 +19,6 @@ StreamMode = Literal[
     "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom"
 ]
 _LONGEST_DELAY = 366 * 86400
-_NO_LANGSMITH = "'langsmith_tracer' needs LANGSMITH_TRACING=true in the server's environment."
 
 
 class LangSmithTracer(Part):
@@ -73,9 +72,9 @@ class RunCreateStateless(Body):
 
     def refuse_unbuilt(self) -> None:
         refuse("webhook", self.webhook)
-        refuse("feedback_keys", self.feedback_keys)
-        if self.langsmith_tracer is not None and not is_langsmith_on():
-            raise FieldNotOffered(_NO_LANGSMITH, field="langsmith_tracer")
+        for name in ("langsmith_tracer", "feedback_keys"):
+            if getattr(self, name) and not is_langsmith_on():
+                raise FieldNotOffered(f"'{name}' needs LANGSMITH_TRACING=true in the server's environment.", field=name)
 
     def _modes(self) -> tuple[str, ...]:
         modes = ["values"] if self.stream_mode is None else self.stream_mode
@@ -108,6 +107,7 @@ class RunCreateStateless(Body):
             "after_seconds": self.after_seconds or 0,
             "on_disconnect": self.on_disconnect or "continue",
             "strict_resume": bool(self.strict_resume),
+            "feedback_keys": tuple(dict.fromkeys(self.feedback_keys or ())),
             "langsmith_tracer": None if self.langsmith_tracer is None else self.langsmith_tracer.given(),
         }
 

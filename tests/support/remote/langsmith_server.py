@@ -1,5 +1,5 @@
-"""LangSmith's API as its client uses it: `/info`, `/runs/multipart` and `/runs/batch`, with the run trees that it was
-sent."""
+"""LangSmith's API as its client uses it: `/info`, `/runs/multipart`, `/runs/batch` and `/feedback/tokens`, with the run
+trees that it was sent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import defaultdict
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler
 from typing import Any
+from uuid import uuid4
 
 from remote.pausable_server import PausableServer
 
@@ -27,11 +28,15 @@ INFO = {
 
 
 class LangSmithServer(PausableServer):
-    """`runs`: by their id, posts and patches merged, with `inputs` and `outputs`. `keys`: the API keys of requests."""
+    """`runs`: by their id, posts and patches merged, with `inputs` and `outputs`. `keys`: the API keys of requests.
+
+    `feedback_status`: the status of answers to requests for feedback tokens.
+    """
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = defaultdict(dict)
         self.keys: set[str] = set()
+        self.feedback_status = 200
         super().__init__()
 
     def ended(self, run_id: str) -> dict[str, Any] | None:
@@ -45,12 +50,33 @@ class LangSmithServer(PausableServer):
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         return [run for run in list(self.runs.values()) if run.get("run_type") == kind]
 
-    def take_batch(self, body: bytes) -> None:
+    def answer(self, path: str, kind: str, body: bytes) -> tuple[int, Any]:
+        """The status and the body of the answer to a POST."""
+        if path.endswith("/feedback/tokens"):
+            return self.feedback_status, self._feedback_tokens(body)
+        if path.endswith("/runs/multipart"):
+            self._take_parts(kind, body)
+        elif path.endswith("/runs/batch"):
+            self._take_batch(body)
+        return 202, {"message": "Runs batch ingested"}
+
+    def _feedback_tokens(self, body: bytes) -> list[dict[str, str]]:
+        """A token for each entry of the request, as LangSmith documents them."""
+        return [
+            {
+                "id": str(uuid4()),
+                "url": f"{self.url}/feedback/tokens/{each['run_id']}/{each['feedback_key']}",
+                "expires_at": "2099-01-01T00:00:00+00:00",
+            }
+            for each in json.loads(body)
+        ]
+
+    def _take_batch(self, body: bytes) -> None:
         sent = json.loads(body)
         for run in [*sent.get("post", ()), *sent.get("patch", ())]:
             self._merge(run["id"], run)
 
-    def take_parts(self, kind: str, body: bytes) -> None:
+    def _take_parts(self, kind: str, body: bytes) -> None:
         message = BytesParser().parsebytes(b"content-type: " + kind.encode() + b"\r\n\r\n" + body)
         for part in message.get_payload():
             name = str(part.get_param("name", header="content-disposition"))
@@ -77,11 +103,7 @@ class LangSmithServer(PausableServer):
                 api.asked += 1
                 api.released.wait()
                 api.keys.add(self.headers.get("x-api-key", ""))
-                if self.path.endswith("/runs/multipart"):
-                    api.take_parts(self.headers["content-type"], body)
-                elif self.path.endswith("/runs/batch"):
-                    api.take_batch(body)
-                self._send(202, {"message": "Runs batch ingested"})
+                self._send(*api.answer(self.path, self.headers.get("content-type", ""), body))
 
             def _body(self) -> bytes:
                 if "content-length" in self.headers:
