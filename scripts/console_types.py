@@ -32,6 +32,7 @@ class _NoHost:
     routes: tuple[Route, ...] = ()
     sockets_url = None
     credentials: tuple[str, ...] = ()
+    app = None
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         return False, {}

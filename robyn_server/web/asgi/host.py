@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import structlog
 
 from .app_routes import AppRoutes
 from .call import AppCall
+from .description import openapi_of
 from .lifespan import Lifespan
 from .loading import load_app, middleware_names
 from .protocol import App
@@ -34,6 +36,10 @@ class AppHost:
         self._stop_seconds = stop_seconds
         self._lifespan = Lifespan(app)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def openapi(self) -> dict[str, Any] | None:
+        """The OpenAPI document of the app, if it has one to publish. It may take some time when it is made."""
+        return openapi_of(self._app)
 
     async def start(self) -> None:
         """Run the app's startup. Raises Misconfigured when it fails."""

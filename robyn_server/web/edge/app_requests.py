@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Principal
@@ -30,6 +31,9 @@ class AppRequests:
     is_local: bool
     identify: Authenticate
     gate: AccessGate | None
+
+    def openapi(self) -> dict[str, Any] | None:
+        return self.host.openapi()
 
     def precedes(self, raw: RawRequest) -> bool:
         """Whether the app comes before the server's own routes. Raises BadRequest for a path that is not UTF-8."""

@@ -115,7 +115,7 @@ class Edge:
         self._identify = identify or authenticate(Authenticator(settings))
         self._gate = gate
         is_local = settings.auth_mode is AuthMode.NONE and gate is None
-        self._app = None if app is None else AppRequests(app, settings.http_app_auth, is_local, self._identify, gate)
+        self.app = None if app is None else AppRequests(app, settings.http_app_auth, is_local, self._identify, gate)
         self._cors = Cors(settings.cors_origins)
         self._rates = RateLimits(settings.requests_per_principal, settings.requests_per_organization)
         self._record = record
@@ -132,7 +132,7 @@ class Edge:
     def _use(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self._matcher = Matcher(self.routes)
-        ROUTES.add([*(route.path for route in self.routes), *([] if self._app is None else [OF_THE_APP])])
+        ROUTES.add([*(route.path for route in self.routes), *([] if self.app is None else [OF_THE_APP])])
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         if self._application is None:
@@ -202,9 +202,9 @@ class Edge:
 
     def _app_for(self, raw: RawRequest) -> AppRequests | None:
         """The app, where it answers the request. It is not asked before its startup."""
-        if self._app is None or self._application is None:
+        if self.app is None or self._application is None:
             return None
-        return self._app if self._app.precedes(raw) or not self._matcher.methods(raw.path) else None
+        return self.app if self.app.precedes(raw) or not self._matcher.methods(raw.path) else None
 
     async def _answer_with_app(self, app: AppRequests, raw: RawRequest, request_id: str) -> Reply:
         """Answer with the app. It may take as long as it likes."""

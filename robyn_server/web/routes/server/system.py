@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import orjson
+import structlog
 
 from robyn_server import __version__
 from robyn_server.core.access.permissions import Operation
 from robyn_server.core.langsmith import is_langsmith_on
+from robyn_server.web.asgi.app_routes import RESERVED
 from robyn_server.web.http.accept import prefers_html
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import Route, RouteTable
+from robyn_server.web.openapi.custom_routes import with_custom_routes
 from robyn_server.web.openapi.document import openapi
 from robyn_server.web.openapi.reference.replies import file_reply, page_reply
 
 from .console import add_console_routes, redirect
+
+_log = structlog.get_logger(__name__)
+
+
+class CustomRoutes(Hashable, Protocol):
+    """Routes of a project's app."""
+
+    @property
+    def is_authenticated(self) -> bool: ...
+
+    def openapi(self) -> dict[str, Any] | None: ...
 
 
 class Host(Protocol):
@@ -33,6 +48,9 @@ class Host(Protocol):
     @property
     def credentials(self) -> tuple[str, ...]:
         """Names of the credentials that requests have, see `web/openapi/document.py`."""
+
+    @property
+    def app(self) -> CustomRoutes | None: ...
 
     def readiness(self) -> tuple[bool, dict[str, Any]]: ...
 
@@ -72,7 +90,8 @@ def _description(routes: RouteTable, host: Host) -> None:
         return json_response({**server_info(), "sockets_url": host.sockets_url})
 
     async def specification(_services: Any, _request: Request) -> Response:
-        return json_response(_specification(tuple(host.routes), host.credentials))
+        # In a thread: an app with many models takes some time to describe itself.
+        return json_response(await asyncio.to_thread(_specification, tuple(host.routes), host.credentials, host.app))
 
     async def docs(_services: Any, _request: Request) -> Response:
         return page_reply(host.routes)
@@ -89,8 +108,16 @@ def _description(routes: RouteTable, host: Host) -> None:
 
 
 @functools.lru_cache(maxsize=2)
-def _specification(routes: tuple[Route, ...], credentials: tuple[str, ...]) -> bytes:
-    return orjson.dumps(openapi(routes, credentials))
+def _specification(routes: tuple[Route, ...], credentials: tuple[str, ...], app: CustomRoutes | None) -> bytes:
+    document = openapi(routes, credentials)
+    if app is None or (custom := app.openapi()) is None:
+        return orjson.dumps(document)
+    try:
+        merged = with_custom_routes(document, custom, reserved=RESERVED, has_credentials=app.is_authenticated)
+        return orjson.dumps(merged)
+    except Exception as error:  # noqa: BLE001 - the app's document may have any form
+        _log.warning("the app's OpenAPI document has no valid form", reason=f"{type(error).__name__}: {error}")
+        return orjson.dumps(document)
 
 
 @functools.cache
