@@ -1,6 +1,6 @@
 // The same as program_worker.py, in JavaScript. The options have the names of Python.
 import { existsSync } from "node:fs";
-import { AgentInstance, ClientError } from "../../clients/typescript/dist/index.js";
+import { AgentInstance, ClientError } from "../../../clients/typescript/dist/index.js";
 
 function report(...words) {
   process.stdout.write(`${words.join(" ")}\n`);
