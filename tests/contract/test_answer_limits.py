@@ -101,6 +101,7 @@ ONE_RESOURCE = {
     "POST /agents/tickets",
     "POST /keys",
     "POST /keys/{prefix}/rotate",
+    "POST /connections",
     "POST /connections/callback",
     "GET /store/items",
 }
@@ -114,6 +115,7 @@ BOUNDED_BY_ITSELF = {
     "GET /assistants/{assistant_id}/tools": "at most 1 MB of tools; servers and agents as the assistant has",
     "GET /audit": "at most 1,000 entries, of each ids and names of columns",
     "GET /connections": "at most 1,000, of each an id and URLs",
+    "GET /connections/servers": "at most 1,000, of each a URL",
     "GET /connections/callback": "a page with a name and a URL",
     "GET /me": "operations are fixed; organizations are those of a token",
     "GET /doctor": "the checks are fixed, but for one of each graph",

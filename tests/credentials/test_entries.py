@@ -205,3 +205,26 @@ def _small_pages(vault: Vault) -> McpCredentials:
     made = McpCredentials(vault.stored._pool)
     made.page = 3
     return made
+
+
+async def test_members_connect_to_servers_of_their_organization_and_of_all(vault: Vault) -> None:
+    async def put(kind: CredentialKind, name: str, organization: UUID | None) -> None:
+        url = f"https://{name}.example/mcp"
+        secret = "" if kind is CredentialKind.CONNECTION else SECRET
+        await vault.entries.put(CredentialEntry(organization, url, kind, {}), secret, "test")
+
+    async def seen(organization: UUID | None) -> list[str]:
+        found = await vault.stored.find_connectable(organization, None, 10)
+        return [each.entry.url.removeprefix("https://").partition(".")[0] for each in found]
+
+    await put(CredentialKind.CONNECTION, "all", None)
+    await put(CredentialKind.CONNECTION, "hidden-in-harbour", None)
+    await put(CredentialKind.STORED, "hidden-in-harbour", HARBOUR)
+    await put(CredentialKind.CONNECTION, "of-harbour", HARBOUR)
+    await put(CredentialKind.CONNECTION, "of-meadow", MEADOW)
+    await put(CredentialKind.STORED, "of-nobody", None)
+    assert await seen(HARBOUR) == ["all", "of-harbour"]
+    assert await seen(MEADOW) == ["all", "hidden-in-harbour", "of-meadow"]
+    assert await seen(None) == ["all", "hidden-in-harbour"]
+    assert await vault.stored.find_connectable(HARBOUR, "https://of-meadow.example/mcp", 10) == []
+    assert len(await vault.stored.find_connectable(MEADOW, None, 2)) == 2

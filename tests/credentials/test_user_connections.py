@@ -27,6 +27,7 @@ from robyn_server.credentials.keys import Keys
 from robyn_server.credentials.oauth.authorizations import AuthorizationAnswer, Authorizations
 from robyn_server.credentials.oauth.clients import OAuthClients
 from robyn_server.credentials.oauth.connections import Connections, NotConnected
+from robyn_server.credentials.oauth.servers import ConnectableServers
 from robyn_server.credentials.references import CredentialUnusable
 from robyn_server.credentials.token_requests import TokenRefused
 from robyn_server.egress.clients import operator_client
@@ -53,7 +54,8 @@ class Process:
             self.stored, self.keys, clients, lambda: operator_client(DEADLINE), on_page=on_page
         )
         self.connections = Connections(self.stored, self.keys, self.authorizations, lambda: operator_client(DEADLINE))
-        self.service = ConnectionService(OwnConnections(app), self.connections, self.authorizations)
+        servers = ConnectableServers(self.entries, self.keys, self.authorizations)
+        self.service = ConnectionService(OwnConnections(app), self.connections, self.authorizations, servers)
 
     async def token(self, owner: str = "ada", secret: str = "") -> str:
         return await self.connections.token(self.entry, secret, owner, ORGANIZATION)

@@ -33,6 +33,7 @@ _STORE = "items are data that graphs and users write all the time"
 _INSTANCE = "the instance's program writes it all the time"
 _CONNECTION = "a user's own connection, as a conversation is"
 NOT_AUDITED = {
+    "POST /connections": _CONNECTION,
     "POST /connections/callback": _CONNECTION,
     "DELETE /connections/{connection_id}": _CONNECTION,
     "POST /assistants/search": _READ,

@@ -1569,6 +1569,24 @@ export interface paths {
         /** List your connections to MCP servers, without tokens */
         get: operations["get_connections"];
         put?: never;
+        /** Begin a connection to an MCP server: returns the URL that you open */
+        post: operations["post_connections"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/connections/servers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the MCP servers that you can connect to */
+        get: operations["get_connections_servers"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -2091,6 +2109,14 @@ export interface components {
              * @default null
              */
             name: string | null;
+        };
+        /**
+         * ConnectBody
+         * @description `url`: of the MCP server, as in GET /connections/servers.
+         */
+        ConnectBody: {
+            /** Url */
+            url: string;
         };
         /** CordonBody */
         CordonBody: {
@@ -7946,6 +7972,81 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Connection"][];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_connections: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConnectBody"];
+            };
+        };
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        authorization_url: string;
+                        expires_in: number;
+                    };
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_connections_servers: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The organization to act for. Needed by callers of several, and by administrators for what belongs to one. */
+                "X-Organization-Id"?: components["parameters"]["Organization"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        url: string;
+                        organization_id: string | null;
+                        is_connected: boolean;
+                    }[];
                 };
             };
             400: components["responses"]["Problem"];

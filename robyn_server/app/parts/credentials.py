@@ -13,6 +13,7 @@ from robyn_server.credentials.keys import Keys
 from robyn_server.credentials.oauth.authorizations import Authorizations
 from robyn_server.credentials.oauth.clients import OAuthClients
 from robyn_server.credentials.oauth.connections import Connections
+from robyn_server.credentials.oauth.servers import ConnectableServers
 from robyn_server.egress.clients import checked_transport, operator_client
 from robyn_server.settings import Settings
 from robyn_server.storage.mcp.connections import McpConnections, OwnConnections
@@ -56,7 +57,9 @@ def make_connections(settings: Settings, system: Pool) -> tuple[Connections, Aut
 def make_connection_service(settings: Settings, app: Pool, system: Pool) -> ConnectionService:
     from robyn_server.services.connections import ConnectionService
 
-    return ConnectionService(OwnConnections(app), *make_connections(settings, system))
+    connections, authorizations = make_connections(settings, system)
+    servers = ConnectableServers(McpCredentials(system), make_keys(settings), authorizations)
+    return ConnectionService(OwnConnections(app), connections, authorizations, servers)
 
 
 @cache

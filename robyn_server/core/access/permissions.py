@@ -96,6 +96,7 @@ class Operation(StrEnum):
     AGENT_SYNC_READ = "agent_sync.read"
     AGENT_SYNC_RUN = "agent_sync.run"
     CONNECTIONS_READ = "connections.read"
+    CONNECTIONS_BEGIN = "connections.begin"
     CONNECTIONS_COMPLETE = "connections.complete"
     CONNECTIONS_RETURN = "connections.return"
     CONNECTIONS_DELETE = "connections.delete"
@@ -213,6 +214,9 @@ PERMISSIONS: Mapping[Operation, Permission] = {
     Operation.AGENT_SYNC_READ: _of(Role.ADMIN, Scope.ADMIN, rows="of all organizations"),
     Operation.AGENT_SYNC_RUN: _of(Role.ADMIN, Scope.ADMIN, rows="of all organizations"),
     Operation.CONNECTIONS_READ: _of(Role.CALLER, Scope.RUNS, rows=_OWN),
+    Operation.CONNECTIONS_BEGIN: _of(
+        Role.CALLER, Scope.RUNS, rows="to servers of the caller's organization, or of all"
+    ),
     Operation.CONNECTIONS_COMPLETE: _of(Role.CALLER, Scope.RUNS, rows="one that the caller has begun"),
     Operation.CONNECTIONS_RETURN: Permission(
         Role.ANYONE,

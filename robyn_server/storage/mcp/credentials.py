@@ -43,6 +43,13 @@ class McpCredentials:
             rows = await self._pool.fetch(*_SQL["find_for"].bind(urls=urls, organization_id=organization_id))
         return [_stored(row) for row in rows]
 
+    async def find_connectable(self, organization_id: UUID | None, url: str | None, limit: int) -> list[StoredEntry]:
+        """Entries of servers that members of the organization connect to themselves, by URL. `url`: only that one."""
+        query = _SQL["find_connectable"].bind(organization_id=organization_id, url=url, limit=limit)
+        async with translated():
+            rows = await self._pool.fetch(*query)
+        return [_stored(row) for row in rows]
+
     async def passes_tokens(self) -> bool:
         """Whether any server gets the token of the caller, or one that is exchanged for it."""
         async with translated():

@@ -400,6 +400,8 @@ ANSWERS: Mapping[tuple[str, str], Schema] = {
     ("POST", "/keys/{prefix}/rotate"): _KEY_WITH_SECRET,
     ("GET", "/audit"): record(entries=many(ref("AuditEntry")), next_cursor=_CURSOR),
     ("GET", "/connections"): many(ref("Connection")),
+    ("GET", "/connections/servers"): many(record(url=TEXT, organization_id=maybe(UUID), is_connected=BOOLEAN)),
+    ("POST", "/connections"): record(authorization_url=TEXT, expires_in=INTEGER),
     ("POST", "/connections/callback"): record(url=TEXT),
     ("POST", "/agents/tickets"): record(ticket=TEXT, expires_at=TIME, expires_in_seconds=INTEGER),
 }

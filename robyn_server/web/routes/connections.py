@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from robyn_server.core.access.permissions import Operation
 from robyn_server.core.ids import parse_uuid
-from robyn_server.credentials.oauth.authorizations import AuthorizationAnswer
+from robyn_server.credentials.oauth.authorizations import AUTHORIZATION_SECONDS, AuthorizationAnswer
 from robyn_server.services import Services
 from robyn_server.web.http.messages import Request, Response, empty, json_response
 from robyn_server.web.http.routing import RouteTable
-from robyn_server.web.schemas.connections import CallbackBody, page, rendered
+from robyn_server.web.schemas.connections import CallbackBody, ConnectBody, page, rendered, rendered_server
 
 routes = RouteTable(tag="Connections")
 
@@ -25,6 +25,29 @@ _PAGE = (*_PRIVATE, ("content-security-policy", "default-src 'none'; frame-ances
 async def search(services: Services, request: Request) -> Response:
     found = await services.connections.list(request.principal)
     return json_response([rendered(each) for each in found])
+
+
+@routes.get(
+    "/connections/servers",
+    operation=Operation.CONNECTIONS_READ,
+    query=(),
+    summary="List the MCP servers that you can connect to",
+)
+async def servers(services: Services, request: Request) -> Response:
+    found = await services.connections.servers(request.principal)
+    return json_response([rendered_server(each) for each in found])
+
+
+@routes.post(
+    "/connections",
+    operation=Operation.CONNECTIONS_BEGIN,
+    body=ConnectBody,
+    query=(),
+    summary="Begin a connection to an MCP server: returns the URL that you open",
+)
+async def begin(services: Services, request: Request, body: ConnectBody) -> Response:
+    opened = await services.connections.begin(request.principal, body.url)
+    return json_response({"authorization_url": opened, "expires_in": AUTHORIZATION_SECONDS}, headers=_PRIVATE)
 
 
 @routes.delete(

@@ -1,4 +1,4 @@
-"""Body of POST /connections/callback, the representation of a connection, and the page that a browser shows."""
+"""Bodies and representations of /connections, and the page that a browser shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
+from robyn_server.core.mcp_credentials import MAX_URL_LENGTH
 from robyn_server.credentials.oauth.authorizations import MAX_ANSWER, AuthorizationAnswer, Connected
+from robyn_server.services.connections import Connectable
 from robyn_server.storage.mcp.connections import OwnConnection
 
 from .fields import Body
@@ -19,6 +21,12 @@ _PAGE = (
     "<p>{user} is now connected to {url}.</p><p>You can close this page and continue the conversation.</p>"
     "<p>If {user} is not you, somebody else sent you here: remove the access in the settings of that service.</p></html>"
 )
+
+
+class ConnectBody(Body):
+    """`url`: of the MCP server, as in GET /connections/servers."""
+
+    url: Annotated[str, Field(min_length=1, max_length=MAX_URL_LENGTH)]
 
 
 class CallbackBody(Body):
@@ -33,6 +41,11 @@ class CallbackBody(Body):
 
     def answer(self) -> AuthorizationAnswer:
         return AuthorizationAnswer(self.state, self.code, self.error, self.iss)
+
+
+def rendered_server(server: Connectable) -> dict[str, Any]:
+    organization = None if server.organization_id is None else str(server.organization_id)
+    return {"url": server.url, "organization_id": organization, "is_connected": server.is_connected}
 
 
 def rendered(connection: OwnConnection) -> dict[str, Any]:

@@ -161,13 +161,13 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`rows` are made before. `body` gets them. `refused`: the code of the answer 400 to callers who may ask.
+    """`rows` are made before. `body` gets them. `refused`: status and code of the answer to callers who may ask.
     `is_personal`: administrators reach it only if it is theirs."""
 
     rows: Callable[[Rows], Awaitable[None]] = Rows.nothing
     body: Callable[[Rows], Any] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
-    refused: str | None = None
+    refused: tuple[int, str] | None = None
     is_personal: bool = False
 
 
@@ -281,8 +281,12 @@ EXAMPLES: Mapping[str, Example] = {
     "GET /agents/watch": Example(),
     "GET /doctor": Example(),
     "GET /connections": Example(),
-    "GET /connections/callback": Example(params={"state": "none"}, refused="authorization_invalid"),
-    "POST /connections/callback": Example(body=_is({"state": "none", "code": "x"}), refused="authorization_invalid"),
+    "GET /connections/servers": Example(),
+    "POST /connections": Example(body=_is({"url": "https://absent.example/mcp"}), refused=(404, "not_found")),
+    "GET /connections/callback": Example(params={"state": "none"}, refused=(400, "authorization_invalid")),
+    "POST /connections/callback": Example(
+        body=_is({"state": "none", "code": "x"}), refused=(400, "authorization_invalid")
+    ),
     "DELETE /connections/{connection_id}": Example(Rows.connection, is_personal=True),
     "GET /audit": Example(),
     "GET /keys": Example(),

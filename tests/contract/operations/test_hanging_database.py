@@ -24,6 +24,7 @@ SLACK = 6.0
 _RUN = {"assistant_id": "echo", "input": {}}
 _JOB = {"registration_id": str(uuid4()), "epoch": 1, "attempt": 1}
 _BODIES: dict[str, Any] = {
+    "/connections": {"url": "https://mcp.example.com/mcp"},
     "/assistants": {"graph_id": "echo"},
     "/assistants/{assistant_id}": {"name": "new"},
     "/assistants/{assistant_id}/latest": {"version": 1},

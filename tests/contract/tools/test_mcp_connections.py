@@ -16,8 +16,8 @@ from databases import fresh_database
 from remote.authorization_server import AuthorizationServer, authorization_server
 from remote.guarded_mcp import GuardedMcp, digest
 from secret_search import search_everything, shown
-from servers.live_server import LiveServer, live_server
-from users.demo_users import HARBOUR, SECRET
+from servers.live_server import LiveServer, free_port, live_server
+from users.demo_users import HARBOUR, MEADOW, SECRET
 
 from contract.conftest import UserClient, UserClientFactory
 from robyn_server.credentials.key_ring import new_key
@@ -168,3 +168,67 @@ async def test_a_deleted_connection_is_asked_for_again(
     assert (await dan.http.delete(f"/connections/{listed['connection_id']}")).status_code == 204
     assert issuer.counts["revoke"] == before + 2
     await (await converse(dan, [])).authorization_url()
+
+
+async def test_a_user_connects_before_an_agent_asks(
+    user: UserClientFactory, converse: Any, issuer: AuthorizationServer, vault: GuardedMcp
+) -> None:
+    fay = user("fay", HARBOUR)
+    server = {"url": vault.url, "organization_id": HARBOUR, "is_connected": False}
+    assert (await fay.http.get("/connections/servers")).json() == [server]
+    begun = await fay.http.post("/connections", json={"url": vault.url})
+    assert (begun.status_code, begun.headers["cache-control"], begun.json()["expires_in"]) == (200, "no-store", 600)
+    page = await open_in_browser(begun.json()["authorization_url"])
+    assert page.status_code == 200 and "fay is now connected" in page.text
+    assert (await fay.http.get("/connections/servers")).json() == [server | {"is_connected": True}]
+    answer = (await (await converse(fay, [])).run(input=ASK))["messages"][2]["content"]
+    access = next(each for each in reversed(issuer.secrets) if each.count(".") == 2)
+    assert digest(f"Bearer {access}") in answer, "without a question"
+
+
+async def test_a_connection_is_of_the_organization_that_the_request_names(
+    user: UserClientFactory, vault: GuardedMcp
+) -> None:
+    both = user("gus", HARBOUR, MEADOW)
+    for request in (both.http.get("/connections/servers"), both.http.post("/connections", json={"url": vault.url})):
+        refused = await request
+        assert (refused.status_code, refused.json()["code"]) == (400, "organization_required")
+    named = {"X-Organization-Id": MEADOW}
+    begun = await both.http.post("/connections", json={"url": vault.url}, headers=named)
+    await open_in_browser(begun.json()["authorization_url"])
+    for organization, is_connected in ((HARBOUR, False), (MEADOW, True)):
+        found = await both.http.get("/connections/servers", headers={"X-Organization-Id": organization})
+        assert [each["is_connected"] for each in found.json()] == [is_connected]
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "code"),
+    [
+        ("https://absent.example/mcp", 404, "not_found"),
+        ("ftp://vault.example/mcp", 422, "invalid"),
+        ("https://user:secret@vault.example/mcp", 422, "invalid"),
+        ("", 422, "invalid"),
+    ],
+)
+async def test_a_server_without_an_entry_is_not_connected_to(
+    user: UserClientFactory, issuer: AuthorizationServer, url: str, status: int, code: str
+) -> None:
+    before = dict(issuer.counts)
+    refused = await user("ada", HARBOUR).http.post("/connections", json={"url": url})
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert status == 404 or refused.json()["field"] == "url"
+    assert issuer.counts == before
+
+
+async def test_a_server_that_cannot_be_connected_to_is_an_error_that_says_why(
+    product_server: LiveServer, user: UserClientFactory
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/mcp"
+    settings = {"DATABASE_URL": product_server.database, "AGENTHALL_SECRET_KEY": KEY}
+    assert agenthall("credentials", "put", url, "--connect", **settings).returncode == 0
+    try:
+        refused = await user("ada", HARBOUR).http.post("/connections", json={"url": url})
+        assert (refused.status_code, refused.json()["code"]) == (503, "not_connectable")
+        assert "cannot be connected to now" in refused.json()["detail"]
+    finally:
+        assert agenthall("credentials", "delete", url, **settings).returncode == 0

@@ -27,6 +27,12 @@ _FILL_CONNECTIONS = """
 insert into agenthall.mcp_connections (owner_id, organization_id, url, issuer, sealed, expires_at)
 select 'user-' || n % greatest($1::int / 5, 1), null, 'https://s' || n || '.example/mcp', 'https://i', sha256('x') || sha256('y'), now()
   from generate_series(1, $1::int) n"""
+_FILL_SERVERS = """
+insert into agenthall.mcp_credentials (organization_id, url, kind, options, sealed, updated_by)
+select lpad(to_hex(1000 + n), 32, '0')::uuid, 'https://t' || n || '.example/mcp', 'connection', '{}', sha256('x') || sha256('y'), 'test'
+  from generate_series(1, $1::int) n
+union all
+select null, 'https://u' || n || '.example/mcp', 'connection', '{}', sha256('x') || sha256('y'), 'test' from generate_series(1, 5) n"""
 URLS = ["https://s7.example/mcp", "https://s8.example/mcp", "https://absent.example/mcp"]
 
 
@@ -38,6 +44,7 @@ async def read(postgres: str, template: str) -> dict[str, list[int]]:
         async with fresh_database(postgres, template) as url, open_run_storage(url) as storage:
             await storage.admin.execute(_FILL, rows, timeout=600)
             await storage.admin.execute(_FILL_CONNECTIONS, rows, timeout=600)
+            await storage.admin.execute(_FILL_SERVERS, rows, timeout=600)
             await storage.admin.execute(
                 "vacuum analyze agenthall.mcp_credentials, agenthall.mcp_connections", timeout=600
             )
@@ -49,13 +56,15 @@ async def read(postgres: str, template: str) -> dict[str, list[int]]:
 async def _buffers(storage: Any) -> dict[str, int]:
     async with storage.system.acquire() as system, storage.app.acquire() as app:
         counted = {}
-        for name in ("find_for", "passes_tokens", "passes_tokens_to", "find", "list"):
+        for name in ("find_for", "find_connectable", "passes_tokens", "passes_tokens_to", "find", "list"):
             counting = CountingPool(app if name == "list" else system)
             pool = cast("Any", counting)
             entries, connections, own = McpCredentials(pool), McpConnections(pool), OwnConnections(pool)
             match name:
                 case "find_for":
                     assert len(await entries.find_for(UUID(int=7), URLS)) == 1
+                case "find_connectable":
+                    assert len(await entries.find_connectable(UUID(int=1007), None, 100)) == 6
                 case "passes_tokens":
                     assert await entries.passes_tokens()
                 case "passes_tokens_to":
@@ -68,7 +77,7 @@ async def _buffers(storage: Any) -> dict[str, int]:
         return counted
 
 
-@pytest.mark.parametrize("name", ["find_for", "passes_tokens", "passes_tokens_to", "find", "list"])
+@pytest.mark.parametrize("name", ["find_for", "find_connectable", "passes_tokens", "passes_tokens_to", "find", "list"])
 async def test_a_statement_does_not_read_the_rows_of_others(read: dict[str, list[int]], name: str):
     few, many = read[name]
     assert many <= few + SLACK, read

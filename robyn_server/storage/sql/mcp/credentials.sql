@@ -15,6 +15,16 @@ returning {columns}
 select {columns} from agenthall.mcp_credentials c
  where c.url = any (:urls::text[]) and (c.organization_id = :organization_id or c.organization_id is null)
 
+-- name: find_connectable
+-- Entries of servers that members of the organization connect to themselves. An entry of the organization hides the one
+-- for all. A null :url means all URLs.
+select {columns} from agenthall.mcp_credentials c
+ where c.kind = 'connection' and (c.organization_id = :organization_id or c.organization_id is null)
+   and (:url::text is null or c.url = :url)
+   and (c.organization_id is not null or not exists (
+     select from agenthall.mcp_credentials o where o.url = c.url and o.organization_id = :organization_id))
+ order by c.url limit :limit
+
 -- name: walk
 select {columns} from agenthall.mcp_credentials c
  where (c.url, coalesce(c.organization_id::text, '')) > (:after_url, :after_organization)
