@@ -1,14 +1,16 @@
 import { Cable, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { may, useMe } from "../../api/me";
-import { IconButton } from "../../components/Button";
+import { toProblem } from "../../api/problem";
+import { Button, IconButton } from "../../components/Button";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
 import { type Column, DataTable } from "../../components/DataTable";
 import { JsonButton } from "../../components/JsonView";
+import { OutsideLink } from "../../components/OutsideLink";
 import { PageHeader, Panel } from "../../components/PageHeader";
 import { EmptyState, ErrorState } from "../../components/states";
 import { Time } from "../../components/Time";
-import { type Connection, useConnections, useDeletion } from "./useConnections";
+import { type Connection, type Server, useBegin, useConnections, useDeletion, useServers } from "./useConnections";
 
 const COLUMNS: Column<Connection>[] = [
   {
@@ -51,7 +53,7 @@ const COLUMNS: Column<Connection>[] = [
   },
 ];
 
-/** The MCP servers that act for the user. An agent asks for a connection when a tool needs it. */
+/** The MCP servers that act for the user. Connections are made here, or when an agent asks for one. */
 export default function ConnectionsPage() {
   const me = useMe();
   const list = useConnections();
@@ -88,8 +90,51 @@ export default function ConnectionsPage() {
           />
         )}
       </Panel>
+      <ServersPanel />
       <DeleteDialog connection={chosen} onClose={() => setChosen(null)} />
     </>
+  );
+}
+
+/** The servers that the user can connect to, also before an agent asks. Nothing where the operator has named none. */
+function ServersPanel() {
+  const servers = useServers();
+  if (servers.isError) return <ErrorState error={servers.error} onRetry={() => servers.refetch()} />;
+  if (!servers.data?.length) return null;
+  return (
+    <div className="mt-4">
+      <Panel title="Servers to connect to">
+        <ul className="divide-y">
+          {servers.data.map((each) => (
+            <li key={each.url} className="flex min-h-12 flex-wrap items-center justify-between gap-2 px-3 py-2">
+              <span className="font-mono text-xs wrap-anywhere">{each.url}</span>
+              <BeginButton server={each} />
+            </li>
+          ))}
+        </ul>
+      </Panel>
+    </div>
+  );
+}
+
+/** Begins a connection, and becomes the link to the page where the user allows it. */
+function BeginButton({ server }: { server: Server }) {
+  const me = useMe();
+  const begin = useBegin();
+  if (!may(me.data, "connections.begin")) return null;
+  if (server.is_connected) return <span className="text-soft">Connected</span>;
+  if (begin.data) return <OutsideLink href={begin.data.authorization_url}>Continue there</OutsideLink>;
+  return (
+    <span className="flex flex-wrap items-center justify-end gap-2">
+      {begin.error && (
+        <span role="alert" className="text-bad">
+          {toProblem(begin.error).message}
+        </span>
+      )}
+      <Button aria-label={`Connect to ${server.url}`} disabled={begin.isPending} onClick={() => begin.mutate(server)}>
+        Connect
+      </Button>
+    </span>
   );
 }
 

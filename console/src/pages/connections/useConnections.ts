@@ -1,14 +1,34 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, completed, unwrap } from "../../api/client";
-import type { components } from "../../api/schema";
+import type { components, operations } from "../../api/schema";
 
 export type Connection = components["schemas"]["Connection"];
 
+export type Server = operations["get_connections_servers"]["responses"][200]["content"]["application/json"][number];
+
 const KEY = ["connections"];
 
-/** The caller's own connections to MCP servers. Nobody sees those of others. */
+/** The caller's own connections to MCP servers. Nobody sees those of others. Read again when the user comes back from an authorization. */
 export function useConnections() {
-  return useQuery({ queryKey: KEY, queryFn: ({ signal }) => unwrap(api.GET("/connections", { signal })) });
+  return useQuery({
+    queryKey: KEY,
+    queryFn: ({ signal }) => unwrap(api.GET("/connections", { signal })),
+    refetchOnWindowFocus: "always",
+  });
+}
+
+/** The MCP servers that the caller can connect to. */
+export function useServers() {
+  return useQuery({
+    queryKey: [...KEY, "servers"],
+    queryFn: ({ signal }) => unwrap(api.GET("/connections/servers", { signal })),
+    refetchOnWindowFocus: "always",
+  });
+}
+
+/** Begin a connection. The user allows it at the `authorization_url` of the result. */
+export function useBegin() {
+  return useMutation({ mutationFn: ({ url }: Server) => unwrap(api.POST("/connections", { body: { url } })) });
 }
 
 export function useDeletion() {

@@ -1,8 +1,8 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { ExternalLink } from "lucide-react";
 import { lazy, Suspense } from "react";
 import { classes } from "../../components/classes";
 import { JsonButton } from "../../components/JsonView";
+import { OutsideLink } from "../../components/OutsideLink";
 import { PageHeader, Panel } from "../../components/PageHeader";
 import { ErrorState, LoadingBlock } from "../../components/states";
 import { Time } from "../../components/Time";
@@ -28,7 +28,7 @@ export default function OverviewPage() {
         about={overview ? <About overview={overview} failed={now.isError} /> : <span className="invisible">Now</span>}
         actions={
           <>
-            {overview && <GrafanaLink url={overview.grafana_url} />}
+            {overview && <OutsideLink href={overview.grafana_url}>Grafana</OutsideLink>}
             <JsonButton value={{ now: overview, history: history.data }} title="The overview, as the API gives it" />
           </>
         }
@@ -95,22 +95,6 @@ function About({ overview, failed }: { overview: Overview; failed: boolean }) {
     </span>
   ) : (
     <>The whole server, of all organizations</>
-  );
-}
-
-/** Only web addresses are links: the setting may hold anything. */
-function GrafanaLink({ url }: { url: string | null }) {
-  if (!url || !/^https?:\/\//i.test(url)) return null;
-  return (
-    <a
-      href={url}
-      target="_blank"
-      rel="noreferrer noopener"
-      className="inline-flex h-8 items-center gap-1.5 rounded-md border border-edge bg-surface px-3 font-medium hover:bg-sunken"
-    >
-      Grafana <ExternalLink size={14} aria-hidden />
-      <span className="sr-only">, opens a new tab</span>
-    </a>
   );
 }
 

@@ -72,7 +72,7 @@ export function InterruptForms({
           </p>
         )}
         <Button look="primary" type="submit" disabled={disabled || sending}>
-          Answer
+          {questions.every(({ kind }) => kind === "connect") ? "Continue" : "Answer"}
         </Button>
       </footer>
     </form>

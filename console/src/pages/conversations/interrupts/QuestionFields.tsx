@@ -1,5 +1,6 @@
 import { SelectField, TextArea, TextField } from "../../../components/Field";
 import { JsonView } from "../../../components/JsonView";
+import { OutsideLink } from "../../../components/OutsideLink";
 import {
   type Action,
   type Answer,
@@ -11,6 +12,7 @@ import {
   type Property,
   parse,
   type Question,
+  type Server,
 } from "./kinds";
 
 /** An answer as it is being written. */
@@ -41,6 +43,8 @@ export function readDraft(question: Question, draft: Draft): Answer {
     }
     case "schema":
       return fill(question.schema, draft.fields);
+    case "connect":
+      return { value: true };
     case "free":
       return readFree(draft);
   }
@@ -75,6 +79,7 @@ export function QuestionFields({
       </>
     );
   }
+  if (question.kind === "connect") return <ConnectionFields servers={question.servers} />;
   if (question.kind === "free") {
     return (
       <>
@@ -93,6 +98,26 @@ export function QuestionFields({
       onChange={(decision) => onChange({ ...draft, decisions: draft.decisions.with(index, decision) })}
     />
   ));
+}
+
+/** Where the user allows the access. The answer is the same with and without it: the run goes on with what is connected. */
+function ConnectionFields({ servers }: { servers: Server[] }) {
+  return (
+    <>
+      <p>
+        Tools of this agent act in your name. Connect in a new tab, then come back and continue. You can also continue
+        without them.
+      </p>
+      <ul className="space-y-2">
+        {servers.map((server) => (
+          <li key={server.url} className="flex flex-wrap items-center justify-between gap-2">
+            <span className="font-mono text-xs wrap-anywhere">{server.url}</span>
+            <OutsideLink href={server.address}>Connect</OutsideLink>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
 }
 
 const WORDS = ["question", "message", "prompt", "description", "text"];

@@ -36,6 +36,22 @@ it("lets everything else be answered freely", () => {
   }
 });
 
+it("recognizes servers to connect to, and links to the web alone", () => {
+  const connections = [
+    { server: "server-1", url: "https://a.example/mcp", authorization_url: "https://login.example/authorize?x=1" },
+    { server: "server-2", url: "https://b.example/mcp", authorization_url: "javascript:alert(1)" },
+    null,
+  ];
+  expect(questionOf({ id: "i", value: { kind: "mcp_connection_required", connections } })).toEqual({
+    kind: "connect",
+    servers: [
+      { url: "https://a.example/mcp", address: "https://login.example/authorize?x=1" },
+      { url: "https://b.example/mcp", address: null },
+      { url: "", address: null },
+    ],
+  });
+});
+
 it("writes decisions as the middleware reads them", () => {
   const action = { ...request, allowed: [] };
   expect(decide("review", action, { type: "approve", text: "" })).toEqual({ value: { type: "approve" } });

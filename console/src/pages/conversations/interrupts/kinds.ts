@@ -1,11 +1,19 @@
 import type { Command, Interrupt } from "@langchain/langgraph-sdk";
+import { webAddress } from "../../../components/webAddress";
 
 /** The question of an interrupt, in the kinds that have a form. */
 export type Question =
   | { kind: "review"; actions: Action[] }
   | { kind: "inbox"; action: Action }
+  | { kind: "connect"; servers: Server[] }
   | { kind: "schema"; schema: ObjectSchema; about: unknown }
   | { kind: "free"; about: unknown };
+
+/** An MCP server that the user has to connect to. `address`: of the page where that is done, if there is one. */
+export interface Server {
+  url: string;
+  address: string | null;
+}
 
 export interface Action {
   name: string;
@@ -27,9 +35,15 @@ export interface Property {
   default?: unknown;
 }
 
-/** Recognize LangChain's review of tool calls, the agent inbox, a JSON schema; everything else is answered freely. */
+/**
+ * Recognize connections to MCP servers, LangChain's review of tool calls, the agent inbox and a JSON schema; everything else is
+ * answered freely.
+ */
 export function questionOf({ value, response_schema }: Interrupt): Question {
   const given = record(value);
+  if (given.kind === "mcp_connection_required" && Array.isArray(given.connections)) {
+    return { kind: "connect", servers: given.connections.map(serverOf) };
+  }
   const schema = schemaOf(response_schema) ?? schemaOf(given.response_schema) ?? schemaOf(given.schema);
   if (schema) return { kind: "schema", schema, about: value };
   if (Array.isArray(given.action_requests) && given.action_requests.length > 0) {
@@ -38,6 +52,11 @@ export function questionOf({ value, response_schema }: Interrupt): Question {
   const inbox = record(Array.isArray(value) ? value[0] : value);
   if (record(inbox.action_request).action && inbox.config) return { kind: "inbox", action: inboxAction(inbox) };
   return { kind: "free", about: value };
+}
+
+function serverOf(connection: unknown): Server {
+  const { url, authorization_url } = record(connection);
+  return { url: `${url ?? ""}`, address: typeof authorization_url === "string" ? webAddress(authorization_url) : null };
 }
 
 function reviewed(request: unknown, configs: unknown): Action {

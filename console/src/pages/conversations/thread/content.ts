@@ -1,3 +1,5 @@
+import { webAddress } from "../../../components/webAddress";
+
 /** A part of a message's content: text, a picture, a file, or anything that a provider invents. */
 export type Block = string | ({ type?: unknown } & Record<string, unknown>);
 
@@ -59,13 +61,6 @@ export function linkOf(block: Block): string | null {
   return webAddress(
     first(block.url, block.uri, block.image_url, record(block.image_url).url, record(block.source).url),
   );
-}
-
-/** The address if it is one of the web; null for `javascript:` and everything else. */
-export function webAddress(address: string | null | undefined): string | null {
-  if (!address || !URL.canParse(address)) return null;
-  const url = new URL(address);
-  return url.protocol === "http:" || url.protocol === "https:" ? url.href : null;
 }
 
 function first(...values: unknown[]): string | undefined {

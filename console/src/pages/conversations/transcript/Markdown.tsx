@@ -1,7 +1,7 @@
 import { memo } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
-import { webAddress } from "../thread/content";
+import { webAddress } from "../../../components/webAddress";
 
 /** Links lead to the web alone, and pictures are links: the page asks no other host by itself. */
 const COMPONENTS: Components = {
