@@ -83,7 +83,11 @@ async def test_a_draining_instance_drains_again_after_a_broken_connection(
         await me.drain("deploy")
         proxy.cut()
         await reached(me, 2)
-        assert (await server.get_instance(me.registration_id))["registration_status"] == "draining"
+
+        async def is_draining() -> bool:
+            return (await server.get_instance(me.registration_id))["registration_status"] == "draining"
+
+        await until(is_draining)  # it is registered first, and drains then
 
 
 async def test_an_instance_registers_again_when_its_registration_is_deleted(server: RegistryServer) -> None:

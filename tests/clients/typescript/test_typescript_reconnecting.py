@@ -71,8 +71,12 @@ async def test_a_draining_instance_drains_again_after_a_broken_connection(
     await me.call("drain", "deploy")
     proxy.cut()
     await me.reached(2)
-    shown = await server.get_instance(await me.call("registrationId"))
-    assert (shown["registration_status"], shown["status_reason"]) == ("draining", "deploy")
+
+    async def is_draining() -> bool:
+        shown = await server.get_instance(await me.call("registrationId"))
+        return (shown["registration_status"], shown["status_reason"]) == ("draining", "deploy")
+
+    await until(is_draining)  # it is registered first, and drains then
 
 
 async def test_an_instance_registers_again_when_its_registration_is_deleted(
