@@ -12,10 +12,10 @@ import orjson
 import pytest
 from browser import DESK, PHONE, ConsolePage, open_console
 from databases import fresh_database
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 from served import chat_graphs, console_graphs
 from served.console_graphs import HOSTILE, PIXEL
-from servers.live_server import GRAPHS, LiveServer, live_server
+from servers.live_server import GRAPHS, LiveServer, live_server, until
 from users.issued_api_keys import issue_api_key
 
 TENANT = "0a000000-0000-4000-8000-000000000001"
@@ -158,6 +158,26 @@ async def test_a_server_that_restarts_is_reached_again(browser: Browser, server:
         await _say(page, "What did I say first?")
         await expect(_messages(page).get_by_text("The first thing that you said was")).to_be_visible()
         console.faults.clear()  # Chromium names each connection that was refused
+
+
+async def test_a_part_of_the_page_that_could_not_be_loaded_is_asked_for_again(
+    browser: Browser, server: LiveServer
+) -> None:
+    asked: list[str] = []
+
+    async def fail_twice(route: Route) -> None:
+        asked.append(route.request.url)
+        await (route.abort("connectionreset") if len(asked) <= 2 else route.continue_())
+
+    async with open_console(browser, server.url) as console:
+        await console.page.route(re.compile(r"/assets/Markdown-[^/]*\.js$"), fail_twice)
+        page = await _begin(console, server, "researcher", "Hello")
+        await expect(_messages(page).get_by_text("I am the offline model")).to_be_visible()
+        await until(lambda: len(asked) == 3)
+        await _say(page, "What did I say first?")
+        await expect(_messages(page).get_by_text("The first thing that you said was")).to_be_visible()
+        await expect(page.locator(".prose-text p").first).not_to_have_class(re.compile("whitespace-pre-wrap"))
+        console.faults.clear()  # Chromium names each connection that was reset
 
 
 async def test_the_error_of_a_run_is_shown_and_stays(browser: Browser, server: LiveServer) -> None:

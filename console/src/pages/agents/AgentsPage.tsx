@@ -1,12 +1,13 @@
 import { Link, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { may, useMe } from "../../api/me";
 import { classes } from "../../components/classes";
+import { lazyPart } from "../../components/lazyPart";
 import { LoadingRows } from "../../components/states";
 import { AgentList } from "./AgentList";
 import type { Filters } from "./filters";
 
-const SyncPanel = lazy(() => import("./sync/SyncPanel"));
+const SyncPanel = lazyPart(() => import("./sync/SyncPanel"));
 
 /** The list of agents. Administrators can look at agent sync in its place. */
 export default function AgentsPage() {

@@ -1,15 +1,16 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { TrendingUp } from "lucide-react";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { Suspense, useEffect, useState } from "react";
 import { getJson } from "../../api/client";
 import { classes } from "../../components/classes";
 import { type Column, DataTable } from "../../components/DataTable";
+import { lazyPart } from "../../components/lazyPart";
 import { Panel } from "../../components/PageHeader";
 import { EmptyState, ErrorState, LoadingBlock } from "../../components/states";
 import { formatDuration } from "../../components/Time";
 import { type Sample, type Signals, withSample } from "./scaling";
 
-const ScalingPlots = lazy(() => import("./ScalingPlots"));
+const ScalingPlots = lazyPart(() => import("./ScalingPlots"));
 
 const PAGES = 10;
 const SAMPLES = ["scaling", "samples"];

@@ -1,7 +1,8 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { classes } from "../../components/classes";
 import { JsonButton } from "../../components/JsonView";
+import { lazyPart } from "../../components/lazyPart";
 import { OutsideLink } from "../../components/OutsideLink";
 import { PageHeader, Panel } from "../../components/PageHeader";
 import { ErrorState, LoadingBlock } from "../../components/states";
@@ -12,7 +13,7 @@ import { ReducedOverview } from "./ReducedOverview";
 import { DatabasePanel, InstancesPanel, ProcessesPanel, SyncPanel } from "./StatePanels";
 import { type Overview, useOverview, type Window } from "./useOverview";
 
-const HistoryPlots = lazy(() => import("./HistoryPlots"));
+const HistoryPlots = lazyPart(() => import("./HistoryPlots"));
 
 /** The server at a glance: what it does now, and did in the last hour or day. */
 export default function OverviewPage() {

@@ -1,12 +1,13 @@
 import type { AssistantGraph } from "@langchain/langgraph-sdk";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { JsonButton } from "../../../components/JsonView";
+import { lazyPart } from "../../../components/lazyPart";
 import { Panel } from "../../../components/PageHeader";
 import { ErrorState, LoadingBlock } from "../../../components/states";
 import { graphQuery } from "../agent/queries";
 
-const Drawing = lazy(() => import("./Drawing"));
+const Drawing = lazyPart(() => import("./Drawing"));
 const HEIGHT = 520;
 
 /** The graph of an agent, drawn, with its subgraphs; and as a list, for those who cannot see it. */

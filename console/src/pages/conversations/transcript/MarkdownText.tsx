@@ -1,7 +1,8 @@
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
+import { lazyPart } from "../../../components/lazyPart";
 import { paragraphsOf } from "./paragraphs";
 
-const Markdown = lazy(() => import("./Markdown"));
+const Markdown = lazyPart(() => import("./Markdown"));
 
 /** Text of a model as Markdown. Until the parser is loaded, and where it is wanted, it is plain text. */
 export function MarkdownText({ text, live = false }: { text: string; live?: boolean }) {
