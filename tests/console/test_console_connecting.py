@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from remote.authorization_server import authorization_server
 from remote.guarded_mcp import GuardedMcp
 from servers.live_server import LiveServer, live_server
-from users.console_users import HARBOUR, SECRET, sign_in, token
+from users.console_users import HARBOUR, MEADOW, SECRET, sign_in, token
 
 from robyn_server.credentials.key_ring import new_key
 
@@ -77,6 +77,18 @@ async def test_a_user_connects_on_the_page_of_connections(
         await expect(page.get_by_role("button", name=f"Delete the connection to {vault.url}")).to_be_visible()
         await expect(page.get_by_text("Connected", exact=True)).to_be_visible()
         await console.assert_accessible()
+
+
+async def test_a_member_of_several_organizations_chooses_one_first(
+    browser: Browser, server: LiveServer, vault: GuardedMcp
+) -> None:
+    async with open_console(browser, server.url) as console:
+        console.expected_statuses |= {401, 403}
+        page = await console.open("connections")
+        await sign_in(page, token("cy", HARBOUR, MEADOW))
+        await expect(page.get_by_text("Choose an organization to see the servers")).to_be_visible()
+        await page.get_by_label("Organization", exact=True).select_option(MEADOW)
+        await expect(page.get_by_role("button", name=f"Connect to {vault.url}")).to_be_visible()
 
 
 async def test_a_user_connects_when_an_agent_asks(browser: Browser, server: LiveServer, vault: GuardedMcp) -> None:

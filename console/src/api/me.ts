@@ -34,3 +34,8 @@ export function useMe() {
 export function may(me: Me | null | undefined, operation: string | undefined): boolean {
   return !me || !operation || me.operations.includes(operation);
 }
+
+/** Whether requests are of one organization, or of none: a member of several has to choose. */
+export function hasOrganization(me: Me | null | undefined): boolean {
+  return Boolean(me && (me.organization_id || me.organizations === null || me.organizations.length <= 1));
+}

@@ -1,6 +1,6 @@
 import { Cable, Trash2 } from "lucide-react";
 import { useState } from "react";
-import { may, useMe } from "../../api/me";
+import { hasOrganization, may, useMe } from "../../api/me";
 import { toProblem } from "../../api/problem";
 import { Button, IconButton } from "../../components/Button";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
@@ -98,7 +98,12 @@ export default function ConnectionsPage() {
 
 /** The servers that the user can connect to, also before an agent asks. Nothing where the operator has named none. */
 function ServersPanel() {
-  const servers = useServers();
+  const me = useMe();
+  const isChosen = hasOrganization(me.data);
+  const servers = useServers(isChosen);
+  if (me.data && !isChosen) {
+    return <p className="mt-4 text-soft">Choose an organization to see the servers that you can connect to.</p>;
+  }
   if (servers.isError) return <ErrorState error={servers.error} onRetry={() => servers.refetch()} />;
   if (!servers.data?.length) return null;
   return (
@@ -117,7 +122,7 @@ function ServersPanel() {
   );
 }
 
-/** Begins a connection, and becomes the link to the page where the user allows it. */
+/** Begins a connection, and becomes the link to the page where the user allows it, for as long as that works. */
 function BeginButton({ server }: { server: Server }) {
   const me = useMe();
   const begin = useBegin();

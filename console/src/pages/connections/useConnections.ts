@@ -1,4 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 import { api, completed, unwrap } from "../../api/client";
 import type { components, operations } from "../../api/schema";
 
@@ -17,18 +18,28 @@ export function useConnections() {
   });
 }
 
-/** The MCP servers that the caller can connect to. */
-export function useServers() {
+/** The MCP servers that the caller can connect to. Members of several organizations have to name one. */
+export function useServers(enabled: boolean) {
   return useQuery({
+    enabled,
     queryKey: [...KEY, "servers"],
     queryFn: ({ signal }) => unwrap(api.GET("/connections/servers", { signal })),
     refetchOnWindowFocus: "always",
   });
 }
 
-/** Begin a connection. The user allows it at the `authorization_url` of the result. */
+/** Begin a connection. The user allows it at the `authorization_url` of the result, which is dropped when it expires. */
 export function useBegin() {
-  return useMutation({ mutationFn: ({ url }: Server) => unwrap(api.POST("/connections", { body: { url } })) });
+  const begin = useMutation({
+    mutationFn: ({ url }: Server) => unwrap(api.POST("/connections", { body: { url } })),
+  });
+  const { data, reset } = begin;
+  useEffect(() => {
+    if (!data) return;
+    const timer = setTimeout(reset, data.expires_in * 1_000);
+    return () => clearTimeout(timer);
+  }, [data, reset]);
+  return begin;
 }
 
 export function useDeletion() {
