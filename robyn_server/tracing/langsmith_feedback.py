@@ -1,6 +1,6 @@
 """URLs at LangSmith to which a client sends feedback about a run without a key: `feedback_keys` of runs.
 
-https://docs.langchain.com/langsmith/use-stream-react#stream-events (`feedback`: a URL by key)
+The event is the FeedbackStreamEvent of the JavaScript SDK (@langchain/langgraph-sdk, types.stream.ts).
 """
 
 from __future__ import annotations
