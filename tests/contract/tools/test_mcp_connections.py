@@ -15,6 +15,7 @@ from commands.command_line import agenthall
 from databases import fresh_database
 from remote.authorization_server import AuthorizationServer, authorization_server
 from remote.guarded_mcp import GuardedMcp, digest
+from remote.otlp_receiver import OtlpReceiver
 from secret_search import search_everything, shown
 from servers.live_server import LiveServer, free_port, live_server
 from users.demo_users import HARBOUR, MEADOW, SECRET
@@ -41,7 +42,9 @@ def vault(issuer: AuthorizationServer) -> Iterator[GuardedMcp]:
 
 
 @pytest.fixture(scope="module")
-async def product_server(postgres: str, template: str, vault: GuardedMcp) -> AsyncIterator[LiveServer]:
+async def product_server(
+    postgres: str, template: str, vault: GuardedMcp, traced: dict[str, str]
+) -> AsyncIterator[LiveServer]:
     async with fresh_database(postgres, template) as url:
         connection = await asyncpg.connect(url)
         await connection.execute(TABLES)
@@ -55,7 +58,7 @@ async def product_server(postgres: str, template: str, vault: GuardedMcp) -> Asy
             "AGENTHALL_SECRET_KEY": KEY,
             "AGENTHALL_MCP_CONNECT_TIMEOUT": "60",
         }
-        async with live_server(url, **settings) as running:
+        async with live_server(url, **settings, **traced) as running:
             yield running
 
 
@@ -111,7 +114,12 @@ async def open_in_browser(url: str) -> httpx.Response:
 
 
 async def test_a_user_connects_in_the_middle_of_a_run_and_no_secret_is_anywhere(
-    product_server: LiveServer, user: UserClientFactory, converse: Any, issuer: AuthorizationServer, vault: GuardedMcp
+    product_server: LiveServer,
+    user: UserClientFactory,
+    converse: Any,
+    issuer: AuthorizationServer,
+    vault: GuardedMcp,
+    receiver: OtlpReceiver,
 ) -> None:
     ada, told = user("ada", HARBOUR), list[str]()
     conversation = await converse(ada, told)
@@ -123,10 +131,12 @@ async def test_a_user_connects_in_the_middle_of_a_run_and_no_secret_is_anywhere(
     assert digest(f"Bearer {access}") in (await again.run(input=ASK))["messages"][2]["content"], "without a question"
     [listed] = (await ada.http.get("/connections")).json()
     assert listed["url"] == vault.url and listed["scope"] == "tools"
-    found = await search_everything(product_server, [*told, page.text, repr(listed)])
+    await receiver.wait_for(name="execute_tool fingerprint")
+    found = await search_everything(product_server, [*told, page.text, repr(listed)], receiver.texts())
     secrets = {*issuer.secrets, issuer.secret, KEY, SECRET}
     assert {secret[:24]: places for secret in secrets if (places := found.places_of(secret))} == {}
-    assert vault.url in found.places["table agenthall.mcp_connections"] and "fingerprint" in found.places["streamed"]
+    assert vault.url in found.places["table agenthall.mcp_connections"]
+    assert "fingerprint" in found.places["streamed"] and "fingerprint" in found.places["traces"]
 
 
 async def test_another_user_has_another_connection_or_none(

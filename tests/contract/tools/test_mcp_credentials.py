@@ -19,6 +19,7 @@ from commands.command_line import agenthall
 from databases import fresh_database
 from remote.authorization_server import AuthorizationServer, authorization_server
 from remote.guarded_mcp import GuardedMcp
+from remote.otlp_receiver import OtlpReceiver
 from secret_search import search_everything, shown
 from servers.live_server import LiveServer, live_server, until
 from users.demo_users import HARBOUR, MEADOW, SECRET, token
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 async def product_server(
-    postgres: str, template: str, tools: str, folder: Path, issuer: AuthorizationServer
+    postgres: str, template: str, tools: str, folder: Path, issuer: AuthorizationServer, traced: dict[str, str]
 ) -> AsyncIterator[LiveServer]:
     async with fresh_database(postgres, template) as url:
         connection = await asyncpg.connect(url)
@@ -81,7 +82,7 @@ async def product_server(
             "TOOLS_TOKEN": OF_ENV,
             "AGENTHALL_MCP_CONNECT_TIMEOUT": "60",
         }
-        async with live_server(url, **settings) as running:
+        async with live_server(url, **settings, **traced) as running:
             yield running
 
 
@@ -249,9 +250,14 @@ async def test_a_run_that_needs_no_token_keeps_none(
 
 
 async def test_no_secret_is_anywhere(
-    product_server: LiveServer, agent: Any, told: Told, issuer: AuthorizationServer, tools: str
+    product_server: LiveServer,
+    agent: Any,
+    told: Told,
+    issuer: AuthorizationServer,
+    tools: str,
+    receiver: OtlpReceiver,
 ) -> None:
-    """In all tables, logs, metrics and streams after a conversation in each mode."""
+    """In all tables, logs, metrics, streams and traces after a conversation in each mode."""
     passed, changed = token("ada", HARBOUR, aud="tools"), token("ada", HARBOUR)
     for query, text in (
         ("?stored", changed),
@@ -263,11 +269,12 @@ async def test_no_secret_is_anywhere(
         async with client_with(product_server, text) as ada:
             answer, notices = await ask(ada, await agent(query, organization_id=HARBOUR), told)
             assert answer and notices == []
-    found = await search_everything(product_server, told.parts)
+    await until(lambda: len(receiver.find(name="execute_tool fingerprint")) >= 5)
+    found = await search_everything(product_server, told.parts, receiver.texts())
     secrets = {STORED, OF_ENV, OF_FILE, OF_CLIENT, passed, changed, KEY, SECRET, *issuer.secrets}
     assert len(secrets) >= 9
     assert {secret[:24]: places for secret in secrets if (places := found.places_of(secret))} == {}
-    for place in ("table agenthall.runs", "table agenthall.mcp_credentials", "streamed"):
+    for place in ("table agenthall.runs", "table agenthall.mcp_credentials", "streamed", "traces"):
         assert tools.removeprefix("http://") in found.places[place], f"the search reads {place}"
     assert "fingerprint" in found.places["table langgraph.checkpoint_blobs"] or found.places_of("fingerprint")
 

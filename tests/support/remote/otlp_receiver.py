@@ -52,6 +52,10 @@ class OtlpReceiver(PausableServer):
         period."""
         return [span for span in self.spans if all(_value(span, name) == value for name, value in wanted.items())]
 
+    def texts(self) -> list[str]:
+        """All that was sent: the headers and bodies of the requests."""
+        return [*map(repr, self.headers), *(body.decode("latin-1") for body in self.bodies)]
+
     async def wait_for(self, **wanted: Any) -> Received:
         found = await until(lambda: self.find(**wanted))
         return found[0]
