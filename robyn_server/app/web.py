@@ -43,7 +43,7 @@ from robyn_server.storage.postgres.pools import Pool
 from robyn_server.storage.runs.queue import RunQueue
 from robyn_server.storage.workers import Workers
 from robyn_server.supervisor.readiness import announce_ready
-from robyn_server.tracing.langsmith_runs import flush_run_trees
+from robyn_server.tracing.langsmith.runs import flush_run_trees
 
 from .listening import check_listening
 from .parts.agent_sync import check_settings, parse_sources, sync_options

@@ -40,7 +40,7 @@ from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.thread_retention import ThreadRetention
 from robyn_server.storage.workers import Workers
 from robyn_server.supervisor.parent_death import end_with_parent
-from robyn_server.tracing.langsmith_runs import flush_run_trees
+from robyn_server.tracing.langsmith.runs import flush_run_trees
 
 from .parts.agent_sync import check_settings
 from .parts.credentials import open_credential_host

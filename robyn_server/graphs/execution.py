@@ -28,7 +28,7 @@ from robyn_server.core.access.server_keys import without_server_keys
 from robyn_server.core.access.users import user_of
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import ClaimedRun, RunEnd, RunStatus, ThreadStatus
-from robyn_server.tracing.langsmith_feedback import feedback_urls
+from robyn_server.tracing.langsmith.feedback import feedback_urls
 
 from .checkpoints.config import ensure_checkpoint
 from .checkpoints.serialization import ValuesSerializer, dumps

@@ -6,7 +6,7 @@ variables decide.
                                                                                             └── the MCP server's
 
 Rules
-  1. `options` and `langsmith_runs` import nothing of OpenTelemetry. The other modules do, and are imported only when it
+  1. `options` and `langsmith` import nothing of OpenTelemetry. The other modules do, and are imported only when it
      is on.
   2. Names of spans and attributes are those of the semantic conventions: HTTP, GenAI and MCP. Ours begin with
      `agenthall.`.

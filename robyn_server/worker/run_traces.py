@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from robyn_server.core.runs import ClaimedRun, RunEnd
 from robyn_server.logs import log_fields
-from robyn_server.tracing.langsmith_runs import langsmith_tracers
+from robyn_server.tracing.langsmith.runs import langsmith_tracers
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler

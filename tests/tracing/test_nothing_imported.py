@@ -39,7 +39,7 @@ def test_the_worker_imports_none_of_our_spans_without_tracing() -> None:
     """LangSmith's client tries to import the SDK by itself, so only our part is told apart here."""
     found = _modules("import robyn_server.worker.worker, robyn_server.graphs.execution, tools_agent.tools.mcp")
     ours = {name for name in found if name.startswith("robyn_server.tracing")}
-    langsmith = {f"robyn_server.tracing.langsmith_{name}" for name in ("feedback", "runs")}
+    langsmith = {f"robyn_server.tracing.langsmith{name}" for name in ("", ".feedback", ".runs")}
     assert ours == {"robyn_server.tracing", *langsmith}
     assert not [name for name in found if name.startswith("opentelemetry.exporter")]
 

@@ -24,7 +24,7 @@ async def feedback_urls(run_id: UUID, keys: Sequence[str]) -> dict[str, str] | N
 
     None without LangSmith, and when it does not answer in time. The log says why.
     """
-    if not keys or not is_langsmith_on():
+    if not is_langsmith_on():
         return None
     urls: dict[str, str] = {}
     if not await finishes(lambda: urls.update(_request(run_id, keys)), REQUEST_SECONDS, "feedback urls"):

@@ -1,0 +1,1 @@
+"""LangSmith: run trees, and URLs for feedback. Nothing of OpenTelemetry is imported."""
