@@ -54,7 +54,7 @@ def with_custom_routes(
 
 
 def _operations(app: Mapping[str, Any], reserved: Collection[str]) -> Iterator[tuple[str, str, Document]]:
-    """Path, method and operation, with the parameters of its path."""
+    """Yield path, method and operation. The operation has the parameters of its path item, too."""
     for path, item in app["paths"].items():
         shared = item.get("parameters", [])
         for method in _METHODS:
