@@ -53,7 +53,7 @@ lint: lint-files lint-commits ## check format, types, imports, spelling, prose, 
 
 lint-files: $(VENV)/.ready
 	$(BIN)/ruff format --check -q .
-	$(BIN)/ruff check -q .
+	$(BIN)/ruff check -q --no-cache .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m scripts.check_imports

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from catalogues.catalogue_tables import ALL
-
 from robyn_server.agent_sync import CatalogueSource, plan_agent_sync, startup_agent_sync
 from robyn_server.core.catalogue.agent_change import AgentChange
 from robyn_server.core.catalogue.fields import CATALOGUE_KEYS

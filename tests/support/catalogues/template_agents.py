@@ -6,7 +6,6 @@ from datetime import timedelta
 from uuid import uuid5
 
 from catalogues.catalogue_tables import ALL
-
 from robyn_server.agent_sync import (
     AgentSyncOptions,
     lazy_sync_agent,

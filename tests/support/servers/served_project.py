@@ -10,9 +10,8 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from servers.live_server import free_port, until
-
 from robyn_server.supervisor.parent_death import death_signal
+from servers.live_server import free_port, until
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 import httpx
+
 from servers.live_server import Process, free_port, until
 
 
