@@ -36,6 +36,15 @@ select i.id, i.tenant_id, i.manifest_id, i.epoch, now() + $3::interval, now(), '
 """
 
 
+_JOBS = """
+insert into mcp.agent_jobs (id, tenant_id, manifest_id, agent_id, registration_id, instance_id, state, input,
+                            created_at, ended_at)
+select gen_random_uuid(), i.tenant_id, i.manifest_id, i.agent_id, i.id, i.instance_id, 'succeeded', '{}',
+       now() - n * interval '1 second', now()
+  from mcp.agent_instances i, generate_series(1, $2) n where i.id = $1
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class FleetServer:
     live: LiveServer
@@ -62,6 +71,14 @@ class FleetServer:
         connection = await asyncpg.connect(self.live.database)
         try:
             await connection.execute("delete from mcp.agent_configurations where name like $1 || '-%'", prefix)
+        finally:
+            await connection.close()
+
+    async def add_ended_jobs(self, registration_id: str | None, jobs: int) -> None:
+        """Insert jobs that the instance has done, each a second older than the one before."""
+        connection = await asyncpg.connect(self.live.database)
+        try:
+            await connection.execute(_JOBS, UUID(registration_id), jobs)
         finally:
             await connection.close()
 

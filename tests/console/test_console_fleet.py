@@ -166,6 +166,22 @@ async def test_a_job_is_cancelled_on_the_page_of_its_instance(browser: Browser, 
         serving.cancel()
 
 
+async def test_all_jobs_of_an_instance_are_on_its_page_beside_a_busier_one(
+    browser: Browser, fleet: FleetServer
+) -> None:
+    async with fleet.instance("two-bots", "calm") as calm, fleet.instance("two-bots", "busy") as busy:
+        await fleet.add_ended_jobs(calm.registration_id, 60)
+        await fleet.add_ended_jobs(busy.registration_id, 300)
+        async with open_console(browser, fleet.url) as console:
+            page = await console.open(f"fleet/{calm.registration_id}")
+            jobs = page.get_by_role("table", name="Jobs").get_by_text("succeeded", exact=True)
+            await expect(jobs).to_have_count(50)
+            await page.get_by_role("button", name="Load more").click()
+            await expect(jobs).to_have_count(60)
+            await expect(page.get_by_role("button", name="Load more")).to_have_count(0)
+            await console.assert_accessible()
+
+
 async def test_a_brake_is_released_after_a_question(browser: Browser, fleet: FleetServer) -> None:
     await fleet.fill("braked", instances=20, lease="-1 second")
     try:

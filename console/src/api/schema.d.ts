@@ -6878,6 +6878,8 @@ export interface operations {
                 thread_id?: string;
                 /** @description Jobs of this run. */
                 run_id?: string;
+                /** @description Jobs that this instance has, or had last. Without `agent_id`. */
+                registration_id?: string;
                 /** @description Items on a page. */
                 limit?: number;
                 /** @description The next_cursor of the previous page. */

@@ -44,6 +44,10 @@ Agent = Annotated[str | None, typer.Option("--agent", metavar="AGENT_ID", help="
 State = Annotated[JobState | None, typer.Option(help="Jobs in this state.")]
 Thread = Annotated[str | None, typer.Option("--thread", metavar="THREAD_ID", help="Jobs of this thread.")]
 Run = Annotated[str | None, typer.Option("--run", metavar="RUN_ID", help="Jobs of this run.")]
+Instance = Annotated[
+    str | None,
+    typer.Option("--instance", metavar="ID", help="Jobs that this instance has, or had last, named as in `agents`."),
+]
 
 
 @server_command(jobs, "list", open_registry)
@@ -53,6 +57,7 @@ def list_jobs(
     state: State = None,
     thread: Thread = None,
     run: Run = None,
+    instance: Instance = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Jobs to show, the newest first.")] = 100,
     output: Out = Output.TABLE,
 ) -> None:
@@ -60,6 +65,8 @@ def list_jobs(
     from .format import print_rows
 
     filters = {"agent_id": agent, "state": state and state.value, "thread_id": thread, "run_id": run}
+    if instance is not None:
+        filters |= {"registration_id": registry.find(instance, agent)["registration_id"], "agent_id": None}
     print_rows(list(registry.jobs(filters, limit)), _COLUMNS, output)
 
 

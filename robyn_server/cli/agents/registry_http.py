@@ -92,18 +92,21 @@ class RegistryClient(ServerClient):
     def delete(self, path: str, agent_id: str) -> None:
         self.request("DELETE", f"{path}/{quote(agent_id, safe='')}")
 
-    def find(self, which: str) -> Instance:
-        """Return the instance with this registration id, instance id, or unique prefix of a registration id, in any
-        status.
+    def find(self, which: str, agent_id: str | None = None) -> Instance:
+        """Return the instance (of this type of agent) with this registration id, instance id, or unique prefix of a
+        registration id, in any status.
 
         Raises NotFound, and Conflict if there are several.
         """
         if _is_uuid(which):
             try:
-                return self.get(which)
+                instance = self.get(which)
             except NotFound:
                 pass  # it may be the id of an instance
-        instances = [each for status in STATUSES for each in self.search({"status": status})]
+            else:
+                if agent_id in (None, instance["agent_id"]):
+                    return instance
+        instances = [each for status in STATUSES for each in self.search({"status": status, "agent_id": agent_id})]
         found = [each for each in instances if each["instance_id"] == which]
         if not found and _is_id_prefix(which):
             found = [each for each in instances if each["registration_id"].startswith(which.lower())]

@@ -17,6 +17,8 @@ class JobFilter:
     state: JobState | None = None
     thread_id: UUID | None = None
     run_id: UUID | None = None
+    registration_id: UUID | None = None
+    """Of the instance that has the job, or had it last."""
 
     def given(self) -> dict[str, Any]:
         return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}

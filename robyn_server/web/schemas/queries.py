@@ -98,6 +98,9 @@ JOBS = (
     Parameter("state", "Jobs in this state.", choices=tuple(JobState)),
     Parameter("thread_id", "Jobs of this thread.", max_length=MAX_SHORT_LENGTH),
     Parameter("run_id", "Jobs of this run.", max_length=MAX_SHORT_LENGTH),
+    Parameter(
+        "registration_id", "Jobs that this instance has, or had last. Without `agent_id`.", max_length=MAX_SHORT_LENGTH
+    ),
     _LIMIT,
     _CURSOR,
 )
@@ -105,12 +108,16 @@ JOBS = (
 
 def job_filter_of(query: Query) -> JobFilter:
     """Raises Invalid."""
-    state = query.get("state")
+    state, agent_id = query.get("state"), query.get("agent_id")
+    registration_id = uuid_of(query, "registration_id")
+    if agent_id is not None and registration_id is not None:
+        raise Invalid("agent_id: leave it out beside registration_id, an instance has one", field="agent_id")
     return JobFilter(
-        agent_id=query.get("agent_id"),
+        agent_id=agent_id,
         state=None if state is None else JobState(state),
         thread_id=uuid_of(query, "thread_id"),
         run_id=uuid_of(query, "run_id"),
+        registration_id=registration_id,
     )
 
 

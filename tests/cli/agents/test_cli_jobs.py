@@ -58,6 +58,24 @@ async def test_jobs_are_listed_and_shown_with_their_offers(server: LiveServer, b
     assert "least_used" in table and bot.agent_id in table
 
 
+async def test_jobs_are_listed_by_instance(server: LiveServer, bot: SqlBot) -> None:
+    other = SqlBot(bot.connection, TENANT, f"bot-{uuid4().hex[:8]}")
+    await other.register()
+    await _create(bot)
+    job_id = str((await bot.next_job()).job_id)
+    named = ("--agent", bot.agent_id, "--instance", "sql")  # as the instance of the other agent is
+    (listed,) = _json(server, "list", *named)
+    assert listed["job_id"] == job_id
+    assert _json(server, "list", "--instance", listed["registration_id"], "--state", "running") == [listed]
+    assert _json(server, "list", "--agent", other.agent_id, "--instance", "sql") == []
+    unknown = agenthall("jobs", "list", "--instance", "nobody", AGENTHALL_URL=server.url)
+    assert unknown.returncode != 0 and "no instance has the id nobody" in unknown.stderr
+    elsewhere = agenthall(
+        "jobs", "list", "--agent", other.agent_id, "--instance", listed["registration_id"], AGENTHALL_URL=server.url
+    )
+    assert elsewhere.returncode != 0
+
+
 async def test_a_job_is_cancelled(server: LiveServer, bot: SqlBot) -> None:
     job_id = await _create(bot)
     done = agenthall("jobs", "cancel", job_id, "--reason", "a mistake", AGENTHALL_URL=server.url)

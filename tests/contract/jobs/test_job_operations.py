@@ -86,6 +86,35 @@ async def test_jobs_are_listed_by_agent_state_thread_and_run(
     assert await _ids(operator, agent_id="no-such-agent") == []
 
 
+async def test_jobs_are_listed_by_the_instance_that_has_them_or_had_them_last(
+    operator: httpx.AsyncClient, sockets: WebSocketTransport, job_deployment: JobDeployment
+) -> None:
+    agent, thread = new_agent_id(), uuid4()
+    one = await sockets.register(agent, "one", slots=4)
+    done = await job_deployment.create(agent, thread_id=thread)
+    await sockets.send("finish", one, await sockets.run(one), result=None)
+    failed = await job_deployment.create(agent)
+    await sockets.send("finish", one, await sockets.run(one), error={"error": "ValueError", "message": "no"})
+    running = await job_deployment.create(agent, thread_id=thread)
+    await sockets.run(one)
+    two = await sockets.register(agent, "two")
+    await sockets.end("drain", one)
+    moved = await job_deployment.create(agent)
+    await sockets.run(two)
+    ids = {"registration_id": one.registration_id}
+    assert await _ids(operator, **ids) == [running, failed, done]
+    assert await _ids(operator, registration_id=two.registration_id) == [moved]
+    for state, job_ids in (("running", [running]), ("failed", [failed]), ("succeeded", [done]), ("queued", [])):
+        assert await _ids(operator, **ids, state=state) == job_ids, state
+    assert await _ids(operator, **ids, thread_id=str(thread)) == [running, done]
+    assert await _ids(operator, registration_id=two.registration_id, thread_id=str(thread)) == []
+    assert await _ids(operator, registration_id=str(uuid4())) == []
+    first = (await operator.get(JOBS, params=ids | {"limit": 2})).json()
+    second = (await operator.get(JOBS, params=ids | {"limit": 2, "cursor": first["next_cursor"]})).json()
+    assert [[job["job_id"] for job in page["jobs"]] for page in (first, second)] == [[running, failed], [done]]
+    assert second["next_cursor"] is None
+
+
 async def test_pages_lead_through_all_jobs(operator: httpx.AsyncClient, job_deployment: JobDeployment) -> None:
     agent = new_agent_id()
     await operator.put(f"/agents/configurations/{agent}", json={})
@@ -105,6 +134,8 @@ async def test_pages_lead_through_all_jobs(operator: httpx.AsyncClient, job_depl
         ({"state": "asleep"}, "state"),
         ({"thread_id": "x"}, "thread_id"),
         ({"run_id": "x"}, "run_id"),
+        ({"registration_id": "x"}, "registration_id"),
+        ({"registration_id": str(UUID(int=1)), "agent_id": "x"}, "agent_id"),
         ({"cursor": "x"}, "cursor"),
         ({"cursor": f"99999999999999999999.{UUID(int=1)}"}, "cursor"),
         ({"limit": "101"}, "limit"),

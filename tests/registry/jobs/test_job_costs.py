@@ -22,6 +22,8 @@ from robyn_server.storage.registry.jobs.lists import JobLists
 from robyn_server.storage.registry.jobs.messages import JobMessages
 
 SLACK = 200
+INSTANCE = UUID(int=7)
+"""Had all jobs that have ended."""
 _FILL = f"""
 select mcp.register_agent_instance('{ORG_1}', 'bot', 'first');
 insert into mcp.agent_instances (tenant_id, manifest_id, agent_id, instance_id, name)
@@ -32,9 +34,10 @@ select i.id, i.tenant_id, i.manifest_id, i.epoch, now() + interval '1 day', now(
 on conflict do nothing;
 insert into mcp.agent_slots (registration_id, tenant_id, manifest_id, instance_id, epoch, slots, is_open, is_degraded)
 select i.id, i.tenant_id, i.manifest_id, i.instance_id, i.epoch, 10, true, false from mcp.agent_instances i;
-insert into mcp.agent_jobs (id, tenant_id, manifest_id, agent_id, thread_id, run_id, state, input, created_at, ended_at)
+insert into mcp.agent_jobs (id, tenant_id, manifest_id, agent_id, thread_id, run_id, state, input, created_at, ended_at,
+                            registration_id)
 select gen_random_uuid(), c.tenant_id, c.manifest_id, 'bot', gen_random_uuid(), gen_random_uuid(), 'succeeded', '{{}}',
-       now() - interval '1 hour', now() - interval '1 hour'
+       now() - interval '1 hour', now() - interval '1 hour', '{INSTANCE}'
   from mcp.agent_configurations c, generate_series(1, JOBS) n;
 insert into mcp.agent_job_events (job_id, attempt, seq, tenant_id, event, data)
 select j.id, 1, 1, j.tenant_id, 'token', '""' from mcp.agent_jobs j;
@@ -128,6 +131,8 @@ _FILTERS: list[dict[str, Any]] = [
     *({"state": state} for state in JobState),
     {"thread_id": UUID(int=1)},
     {"run_id": UUID(int=1), "state": JobState.SUCCEEDED},
+    {"registration_id": INSTANCE},
+    *({"registration_id": INSTANCE, "state": state} for state in JobState),
 ]
 
 

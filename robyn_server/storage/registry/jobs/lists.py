@@ -38,15 +38,18 @@ class JobLists:
     async def search(
         self, organization_id: UUID, job_filter: JobFilter, *, after: tuple[datetime, UUID] | None, limit: int
     ) -> JobPage:
-        named = job_filter.given()
+        named, state = job_filter.given(), job_filter.state
         after_at, after_id = after or _LATEST
-        query = _search(tuple(named), job_filter.state)
-        async with translated():
-            rows = await self._pool.fetch(
-                *query.bind(
-                    organization_id=organization_id, after_at=after_at, after_id=after_id, limit=limit + 1, **named
-                )
+        position = {"organization_id": organization_id, "after_at": after_at, "after_id": after_id, "limit": limit + 1}
+        if "registration_id" in named and named.keys().isdisjoint(_KEYS):
+            states = list(JobState) if state is None else [state]
+            query = _SQL["search_by_instance"].bind(
+                **position, registration_id=job_filter.registration_id, states=states
             )
+        else:
+            query = _search(tuple(named), state).bind(**position, **named)
+        async with translated():
+            rows = await self._pool.fetch(*query)
         last = rows[limit - 1] if len(rows) > limit else None
         return JobPage(
             [row["body"] for row in rows[:limit]], None if last is None else (last["created_at"], last["id"])
@@ -67,7 +70,7 @@ class JobLists:
 
 @cache
 def _search(names: tuple[str, ...], state: JobState | None) -> Query:
-    """`names`: of the given filters."""
+    """The search with the given filters."""
     filters = [_state(state) if name == "state" and state is not None else name for name in names]
     key = next((name for name in _KEYS if name in names), None)
     if key is None:

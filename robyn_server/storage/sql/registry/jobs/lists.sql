@@ -34,6 +34,9 @@ j.run_id = :run_id
 -- fragment: thread_id
 j.thread_id = :thread_id
 
+-- fragment: registration_id
+j.registration_id = :registration_id
+
 -- fragment: after
 (j.created_at, j.id) < (:after_at::timestamptz, :after_id::uuid)
 
@@ -63,6 +66,32 @@ select found.created_at, found.id, found.body, {bounded}
    select j.created_at, j.id, json_build_object({job_members})::text as body
      from (select j.* from matching j order by j.created_at desc, j.id desc limit 1001) j
     limit :limit
+   offset 0) as found
+ order by found.created_at desc, found.id desc
+
+-- name: search_by_instance
+-- Of one instance: those that it has, which are few, and the latest of each of the :states that have ended. The instance
+-- is a range, so that only the index that has it before the time has the order.
+select found.created_at, found.id, found.body, {bounded}
+  from mcp.act_for(:organization_id) as acting
+ cross join lateral (
+   with matching as materialized (
+     select j.id, j.created_at from mcp.agent_jobs j
+      where acting and j.tenant_id = :organization_id and j.registration_id = :registration_id and j.holds_slot
+        and j.ended_at is null and j.state = any (:states::text[]) and {after}
+      union all
+     select ended.id, ended.created_at
+       from unnest(:states::text[]) as s (state)
+      cross join lateral (
+        select latest.id, latest.created_at
+          from (select j.id, j.created_at from mcp.agent_jobs j
+                 where acting and j.tenant_id = :organization_id and j.registration_id >= :registration_id
+                   and j.registration_id <= :registration_id and j.state = s.state and j.ended_at is not null and {after}
+                 order by j.registration_id desc, j.created_at desc, j.id desc limit 1001) latest
+         limit :limit) ended)
+   select j.created_at, j.id, json_build_object({job_members})::text as body
+     from (select m.id from matching m order by m.created_at desc, m.id desc limit :limit) newest
+     join mcp.agent_jobs j on j.id = newest.id
    offset 0) as found
  order by found.created_at desc, found.id desc
 
