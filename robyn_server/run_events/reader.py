@@ -18,6 +18,7 @@ from robyn_server.core.runs import END, RunEvent
 from robyn_server.storage.postgres.notify import ids_in
 from robyn_server.storage.runs.queue import LARGEST_READ, ONLY_END
 
+from .pacing import PAUSE_BETWEEN_STREAMS, streams_at_once
 from .transport import EventSource
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ class RunSubscription:
     def is_full(self) -> bool:
         return self._has_end or len(self._waiting) >= _BACKLOG or self._characters >= _BACKLOG_CHARACTERS
 
-    def add(self, events: list[RunEvent], read_after: int) -> None:
-        """Buffer events that were read after `read_after`.
+    def add(self, events: list[RunEvent], read_after: int) -> bool:
+        """Buffer events that were read after `read_after`. Returns whether the client gets some, and waits for more.
 
         Ignores them when they would leave a gap, or when it is full.
         """
         if self.is_full or self.after < read_after:
-            return
+            return False
         fresh = [event for event in events if event.seq > self.after or event.event == END]
         if fresh:
             self.after = max(self.after, fresh[-1].seq)
@@ -63,6 +64,7 @@ class RunSubscription:
             self._waiting.extend(fresh)
             self._characters += sum(len(event.data) for event in fresh)
             self._arrived.set()
+        return bool(fresh) and not self._has_end
 
     async def batches(self) -> AsyncIterator[list[RunEvent]]:
         """Yield buffered events in order. The last batch ends with `__end__`."""
@@ -121,12 +123,21 @@ class RunEventReader:
         if not wanted:
             return
         found = await self.source.read_events(wanted, _BATCH)
-        for run_id, events in found.items():
-            for subscription in self._subscriptions.of(run_id):
-                subscription.add(events, wanted[run_id])
+        woken, at_once = 0, streams_at_once(len(found))
+        for run_id, events in sorted(found.items(), key=_goes_on):
+            if woken >= at_once:
+                woken = 0
+                await asyncio.sleep(PAUSE_BETWEEN_STREAMS)
+            woken += sum(each.add(events, wanted[run_id]) for each in self._subscriptions.of(run_id))
             if len(events) >= _BATCH or sum(len(event.data) for event in events) >= _LARGE_BATCH:
                 self._subscriptions.wake_id(run_id)
 
     def _position(self, run_id: UUID) -> int | None:
         """The smallest position among subscriptions with room; None when all are full."""
         return min((each.after for each in self._subscriptions.of(run_id) if not each.is_full), default=None)
+
+
+def _goes_on(read: tuple[UUID, list[RunEvent]]) -> bool:
+    """Whether a run has not ended. Those that have come first: their clients wait for nothing else."""
+    _, events = read
+    return not events or events[-1].event != END

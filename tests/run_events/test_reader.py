@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -14,6 +17,7 @@ from servers.live_server import until
 from robyn_server.core.ids import new_id
 from robyn_server.core.runs import END, RunEvent
 from robyn_server.run_events import reader
+from robyn_server.run_events.pacing import PAUSE_BETWEEN_STREAMS
 from robyn_server.run_events.reader import RunEventReader, RunSubscription
 from robyn_server.storage.runs.queue import LARGEST_READ, ONLY_END
 
@@ -78,6 +82,47 @@ async def test_many_followers_of_a_run_share_its_reading(queue_db: RunQueueDatab
     for each in following:
         assert await each == list(range(1, 102))
     assert queue_db.queue.reads - before <= 4
+
+
+async def test_many_streams_get_their_events_in_groups_and_an_end_comes_before_them(
+    queue_db: RunQueueDatabase,
+) -> None:
+    """A read wakes a thread for each stream, which costs less when few wake at a time."""
+    feed, arrivals = RunEventReader(queue_db.queue), list[tuple[float, UUID]]()
+    runs = [await queue_db.claim_new_run(WORKER) for _ in range(40)]
+    for run in runs[:-1]:
+        await queue_db.write_events(run, WORKER, 1)
+    await queue_db.write_events(runs[-1], WORKER, 1, end=SUCCESS)
+
+    async def arrive(subscription: RunSubscription) -> None:
+        async for _ in subscription.batches():
+            arrivals.append((time.monotonic(), subscription.run_id))
+            break
+
+    with contextlib.ExitStack() as stack:
+        subscriptions = [stack.enter_context(feed.subscribe(run.run_id, 0)) for run in runs]
+        arriving = [asyncio.create_task(arrive(each)) for each in subscriptions]
+        await feed._read()
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*arriving)
+    assert arrivals[0][1] == runs[-1].run_id
+    gaps = sorted(after - before for (before, _), (after, _) in pairwise(arrivals))
+    assert gaps[-2] >= PAUSE_BETWEEN_STREAMS * 0.9, "39 streams are three groups"
+
+
+async def test_few_streams_get_their_events_without_a_pause(
+    queue_db: RunQueueDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "PAUSE_BETWEEN_STREAMS", 3600)
+    feed = RunEventReader(queue_db.queue)
+    runs = [await queue_db.claim_new_run(WORKER) for _ in range(16)]
+    for run in runs:
+        await queue_db.write_events(run, WORKER, 1)
+    with contextlib.ExitStack() as stack:
+        subscriptions = [stack.enter_context(feed.subscribe(run.run_id, 0)) for run in runs]
+        async with asyncio.timeout(DEADLINE):
+            await feed._read()
+    assert [each.after for each in subscriptions] == [1] * 16
 
 
 @pytest.mark.parametrize(("after", "expected"), [(0, [1, 2, 3]), (1, [2, 3]), (2, [3]), (3, [3]), (-1, [1, 2, 3])])
