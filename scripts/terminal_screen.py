@@ -74,10 +74,15 @@ class Terminal:
     def wait_for(self, text: str, seconds: float = SECONDS, *, after: str = "") -> None:
         """Read until the program has printed `text`, behind `after`. Raises TimeoutError."""
         end = time.monotonic() + seconds
-        while text not in self.printed.rpartition(after)[2] if after else text not in self.printed:
+        while text not in self._printed_behind(after):
             if time.monotonic() > end or self._has_ended:
                 raise TimeoutError(f"{text!r} was not printed: {self.printed[-2000:]}")
             self._read()
+
+    def _printed_behind(self, mark: str) -> str:
+        """The text behind the last `mark`; none while it was not printed."""
+        at = self.printed.rfind(mark) if mark else 0
+        return "" if at == -1 else self.printed[at + len(mark) :]
 
     def wait_for_end(self, seconds: float = SECONDS) -> None:
         """Read until the program has ended. Raises TimeoutError."""
