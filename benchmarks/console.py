@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from browser import open_browser
+from browser import built_console, open_browser
 from databases import fresh_database, make_template, postgres_server
 from playwright.async_api import Browser, Page, expect
 from rich.console import Console
@@ -71,6 +71,7 @@ async def measure(loads: int) -> tuple[list[Load], Streamed]:
             live_server(url, AGENTHALL_LOG_LEVEL="WARNING", **settings) as server,
             open_browser() as browser,
         ):
+            built_console()
             blank = statistics.median([(await _load(browser, server, "livez"))[0] for _ in range(loads)])
             found = [await _loaded(browser, server, page, loads, blank) for page in PAGES]
             return [Load("GET /livez", blank, 1.0, 0), *found], await _streamed(browser, server)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from browser import open_browser
+from browser import built_console, open_browser
 from databases import fresh_database
 from playwright.async_api import Browser
 from servers.live_server import LiveServer, live_server
@@ -15,6 +15,7 @@ from users.console_users import SECRET
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with open_browser() as opened:
+        built_console()
         yield opened
 
 

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from browser import open_browser
 from databases import fresh_database
 from deadlines import DEADLINE
+from playwright.async_api import Browser, Page
 from servers.live_server import LiveServer, live_server
 from users.issued_api_keys import issue_api_key
 
-if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 TENANT = "0a000000-0000-4000-8000-000000000001"
 SEARCH = "#operations-Assistants-post_assistants_search"
 
 
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    api = pytest.importorskip("playwright.async_api", reason="the package playwright is not installed")
-    if not CHROMIUM.exists():  # noqa: ASYNC240 - once
-        pytest.skip("there is no Chromium")
-    async with api.async_playwright() as playwright:
-        found = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    async with open_browser() as found:
         yield found
-        await found.close()
 
 
 @pytest.fixture(scope="module")
