@@ -27,11 +27,14 @@ PG15 = Path("/usr/lib/postgresql/15/bin")
 
 @contextlib.contextmanager
 def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL with the right to create databases."""
+    """The URL of a PostgreSQL with the right to create databases.
+
+    Without autovacuum, which analyzes tables at any moment: what a statement reads would depend on it.
+    """
     if url := os.environ.get(DATABASE_VARIABLE):
         yield url
         return
-    with private_postgres(max_connections="800", fsync="off") as postgres:
+    with private_postgres(max_connections="800", fsync="off", autovacuum="off") as postgres:
         yield postgres.dsn
 
 
