@@ -21,10 +21,40 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only"),
 ]
 
-_MODULES_OF = """
+_READS_OF_IMPORTS = """
+import importlib, os, socket, sys, time, traceback, uuid
+sys.path.insert(0, "{support}")
+from servers.program_fork_server import MODULES
+
+OURS = ("robyn_server", "tools_agent")
+for name in MODULES:
+    importlib.import_module(name)
+for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+    del sys.modules[name]
+
+def watch(owner, name):
+    original = getattr(owner, name)
+    def watched(*args, **kwargs):
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        if caller.partition(".")[0] in OURS:
+            print(caller, name)
+        return original(*args, **kwargs)
+    setattr(owner, name, watched)
+
+for owner, names in (
+    (os, ("getpid", "getppid", "getenv", "getcwd", "urandom")), (socket, ("gethostname",)), (uuid, ("uuid4",)),
+    (time, ("time", "monotonic")), (type(os.environ), ("__getitem__", "__contains__", "get")),
+):
+    for name in names:
+        watch(owner, name)
+for name in MODULES:
+    if name.partition(".")[0] in OURS:
+        importlib.import_module(name)
+"""
+_PROBE = """
 import json, sys
 def graph(): ...
-print(json.dumps([sys.argv, sys.path, sorted(name for name in sys.modules if name.startswith("robyn_server"))]))
+print(json.dumps([sys.argv, sys.path]))
 raise SystemExit(7)
 """
 
@@ -41,15 +71,21 @@ def test_output_and_exit_code_are_the_same(tmp_path: Path, arguments: tuple[str,
     assert (forked.returncode, forked.stdout, forked.stderr) == (started.returncode, started.stdout, started.stderr)
 
 
-def test_variables_folder_and_modules_are_the_same(tmp_path: Path) -> None:
+def test_variables_and_folder_are_the_same(tmp_path: Path) -> None:
     """The command imports a module of the folder, which prints what it sees."""
-    (tmp_path / "probe.py").write_text(_MODULES_OF)
+    (tmp_path / "probe.py").write_text(_PROBE)
     env = {**os.environ, "AGENTHALL_GRAPHS": '{"probe": "probe:graph"}'}
     seen = list[Any]()
     for run in (run_agenthall, _started):
         done = run("doctor", "--port", "0", env=env, cwd=tmp_path)
         seen.append(json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[["))))
     assert seen[0] == seen[1]
+
+
+def test_our_modules_read_nothing_of_the_process_when_they_are_imported() -> None:
+    program = _READS_OF_IMPORTS.replace("{support}", str(Path(__file__).parent / "support"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 @pytest.fixture

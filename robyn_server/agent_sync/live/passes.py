@@ -28,9 +28,13 @@ from robyn_server.storage.agent_sync.passes import PassRecord
 from robyn_server.storage.agent_sync.sync_store import PostgresSyncStore
 from robyn_server.storage.postgres.pools import Pool
 
-REPLICA = f"{socket.gethostname()}:{os.getpid()}"
 _CONFIGURED = f"{name_of_source(AgentSource.CONFIGURATION)}:"
 _log = structlog.get_logger(__name__)
+
+
+def this_replica() -> str:
+    """The process as the record of a pass names it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def scope_key(scope: AgentSyncScope, source: AgentSource) -> str:
@@ -109,7 +113,7 @@ class SyncPasses:
         try:
             await self._store.passes.record(
                 scope_key(scope, self._options.source.origin),
-                REPLICA,
+                this_replica(),
                 started_at,
                 seconds,
                 counters=counters,

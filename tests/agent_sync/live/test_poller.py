@@ -17,7 +17,7 @@ from servers.live_server import until
 
 from robyn_server.agent_sync import AgentSyncOptions, AgentSyncScope, CatalogueSource, catalogue_view_sql
 from robyn_server.agent_sync.live.operations import Operations
-from robyn_server.agent_sync.live.passes import REPLICA, SyncPasses
+from robyn_server.agent_sync.live.passes import SyncPasses, this_replica
 from robyn_server.agent_sync.live.service import SyncRunner
 from robyn_server.core.errors import CatalogueUnavailable
 from robyn_server.files import CATALOGUE_FEED, packaged
@@ -122,7 +122,7 @@ async def test_every_replica_reports_the_same_last_passes(desk: Desk) -> None:
         ours, theirs = await status(desk, catalogue), await status(desk)
         assert ours["last_pass"] == theirs["last_pass"]
         last = theirs["last_pass"]
-        assert (last["scope"], last["replica"], last["failure"]) == ("all", REPLICA, None)
+        assert (last["scope"], last["replica"], last["failure"]) == ("all", this_replica(), None)
         assert (last["counters"]["created"], last["counters"]["total"]) == (1, 1)
         assert last["at"] <= last["finished_at"]
 

@@ -1,9 +1,10 @@
-"""Processes of `agenthall` as forks of a process that has imported the libraries.
+"""Processes of `agenthall` as forks of a process that has imported the server and its libraries.
 
 A suite starts some hundreds of processes. Most of the time of each would go into the same imports.
 
 Rules
-  1. Only libraries are imported before the fork. Our own modules are imported by each process.
+  1. Our own modules read nothing of the process when they are imported: no variable, id, name of the host or clock.
+     `tests/test_forked_process.py` imports them while all of these are watched.
   2. A process that is to have other values of READ_AT_THE_START is not forked.
   3. There is one fork server for each process of the suite. It ends with that process, and its forks end with it.
 """
@@ -30,7 +31,7 @@ from deadlines import DEADLINE
 from robyn_server.supervisor.parent_death import death_signal
 
 PROGRAM = Path(__file__).with_name("program_fork_server.py")
-READ_AT_THE_START = ("LANG", "LC_", "LD_", "OTEL_", "PSYCOPG", "PYDANTIC_", "PYTHON", "WEBSOCKETS_")
+READ_AT_THE_START = ("LANG", "LC_", "LD_", "OTEL_", "PROMETHEUS_", "PSYCOPG", "PYDANTIC_", "PYTHON", "WEBSOCKETS_")
 """Prefixes of variables that the loader, the interpreter, or a library reads when it is imported."""
 _SET_BY_THE_SERVER = {"LANGGRAPH_STRICT_MSGPACK": "true"}
 """Set by robyn_server/graphs/checkpoints/serializer.py before it imports LangGraph, if it is not set."""

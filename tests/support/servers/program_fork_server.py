@@ -1,4 +1,4 @@
-"""Import the libraries of the server, and fork processes of `agenthall` that need them (see forked_process.py)."""
+"""Import the server and its libraries, and fork processes of `agenthall` that need them (see forked_process.py)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from typing import Any
 
 from robyn_server.supervisor.parent_death import death_signal
 
-LIBRARIES = (
+MODULES = (
     "asyncpg",
+    "httpcore",
     "httpx",
     "langchain.agents",
     "langchain.chat_models",
@@ -26,12 +27,19 @@ LIBRARIES = (
     "langgraph.graph.message",
     "langgraph_sdk",
     "orjson",
+    "prometheus_client",
     "psycopg_pool",
     "pydantic_settings",
     "rich.table",
     "structlog",
     "uvloop",
     "websockets.asyncio.server",
+    "robyn_server.app.sockets",
+    "robyn_server.app.web",
+    "robyn_server.app.worker",
+    "robyn_server.web.robyn.server",
+    "robyn_server.web.routes",
+    "robyn_server.worker.run_executor",
 )
 """None of them reads the environment when it is imported, but for variables that forked_process.py names."""
 
@@ -94,7 +102,7 @@ def become(arguments: list[str], environment: dict[str, str], folder: str) -> No
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, which end this process
-    for name in LIBRARIES:
+    for name in MODULES:
         importlib.import_module(name)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork has only the thread that forked"
     gc.collect()
