@@ -40,6 +40,10 @@ class Keys:
             self._ring = KeyRing(self._read())
         return self._ring
 
+    def existing(self) -> KeyRing | None:
+        """The ring, without making one. Raises Misconfigured."""
+        return None if self.are_in_file and not self.path.exists() else self.ring()
+
     def seal(self, secret: str, bound_to: bytes) -> bytes:
         return self.ring().seal(secret, bound_to)
 

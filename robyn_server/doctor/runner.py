@@ -19,6 +19,7 @@ from robyn_server.supervisor.postgres.server import EmbeddedPostgres, find_runni
 
 from .agent_sync import agent_sync_checks, check_variables
 from .checks import Check, check, check_async
+from .credentials import credential_checks
 from .database import check_database, check_notify, check_schema
 from .egress import egress_checks
 from .graphs import graph_checks
@@ -66,7 +67,7 @@ def _checks(host: str, port: int, data_dir: Path, server: RunningServer | None) 
     yield from proxy_checks(host)
     yield from redis_checks(host, port)
     if url := os.environ.get("DATABASE_URL"):
-        yield from _given_database(url, keys)
+        yield from _given_database(url, data_dir, keys)
     else:
         yield check("programs", _programs)
         yield from _embedded_database(data_dir, keys)
@@ -85,14 +86,14 @@ def _programs() -> str:
     return f"PostgreSQL {binaries.version} ({binaries.source}) in {binaries.folder}"
 
 
-def _given_database(url: str, keys: Collection[str]) -> Iterator[Check]:
+def _given_database(url: str, data_dir: Path, keys: Collection[str]) -> Iterator[Check]:
     try:
         dsn = normalise_dsn(url)
         direct = normalise_dsn(os.environ.get("DATABASE_DIRECT_URL") or url)
     except Misconfigured as error:
         yield Check("database", passed=False, text=str(error))
         return
-    yield from _database(dsn, direct, keys)
+    yield from _database(dsn, direct, data_dir, keys)
 
 
 def _embedded_database(data_dir: Path, keys: Collection[str]) -> Iterator[Check]:
@@ -103,7 +104,7 @@ def _embedded_database(data_dir: Path, keys: Collection[str]) -> Iterator[Check]
         return
     yield check("data", lambda: f"a database of PostgreSQL {directory.cluster_major()} in {directory.root}")
     if running := find_running(data_dir):
-        yield from _database(running, running, keys)
+        yield from _database(running, running, data_dir, keys)
         return
     database = EmbeddedPostgres(data_dir)
     try:
@@ -112,12 +113,12 @@ def _embedded_database(data_dir: Path, keys: Collection[str]) -> Iterator[Check]
         yield Check("database", passed=False, text=str(error))
         return
     try:
-        yield from _database(started, started, keys)
+        yield from _database(started, started, data_dir, keys)
     finally:
         database.stop()
 
 
-def _database(dsn: str, direct: str, keys: Collection[str]) -> Iterator[Check]:
+def _database(dsn: str, direct: str, data_dir: Path, keys: Collection[str]) -> Iterator[Check]:
     try:
         properties = asyncio.run(check_database(dsn))
     except AgenthallError as error:
@@ -138,6 +139,7 @@ def _database(dsn: str, direct: str, keys: Collection[str]) -> Iterator[Check]:
     yield check_async("notify", _notify(direct))
     yield from agent_sync_checks(dsn)
     yield from registered_agents_checks(dsn)
+    yield from credential_checks(dsn, data_dir)
     yield from egress_checks(dsn)
     yield from model_checks(dsn, keys)
     yield from identity_checks(dsn)

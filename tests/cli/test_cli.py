@@ -237,7 +237,7 @@ def test_doctor_finds_a_healthy_database_fit(dsn: str) -> None:
         ["ok", name]
         for name in (
             *("settings", "traces", "graph", "port", "database", "schemas", "roles", "schema", "notify", "catalogue"),
-            *("passes", "agents"),
+            *("passes", "agents", "credentials"),
         )
     ]
     assert "secret" not in said.stdout

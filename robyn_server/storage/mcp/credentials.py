@@ -10,7 +10,7 @@ import orjson
 
 from robyn_server.core.mcp_credentials import CredentialEntry, CredentialKind, StoredEntry
 from robyn_server.storage.postgres.errors import translated
-from robyn_server.storage.postgres.pools import Pool
+from robyn_server.storage.postgres.pools import Connection, Pool
 from robyn_server.storage.postgres.queries import load
 
 _SQL = load("mcp/credentials")
@@ -18,7 +18,7 @@ _PAGE = 500
 
 
 class McpCredentials:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool | Connection) -> None:
         self._pool = pool
         self.page = _PAGE
 
@@ -59,6 +59,12 @@ class McpCredentials:
         """As `passes_tokens`, of these servers."""
         async with translated():
             return bool(await self._pool.fetchval(*_SQL["passes_tokens_to"].bind(urls=urls)))
+
+    async def count_by_key(self) -> dict[str, int]:
+        """Entries, connections and registered clients by the id of the key that encrypted them, in hex. Reads all."""
+        async with translated():
+            rows = await self._pool.fetch(*_SQL["count_by_key"].bind())
+        return {row["key"]: row["ciphertexts"] for row in rows}
 
     async def walk(self) -> AsyncIterator[StoredEntry]:
         """Yield all entries, by URL."""

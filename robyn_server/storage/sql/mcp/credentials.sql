@@ -49,3 +49,11 @@ select exists (select from agenthall.mcp_credentials c where {for_callers})
 
 -- name: passes_tokens_to
 select exists (select from agenthall.mcp_credentials c where {for_callers} and c.url = any (:urls::text[]))
+
+-- name: count_by_key
+-- Ciphertexts that outlive a run, by the id of their key (its place in them: credentials/key_ring.py).
+select encode(substring(s.sealed from 2 for 8), 'hex') as key, count(*) as ciphertexts
+  from (select c.sealed from agenthall.mcp_credentials c
+         union all select n.sealed from agenthall.mcp_connections n
+         union all select l.sealed from agenthall.mcp_clients l) s
+ group by 1
