@@ -24,7 +24,7 @@ pytestmark = [
 _READS_OF_IMPORTS = """
 import importlib, os, socket, sys, time, traceback, uuid
 sys.path.insert(0, "{support}")
-from servers.program_fork_server import MODULES
+from servers.forked_process import MODULES
 
 OURS = ("robyn_server", "tools_agent")
 for name in MODULES:

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import structlog
 import uvloop
@@ -60,7 +59,7 @@ from .process import (
 
 if TYPE_CHECKING:
     from robyn_server.worker.hosts.agents import RunAgentHost
-    from robyn_server.worker.processes.run_processes import RunProcesses, Spawned
+    from robyn_server.worker.processes.run_processes import RunProcesses
     from robyn_server.worker.run_traces import RunTraces
     from robyn_server.worker.worker import WorkerOptions
 
@@ -133,7 +132,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         open_lease_queue,
         settings.keeper_id,
         await open_redis(settings, closing, "agenthall worker"),
-        _run_processes(settings, system, graphs),
+        _run_processes(settings, closing, system, graphs),
     )
     worker.on_finished = _ask_to_end
     export_pool_metrics(system=system)
@@ -156,24 +155,24 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         _log.info("worker claims runs", worker_id=str(worker.id), slots=options.capacity.slots, graphs=graphs.ids)
 
 
-def _run_processes(settings: Settings, system: Pool, graphs: Graphs) -> RunProcesses | None:
+def _run_processes(settings: Settings, closing: AsyncExitStack, system: Pool, graphs: Graphs) -> RunProcesses | None:
     """None in a process that was itself started for a run."""
     from robyn_server.worker.processes.run_processes import RunProcesses
     from robyn_server.worker.processes.tenant_processes import TenantProcesses
 
+    from .parts.run_process_starter import RunProcessStarter
+
     if settings.worker_parent is not None:
         return None
+    starter = RunProcessStarter(os.environ)
+    closing.push_async_callback(starter.stop)
+    if settings.worker_isolation is not WorkerIsolation.NONE:
+        starter.start()
     queue, slots = RunQueue(system, settings.running_limits), settings.worker_slots
     if settings.worker_isolation is WorkerIsolation.TENANT:
-        return TenantProcesses(queue, graphs.all_ids, _spawn_worker, slots=slots, alone=_ALONE)
+        return TenantProcesses(queue, graphs.all_ids, starter.spawn, slots=slots, alone=_ALONE)
     every_run = settings.worker_isolation is WorkerIsolation.RUN
-    return RunProcesses(queue, graphs.all_ids, _spawn_worker, most=slots if every_run else _ALONE, every_run=every_run)
-
-
-async def _spawn_worker(worker_id: UUID, place: int, stays: bool) -> Spawned:
-    from robyn_server.worker.processes.run_processes import spawn_worker
-
-    return await spawn_worker(worker_id, place, stays, os.environ)
+    return RunProcesses(queue, graphs.all_ids, starter.spawn, most=slots if every_run else _ALONE, every_run=every_run)
 
 
 def _ask_to_end() -> None:

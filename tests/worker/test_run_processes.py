@@ -17,7 +17,7 @@ import orjson
 import psutil
 import pytest
 from databases import fresh_database
-from servers.live_server import GRAPHS, LiveServer, live_server, until
+from servers.live_server import GRAPHS, LiveServer, Process, live_server, until
 from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
 
 CRASHING = Path(__file__).parents[1] / "support" / "served" / "crashing_graphs.py"
@@ -55,6 +55,11 @@ async def _restart(server: LiveServer) -> None:
     (worker,) = server.workers
     await worker.ended()
     worker.start()
+
+
+def _children(worker: Process) -> list[psutil.Process]:
+    """The processes of runs, which are forked by a child of the worker."""
+    return [fork for server in psutil.Process(worker.popen.pid).children() for fork in server.children()]
 
 
 @pytest.mark.parametrize("how", ["exit", "segfault", "memory"])
@@ -108,7 +113,8 @@ async def test_the_process_of_a_run_ends_with_its_worker(postgres: str, template
         run_id = await _start(http, "counter", {"until": 1000, "delay": 0.05})
         await _reaches(database, run_id, "running")
         (worker,) = server.workers
-        children = await until(lambda: psutil.Process(worker.popen.pid).children())
+        await until(lambda: _children(worker))
+        children = psutil.Process(worker.popen.pid).children(recursive=True)
         worker.kill(signal.SIGKILL)
         await worker.ended()
         await until(lambda: not any(each.is_running() and each.status() != "zombie" for each in children))
@@ -159,6 +165,22 @@ async def test_the_process_of_a_tenant_executes_many_runs_and_ends_when_it_has_n
         runs = [await _start(http, "counter", {"until": 3}) for _ in range(40)]
         for run_id in runs:
             assert (await _reaches(database, run_id, "success"))["attempt"] == 1
-        worker = psutil.Process(server.workers[0].popen.pid)
-        assert len(worker.children()) <= 1
-        await until(lambda: not worker.children())
+        (worker,) = server.workers
+        assert len(_children(worker)) <= 1
+        await until(lambda: not _children(worker))
+
+
+async def test_runs_go_on_in_new_processes_when_the_process_that_forks_them_was_killed(
+    postgres: str, template: str
+) -> None:
+    async with (
+        _server(postgres, template, AGENTHALL_WORKER_ISOLATION="run") as (server, database),
+        server.http() as http,
+    ):
+        interrupted = await _start(http, "counter", {"until": 100, "delay": 0.1})
+        await _reaches(database, interrupted, "running")
+        (worker,) = server.workers
+        (process,) = await until(lambda: _children(worker))
+        process.parent().kill()
+        assert (await _reaches(database, interrupted, "success"))["attempt"] == 2
+        assert worker.popen.poll() is None

@@ -1,7 +1,18 @@
-"""Import the server and its libraries, and fork processes of `agenthall` that need them (see forked_process.py)."""
+"""`python -m robyn_server.supervisor.forks.server FD MODULE ...`: import modules, and fork a process of `agenthall` for
+each request that arrives on the socket FD.
+
+Rules
+  1. A request is a datagram: `arguments`, `environment` and `folder` as JSON, with four descriptors. These are the
+     three streams of the new process, and a pipe. The answer is its pid. When it has ended, its exit code is written to
+     the pipe; a negative one is the number of the signal.
+  2. Nothing that is imported reads a variable, an id or a clock of the process, or starts a thread. Of our own modules,
+     `tests/test_forked_process.py` proves it.
+  3. This process ends when nobody holds the other end of the socket. Its forks end with it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -16,32 +27,6 @@ from pathlib import Path
 from typing import Any
 
 from robyn_server.supervisor.parent_death import death_signal
-
-MODULES = (
-    "asyncpg",
-    "httpcore",
-    "httpx",
-    "langchain.agents",
-    "langchain.chat_models",
-    "langgraph.checkpoint.postgres.aio",
-    "langgraph.graph.message",
-    "langgraph_sdk",
-    "orjson",
-    "prometheus_client",
-    "psycopg_pool",
-    "pydantic_settings",
-    "rich.table",
-    "structlog",
-    "uvloop",
-    "websockets.asyncio.server",
-    "robyn_server.app.sockets",
-    "robyn_server.app.web",
-    "robyn_server.app.worker",
-    "robyn_server.web.robyn.server",
-    "robyn_server.web.routes",
-    "robyn_server.worker.run_executor",
-)
-"""None of them reads the environment when it is imported, but for variables that forked_process.py names."""
 
 
 class ForkServer:
@@ -84,7 +69,8 @@ class ForkServer:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         self._selector.unregister(ended.fileobj)
         os.close(ended.fd)
-        os.write(status, str(code).encode())
+        with contextlib.suppress(BrokenPipeError):
+            os.write(status, str(code).encode())
         os.close(status)
 
 
@@ -100,17 +86,18 @@ def become(arguments: list[str], environment: dict[str, str], folder: str) -> No
     sys.path[0] = folder
 
 
-def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, which end this process
-    for name in MODULES:
+def main(descriptor: str, *modules: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that asks, and so this one
+    for name in modules:
         importlib.import_module(name)
-    assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork has only the thread that forked"
+    if len(list(Path("/proc/self/task").iterdir())) != 1:
+        sys.exit("a module has started a thread, which a fork would not have")
     gc.collect()
     gc.freeze()
-    request = ForkServer(socket.socket(fileno=int(sys.argv[1]))).serve()
+    request = ForkServer(socket.socket(fileno=int(descriptor))).serve()
     become(request["arguments"], request["environment"], request["folder"])
     runpy.run_module("robyn_server", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -15,9 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -160,19 +158,20 @@ def _signal(process: Spawned, number: signal.Signals) -> None:
             process.send_signal(number)
 
 
-async def spawn_worker(worker_id: UUID, place: int, stays: bool, environment: Mapping[str, str]) -> Spawned:
-    """Start a worker of this installation that executes what `worker_id` holds, and ends.
+def process_environment(
+    environment: Mapping[str, str], worker_id: UUID, place: int, *, stays: bool, parent: int
+) -> dict[str, str]:
+    """The environment of a worker that executes what `worker_id` holds, and ends.
 
     `place`: the metrics of processes with one number are in one file. `stays`: until it had nothing to do for a while.
+    `parent`: the process with which it ends.
     """
     own = environment.get("AGENTHALL_PROCESS", "worker")
     child = {name: value for name, value in environment.items() if name not in _OWN}
-    child |= {"AGENTHALL_KEEPER_ID": str(worker_id), "AGENTHALL_WORKER_PARENT": str(os.getpid())}
+    child |= {"AGENTHALL_KEEPER_ID": str(worker_id), "AGENTHALL_WORKER_PARENT": str(parent)}
     child["AGENTHALL_WORKER_ISOLATION"] = "tenant" if stays else "run"
     child["AGENTHALL_PROCESS"] = f"{own}-run-{place + 1}"
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "robyn_server", "worker", env=child, stdin=asyncio.subprocess.DEVNULL
-    )
+    return child
 
 
 _OWN = frozenset({"AGENTHALL_METRICS_PORT", "AGENTHALL_READY_FD"})

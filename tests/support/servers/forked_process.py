@@ -30,7 +30,31 @@ from deadlines import DEADLINE
 
 from robyn_server.supervisor.parent_death import death_signal
 
-PROGRAM = Path(__file__).with_name("program_fork_server.py")
+MODULES = (
+    "asyncpg",
+    "httpcore",
+    "httpx",
+    "langchain.agents",
+    "langchain.chat_models",
+    "langgraph.checkpoint.postgres.aio",
+    "langgraph.graph.message",
+    "langgraph_sdk",
+    "orjson",
+    "prometheus_client",
+    "psycopg_pool",
+    "pydantic_settings",
+    "rich.table",
+    "structlog",
+    "uvloop",
+    "websockets.asyncio.server",
+    "robyn_server.app.sockets",
+    "robyn_server.app.web",
+    "robyn_server.app.worker",
+    "robyn_server.web.robyn.server",
+    "robyn_server.web.routes",
+    "robyn_server.worker.run_executor",
+)
+"""None of them reads the environment when it is imported, but for variables that READ_AT_THE_START names."""
 READ_AT_THE_START = ("LANG", "LC_", "LD_", "OTEL_", "PROMETHEUS_", "PSYCOPG", "PYDANTIC_", "PYTHON", "WEBSOCKETS_")
 """Prefixes of variables that the loader, the interpreter, or a library reads when it is imported."""
 _SET_BY_THE_SERVER = {"LANGGRAPH_STRICT_MSGPACK": "true"}
@@ -75,7 +99,7 @@ class _ForkServer:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(theirs.fileno())],
+            [sys.executable, "-m", "robyn_server.supervisor.forks.server", str(theirs.fileno()), *MODULES],
             env=_SET_BY_THE_SERVER | os.environ,
             pass_fds=[theirs.fileno()],
         )
