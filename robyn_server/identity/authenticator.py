@@ -126,7 +126,7 @@ class Authenticator:
 def named_organization(headers: Mapping[str, str]) -> UUID | None:
     """The organization that a request names; membership is not checked here. Raises Invalid."""
     named = headers.get(ORGANIZATION_HEADER)
-    if not named:
+    if named is None:
         return None
     organization = find_uuid(named.strip())
     if organization is None:

@@ -186,7 +186,9 @@ async def test_an_organization_is_named_by_who_belongs_to_several(both: UserClie
     )
 
 
-@pytest.mark.parametrize(("named", "status"), [(UNKNOWN_ORGANIZATION, 403), (MEADOW, 403), ("nonsense", 422)])
+@pytest.mark.parametrize(
+    ("named", "status"), [(UNKNOWN_ORGANIZATION, 403), (MEADOW, 403), ("nonsense", 422), ("", 422)]
+)
 async def test_a_foreign_organization_cannot_be_named(anna: UserClient, named: str, status: int) -> None:
     answer = await anna.http.post("/threads", json={}, headers={"x-organization-id": named})
     assert (answer.status_code, answer.json()["field"]) == (status, "X-Organization-Id")

@@ -135,7 +135,7 @@ async def test_audience_and_issuer_are_checked_where_configured() -> None:
 
 @pytest.mark.parametrize(
     ("organization", "error"),
-    [("nope", Invalid), (str(ANOTHER), Forbidden), (f" {str(ORGANIZATION).upper()} ", None), ("", None)],
+    [("nope", Invalid), ("", Invalid), (str(ANOTHER), Forbidden), (f" {str(ORGANIZATION).upper()} ", None)],
 )
 async def test_the_organization_header_names_one_of_the_users_own(
     organization: str, error: type[AgenthallError] | None
@@ -145,8 +145,7 @@ async def test_the_organization_header_names_one_of_the_users_own(
         with pytest.raises(error, match=r"X-Organization-Id|not a member"):
             await principal(headers)
     else:
-        acting_for: UUID | None = ORGANIZATION if organization else None
-        assert (await principal(headers)).acting_for == acting_for
+        assert (await principal(headers)).acting_for == ORGANIZATION
 
 
 @pytest.mark.parametrize("subject", ["x" * 256, "a\nb", "\x00"])
