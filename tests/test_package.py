@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import robyn_server
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +31,13 @@ def test_a_file_of_a_project_does_not_hide_a_package_of_ours(tmp_path: Path) -> 
         check=True,
     )
     assert Path(done.stdout.strip()) == Path(robyn_server.__file__).parents[1] / "tools_agent" / "__init__.py"
+
+
+def test_no_built_package_is_committed() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no clone")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert [name for name in listed if Path(name).suffix in {".whl", ".gz", ".tgz", ".zip", ".so"}] == []
 
 
 def test_a_wheel_has_the_built_console_and_is_refused_without_one(tmp_path: Path) -> None:
