@@ -103,4 +103,4 @@ async def test_agents_that_no_scope_serves_are_named_with_the_remedy(postgres: s
         text = render_text(banner, await asyncio.to_thread(wait_for_agents, banner))
         assert "0 from the catalogue" in text
         assert "; set AGENT_SYNC_SCOPE=all to serve the 5 of the catalogue\n" in text
-        assert "the catalogue has agents that are not served" in server.webs[0].read_log()
+        await until(lambda: "the catalogue has agents that are not served" in server.webs[0].read_log())

@@ -188,7 +188,7 @@ async def test_a_process_whose_password_is_refused_ends_and_says_why(server: Liv
     server.environment["REDIS_URL"] = valkey.url
     server.workers.remove(worker)
     assert await worker.ended() == 2
-    assert f"Redis at {valkey.url} refuses the user" in worker.read_log()
+    await until(lambda: f"Redis at {valkey.url} refuses the user" in worker.read_log())
     assert "hidden" not in worker.read_log()
 
 

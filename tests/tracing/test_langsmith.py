@@ -146,7 +146,7 @@ async def test_a_run_does_not_fail_where_there_are_no_urls_for_feedback(observed
         observed.langsmith.feedback_status = 200
     assert "event: feedback" not in answer.text and "event: error" not in answer.text
     assert 'data: {"text":"x"}' in answer.text
-    assert "LangSmith gave no URLs for feedback" in observed.server.workers[0].log.read_text()
+    await until(lambda: "LangSmith gave no URLs for feedback" in observed.server.workers[0].read_log())
 
 
 async def test_a_langsmith_that_hangs_does_not_hold_a_run(observed: Observed) -> None:
@@ -157,7 +157,7 @@ async def test_a_langsmith_that_hangs_does_not_hold_a_run(observed: Observed) ->
             assert (await http.post("/runs/wait", json=body)).json() == {"text": "x"}
     finally:
         observed.langsmith.released.set()
-    assert "LangSmith gave no URLs for feedback in time" in observed.server.workers[0].log.read_text()
+    await until(lambda: "LangSmith gave no URLs for feedback in time" in observed.server.workers[0].read_log())
 
 
 async def test_a_failed_run_has_no_urls_for_feedback(observed: Observed) -> None:

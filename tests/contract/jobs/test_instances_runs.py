@@ -19,6 +19,7 @@ from users.demo_users import HARBOUR
 from contract.conftest import UserClient, UserClientFactory
 from contract.registry.registry_api import MANIFESTS, new_agent_id
 
+WAIT = "update mcp.agent_configurations set jobs = $2::text::jsonb where id = $1"
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 
 
@@ -126,9 +127,7 @@ async def test_cancelling_the_run_asks_the_instance_to_stop(bot: SqlBot, anna: U
 
 
 async def test_a_run_without_an_instance_says_so(bot: SqlBot, anna: UserClient) -> None:
-    await bot.connection.execute(
-        """update mcp.agent_configurations set jobs = '{"schedule_to_start_seconds": 0}' where id = $1""", bot.config_id
-    )
+    await bot.connection.execute(WAIT, bot.config_id, '{"schedule_to_start_seconds": 0}')
     await bot.connection.fetchval(
         "select mcp.deregister_agent_instance($1, $2, $3)", bot.tenant, bot.registration_id, bot.epoch
     )
@@ -139,6 +138,8 @@ async def test_a_run_without_an_instance_says_so(bot: SqlBot, anna: UserClient) 
 
 async def test_runs_that_wait_for_an_instance_take_no_slot_of_the_worker(bot: SqlBot, anna: UserClient) -> None:
     """The worker has 16 slots."""
+    # all the jobs wait before the first is taken, which may take a minute on a busy machine
+    await bot.connection.execute(WAIT, bot.config_id, '{"schedule_to_start_seconds": null}')
     threads = [await anna.thread() for _ in range(20)]
     waiting = [await anna.sdk.runs.create(each, str(bot.config_id), input=HELLO) for each in threads]
     for thread, run in zip(threads, waiting, strict=True):

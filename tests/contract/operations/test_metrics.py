@@ -304,4 +304,4 @@ async def test_a_worker_alone_answers_scrapes_on_a_port_of_its_own(server: LiveS
 async def test_a_port_that_is_taken_stops_a_worker_with_the_settings_name(server: LiveServer, tmp_path: Path) -> None:
     worker = Process("worker", server.environment | {"AGENTHALL_METRICS_PORT": str(server.port)}, tmp_path / "log")
     assert await worker.ended() == 2
-    assert str(server.port) in worker.read_log()
+    await until(lambda: str(server.port) in worker.read_log())

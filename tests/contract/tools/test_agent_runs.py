@@ -79,7 +79,7 @@ async def test_an_agent_added_while_the_server_runs_answers_at_once_with_its_too
     values, run = await ask(agent_server, agent_id, 'use the tool echo {"text": "straight from the row"}')
     assert [message["type"] for message in values["messages"]] == ["human", "ai", "tool", "ai"]
     assert "straight from the row" in values["messages"][-1]["content"]
-    assert f"call echo {json.dumps({'text': 'straight from the row'})}" in log.read_text()
+    await until(lambda: f"call echo {json.dumps({'text': 'straight from the row'})}" in log.read_text())
     assert (run["status"], "agenthall_notices" in run["metadata"]) == ("success", False)
 
 

@@ -323,7 +323,7 @@ async def test_a_worker_that_was_cut_off_cannot_write_to_a_run_that_another_has(
         other.kill()
         await other.ended()
         assert await client.runs.wait(None, "echo", input={"text": "again"}) == {"text": "again"}
-        assert "the lease of a run was lost" in worker.read_log()
+        await until(lambda: "the lease of a run was lost" in worker.read_log())
         assert await _stored(world, run_id, thread) == last
         assert [each for each in last[0] if each["attempt"] == 1] == [each for each in first[0] if each["attempt"] == 1]
     other.start()
