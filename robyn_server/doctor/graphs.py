@@ -14,7 +14,8 @@ from robyn_server.core.store.options import StoreIndex
 from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.settings import load_settings
-from robyn_server.web.asgi.loading import load_app, middleware_names
+from robyn_server.web.asgi.loading import load_app
+from robyn_server.web.asgi.middleware import middleware_names
 
 from .checks import Check, check, check_async
 
@@ -45,7 +46,7 @@ def _app(path: str, *, is_authenticated: bool) -> str:
         [
             f"{path} answers its own routes",
             "their requests are authenticated" if is_authenticated else "they need no credentials",
-            *([f"{around} runs around them, and not around the server's"] if around else []),
+            *([f"{around} runs around all routes"] if around else []),
         ]
     )
 

@@ -50,6 +50,8 @@ class Project:
     """The path of its ASGI app, as `ProjectGraph.path`."""
     authenticates_app: bool = False
     """Whether requests of the app's routes are authenticated."""
+    middleware_order: str | None = None
+    """Whether the app's middleware comes before the authentication: one of `keys.MIDDLEWARE_ORDERS`."""
     thread_ttl: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
 
@@ -113,6 +115,7 @@ class _Reader:
             auth=self._auth(),
             app=self._app(http),
             authenticates_app=self._authenticates_app(http),
+            middleware_order=self._middleware_order(http),
             thread_ttl=thread_ttl,
             ignored=(*sorted(self._content.keys() & keys.OF_IMAGES), *self._ignored_of_auth()),
         )
@@ -185,11 +188,6 @@ class _Reader:
                 self._say(
                     f"http.{name}", "these endpoints cannot be switched off; refuse them in the proxy before the server"
                 )
-        if http.get("middleware_order") not in {None, keys.MIDDLEWARE_ORDER}:
-            self._say(
-                "http.middleware_order",
-                f"only `{keys.MIDDLEWARE_ORDER}` is offered: credentials are checked before the app is called",
-            )
         return http
 
     def _app(self, http: Mapping[str, Any]) -> str | None:
@@ -203,6 +201,14 @@ class _Reader:
         elif value and http.get("app") is None:
             self._say("http.enable_custom_route_auth", "there is no `http.app` whose routes it would protect")
         return value is True
+
+    def _middleware_order(self, http: Mapping[str, Any]) -> str | None:
+        order = http.get("middleware_order")
+        if order is not None and order not in keys.MIDDLEWARE_ORDERS:
+            self._say("http.middleware_order", f"not {' or '.join(f'`{each}`' for each in keys.MIDDLEWARE_ORDERS)}")
+        elif order is not None and http.get("app") is None:
+            self._say("http.middleware_order", "there is no `http.app` whose middleware it would order")
+        return order
 
     def _cors_origins(self, http: Mapping[str, Any]) -> tuple[str, ...] | None:
         cors = self._object(http, "cors", "http.")

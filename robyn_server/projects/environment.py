@@ -20,6 +20,7 @@ PROJECT = "AGENTHALL_PROJECT"
 _AUTH = "AGENTHALL_AUTH"
 _APP = "AGENTHALL_HTTP_APP"
 _APP_AUTH = "AGENTHALL_HTTP_APP_AUTH"
+_MIDDLEWARE_ORDER = "AGENTHALL_HTTP_MIDDLEWARE_ORDER"
 _CORS = "AGENTHALL_CORS_ORIGINS"
 _STORE_INDEX = "AGENTHALL_STORE_INDEX"
 _STORE_TTL = "AGENTHALL_STORE_TTL"
@@ -50,6 +51,8 @@ def project_environment(project: Project, environment: Mapping[str, str]) -> dic
     protected = {} if project.auth is None else {_AUTH: project.auth}
     if project.authenticates_app:
         protected[_APP_AUTH] = "true"
+    if project.middleware_order is not None:
+        protected[_MIDDLEWARE_ORDER] = project.middleware_order
     own = {GRAPHS: json.dumps(graphs), PROJECT: str(project.file), _IMPORTS: os.pathsep.join(paths)}
     return added | own | protected
 

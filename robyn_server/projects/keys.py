@@ -59,8 +59,8 @@ APP_ELSEWHERE = "serve it from a process of its own, behind the same proxy"
 OF_APP = frozenset({"app", "enable_custom_route_auth", "middleware_order"})
 """Of `http`: routes of the project's own."""
 
-MIDDLEWARE_ORDER = "auth_first"
-"""Of `http.middleware_order`, the only value that is honoured: credentials are checked before the app is called."""
+MIDDLEWARE_ORDERS = ("middleware_first", "auth_first")
+"""Of `http.middleware_order`."""
 
 DISABLING_ABSENT = frozenset({"disable_a2a", "disable_mcp", "disable_store", "disable_ui", "disable_webhooks"})
 """Of `http`: they switch off endpoints that this server does not have."""

@@ -4,9 +4,9 @@
 """
 
 from .environment import find_unknown, load_settings
-from .graphs import GraphSource
+from .graphs import GraphSource, MiddlewareOrder
 from .processes.logs import LogFormat
 from .security.identity import AuthMode
 from .settings import Settings
 
-__all__ = ["AuthMode", "GraphSource", "LogFormat", "Settings", "find_unknown", "load_settings"]
+__all__ = ["AuthMode", "GraphSource", "LogFormat", "MiddlewareOrder", "Settings", "find_unknown", "load_settings"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.core.store.options import StoreIndex, StoreLifetimes
 
 from .field import MEBIBYTE, env
+
+
+class MiddlewareOrder(StrEnum):
+    """Whether the middleware of a project's app comes before the authentication."""
+
+    MIDDLEWARE_FIRST = "middleware_first"
+    AUTH_FIRST = "auth_first"
 
 
 class GraphSource(BaseModel):
@@ -64,6 +72,12 @@ class GraphSettings(BaseSettings):
     )
     http_app_auth: bool = env(
         "AGENTHALL_HTTP_APP_AUTH", False, "Authenticate the requests of these routes. Unset: they are open."
+    )
+    http_middleware_order: MiddlewareOrder = env(
+        "AGENTHALL_HTTP_MIDDLEWARE_ORDER",
+        MiddlewareOrder.MIDDLEWARE_FIRST,
+        "`middleware_first`: the middleware of the app may bring credentials. `auth_first`: it only sees requests that have"
+        " them.",
     )
     default_model: str = env("AGENTHALL_DEFAULT_MODEL", "openai:gpt-4o", "Model of agents that name none.")
 

@@ -112,6 +112,15 @@ def test_the_app_of_a_project_becomes_a_setting_that_the_environment_overrides(f
     assert "AGENTHALL_HTTP_APP" not in variables(folder, {"AGENTHALL_HTTP_APP": "other:app"}, http=http)
 
 
+def test_no_variable_lets_middleware_see_requests_before_the_credentials_that_the_project_wants_first(
+    folder: Path,
+) -> None:
+    order = "AGENTHALL_HTTP_MIDDLEWARE_ORDER"
+    http = {"app": "my.web:app", "middleware_order": "auth_first"}
+    assert variables(folder, {order: "middleware_first"}, http=http)[order] == "auth_first"
+    assert order not in variables(folder, http={"app": "my.web:app"})
+
+
 def test_no_variable_opens_the_routes_of_an_app_that_the_project_protects(folder: Path) -> None:
     http = {"app": "my.web:app", "enable_custom_route_auth": True}
     made = variables(folder, {"AGENTHALL_HTTP_APP_AUTH": "false"}, http=http)
@@ -182,9 +191,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"http": {"app": "m:app", "enable_custom_route_auth": "yes"}},
         "http.enable_custom_route_auth: not true or false",
     ),
-    "middleware before credentials": (
-        {"http": {"app": "m:app", "middleware_order": "middleware_first"}},
-        "http.middleware_order: only `auth_first` is offered",
+    "an order of middleware that there is not": (
+        {"http": {"app": "m:app", "middleware_order": "auth_last"}},
+        "http.middleware_order: not `middleware_first` or `auth_first`",
+    ),
+    "an order of middleware without an app": (
+        {"http": {"middleware_order": "auth_first"}},
+        "http.middleware_order: there is no `http.app`",
     ),
     "a prefix": ({"http": {"mount_prefix": "/api"}}, "http.mount_prefix: not offered; let the proxy"),
     "endpoints off": ({"http": {"disable_threads": True}}, "http.disable_threads: these endpoints cannot be"),

@@ -33,6 +33,11 @@ class AnswerHead:
     def is_event_stream(self) -> bool:
         return self.media_type.startswith(_EVENTS)
 
+    @property
+    def takes_comments(self) -> bool:
+        """Whether a comment may be written into the body: into events, which are not compressed."""
+        return self.is_event_stream and all(name != "content-encoding" for name, _ in self.headers)
+
 
 def parse_head(message: Message) -> AnswerHead:
     """Raises ValueError for a status or a header that cannot be sent."""
@@ -48,14 +53,14 @@ def parse_head(message: Message) -> AnswerHead:
 
 
 def _line(name: Any, value: Any) -> tuple[str, str]:
-    """The text whose UTF-8 are the same bytes; of other bytes, the text that they are in Latin-1."""
-    texts = tuple(_text(each) for each in (name, value))
+    texts = tuple(text_of(each) for each in (name, value))
     if not _NAME.fullmatch(texts[0]) or not _VALUE.fullmatch(texts[1]):
         raise ValueError(f"the app answered with a header that cannot be sent: {name!r}")
     return texts[0].lower(), texts[1].strip()
 
 
-def _text(given: bytes) -> str:
+def text_of(given: bytes) -> str:
+    """The text whose UTF-8 are these bytes; of other bytes, the text that they are in Latin-1."""
     try:
         return given.decode()
     except UnicodeDecodeError:

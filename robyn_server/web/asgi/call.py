@@ -53,8 +53,8 @@ class AppCall:
         self._chunks: list[bytes] = []
         self._buffered = 0
         self._answerable = asyncio.Event()
-        self._ended = asyncio.Event()
-        """The body is complete, or the client left."""
+        self.ended = asyncio.Event()
+        """Set when the body is complete, or the client left."""
         self._attached = asyncio.Event()
         self._sink: Sink | None = None
         self._sent = 0
@@ -90,7 +90,7 @@ class AppCall:
         """Tell the app that nobody reads its answer any more."""
         if self._left_at is None:
             self._left_at = asyncio.get_running_loop().time()
-            self._ended.set()
+            self.ended.set()
             self._attached.set()
 
     def _head_to_send(self) -> AnswerHead:
@@ -115,7 +115,7 @@ class AppCall:
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - an app may raise anything
             self._fail(error if isinstance(error, Exception) else RuntimeError(f"the app raised {error!r}"))
         finally:
-            self._ended.set()
+            self.ended.set()
             self._answerable.set()
 
     def _fail(self, failure: Exception) -> None:
@@ -130,7 +130,7 @@ class AppCall:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        await self._ended.wait()
+        await self.ended.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
@@ -165,7 +165,7 @@ class AppCall:
             await self._buffer(data, more=more)
         if not more:
             self._stage = _Stage.COMPLETE
-            self._ended.set()
+            self.ended.set()
             self._answerable.set()
 
     async def _discard(self) -> None:
@@ -210,12 +210,12 @@ class AppCall:
             before = self._sent
             try:
                 async with asyncio.timeout(self._heartbeat_seconds):
-                    await self._ended.wait()
+                    await self.ended.wait()
             except TimeoutError:
                 continue
             return True
         return False
 
     async def _comment(self, sink: Sink) -> None:
-        if self._head is not None and self._head.is_event_stream and self._ends_line:
+        if self._head is not None and self._head.takes_comments and self._ends_line:
             await sink.put(COMMENT)

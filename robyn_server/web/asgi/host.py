@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 import structlog
@@ -11,7 +12,8 @@ from .app_routes import AppRoutes
 from .call import AppCall
 from .description import openapi_of
 from .lifespan import Lifespan
-from .loading import load_app, middleware_names
+from .loading import load_app
+from .middleware import INNER, Inner, add_innermost, middleware_names
 from .protocol import App
 from .scope import AppRequest, decoded, http_scope
 
@@ -36,6 +38,9 @@ class AppHost:
         self._stop_seconds = stop_seconds
         self._lifespan = Lifespan(app)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.middleware = middleware_names(app)
+        """Names of the middleware that runs around the app's routes, and around the server's."""
+        add_innermost(app)
 
     def openapi(self) -> dict[str, Any] | None:
         """The OpenAPI document of the app, if it has one to publish. It may take some time when it is made."""
@@ -45,8 +50,8 @@ class AppHost:
         """Run the app's startup. Raises Misconfigured when it fails."""
         await self._lifespan.start()
         _log.info("the project's app is served", app=self._path)
-        if names := middleware_names(self._app):
-            _log.info("the app's middleware runs around its own routes, and not around the server's", middleware=names)
+        if self.middleware:
+            _log.info("the app's middleware runs around all routes", middleware=self.middleware)
 
     async def stop(self) -> None:
         """Let work finish that goes on after its answer, and run the app's shutdown."""
@@ -56,12 +61,17 @@ class AppHost:
             task.cancel()
         await self._lifespan.stop(self._stop_seconds)
 
-    def call(self, request: AppRequest) -> AppCall:
-        """Begin the request. Raises BadRequest for a path that is not UTF-8."""
+    def call(self, request: AppRequest, inner: Inner | None = None) -> AppCall:
+        """Begin the request. `inner`: what the app's middleware surrounds; None: the app's router.
+
+        Raises BadRequest for a path that is not UTF-8.
+        """
         scope = http_scope(request, self._server, self._lifespan.state)
         if (path := self.routes.spelled(request.method, scope["path"])) != scope["path"]:
             scope |= {"path": path, "raw_path": scope["raw_path"] + b"/"}
         call = AppCall(self._app, scope, request.body, self._heartbeat_seconds)
+        if inner is not None:
+            scope[INNER] = functools.partial(inner, call.ended)
         task = call.start()
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

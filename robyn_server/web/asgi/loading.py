@@ -29,12 +29,6 @@ def load_app(path: str) -> App:
     return served
 
 
-def middleware_names(app: App) -> list[str]:
-    """The middleware of a Starlette or FastAPI app; empty for another. A function that is one has its own name."""
-    parts = [each.kwargs.get("dispatch", each.cls) for each in getattr(app, "user_middleware", ())]
-    return [getattr(each, "__name__", repr(each)) for each in parts]
-
-
 def _kind(app: Any) -> str:
     return f"the class {app.__name__}" if inspect.isclass(app) else f"of type {type(app).__name__}"
 

@@ -60,9 +60,12 @@ def http_scope(request: AppRequest, server: tuple[str, int], state: Mapping[str,
         "state": dict(state),
         "extensions": {},
     }
-    if request.user is not None:
-        scope |= {"user": request.user, "auth": Credentials(request.user.permissions)}
-    return scope
+    return scope | credentials_of(request.user)
+
+
+def credentials_of(user: User | None) -> Scope:
+    """The part of a scope that says who asks."""
+    return {} if user is None else {"user": user, "auth": Credentials(user.permissions)}
 
 
 def decoded(path: str) -> str:

@@ -29,8 +29,9 @@ from robyn_server.web.asgi.host import AppHost
 from robyn_server.web.edge.access_gate import AccessGate
 from robyn_server.web.edge.access_log import Entry, as_json, as_text, request_recorder
 from robyn_server.web.edge.authentication import Authenticate
-from robyn_server.web.edge.edge import Edge, Reply, Streaming
+from robyn_server.web.edge.edge import Edge
 from robyn_server.web.edge.raw_request import RawRequest, Wire
+from robyn_server.web.edge.replies import Reply, Streaming
 from robyn_server.web.streams.bridge import STALL_SECONDS
 from robyn_server.web.streams.open_streams import OpenStreams
 from robyn_server.web.streams.reauthorizer import StreamReauthorizer

@@ -13,7 +13,8 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.web.asgi.loading import load_app, middleware_names
+from robyn_server.web.asgi.loading import load_app
+from robyn_server.web.asgi.middleware import middleware_names
 
 APP = f"{SAMPLES.with_name('http_apps') / 'web_app.py'}:app"
 

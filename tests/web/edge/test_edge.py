@@ -15,8 +15,9 @@ from robyn_server.core.errors import Unauthenticated
 from robyn_server.settings import load_settings
 from robyn_server.web.edge.access_log import Entry
 from robyn_server.web.edge.application import WebApplication
-from robyn_server.web.edge.edge import Edge, Reply, Streaming
+from robyn_server.web.edge.edge import Edge
 from robyn_server.web.edge.raw_request import RawRequest
+from robyn_server.web.edge.replies import Reply, Streaming
 from robyn_server.web.http.messages import Request, Response, Sink, Stream, empty, json_response
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.streams.open_streams import OpenStreams

@@ -8,8 +8,10 @@ from typing import Any
 from robyn_server.core.access.permissions import Operation, require
 from robyn_server.core.access.principal import Principal
 from robyn_server.core.access.users import User
+from robyn_server.settings import AuthMode, MiddlewareOrder, Settings
 from robyn_server.web.asgi.call import AppCall
 from robyn_server.web.asgi.host import AppHost
+from robyn_server.web.asgi.middleware import Inner
 from robyn_server.web.asgi.scope import AppRequest
 from robyn_server.web.http.messages import Headers, Query, Request
 
@@ -24,13 +26,26 @@ class AppRequests:
     """`is_authenticated`: by `gate`, the handlers of the project, or without them by `identify`.
 
     `is_local`: only this machine and its pages may ask, as for the server's own routes with AUTH_MODE=none.
+    `is_late`: the app's middleware comes before the authentication, and may bring credentials.
     """
 
     host: AppHost
     is_authenticated: bool
     is_local: bool
+    is_late: bool
     identify: Authenticate
     gate: AccessGate | None
+
+    @classmethod
+    def of(cls, settings: Settings, host: AppHost, identify: Authenticate, gate: AccessGate | None) -> AppRequests:
+        is_local = settings.auth_mode is AuthMode.NONE and gate is None
+        is_first = settings.http_middleware_order is MiddlewareOrder.MIDDLEWARE_FIRST
+        is_late = is_first and bool(host.middleware) and not is_local
+        return cls(host, settings.http_app_auth, is_local, is_late, identify, gate)
+
+    @property
+    def has_middleware(self) -> bool:
+        return bool(self.host.middleware)
 
     def openapi(self) -> dict[str, Any] | None:
         return self.host.openapi()
@@ -59,13 +74,16 @@ class AppRequests:
             return await self.gate.authenticate(request)
         principal = await self._principal(raw)
         require(principal, Operation.APP_USE)
-        return _user_of(principal)
+        return user_of(principal)
 
     async def _principal(self, raw: RawRequest) -> Principal:
         identified = self.identify(raw.headers)
         return identified if isinstance(identified, Principal) else await identified
 
-    def begin(self, raw: RawRequest, body: bytes, request_id: str, user: User | None) -> AppCall:
+    def begin(
+        self, raw: RawRequest, body: bytes, request_id: str, user: User | None, inner: Inner | None = None
+    ) -> AppCall:
+        """Begin the request, see `AppHost.call`."""
         wire = raw.wire()
         return self.host.call(
             AppRequest(
@@ -78,11 +96,12 @@ class AppRequests:
                 client=wire.client,
                 scheme=wire.scheme,
                 user=user,
-            )
+            ),
+            inner,
         )
 
 
-def _user_of(principal: Principal) -> User:
+def user_of(principal: Principal) -> User:
     """A principal in the form of the user that a handler returns. `organizations`: None for all."""
     organizations = principal.organizations
     return User(

@@ -16,8 +16,9 @@ from robyn_server.settings import load_settings
 from robyn_server.web.asgi.host import AppHost
 from robyn_server.web.asgi.protocol import Receive, Scope, Send
 from robyn_server.web.edge.access_log import Entry
-from robyn_server.web.edge.edge import Edge, Reply, Streaming
+from robyn_server.web.edge.edge import Edge
 from robyn_server.web.edge.raw_request import RawRequest, Wire
+from robyn_server.web.edge.replies import Reply, Streaming
 from robyn_server.web.http.messages import Request, Response, json_response
 from robyn_server.web.http.routing import RouteTable
 from robyn_server.web.streams.open_streams import OpenStreams
