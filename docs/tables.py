@@ -26,9 +26,9 @@ from robyn_server.metrics import every_metric
 from robyn_server.metrics.instruments import Metric
 from robyn_server.settings import Settings
 from robyn_server.sockets.methods.table import METHODS
-from robyn_server.web.edge.access_events import RunEvent, always
-from robyn_server.web.edge.access_table import EXEMPT, OWN
-from robyn_server.web.edge.access_table import TABLE as EVENTS
+from robyn_server.web.edge.access.events import RunEvent, always
+from robyn_server.web.edge.access.table import EXEMPT, OWN
+from robyn_server.web.edge.access.table import TABLE as EVENTS
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes
 from robyn_server.web.routes.server.system import system_routes

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from robyn_server.run_events.redis_feed import RedisFeed
     from robyn_server.tracing.provider import Tracing
     from robyn_server.web.asgi.host import AppHost
-    from robyn_server.web.edge.access_gate import AccessGate
+    from robyn_server.web.edge.access.gate import AccessGate
     from robyn_server.web.http.routing import Route
 
 _CATALOGUE_CONNECTIONS = 4
@@ -73,7 +73,7 @@ _log = structlog.get_logger(__name__)
 
 def run_web(settings: Settings) -> NoReturn:
     """Run `agenthall web`. Never returns."""
-    from robyn_server.web.edge.authentication import authenticate
+    from robyn_server.web.edge.access.authentication import authenticate
     from robyn_server.web.robyn.server import run
 
     check_listening(settings)
@@ -105,7 +105,7 @@ def _access_gate(settings: Settings) -> AccessGate | None:
     if settings.auth_handlers is None:
         return None
     from robyn_server.identity.handlers.loading import load_handlers
-    from robyn_server.web.edge.access_gate import AccessGate
+    from robyn_server.web.edge.access.gate import AccessGate
 
     return AccessGate(load_handlers(settings.auth_handlers))
 

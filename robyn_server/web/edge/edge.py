@@ -27,12 +27,12 @@ from robyn_server.web.openapi.document import API_KEY, BEARER, NO_CREDENTIALS
 from robyn_server.web.routes.server.system import system_routes
 from robyn_server.web.streams.open_streams import OpenStreams
 
-from .access_gate import AccessGate
+from .access.authentication import Authenticate, authenticate
+from .access.gate import AccessGate
 from .access_log import PROBES, Entry
-from .app_answers import AppAnswers
-from .app_requests import AppRequests
+from .app.answers import AppAnswers
+from .app.requests import AppRequests
 from .application import WebApplication
-from .authentication import Authenticate, authenticate
 from .cors import Cors
 from .raw_request import RawRequest
 from .replies import Opened, Reply, RequestOutcome, Streaming, with_headers

@@ -28,8 +28,8 @@ from robyn_server.web.http.validation import parse_request_body
 from robyn_server.web.streams.authorization import StreamAuthorization
 from robyn_server.web.streams.open_streams import OpenStreams
 
-from .access_gate import AccessGate
-from .authentication import ANONYMOUS, Authenticate
+from .access.authentication import ANONYMOUS, Authenticate
+from .access.gate import AccessGate
 from .cors import Cors
 from .rate_limits import RateLimits
 from .raw_request import RawRequest

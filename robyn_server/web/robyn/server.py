@@ -26,9 +26,9 @@ from robyn_server.metrics.definitions import HTTP_IN_FLIGHT, STREAMS_OPEN
 from robyn_server.ports import hold_port
 from robyn_server.settings import Settings
 from robyn_server.web.asgi.host import AppHost
-from robyn_server.web.edge.access_gate import AccessGate
+from robyn_server.web.edge.access.authentication import Authenticate
+from robyn_server.web.edge.access.gate import AccessGate
 from robyn_server.web.edge.access_log import Entry, as_json, as_text, request_recorder
-from robyn_server.web.edge.authentication import Authenticate
 from robyn_server.web.edge.edge import Edge
 from robyn_server.web.edge.raw_request import RawRequest, Wire
 from robyn_server.web.edge.replies import Reply, Streaming

@@ -22,10 +22,10 @@ from robyn_server.web.http.messages import Request
 from robyn_server.web.http.routing import Route
 from robyn_server.web.schemas.runs import RunBatch
 
-from .access_events import Event, RunEvent, Subject
-from .access_table import events_of, is_governed
 from .authentication import acting_for
+from .events import Event, RunEvent, Subject
 from .named_assistants import NamesAssistants, with_ids
+from .table import events_of, is_governed
 
 _log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from functools import cache
 
 from robyn_server.web.http.routing import Route, segments
 
-from .access_events import AssistantOfRunEvent, CopyEvent, Event, RunEvent, StoreEvent, StoreGetEvent, Subject
+from .events import AssistantOfRunEvent, CopyEvent, Event, RunEvent, StoreEvent, StoreGetEvent, Subject
 
 EXEMPT: Mapping[str, str] = {
     "agents": "The registry and agent sync: API keys and tokens of AUTH_MODE.",

@@ -20,18 +20,18 @@ from robyn_server.web.asgi.app_routes import RESERVED
 from robyn_server.web.asgi.protocol import App, Receive, Scope, Send
 from robyn_server.web.asgi.scope import credentials_of
 from robyn_server.web.asgi.sending import StreamSender, send_response
+from robyn_server.web.edge.access.authentication import ANONYMOUS
+from robyn_server.web.edge.cors import Cors
+from robyn_server.web.edge.raw_request import RawRequest
+from robyn_server.web.edge.replies import Opened, Reply, RequestOutcome, Streaming
+from robyn_server.web.edge.request_body import BodyReader
+from robyn_server.web.edge.server_routes import Caller, ServerRoutes, within
 from robyn_server.web.http.messages import Response, Sink, Stream
 from robyn_server.web.http.problems import problem
 from robyn_server.web.streams.open_streams import OpenStreams
 
-from .app_requests import AppRequests, user_of
-from .authentication import ANONYMOUS
-from .cors import Cors
 from .passed_request import passed_body, passed_request
-from .raw_request import RawRequest
-from .replies import Opened, Reply, RequestOutcome, Streaming
-from .request_body import BodyReader
-from .server_routes import Caller, ServerRoutes, within
+from .requests import AppRequests, user_of
 
 _CONSOLE = "/console"
 

@@ -10,8 +10,7 @@ from robyn_server.core.errors import BadRequest
 from robyn_server.web.asgi.answers import text_of
 from robyn_server.web.asgi.protocol import Receive, Scope
 from robyn_server.web.asgi.scope import decoded
-
-from .raw_request import RawRequest
+from robyn_server.web.edge.raw_request import RawRequest
 
 _OF_THE_TRANSFER = frozenset({"content-length", "transfer-encoding"})
 """Headers of the body as it was sent. The one that is passed on is whole, and may be another."""

@@ -13,12 +13,11 @@ from robyn_server.web.asgi.call import AppCall
 from robyn_server.web.asgi.host import AppHost
 from robyn_server.web.asgi.middleware import Inner
 from robyn_server.web.asgi.scope import AppRequest
+from robyn_server.web.edge.access.authentication import ANONYMOUS, Authenticate
+from robyn_server.web.edge.access.gate import AccessGate
+from robyn_server.web.edge.cors import ALLOW_ORIGIN
+from robyn_server.web.edge.raw_request import RawRequest
 from robyn_server.web.http.messages import Headers, Query, Request
-
-from .access_gate import AccessGate
-from .authentication import ANONYMOUS, Authenticate
-from .cors import ALLOW_ORIGIN
-from .raw_request import RawRequest
 
 
 @dataclass(frozen=True, slots=True)

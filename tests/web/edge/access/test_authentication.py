@@ -26,7 +26,7 @@ from robyn_server.core.errors import (
 )
 from robyn_server.identity.authenticator import Authenticator, extract_credential
 from robyn_server.settings import load_settings
-from robyn_server.web.edge.authentication import authenticate
+from robyn_server.web.edge.access.authentication import authenticate
 
 SECRET = "s" * 32
 ORGANIZATION = UUID("2cb45e03-0397-45a6-bc8e-275add538ca8")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from robyn_server.web.edge.access_events import changed_body
+from robyn_server.web.edge.access.events import changed_body
 from robyn_server.web.schemas.runs import RunCreateStateful
 
 

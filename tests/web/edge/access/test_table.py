@@ -8,8 +8,8 @@ import pytest
 
 from robyn_server.core.access.permissions import Operation
 from robyn_server.identity.handlers.loading import ACTIONS
-from robyn_server.web.edge.access_events import CopyEvent, RunEvent, StoreGetEvent
-from robyn_server.web.edge.access_table import EXEMPT, OWN, TABLE, events_of, is_governed
+from robyn_server.web.edge.access.events import CopyEvent, RunEvent, StoreGetEvent
+from robyn_server.web.edge.access.table import EXEMPT, OWN, TABLE, events_of, is_governed
 from robyn_server.web.http.messages import Response
 from robyn_server.web.http.routing import Route
 from robyn_server.web.routes import all_routes

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from robyn_server.core.errors import BadRequest
 from robyn_server.web.asgi.scope import AppRequest, http_scope
-from robyn_server.web.edge.passed_request import passed_body, passed_request
+from robyn_server.web.edge.app.passed_request import passed_body, passed_request
 from robyn_server.web.edge.raw_request import RawRequest
 from robyn_server.web.http.messages import Query
 
