@@ -47,6 +47,7 @@ from robyn_server.tracing.langsmith.runs import flush_run_trees
 
 from .listening import check_listening
 from .parts.agent_sync import check_settings, parse_sources, sync_options
+from .parts.credentials import read_keys
 from .parts.database import prepare_database
 from .parts.egress import enforce_egress, limit_tool_servers
 from .parts.jobs import open_job_services
@@ -175,6 +176,7 @@ class WebApplication:
             self._closing.push_async_callback(self._tracing.stop)
         self._closing.push_async_callback(flush_run_trees)  # of updates of states
         await prepare_database(settings)
+        await read_keys(settings)
         pools = Pools(settings, self._closing)
         app = await pools.app("agenthall web")
         system = await pools.system("agenthall web system", session=answer_limit(settings))

@@ -42,7 +42,7 @@ from robyn_server.supervisor.parent_death import end_with_parent
 from robyn_server.tracing.langsmith.runs import flush_run_trees
 
 from .parts.agent_sync import check_settings
-from .parts.credentials import open_credential_host
+from .parts.credentials import open_credential_host, read_keys
 from .parts.database import prepare_database
 from .parts.egress import enforce_egress, limit_tool_servers
 from .parts.pools import Pools, close_pool, export_pool_metrics
@@ -95,6 +95,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
     traces = _start_traces(closing)
     _start_metrics_server(settings)
     await prepare_database(settings)
+    await read_keys(settings)
     system = await Pools(settings, closing).system("agenthall worker")
     # Imported here: LangGraph takes a second to import, and errors of the database are reported before.
     from robyn_server.graphs.checkpoints.saver import Checkpoints

@@ -84,15 +84,16 @@ def new_key() -> str:
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
 
-def read_keys(text: str, source: str) -> list[bytes]:
-    """Read keys that are separated by commas or lines. Raises Misconfigured, without the text."""
+def split_keys(text: str, source: str) -> list[str]:
+    """Split keys that are separated by commas or lines. Raises Misconfigured, without the text."""
     found = [each.strip() for each in text.replace("\n", ",").split(",") if each.strip()]
     if not found:
         raise Misconfigured(f"{source} has no key", field=source)
-    return [_key(each, source) for each in found]
+    return found
 
 
-def _key(text: str, source: str) -> bytes:
+def read_key(text: str, source: str) -> bytes:
+    """Raises Misconfigured, without the text."""
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

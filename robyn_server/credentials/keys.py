@@ -1,5 +1,7 @@
 """The key ring of a process: from AGENTHALL_SECRET_KEY, else from a file that only its owner may read.
 
+Each key is there itself, or as a ciphertext that a key management service decrypts (`key_service.py`).
+
 The file is made when a key is first needed. A process that meets a key that it does not know reads the file again:
 another process may have added one.
 """
@@ -16,7 +18,8 @@ from pydantic import SecretStr
 
 from robyn_server.core.errors import Misconfigured
 
-from .key_ring import KeyRing, SecretUnreadable, new_key, read_keys, sealing_key
+from .key_ring import KeyRing, SecretUnreadable, new_key, read_key, sealing_key, split_keys
+from .key_service import is_wrapped, unwrap
 
 VARIABLE = "AGENTHALL_SECRET_KEY"
 FILE_NAME = "secret-key"
@@ -35,7 +38,7 @@ class Keys:
         return self._given is None
 
     def ring(self) -> KeyRing:
-        """Raises Misconfigured for a key that cannot be used."""
+        """Raises Misconfigured for a key that cannot be used, Unavailable where its service does not answer."""
         if self._ring is None:
             self._ring = KeyRing(self._read())
         return self._ring
@@ -63,16 +66,20 @@ class Keys:
 
     def _read(self) -> list[bytes]:
         if self._given is not None:
-            return read_keys(self._given.get_secret_value(), VARIABLE)
+            return _read_keys(self._given.get_secret_value(), VARIABLE)
         try:
             if not self.path.exists():
                 _write(self.path, f"{new_key()}\n", replace=False)
             _check_private(self.path)
-            return read_keys(self.path.read_text(encoding="ascii"), str(self.path))
+            return _read_keys(self.path.read_text(encoding="ascii"), str(self.path))
         except (OSError, UnicodeDecodeError) as error:
             raise Misconfigured(
                 f"the key file {self.path} cannot be used ({type(error).__name__}); set {VARIABLE}", field=VARIABLE
             ) from None
+
+
+def _read_keys(text: str, source: str) -> list[bytes]:
+    return [(unwrap if is_wrapped(each) else read_key)(each, source) for each in split_keys(text, source)]
 
 
 def _check_private(path: Path) -> None:

@@ -7,7 +7,15 @@ import base64
 import pytest
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.credentials.key_ring import KeyRing, SecretUnreadable, key_id, new_key, read_keys, sealing_key
+from robyn_server.credentials.key_ring import (
+    KeyRing,
+    SecretUnreadable,
+    key_id,
+    new_key,
+    read_key,
+    sealing_key,
+    split_keys,
+)
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 
@@ -55,11 +63,12 @@ def test_two_ciphertexts_of_one_secret_differ():
 
 def test_keys_are_read_in_their_order():
     first, second = new_key(), new_key()
-    assert read_keys(f"{first}, {second}\n", "X") == [base64.b64decode(first), base64.b64decode(second)]
+    assert split_keys(f"{first}, {second}\n", "X") == [first, second]
+    assert read_key(first, "X") == base64.b64decode(first)
 
 
 @pytest.mark.parametrize("text", ["", "short", "c2hvcnQ=", "not base64 at all, but it is long enough for a key"])
 def test_what_is_no_key_is_refused_without_its_text(text: str):
     with pytest.raises(Misconfigured) as refused:
-        read_keys(text, "AGENTHALL_SECRET_KEY")
+        [read_key(each, "AGENTHALL_SECRET_KEY") for each in split_keys(text, "AGENTHALL_SECRET_KEY")]
     assert "AGENTHALL_SECRET_KEY" in str(refused.value) and not (text and text in str(refused.value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from functools import cache
 from typing import TYPE_CHECKING
@@ -32,6 +33,16 @@ TOKEN_SECONDS = 10.0
 
 def make_keys(settings: Settings) -> Keys:
     return Keys(settings.secret_key, settings.data_dir)
+
+
+async def read_keys(settings: Settings) -> None:
+    """Read the keys of the environment at the start, apart from the event loop: a service may have to decrypt them.
+
+    Raises Misconfigured for keys that are none, Unavailable where their service does not answer.
+    """
+    keys = make_keys(settings)
+    if not keys.are_in_file:
+        await asyncio.to_thread(keys.ring)
 
 
 def make_caller_tokens(settings: Settings, system: Pool) -> CallerTokens:
@@ -79,13 +90,10 @@ def make_finder(settings: Settings, system: Pool) -> CredentialFinder:
 
 
 def open_credential_host(settings: Settings, system: Pool) -> RunCredentialHost:
-    """Let the agents of runs find credentials. Raises Misconfigured for keys of the environment that are none."""
+    """Let the agents of runs find credentials."""
     from robyn_server.worker.hosts.credentials import RunCredentialHost
     from tools_agent.credentials import set_credential_host
 
-    keys = make_keys(settings)
-    if not keys.are_in_file:
-        keys.ring()
     host = RunCredentialHost(make_finder(settings, system))
     set_credential_host(host)
     return host

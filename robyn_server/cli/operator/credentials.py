@@ -131,11 +131,19 @@ def rotate(
 
 
 @credentials.command("new-key")
-def new_key() -> None:
+def new_key(
+    aws_kms: Annotated[
+        str | None,
+        typer.Option(
+            "--aws-kms", help="Id, ARN or alias of a key of AWS KMS, which encrypts the new one.", metavar="KEY"
+        ),
+    ] = None,
+) -> None:
     """Print a key for AGENTHALL_SECRET_KEY. It is stored nowhere."""
     from robyn_server.credentials.key_ring import new_key as make
+    from robyn_server.credentials.key_service import new_wrapped_key
 
-    typer.echo(make())
+    typer.echo(make() if aws_kms is None else new_wrapped_key(aws_kms))
 
 
 def _read_secret() -> str:

@@ -15,8 +15,9 @@ class CredentialSettings(BaseSettings):
     secret_key: SecretStr | None = env(
         "AGENTHALL_SECRET_KEY",
         None,
-        "Keys that encrypt credentials, each 32 bytes in base64, separated by commas. The first encrypts, all decrypt. Unset: the"
-        " file `secret-key` in AGENTHALL_DATA_DIR, which is made when it is needed.",
+        "Keys that encrypt credentials, each 32 bytes in base64, separated by commas. The first encrypts, all decrypt. With"
+        " `aws-kms:` in front, one is a ciphertext of AWS KMS. Unset: the file `secret-key` in AGENTHALL_DATA_DIR, which is made"
+        " when it is needed.",
     )
     public_url: str | None = env(
         "AGENTHALL_PUBLIC_URL",

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -19,17 +19,33 @@ from commands.command_line import agenthall
 from databases import fresh_database
 from remote.authorization_server import AuthorizationServer, authorization_server
 from remote.guarded_mcp import GuardedMcp
+from remote.kms_server import ALIAS, kms_server
 from remote.otlp_receiver import OtlpReceiver
 from secret_search import search_everything, shown
 from servers.live_server import LiveServer, live_server, until
 from users.demo_users import HARBOUR, MEADOW, SECRET, token
 
 from contract.conftest import UserClient, UserClientFactory
-from robyn_server.credentials.key_ring import new_key
+from robyn_server.credentials.key_service import CONTEXT, PREFIX
 
 STORED, OF_ENV, OF_FILE, OF_CLIENT = (f"credential-{name}-7f3a91" for name in ("stored", "env", "file", "client"))
-KEY = new_key()
 TOOL = "use the tool fingerprint {}"
+
+
+class Key(NamedTuple):
+    """The key of the server, which AWS KMS encrypted. `environment`: of processes that have it."""
+
+    environment: dict[str, str]
+    plaintext: str
+
+
+@pytest.fixture(scope="module")
+def key() -> Iterator[Key]:
+    with kms_server() as kms:
+        made = agenthall("credentials", "new-key", "--aws-kms", ALIAS, **kms.environment).stdout.strip()
+        sealed = {"CiphertextBlob": made.removeprefix(PREFIX), "EncryptionContext": CONTEXT}
+        plaintext = kms.answer("Decrypt", sealed)["Plaintext"]
+        yield Key({"AGENTHALL_SECRET_KEY": made, **kms.environment}, plaintext)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +71,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 async def product_server(
-    postgres: str, template: str, tools: str, folder: Path, issuer: AuthorizationServer, traced: dict[str, str]
+    postgres: str,
+    template: str,
+    tools: str,
+    folder: Path,
+    issuer: AuthorizationServer,
+    traced: dict[str, str],
+    key: Key,
 ) -> AsyncIterator[LiveServer]:
     async with fresh_database(postgres, template) as url:
         connection = await asyncpg.connect(url)
@@ -73,12 +95,12 @@ async def product_server(
                 OF_CLIENT,
             ),
         ):
-            put(url, tools + arguments[0], *arguments[1:], secret=secret)
+            put(url, key, tools + arguments[0], *arguments[1:], secret=secret)
         settings = {
             "AUTH_MODE": "jwt",
             "AUTH_JWT_SECRET": SECRET,
             "AGENT_SYNC_SCOPE": "all",
-            "AGENTHALL_SECRET_KEY": KEY,
+            **key.environment,
             "TOOLS_TOKEN": OF_ENV,
             "AGENTHALL_MCP_CONNECT_TIMEOUT": "60",
         }
@@ -86,7 +108,7 @@ async def product_server(
             yield running
 
 
-def put(database: str, url: str, *options: str, secret: str) -> None:
+def put(database: str, key: Key, url: str, *options: str, secret: str) -> None:
     done = agenthall(
         "credentials",
         "put",
@@ -94,7 +116,7 @@ def put(database: str, url: str, *options: str, secret: str) -> None:
         *options,
         given=f"{secret}\n" if secret else None,
         DATABASE_URL=database,
-        AGENTHALL_SECRET_KEY=KEY,
+        **key.environment,
     )
     assert done.returncode == 0, done.stderr
     assert not secret or secret not in done.stdout + done.stderr
@@ -256,6 +278,7 @@ async def test_no_secret_is_anywhere(
     issuer: AuthorizationServer,
     tools: str,
     receiver: OtlpReceiver,
+    key: Key,
 ) -> None:
     """In all tables, logs, metrics, streams and traces after a conversation in each mode."""
     passed, changed = token("ada", HARBOUR, aud="tools"), token("ada", HARBOUR)
@@ -271,7 +294,7 @@ async def test_no_secret_is_anywhere(
             assert answer and notices == []
     await until(lambda: len(receiver.find(name="execute_tool fingerprint")) >= 5)
     found = await search_everything(product_server, told.parts, receiver.texts())
-    secrets = {STORED, OF_ENV, OF_FILE, OF_CLIENT, passed, changed, KEY, SECRET, *issuer.secrets}
+    secrets = {STORED, OF_ENV, OF_FILE, OF_CLIENT, passed, changed, key.plaintext, SECRET, *issuer.secrets}
     assert len(secrets) >= 9
     assert {secret[:24]: places for secret in secrets if (places := found.places_of(secret))} == {}
     for place in ("table agenthall.runs", "table agenthall.mcp_credentials", "streamed", "traces"):
