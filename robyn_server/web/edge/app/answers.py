@@ -56,7 +56,7 @@ class AppAnswers:
 
     def takes(self, raw: RawRequest) -> bool:
         """Whether the app gets the request. Raises BadRequest for a path that is not UTF-8."""
-        return (self.app.has_middleware and not _is_the_servers_alone(raw.path)) or self.has(raw)
+        return (self.app.has_middleware and not _skips_middleware(raw.path)) or self.has(raw)
 
     def has(self, raw: RawRequest) -> bool:
         """Whether the app answers the request, rather than the server. Raises as `takes` does."""
@@ -65,16 +65,16 @@ class AppAnswers:
     async def answer(self, raw: RawRequest, request_id: str, outcome: RequestOutcome) -> Reply | Opened:
         """It may take as long as the app likes."""
         is_preflight = raw.asked_method is not None
-        is_ours = not self.has(raw)
+        is_of_server = not self.has(raw)
         if is_preflight and self.app.is_authenticated and not self.app.has_middleware:
             return self.cors.preflight(raw.headers, [])
         body = self._bodies.read(raw, for_app=True)
         passage = _Passage(self, raw, body, request_id, outcome)
-        if not (is_preflight and (is_ours or self.app.is_authenticated)):
-            await passage.identify(is_ours=is_ours)
+        if not (is_preflight and (is_of_server or self.app.is_authenticated)):
+            await passage.identify(is_of_server=is_of_server)
         call = self.app.begin(raw, body, request_id, passage.user, passage.answer if self.app.has_middleware else None)
         answer = await call.answer()
-        if is_preflight and not is_ours and not self.app.grants_origin(answer.headers):
+        if is_preflight and not is_of_server and not self.app.grants_origin(answer.headers):
             call.leave()
             return self.cors.preflight(raw.headers, [])
         if isinstance(answer, Response):
@@ -109,15 +109,15 @@ class _Passage:
         self._is_authenticated = False
         self._caller: Caller | None = None
         self._stream: tuple[Opened, StreamSender] | None = None
-        self._is_answered = False
+        self._has_passed_slot = False
         self.user: User | None = None
 
-    async def identify(self, *, is_ours: bool) -> None:
-        """Find out who asks, where that comes before the middleware. Raises as the authentication does."""
+    async def identify(self, *, is_of_server: bool) -> None:
+        """Authenticate, where that comes before the middleware. Raises as the authentication does."""
         answers = self._answers
         if answers.app.is_late:
             return
-        if not is_ours:
+        if not is_of_server:
             self.user = await answers.authenticate(self._raw, self._body, self._request_id)
             self._is_authenticated = True
             return
@@ -162,7 +162,7 @@ class _Passage:
         try:
             await sender.run()
         finally:
-            if not self._is_answered:
+            if not self._has_passed_slot:
                 opened.slot.release()
 
     def opened(self, answer: Stream) -> Opened | None:
@@ -173,7 +173,7 @@ class _Passage:
         if self._stream is None:
             return None
         opened, sender = self._stream
-        self._is_answered = True
+        self._has_passed_slot = True
 
         async def produce(sink: Sink) -> None:
             sender.reader = sink
@@ -193,7 +193,7 @@ class _Passage:
         return replace(opened, stream=stream)
 
 
-def _is_the_servers_alone(path: str) -> bool:
+def _skips_middleware(path: str) -> bool:
     return path in RESERVED or path == _CONSOLE or path.startswith(_CONSOLE + "/")
 
 
