@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from servers.live_server import SAMPLES
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.web.asgi.loading import load_app
@@ -23,13 +18,6 @@ def test_an_app_is_loaded_from_a_file_or_a_module() -> None:
     assert middleware_names(load_app(APP)) == ["Stamp"]
     assert callable(load_app("served.http_apps.web_app:app"))
     assert middleware_names(load_app("builtins:print")) == []
-
-
-def test_middleware_is_named_by_its_class_or_its_function() -> None:
-    async def stamp(_request: Any, _call_next: Any) -> Any: ...
-
-    app = Starlette(middleware=[Middleware(GZipMiddleware), Middleware(BaseHTTPMiddleware, dispatch=stamp)])
-    assert middleware_names(app) == ["GZipMiddleware", "stamp"]
 
 
 @pytest.mark.parametrize(
