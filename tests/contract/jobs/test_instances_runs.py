@@ -53,6 +53,11 @@ async def _answer(job: SqlJob) -> None:
     assert await job.finish(2) == "ok"
 
 
+async def _deregister(bot: SqlBot) -> None:
+    query = "select mcp.deregister_agent_instance($1, $2, $3)"
+    await bot.connection.fetchval(query, bot.tenant, bot.registration_id, bot.epoch)
+
+
 async def test_a_run_is_answered_by_an_instance(bot: SqlBot, anna: UserClient) -> None:
     thread_id = await anna.thread()
     async with serving(bot, _answer):
@@ -128,9 +133,7 @@ async def test_cancelling_the_run_asks_the_instance_to_stop(bot: SqlBot, anna: U
 
 async def test_a_run_without_an_instance_says_so(bot: SqlBot, anna: UserClient) -> None:
     await bot.connection.execute(WAIT, bot.config_id, '{"schedule_to_start_seconds": 0}')
-    await bot.connection.fetchval(
-        "select mcp.deregister_agent_instance($1, $2, $3)", bot.tenant, bot.registration_id, bot.epoch
-    )
+    await _deregister(bot)
     values: Any = await anna.sdk.runs.wait(None, str(bot.config_id), input=HELLO, raise_error=False)
     error = values["__error__"]
     assert (error["error"], error["tried"]) == ("no_instance", [])
@@ -138,13 +141,15 @@ async def test_a_run_without_an_instance_says_so(bot: SqlBot, anna: UserClient) 
 
 async def test_runs_that_wait_for_an_instance_take_no_slot_of_the_worker(bot: SqlBot, anna: UserClient) -> None:
     """The worker has 16 slots."""
-    # all the jobs wait before the first is taken, which may take a minute on a busy machine
+    # Nobody is there until all the jobs wait: an instance that takes no offer for some seconds has failed an attempt.
     await bot.connection.execute(WAIT, bot.config_id, '{"schedule_to_start_seconds": null}')
+    await _deregister(bot)
     threads = [await anna.thread() for _ in range(20)]
     waiting = [await anna.sdk.runs.create(each, str(bot.config_id), input=HELLO) for each in threads]
     for thread, run in zip(threads, waiting, strict=True):
         await until(partial(anna.has_status, thread, run["run_id"], "running"))
     assert await anna.sdk.runs.wait(None, "echo", input={"text": "here"})
+    await bot.register()
     async with serving(bot, _answer, jobs=len(threads)):
         for thread, run in zip(threads, waiting, strict=True):
             values: Any = await anna.sdk.runs.join(thread, run["run_id"])
