@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 from users.demo_users import HARBOUR, RESEARCHER
 
-from contract.registry.registry_api import new_agent_id
+from contract.registry.registry_api import add_brake, new_agent_id
 from robyn_server.core.access.permissions import ANY_SCOPE, PERMISSIONS, Operation, Role
 from robyn_server.core.access.scopes import PRIVILEGED, Scope
 
@@ -136,11 +136,7 @@ class Rows:
 
     async def brake(self) -> None:
         await self.configuration()
-        await self.database.execute(
-            """insert into mcp.agent_brakes (tenant_id, manifest_id, since, stale, total)
-               select tenant_id, manifest_id, now(), 5, 5 from mcp.agent_configurations where agent_id = $1""",
-            self.names["agent_id"],
-        )
+        await add_brake(self.database, HARBOUR, self.names["agent_id"])
 
     async def key(self) -> None:
         self.names["prefix"] = (await self.post("/keys", {"organizations": [HARBOUR]}, self.root))["prefix"]

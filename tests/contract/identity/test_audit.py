@@ -24,7 +24,15 @@ from deadlines import DEADLINE
 from servers.live_server import LiveServer, live_server, until
 from users.demo_users import HARBOUR, MEADOW, SECRET, bearer, token
 
-from contract.registry.registry_api import CONFIGURATIONS, INSTANCES, MANIFESTS, new_agent_id, problem, register
+from contract.registry.registry_api import (
+    CONFIGURATIONS,
+    INSTANCES,
+    MANIFESTS,
+    add_brake,
+    new_agent_id,
+    problem,
+    register,
+)
 
 Call = Callable[[str, str, Any], Awaitable[httpx.Response]]
 """Sends a request of the operator's, with the request id of the test."""
@@ -195,12 +203,7 @@ class Operations:
 
     async def _delete_agents_brakes_agent_id(self) -> str:
         agent = await self._configuration()
-        await self._login.execute(
-            "insert into mcp.agent_brakes (tenant_id, manifest_id, since, stale, total) "
-            "select $1, id, now(), 1, 1 from mcp.agent_manifests where agent_id = $2",
-            UUID(HARBOUR),
-            agent,
-        )
+        await add_brake(self._login, HARBOUR, agent)
         await self._done("DELETE", f"/agents/brakes/{agent}")
         return agent
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 from network.sse_client import problem_detail
 
 INSTANCES, CONFIGURATIONS, MANIFESTS = "/agents/instances", "/agents/configurations", "/agents/manifests"
+
+
+async def add_brake(connection: asyncpg.Connection[Any], tenant: str, agent_id: str) -> None:
+    """Put a brake on an agent's instances. No sweep releases it until the connection is closed."""
+    await connection.execute("select pg_advisory_lock(7168880, 1)")  # that of mcp.sweep_agent_instances
+    await connection.execute(
+        "insert into mcp.agent_brakes (tenant_id, manifest_id, since, stale, total) "
+        "select $1, id, now(), 1, 1 from mcp.agent_manifests where agent_id = $2",
+        UUID(tenant),
+        agent_id,
+    )
 
 
 def new_agent_id() -> str:

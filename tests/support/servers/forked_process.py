@@ -57,6 +57,8 @@ MODULES = (
 """None of them reads the environment when it is imported, but for variables that READ_AT_THE_START names."""
 READ_AT_THE_START = ("LANG", "LC_", "LD_", "OTEL_", "PROMETHEUS_", "PSYCOPG", "PYDANTIC_", "PYTHON", "WEBSOCKETS_")
 """Prefixes of variables that the loader, the interpreter, or a library reads when it is imported."""
+is_enabled = True
+"""Benchmarks set it to False: their processes are to be as those of users."""
 _SET_BY_THE_SERVER = {"LANGGRAPH_STRICT_MSGPACK": "true"}
 """Set by robyn_server/graphs/checkpoints/serializer.py before it imports LangGraph, if it is not set."""
 
@@ -127,7 +129,7 @@ def start_agenthall(
     stderr: IO[Any] | int,
 ) -> ForkedProcess | subprocess.Popen[bytes]:
     """Start `agenthall ARGUMENTS`, without input. It ends with this process."""
-    if sys.platform != "linux" or _read_at_the_start(env) != _read_at_the_start(os.environ):
+    if not is_enabled or sys.platform != "linux" or _read_at_the_start(env) != _read_at_the_start(os.environ):
         return subprocess.Popen(
             [sys.executable, "-m", "robyn_server", *arguments],
             env=env,
