@@ -6,3 +6,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 for folder in ("tests", "tests/support", "clients/python"):
     sys.path.insert(0, str(ROOT / folder))
+
+from servers import forked_process  # noqa: E402
+
+forked_process.is_enabled = (
+    False  # a fork shares its memory with the process that it comes from, and starts in a moment
+)
