@@ -35,6 +35,7 @@ def test_every_setting_has_a_variable_and_a_description() -> None:
         ("AGENT_SYNC_TOOL_NAMES", "both"),
         ("AGENTHALL_HTTP_APP", ""),
         ("AGENTHALL_HTTP_APP_AUTH", "true"),  # of no app
+        ("AGENTHALL_HTTP_MIDDLEWARE_ORDER", "auth_first"),  # of no app
         ("AGENTHALL_THREAD_TTL", "0"),
         ("AGENTHALL_THREAD_TTL_STRATEGY", "archive"),
         ("AGENTHALL_THREAD_MAX_IDLE", "-1"),

@@ -35,9 +35,9 @@ def is_wrapped(text: str) -> bool:
 
 @functools.cache
 def unwrap(text: str, source: str) -> bytes:
-    """Let the service decrypt a key. It takes some milliseconds for the first time, at most about 20 s.
+    """Let the service decrypt a key. The first call takes some milliseconds, at most about 20 s.
 
-    Raises Misconfigured where nobody can, Unavailable where the service does not answer.
+    Raises Misconfigured where the service refuses, Unavailable where the service does not answer.
     """
     try:
         sealed = base64.b64decode(text.removeprefix(PREFIX), validate=True)
@@ -71,7 +71,7 @@ def _ask(source: str, call: Callable[[Any], Any]) -> Any:
     try:
         return call(_client())
     except (BotoCoreError, ClientError) as error:
-        raise _told(error, source) from None
+        raise _converted(error, source) from None
 
 
 def _client() -> Any:
@@ -84,7 +84,7 @@ def _client() -> Any:
     return get_session().create_client("kms", config=config)
 
 
-def _told(error: Exception, source: str) -> AgenthallError:
+def _converted(error: Exception, source: str) -> AgenthallError:
     """The error for the operator. The request, which is not secret, is left out, as is the account."""
     answer: dict[str, Any] = getattr(error, "response", {})
     code = str(answer.get("Error", {}).get("Code", type(error).__name__))

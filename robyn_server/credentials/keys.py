@@ -1,6 +1,7 @@
 """The key ring of a process: from AGENTHALL_SECRET_KEY, else from a file that only its owner may read.
 
-Each key is there itself, or as a ciphertext that a key management service decrypts (`key_service.py`).
+A key of the variable may be a ciphertext that a key management service decrypts (`key_service.py`). One of the file may
+not, because files are read by the event loop while runs go on.
 
 The file is made when a key is first needed. A process that meets a key that it does not know reads the file again:
 another process may have added one.
@@ -66,20 +67,20 @@ class Keys:
 
     def _read(self) -> list[bytes]:
         if self._given is not None:
-            return _read_keys(self._given.get_secret_value(), VARIABLE)
+            keys = split_keys(self._given.get_secret_value(), VARIABLE)
+            return [(unwrap if is_wrapped(each) else read_key)(each, VARIABLE) for each in keys]
         try:
             if not self.path.exists():
                 _write(self.path, f"{new_key()}\n", replace=False)
             _check_private(self.path)
-            return _read_keys(self.path.read_text(encoding="ascii"), str(self.path))
+            keys = split_keys(self.path.read_text(encoding="ascii"), str(self.path))
+            if any(map(is_wrapped, keys)):
+                raise Misconfigured(f"{self.path}: a key of AWS KMS belongs into {VARIABLE}", field=VARIABLE)
+            return [read_key(each, str(self.path)) for each in keys]
         except (OSError, UnicodeDecodeError) as error:
             raise Misconfigured(
                 f"the key file {self.path} cannot be used ({type(error).__name__}); set {VARIABLE}", field=VARIABLE
             ) from None
-
-
-def _read_keys(text: str, source: str) -> list[bytes]:
-    return [(unwrap if is_wrapped(each) else read_key)(each, source) for each in split_keys(text, source)]
 
 
 def _check_private(path: Path) -> None:

@@ -112,6 +112,8 @@ class GraphSettings(BaseSettings):
     def _has_app(self) -> GraphSettings:
         if self.http_app_auth and self.http_app is None:
             raise ValueError("AGENTHALL_HTTP_APP_AUTH needs AGENTHALL_HTTP_APP")
+        if self.http_middleware_order is MiddlewareOrder.AUTH_FIRST and self.http_app is None:
+            raise ValueError("AGENTHALL_HTTP_MIDDLEWARE_ORDER needs AGENTHALL_HTTP_APP")
         return self
 
     @field_validator("graphs")

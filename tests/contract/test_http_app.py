@@ -214,6 +214,14 @@ async def test_a_stream_that_breaks_ends_and_is_logged(http: httpx.AsyncClient, 
 PAGE = "http://localhost:3000"
 
 
+async def test_a_preflight_request_for_the_servers_route_passes_the_middleware(http: httpx.AsyncClient) -> None:
+    asked = {"origin": PAGE, "access-control-request-method": "POST"}
+    answer = await http.options("/threads", headers=asked)
+    assert (answer.status_code, answer.headers["x-stamp"]) == (200, "1")
+    assert answer.headers["access-control-allow-methods"] == "POST, OPTIONS"
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
 async def test_pages_of_other_origins_are_answered_as_for_the_servers_routes(http: httpx.AsyncClient) -> None:
     asked = {"origin": PAGE, "access-control-request-method": "PUT"}
     preflight = await http.options("/echo/x", headers=asked)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import orjson
 import pytest
 from databases import fresh_database
+from endless_run import ENDLESS
 from langgraph_sdk.client import LangGraphClient
 from network.sse_client import open_stream
 from servers.live_server import GRAPHS, SAMPLES, LiveServer, live_server, until
@@ -18,11 +18,6 @@ from users.issued_api_keys import issue_api_key
 
 APP = f"{SAMPLES.with_name('http_apps') / 'middleware_app.py'}:app"
 PAGE = "https://page.example"
-ENDLESS: dict[str, Any] = {
-    "assistant_id": "counter",
-    "input": {"until": 5000, "delay": 0.02},
-    "config": {"recursion_limit": 9999},
-}
 
 
 @pytest.fixture(scope="module")
@@ -255,11 +250,3 @@ async def test_without_credentials_nothing_is_answered(keyed: LiveServer, path: 
         answer = await http.get(path)
         assert answer.status_code == 401
         assert ("x-status" in answer.headers) is comes_first(keyed), "which of the two has refused it"
-
-
-async def test_a_preflight_request_needs_no_credentials(keyed: LiveServer) -> None:
-    async with keyed.http() as http:
-        asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
-        for path in ("/threads", "/own"):
-            answer = await http.options(path, headers=asked)
-            assert answer.status_code in (200, 400) and "www-authenticate" not in answer.headers

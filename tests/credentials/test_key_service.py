@@ -42,11 +42,13 @@ def test_a_ring_may_have_keys_of_both_kinds(kms: KmsServer, tmp_path: Path) -> N
     assert Keys(SecretStr(wrapped), tmp_path).open(keys.seal("new", b"row"), b"row") == "new"
 
 
-def test_the_file_may_have_one_too(kms: KmsServer, tmp_path: Path) -> None:
+def test_in_the_file_one_is_refused_with_the_alternative(kms: KmsServer, tmp_path: Path) -> None:
     file = tmp_path / "secret-key"
     file.touch(mode=0o600)
     file.write_text(new_wrapped_key(ALIAS))
-    assert Keys(None, tmp_path).open(Keys(None, tmp_path).seal("s3cret", b"row"), b"row") == "s3cret"
+    with pytest.raises(Misconfigured, match=f"belongs into {VARIABLE}"):
+        Keys(None, tmp_path).ring()
+    assert kms.asked == ["GenerateDataKeyWithoutPlaintext"]
 
 
 @pytest.mark.parametrize("context", [{}, {"agenthall": "another purpose"}])

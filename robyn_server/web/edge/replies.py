@@ -35,7 +35,7 @@ class Opened:
 
 @dataclass(slots=True)
 class RequestOutcome:
-    """Facts of a request, whatever its reply is: the pattern of its route, the route's own counter, limits."""
+    """Facts of a request beside its reply: the pattern of its route, the route's own counter, limits."""
 
     route: str = UNROUTED
     count_status: Callable[[int], None] | None = None

@@ -8,15 +8,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from endless_run import ENDLESS
 from langgraph_sdk.client import LangGraphClient
 from network.sse_client import event_names, open_stream, problem_detail
 from servers.live_server import until
-
-ENDLESS: dict[str, Any] = {
-    "assistant_id": "counter",
-    "input": {"until": 5000, "delay": 0.02},
-    "config": {"recursion_limit": 9999},
-}
 
 
 async def under_way(http: httpx.AsyncClient, thread: str, **more: Any) -> str:

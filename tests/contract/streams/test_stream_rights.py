@@ -14,6 +14,7 @@ import httpx
 import pytest
 from databases import fresh_database
 from deadlines import DEADLINE
+from endless_run import ENDLESS
 from network.sse_client import EventReader, open_stream
 from servers.live_server import LiveServer, live_server, until
 from users.demo_users import HARBOUR, MEADOW, SECRET, bearer
@@ -22,11 +23,6 @@ from robyn_server.storage.api_keys import KEYS
 
 WATCH = "/agents/watch"
 SHARE = 2
-ENDLESS: dict[str, Any] = {
-    "assistant_id": "counter",
-    "input": {"until": 5000, "delay": 0.02},
-    "config": {"recursion_limit": 9999},
-}
 
 
 @pytest.fixture(scope="module")
