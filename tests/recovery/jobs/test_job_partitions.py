@@ -146,7 +146,7 @@ async def test_a_bot_that_was_cut_off_cannot_write_to_a_job_that_another_has(wor
 async def test_a_sockets_process_that_was_cut_off_cannot_write_for_its_bot(world: World) -> None:
     port = free_port()
     async with world.cut_off_process("sockets", AGENTHALL_SOCKETS_PORT=str(port)):
-        await until(lambda: accepts(port))
+        await until(lambda: asyncio.to_thread(accepts, port))
         one = await world.start_bot(f"ws://127.0.0.1:{port}/ws", "cut-sockets", "one")
         job = await world.create_job("cut-sockets")
         await job.has_tokens()
@@ -222,7 +222,7 @@ async def test_late_messages_of_a_bot_that_was_cut_off_are_fenced(world: World) 
 async def test_a_sockets_process_that_was_cut_off_answers_late_messages_as_fenced(world: World) -> None:
     port = free_port()
     async with world.cut_off_process("sockets", AGENTHALL_SOCKETS_PORT=str(port)):
-        await until(lambda: accepts(port))
+        await until(lambda: asyncio.to_thread(accepts, port))
         async with dial(f"ws://127.0.0.1:{port}/ws") as socket:
             bot = Stubborn(socket)
             job, two = await _begun(world, bot, "stubborn-sockets")

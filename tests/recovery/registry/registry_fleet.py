@@ -37,8 +37,11 @@ _RENEWED_QUERY = """
 select count(*) from mcp.agent_registrations
  where agent_id = 'fleet-agent' and registration_status = 'active' and last_health_check > $1"""
 _EVICTED_QUERY = """
-select count(*) from (select kind, agent_id from mcp.agent_events union all select kind, agent_id from mcp.agent_event_inbox) e
- where kind in ('stale', 'inactive') and agent_id = 'fleet-agent'"""
+select e.instance ->> 'instance_id' as instance_id, e.kind,
+       extract(epoch from e.at - (e.instance ->> 'last_health_check')::timestamptz)::real as silence
+  from (select kind, agent_id, at, instance from mcp.agent_events
+        union all select kind, agent_id, at, instance from mcp.agent_event_inbox) e
+ where e.kind in ('stale', 'inactive') and e.agent_id = 'fleet-agent' and e.at > $1 order by e.at"""
 
 
 @dataclass(slots=True)
@@ -155,14 +158,18 @@ class Observer:
         moment: datetime = (await self._read("select clock_timestamp()"))[0]
         return moment
 
-    async def count_evicted(self) -> int:
-        """Count the events of expired instances."""
-        return int((await self._read(_EVICTED_QUERY))[0])
+    async def evictions_since(self, moment: datetime) -> list[str]:
+        """Describe the events of instances that expired after `moment`."""
+        rows = await self._read_all(_EVICTED_QUERY, moment)
+        return [f"{row['instance_id']} {row['kind']} after {row['silence']:.1f} s without a heartbeat" for row in rows]
 
     async def _read(self, query: str, *arguments: Any) -> Any:
+        return (await self._read_all(query, *arguments))[0]
+
+    async def _read_all(self, query: str, *arguments: Any) -> list[Any]:
         connection = await asyncpg.connect(self.url, timeout=60)
         try:
-            return await connection.fetchrow(query, *arguments)
+            return await connection.fetch(query, *arguments)
         finally:
             connection.terminate()
 

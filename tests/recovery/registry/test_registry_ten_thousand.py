@@ -102,12 +102,13 @@ async def test_a_minute_of_standing_still_evicts_nobody_of_ten_thousand(crowd: C
         "keeper": [crowd.keeper.pid],
         "database and keeper": [crowd.keeper.pid, *database],
     }[what]
+    began = await crowd.observer.now()
     async with crowd.observer.polling():
         await _stopped(pids, MINUTE)
         await asyncio.sleep(45)  # the grace, and what comes after it
     crowd.check()
     assert await crowd.observer.all_active()
-    assert (crowd.observer.lowest, await crowd.observer.count_evicted()) == (COUNT, 0)
+    assert (crowd.observer.lowest, await crowd.observer.evictions_since(began)) == (COUNT, [])
 
 
 async def test_the_tenth_that_really_dies_goes_and_nobody_else(crowd: Crowd) -> None:
