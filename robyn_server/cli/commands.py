@@ -226,7 +226,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print `passed` and `checks` as JSON.")] = False,
 ) -> None:
     """Check settings, port and database. The exit code is 1 if something is wrong."""
-    from robyn_server.doctor.checks import json_text, table
+    from robyn_server.doctor.check import json_text, table
     from robyn_server.doctor.runner import run_checks
 
     from .doctor_colours import with_colours

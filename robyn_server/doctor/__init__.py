@@ -1,6 +1,6 @@
 """Checks of the machine, the settings and the database. `check_database` also runs at every start.
 
-`runner.py` runs `agenthall doctor`; the other modules have one subject each.
+`runner.py` runs `agenthall doctor`.
 """
 
 from __future__ import annotations

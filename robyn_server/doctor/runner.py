@@ -17,20 +17,20 @@ from robyn_server.supervisor.postgres.binaries import find_binaries
 from robyn_server.supervisor.postgres.data_directory import DataDirectory
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres, find_running
 
-from .agent_sync import agent_sync_checks, check_variables
-from .checks import Check, check, check_async
-from .credentials import credential_checks
+from .check import Check, check, check_async
+from .checks.agent_sync import agent_sync_checks, check_variables
+from .checks.credentials import credential_checks
+from .checks.egress import egress_checks
+from .checks.graphs import graph_checks
+from .checks.identity import identity_checks
+from .checks.models import model_checks
+from .checks.proxy import proxy_checks
+from .checks.redis import redis_checks
+from .checks.registered_agents import registered_agents_checks
+from .checks.tracing import check_traces
 from .database import check_database, check_notify, check_schema
-from .egress import egress_checks
-from .graphs import graph_checks
-from .identity import identity_checks
-from .models import model_checks
 from .port import check_port
-from .proxy import proxy_checks
-from .redis import redis_checks
-from .registered_agents import registered_agents_checks
 from .running_server import describe_settings
-from .tracing import check_traces
 
 
 def run_checks(host: str, port: int, data_dir: Path, *, port_is_default: bool = False) -> list[Check]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robyn_server.doctor.proxy import proxy_checks
+from robyn_server.doctor.checks.proxy import proxy_checks
 from robyn_server.supervisor.proxy import front as front_module
 
 ANY = "0.0.0.0"

@@ -12,7 +12,7 @@ from remote.valkey_server import ValkeyServer, requires_valkey, valkey_server
 from robyn_server.app.parts.redis import open_redis
 from robyn_server.app.preflight import run_preflight
 from robyn_server.core.errors import Misconfigured
-from robyn_server.doctor.redis import redis_checks
+from robyn_server.doctor.checks.redis import redis_checks
 from robyn_server.settings import Settings, load_settings
 
 

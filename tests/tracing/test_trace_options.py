@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 from robyn_server.core.errors import Misconfigured
-from robyn_server.doctor.tracing import check_traces
+from robyn_server.doctor.checks.tracing import check_traces
 from robyn_server.tracing.options import TraceOptions, check_tracing, read_trace_options
 
 BASE = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -11,12 +11,12 @@ from robyn_server.agent_sync.errors import CatalogueAbsent
 from robyn_server.agent_sync.options import configured_scope
 from robyn_server.core.egress.policy import EgressPolicy
 from robyn_server.core.errors import CatalogueUnavailable, Misconfigured
+from robyn_server.doctor.check import Check, check_async
+from robyn_server.doctor.database import connect_to_catalogue
 from robyn_server.egress.network import resolve
 from robyn_server.settings import Settings, load_settings
 
 from .agent_sync import configured_source
-from .checks import Check, check_async
-from .database import connect_to_catalogue
 
 _MOST = 100
 _RESOLVE_SECONDS = 5.0

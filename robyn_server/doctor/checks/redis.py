@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterator
 
 from robyn_server.core.errors import AgenthallError
+from robyn_server.doctor.check import Check, check_async
 from robyn_server.redis_streams.options import redis_options
 from robyn_server.settings import load_settings
-
-from .checks import Check, check_async
 
 
 def redis_checks(host: str, port: int) -> Iterator[Check]:

@@ -21,11 +21,10 @@ from robyn_server.agent_sync.catalogue_db.source import TABLES, WRITTEN_BACK
 from robyn_server.agent_sync.options import configured_catalogue, configured_scope, configured_sources
 from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.core.errors import CatalogueUnavailable, Misconfigured
+from robyn_server.doctor.check import Check, check_async
+from robyn_server.doctor.database import connect_as_system, connect_to_catalogue
 from robyn_server.settings import Settings
 from robyn_server.storage.agent_sync.passes import AgentSyncPasses, describe_pass
-
-from .checks import Check, check_async
-from .database import connect_as_system, connect_to_catalogue
 
 
 def check_variables(settings: Settings) -> None:

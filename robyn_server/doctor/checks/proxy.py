@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator
 
 from robyn_server.core.urls.hosts import LOOPBACK
+from robyn_server.doctor.check import Check, check
 from robyn_server.supervisor.proxy.front import find_front
-
-from .checks import Check, check
 
 
 def proxy_checks(host: str) -> Iterator[Check]:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.store.options import StoreIndex
+from robyn_server.doctor.check import Check, check, check_async
 from robyn_server.graphs.embeddings import ItemEmbedder
 from robyn_server.graphs.loading.served_graphs import Graphs
 from robyn_server.settings import load_settings
 from robyn_server.web.asgi.loading import load_app
 from robyn_server.web.asgi.middleware import middleware_names
-
-from .checks import Check, check, check_async
 
 
 def graph_checks() -> Iterator[Check]:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.credentials.keys import VARIABLE, Keys
+from robyn_server.doctor.check import Check, check_async
+from robyn_server.doctor.database import connect_as_system
 from robyn_server.settings import load_settings
 from robyn_server.storage.mcp.credentials import McpCredentials
-
-from .checks import Check, check_async
-from .database import connect_as_system
 
 
 def credential_checks(dsn: str, data_dir: Path) -> Iterator[Check]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.registry.instances import INSTANCES_GRAPH
+from robyn_server.doctor.check import Check, check_async
+from robyn_server.doctor.database import connect_as_system
 from robyn_server.settings import load_settings
 from robyn_server.storage.registry.agent_names import TakenNames
-
-from .checks import Check, check_async
-from .database import connect_as_system
 
 _SHOWN = 5
 _IS_MIGRATED = "select to_regprocedure('mcp.effective_execution(text,text,text)') is not null"

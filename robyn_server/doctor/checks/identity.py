@@ -8,13 +8,12 @@ from uuid import UUID
 import asyncpg
 
 from robyn_server.core.errors import Misconfigured
+from robyn_server.doctor.check import Check, check, check_async
+from robyn_server.doctor.database import connect_to_catalogue
 from robyn_server.identity.handlers.loading import load_handlers
 from robyn_server.identity.jwks import JwksError, fetch_jwks
 from robyn_server.settings import AuthMode, load_settings
 from robyn_server.storage.memberships import run_membership_query
-
-from .checks import Check, check, check_async
-from .database import connect_to_catalogue
 
 _NOBODY = UUID(int=0)
 

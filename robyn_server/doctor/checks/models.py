@@ -10,11 +10,11 @@ from robyn_server.agent_sync.catalogue_db.models import count_models
 from robyn_server.agent_sync.errors import CatalogueAbsent
 from robyn_server.agent_sync.options import configured_scope
 from robyn_server.core.errors import CatalogueUnavailable, Misconfigured
+from robyn_server.doctor.check import Check, check_async
+from robyn_server.doctor.database import connect_to_catalogue
 from robyn_server.settings import Settings, load_settings
 
 from .agent_sync import configured_source
-from .checks import Check, check_async
-from .database import connect_to_catalogue
 
 _OUR_AGENT = "tools_agent.agent:graph"
 _DEFAULT_GRAPH = "agent"
