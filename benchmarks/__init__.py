@@ -1,5 +1,6 @@
 """Benchmarks: ratios against a baseline of the same run. `make bench` runs the first of them. They are not tests."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,3 +13,5 @@ from servers import forked_process  # noqa: E402
 forked_process.is_enabled = (
     False  # a fork shares its memory with the process that it comes from, and starts in a moment
 )
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users' processes do not compile all modules at each start

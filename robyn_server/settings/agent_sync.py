@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pydantic import field_validator
-from pydantic_settings import BaseSettings
 
 from .field import env
+from .part import SettingsPart
 
 
-class AgentSyncSettings(BaseSettings):
+class AgentSyncSettings(SettingsPart):
     agent_sync_scope: str = env(
         "AGENT_SYNC_SCOPE", "none", "Agents to sync ahead of use: `none`, `all`, or `org:<uuid>[,org:<uuid>]`."
     )

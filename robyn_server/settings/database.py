@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings
 
 from robyn_server.core.errors import Misconfigured
 from robyn_server.core.urls.dsn import normalise_dsn
 
 from .field import env
+from .part import SettingsPart
 
 
-class DatabaseSettings(BaseSettings):
+class DatabaseSettings(SettingsPart):
     database_url: SecretStr | None = env(
         "DATABASE_URL", None, "The server's database, PostgreSQL 15 or newer. Unset: an embedded one."
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
-from pydantic_settings import BaseSettings
 
 from robyn_server.core.registry.instances import INSTANCES_GRAPH
 from robyn_server.core.store.options import StoreIndex, StoreLifetimes
 
 from .field import MEBIBYTE, env
+from .part import SettingsPart
 
 
 class MiddlewareOrder(StrEnum):
@@ -36,7 +36,7 @@ class GraphSource(BaseModel):
         return {"path": value} if isinstance(value, str) else value
 
 
-class GraphSettings(BaseSettings):
+class GraphSettings(SettingsPart):
     graphs: dict[str, GraphSource] = env(
         "AGENTHALL_GRAPHS",
         {"agent": "tools_agent.agent:graph"},

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pydantic import SecretStr, model_validator
-from pydantic_settings import BaseSettings
 
 from robyn_server.core.runs import EventTransport
 from robyn_server.core.urls.redis_url import check_redis_url
 
 from .field import env
+from .part import SettingsPart
 
 
-class RedisSettings(BaseSettings):
+class RedisSettings(SettingsPart):
     redis_url: SecretStr | None = env(
         "REDIS_URL",
         None,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from pydantic_settings import BaseSettings
-
 from .field import env
+from .part import SettingsPart
 
 
-class RegistrySettings(BaseSettings):
+class RegistrySettings(SettingsPart):
     watch_keep_seconds: float = env(
         "AGENTHALL_WATCH_KEEP", 3600.0, "Seconds that events of instances are kept. A watch resumes from them.", ge=1
     )

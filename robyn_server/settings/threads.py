@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic_settings import BaseSettings
-
 from robyn_server.core.ttl import LONGEST_TTL, PruneStrategy
 
 from .field import env
+from .part import SettingsPart
 
 
-class ThreadSettings(BaseSettings):
+class ThreadSettings(SettingsPart):
     thread_ttl: float | None = env(
         "AGENTHALL_THREAD_TTL",
         None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
 
 import pytest
 from deadlines import DEADLINE
+from servers.live_server import OURS
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,22 @@ def test_a_process_imports_its_own_body_and_no_other(name: str, others: set[str]
     code = f"import sys, robyn_server.app.{name}; print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=DEADLINE)
     assert set(said.stdout.split()) & (others | {"langgraph", "langchain_core", "psycopg", "mcp", "robyn"}) == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [("check", {"structlog.stdlib"}), ("web", {"structlog.stdlib", "httpx._client", "robyn_server.web.robyn.server"})],
+)
+def test_a_server_imports_no_rich_for_its_logs_and_http_clients(command: str, needed: set[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    said = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "robyn_server", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+        env=environment,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines()}
+    assert imported >= needed, said.stderr[-2000:]
+    assert not [name for name in imported if name.startswith(("rich.", "pygments.", "click."))]

@@ -28,6 +28,7 @@ from robyn_server.supervisor.address_file import RunningServer, published_addres
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
 
 HEAVY = {
+    "asyncio",
     "asyncpg",
     "httpx",
     "langchain",

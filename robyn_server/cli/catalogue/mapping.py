@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -58,6 +57,8 @@ def catalogue_map(
     The database is CATALOGUE_DATABASE_URL, or DATABASE_URL. Only --apply changes it. The mapping is tried before it is
     written.
     """
+    import asyncio
+
     from robyn_server.agent_sync.table_mapping import MappingOptions
 
     from .contract import checked_role

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic_settings import BaseSettings
-
 from robyn_server.settings.field import env
+from robyn_server.settings.part import SettingsPart
 
 
 class LogFormat(StrEnum):
@@ -15,7 +14,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class LogSettings(BaseSettings):
+class LogSettings(SettingsPart):
     log_level: str = env("AGENTHALL_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = env(
         "AGENTHALL_LOG_FORMAT", LogFormat.AUTO, "`console`, `json`, or `auto`: `console` in a terminal, else `json`."

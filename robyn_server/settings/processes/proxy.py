@@ -6,15 +6,15 @@ import re
 from urllib.parse import urlsplit
 
 from pydantic import field_validator
-from pydantic_settings import BaseSettings
 
 from robyn_server.settings.field import env
+from robyn_server.settings.part import SettingsPart
 
 _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 """RFC 1123, section 2.1, in lower case."""
 
 
-class ProxySettings(BaseSettings):
+class ProxySettings(SettingsPart):
     behind_proxy: bool = env(
         "AGENTHALL_BEHIND_PROXY",
         False,

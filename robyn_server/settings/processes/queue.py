@@ -6,10 +6,10 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
 
 from robyn_server.core.queue.limits import LARGEST_WEIGHT, RunningLimits
 from robyn_server.settings.field import env
+from robyn_server.settings.part import SettingsPart
 
 PENDING_OF_OWNER = 1_000
 PENDING_OF_ORGANIZATION = 10_000
@@ -17,7 +17,7 @@ PENDING_OF_ORGANIZATION = 10_000
 _MOST = 1_000_000
 
 
-class QueueSettings(BaseSettings):
+class QueueSettings(SettingsPart):
     pending_of_owner: int | None = env(
         "AGENTHALL_PENDING_RUNS_PER_OWNER",
         None,

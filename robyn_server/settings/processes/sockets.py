@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic_settings import BaseSettings
-
 from robyn_server.settings.field import env
+from robyn_server.settings.part import SettingsPart
 
 
-class SocketSettings(BaseSettings):
+class SocketSettings(SettingsPart):
     sockets_port: int = env(
         "AGENTHALL_SOCKETS_PORT",
         2025,

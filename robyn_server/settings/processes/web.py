@@ -5,12 +5,12 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from pydantic import field_validator
-from pydantic_settings import BaseSettings
 
 from robyn_server.settings.field import MEBIBYTE, env
+from robyn_server.settings.part import SettingsPart
 
 
-class WebSettings(BaseSettings):
+class WebSettings(SettingsPart):
     host: str = env("AGENTHALL_HOST", "127.0.0.1", "Address to listen on.")
     port: int = env("AGENTHALL_PORT", 2024, "Port to listen on.", ge=0, le=65535)
     web_processes: int = env("AGENTHALL_WEB_PROCESSES", 1, "Web processes of one `serve`.", ge=1, le=64)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic_settings import BaseSettings
-
 from robyn_server.settings.field import MEBIBYTE, env
+from robyn_server.settings.part import SettingsPart
 
 
 class WorkerIsolation(StrEnum):
@@ -15,7 +14,7 @@ class WorkerIsolation(StrEnum):
     RUN = "run"
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(SettingsPart):
     worker_processes: int = env("AGENTHALL_WORKER_PROCESSES", 1, "Workers of one `serve`.", ge=1, le=64)
     worker_slots: int = env(
         "AGENTHALL_WORKER_SLOTS", 16, "Runs that one worker executes at the same time.", ge=1, le=1000

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic_settings import BaseSettings
-
 from robyn_server.settings.field import env
+from robyn_server.settings.part import SettingsPart
 
 
-class AuditSettings(BaseSettings):
+class AuditSettings(SettingsPart):
     audit_days: int = env(
         "AGENTHALL_AUDIT_DAYS",
         365,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator
-from pydantic_settings import BaseSettings
 
 from robyn_server.core.urls.hosts import LOOPBACK
 from robyn_server.settings.field import env
+from robyn_server.settings.part import SettingsPart
 
 
-class CredentialSettings(BaseSettings):
+class CredentialSettings(SettingsPart):
     secret_key: SecretStr | None = env(
         "AGENTHALL_SECRET_KEY",
         None,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pydantic import field_validator
-from pydantic_settings import BaseSettings
 
 from robyn_server.core.egress.allow_list import read_allow_list
 from robyn_server.core.egress.policy import EgressLevel
 from robyn_server.settings.field import env
+from robyn_server.settings.part import SettingsPart
 
 
-class EgressSettings(BaseSettings):
+class EgressSettings(SettingsPart):
     egress_level: EgressLevel | None = env(
         "AGENTHALL_EGRESS",
         None,

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings
 
 from robyn_server.core.urls.hosts import LOOPBACK
 from robyn_server.settings.field import env
+from robyn_server.settings.part import SettingsPart
 
 HS256_SECRET_BYTES = 32
 """RFC 7518, section 3.2: a key at least as long as the hash."""
@@ -22,7 +22,7 @@ class AuthMode(StrEnum):
     JWT = "jwt"
 
 
-class IdentitySettings(BaseSettings):
+class IdentitySettings(SettingsPart):
     auth_mode: AuthMode = env(
         "AUTH_MODE", AuthMode.NONE, "`none` (loopback only), `keys` (API keys), or `jwt` (tokens and API keys)."
     )

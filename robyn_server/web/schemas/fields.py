@@ -45,9 +45,9 @@ CheckpointId = Annotated[str, Field(max_length=36), BeforeValidator(_checkpoint_
 
 
 class Part(BaseModel):
-    """A nested object of a body."""
+    """A nested object of a body. pydantic builds its validator when the first body of its kind arrives."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class Body(Part):
