@@ -142,7 +142,8 @@ async def test_a_dry_run_shows_the_difference_and_applies_it(browser: Browser, h
         async with open_console(browser, harbour.server.url) as console:
             page = await console.open(f"agents/{agent_id}?tab=sync")
             await expect(page.get_by_text(str(agent_id)).first).to_be_visible()
-            # after the page is there, because reading an assistant syncs its row
+            # after all requests of the page, because reading an assistant syncs its row
+            await page.wait_for_load_state("networkidle")
             await catalogue.pool.execute(
                 "update public.agents set system_prompt = $2, updated_at = now() where id = $1",
                 agent_id,

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 from bots.server_jobs import numbers
 from bots.worker_programs import WorkerProgram, start_worker
 from databases import database_url, make_template, private_postgres, restart_postgres
 from deadlines import DEADLINE
 from network.faulty_proxy import WebSocketProxy
 from run_observer import observe_database
-from servers.live_server import LiveServer, live_server, until
+from servers.live_server import LiveServer, accepts, live_server, until
 from servers.sockets_process import SocketsProcess
 
 from robyn_server.supervisor.postgres.server import EmbeddedPostgres
@@ -131,16 +132,26 @@ class Conversation:
         self._task = asyncio.create_task(self._read(f"{TOKENS} {PAUSE} {self._stop}"))
 
     async def _read(self, text: str) -> None:
-        """The SDK reconnects with Last-Event-ID."""
-        async for part in self._deployment.server.sdk().runs.stream(
+        """The SDK reconnects with Last-Event-ID, five times. Then the server is slow to start, and the client joins."""
+        runs = self._deployment.server.sdk().runs
+        stream = runs.stream(
             self.thread_id,
             self._agent_id,
             input={"messages": [{"role": "user", "content": text}]},
             stream_mode=["messages-tuple", "custom"],
             stream_resumable=True,
             durability="sync",
-        ):
-            self.parts.append(part)
+        )
+        while True:
+            try:
+                async for part in stream:
+                    self.parts.append(part)
+            except httpx.TransportError:
+                await until(lambda: asyncio.to_thread(accepts, self._deployment.server.port))
+                last = next(part.id for part in reversed(self.parts) if part.id)
+                stream = runs.join_stream(self.thread_id, self.parts[0].data["run_id"], last_event_id=last)
+            else:
+                return
 
     async def goes_on(self, tokens: int = 20) -> None:
         """Wait until the client has got further tokens."""
