@@ -6,7 +6,7 @@
  *      answer arrives, so a lost answer costs no epoch.
  *   2. After a broken connection the instance first asks whether its epoch is still current. If not, a newer process
  *      has taken over and this one ends (Superseded). Two processes never take turns.
- *   3. The instance remembers that it drains: after a broken connection it drains again.
+ *   3. The instance remembers that it drains: after a broken connection it registers as one that drains.
  */
 import { AsyncEvent } from "./connection/async-event.js";
 import type { MessageChannel } from "./connection/message-channel.js";
@@ -80,7 +80,12 @@ export class Lease {
   /** Throws ClientError, Disconnected. */
   async register(channel: MessageChannel): Promise<void> {
     this.settled.clear();
-    this.#unanswered ??= { ...(await this.listener.describe()), idempotency_key: randomHex(16) };
+    this.#unanswered ??= {
+      ...(await this.listener.describe()),
+      idempotency_key: randomHex(16),
+      ...(this.draining.isSet && { drain_reason: this.#drainReason ?? "draining" }),
+    };
+    const drains = "drain_reason" in this.#unanswered;
     try {
       await channel.request("agent.register", this.#unanswered, (result) => this.#accept(result));
     } catch (error) {
@@ -90,7 +95,7 @@ export class Lease {
       }
       throw error;
     }
-    if (this.draining.isSet) await this.drain(channel);
+    if (this.draining.isSet && !drains) await this.drain(channel);
   }
 
   #accept(result: JsonObject): void {

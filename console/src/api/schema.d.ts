@@ -2562,6 +2562,8 @@ export interface components {
         /**
          * RegisterBody
          * @description `slots`: how many jobs the instance takes at a time; unset: none. `jobs`: those that it still has.
+         *
+         *     `drain_reason`: the instance drains from the start.
          */
         RegisterBody: {
             /**
@@ -2633,6 +2635,11 @@ export interface components {
              * @default null
              */
             jobs: string[] | null;
+            /**
+             * Drain Reason
+             * @default null
+             */
+            drain_reason: string | null;
         };
         /** RejectBody */
         RejectBody: {

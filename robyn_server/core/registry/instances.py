@@ -87,7 +87,7 @@ class RegistrationRequest:
 
     `instance_id` is a durable key of the process. A field that is None keeps the value of the instance's previous
     registration; of a new instance, the name is the agent_id. `connection_defaults`: members of connection_details that
-    the server adds.
+    the server adds. `drain_reason`: the instance drains from the start, for this reason.
     """
 
     agent_id: str
@@ -103,6 +103,7 @@ class RegistrationRequest:
     tags: tuple[str, ...] | None = None
     idempotency_key: str | None = None
     health: HealthStatus = HealthStatus.HEALTHY
+    drain_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

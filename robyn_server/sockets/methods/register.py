@@ -29,6 +29,7 @@ _INSTANCE_FIELDS = (
     "runtime_config",
     "connection_details",
     "idempotency_key",
+    "drain_reason",
 )
 """Parameters that are stored as they are given."""
 

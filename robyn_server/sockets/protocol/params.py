@@ -59,7 +59,8 @@ class AuthParams(Params):
 class RegisterParams(InstanceFields, Params):
     """`resume_token` replaces agent_id and instance_id. Fields that are not given keep their value.
 
-    `slots`: how many jobs the instance takes at a time; unset: none. `jobs`: those that it still has.
+    `slots`: how many jobs the instance takes at a time; unset: none. `jobs`: those that it still has. `drain_reason`:
+    it drains from the start.
     """
 
     agent_id: ShortString | None = None
@@ -70,6 +71,7 @@ class RegisterParams(InstanceFields, Params):
     resume_token: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     slots: Slots | None = None
     jobs: JobIds | None = None
+    drain_reason: Reason | None = None
 
 
 class RegistrationParams(Params):

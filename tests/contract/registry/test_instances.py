@@ -41,6 +41,21 @@ async def test_an_instance_registers_beats_drains_and_goes(ada: httpx.AsyncClien
     assert await list_instance_ids(ada, agent_id=agent, status="inactive", health="stale") == ["c1"]
 
 
+async def test_an_instance_that_registers_as_draining_is_never_active(ada: httpx.AsyncClient) -> None:
+    agent, given = new_agent_id(), {"drain_reason": "the node goes away", "slots": 2}
+    one = await register(ada, agent, capabilities=["code"], **given)
+    path = f"{INSTANCES}/{one['registration_id']}"
+    shown = (await ada.get(path)).json()
+    assert (shown["registration_status"], shown["status_reason"]) == ("draining", "the node goes away")
+    assert await list_instance_ids(ada, agent_id=agent) == []
+    await register(ada, agent, status=200)
+    assert (await ada.get(path)).json()["registration_status"] == "active"
+    assert (await register(ada, agent, status=200, **given))["epoch"] == 3
+    assert (await ada.get(path)).json()["registration_status"] == "draining"
+    answer = await ada.post(INSTANCES, json={"agent_id": agent, "instance_id": "c1", "drain_reason": "x" * 1025})
+    assert problem(answer) == (422, "invalid", "drain_reason")
+
+
 async def test_an_older_life_is_409_and_one_that_is_over_410(ada: httpx.AsyncClient) -> None:
     agent = new_agent_id()
     await register(ada, agent)

@@ -5,7 +5,7 @@ Rules
      arrives, so a lost answer costs no epoch.
   2. After a broken connection the instance first asks whether its epoch is still current. If not, a newer process has
      taken over and this one ends (Superseded). Two processes never take turns.
-  3. The instance remembers that it drains: after a broken connection it drains again.
+  3. The instance remembers that it drains: after a broken connection it registers as one that drains.
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ class Lease:
         self.settled.clear()
         if self._unanswered is None:
             self._unanswered = {**await self._describe(), "idempotency_key": uuid4().hex}
+            if self.draining.is_set():
+                self._unanswered["drain_reason"] = self.drain_reason
+        drains = "drain_reason" in self._unanswered
         try:
             await channel.request("agent.register", self._unanswered, on_result=self._accept)
         except ClientError as error:
@@ -92,7 +95,7 @@ class Lease:
                 self._unanswered = None
                 self.settled.set()
             raise
-        if self.draining.is_set():
+        if self.draining.is_set() and not drains:
             await self.drain(channel)
 
     def _accept(self, result: Mapping[str, Any]) -> None:

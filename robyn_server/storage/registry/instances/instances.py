@@ -68,6 +68,7 @@ class Instances:
                     registered_by=registered_by,
                     keeper_id=keeper_id,
                     health=request.health,
+                    drain_reason=request.drain_reason,
                 )
             )
         assert row is not None  # noqa: S101 - one row, or an error

@@ -25,7 +25,10 @@ class StrictBody(Body):
 
 
 class RegisterBody(InstanceFields, StrictBody):
-    """`slots`: how many jobs the instance takes at a time; unset: none. `jobs`: those that it still has."""
+    """`slots`: how many jobs the instance takes at a time; unset: none. `jobs`: those that it still has.
+
+    `drain_reason`: the instance drains from the start.
+    """
 
     agent_id: ShortString
     instance_id: Name
@@ -34,6 +37,7 @@ class RegisterBody(InstanceFields, StrictBody):
     idempotency_key: Name | None = None
     slots: Slots | None = None
     jobs: JobIds | None = None
+    drain_reason: Reason | None = None
 
     @model_validator(mode="after")
     def _jobs_need_slots(self) -> RegisterBody:
@@ -56,6 +60,7 @@ class RegisterBody(InstanceFields, StrictBody):
             tags=self.tags,
             idempotency_key=_idempotency_key(self.idempotency_key, header),
             health=HealthStatus(self.health),
+            drain_reason=self.drain_reason,
         )
 
 

@@ -74,8 +74,13 @@ select found.registration_id, found.body, {bounded}
       and {in_range}
 
 -- name: register
+-- With a :drain_reason nobody sees the instance active: it drains in the same transaction.
 select r.registration_id, r.manifest_id, r.config_id, r.is_new, r.message, r.epoch, r.lease_ttl_seconds,
-       r.heartbeat_interval_seconds
+       r.heartbeat_interval_seconds,
+       case when :drain_reason::text is not null
+            then (select d.outcome
+                    from mcp.drain_agent_instance(:organization_id, r.registration_id, r.epoch, :drain_reason) as d)
+       end as drained
   from agenthall.set_actor(:registered_by, null) as acting
  cross join lateral mcp.register_agent_instance(
     tenant_id => case when acting then :organization_id::uuid end, agent_id => :agent_id, instance_id => :instance_id, name => :name,
