@@ -16,7 +16,7 @@ from network.websocket_client import Refused, dial
 from servers.live_server import until
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-HEARTBEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 2.0
 _BACKOFF = 0.5, 3.0
 """Seconds to wait before connecting again, first and at most.
 
