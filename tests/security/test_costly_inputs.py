@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -21,6 +21,7 @@ from databases import fresh_database
 from remote.mcp_process import McpProcess
 from servers.live_server import GRAPHS, SAMPLES, LiveServer, live_server
 
+from .large_bodies import ECHO, REFUSED
 from .observed_process import observe, p99
 
 LONGEST_WAIT = 0.1
@@ -28,17 +29,11 @@ BUSY = 10
 """How much longer than before the other client may wait. The inputs took a hundred to a thousand times as long."""
 TIMES = 3
 MEASUREMENTS = 3
-BODY = 3_980_000
-ECHO = {"assistant_id": "echo"}
 
 
 def _longest_wait() -> float:
     """On a machine with more work than CPUs, everybody waits that much longer."""
     return LONGEST_WAIT * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
-def _many(element: Any, size: int = BODY) -> list[Any]:
-    return [element] * (size // (len(orjson.dumps(element)) + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,35 +104,6 @@ async def _warm_up(http: httpx.AsyncClient) -> None:
 @pytest.fixture
 async def thread(watched: Watched) -> str:
     return str((await watched.http.post("/threads", json={})).json()["thread_id"])
-
-
-REFUSED: dict[str, tuple[str, Any]] = {
-    "goto": ("/runs", ECHO | {"command": {"goto": _many(5)}}),
-    "goto, as many as a body may hold": ("/runs", ECHO | {"command": {"goto": _many("x" * 25)}}),
-    "update": ("/runs", ECHO | {"command": {"update": _many([])}}),
-    "stream_mode": ("/runs", ECHO | {"stream_mode": _many(5, 290_000)}),
-    "interrupt_before": ("/threads/{thread}/runs", ECHO | {"interrupt_before": _many(5, 290_000)}),
-    "interrupt_after": ("/threads/{thread}/runs", ECHO | {"interrupt_after": _many("x" * 2000)}),
-    "feedback_keys": ("/runs", ECHO | {"feedback_keys": _many({}, 400_000)}),
-    "supersteps": ("/threads", {"supersteps": _many(5, 290_000)}),
-    "select": ("/threads/search", {"select": _many("x", 400_000)}),
-    "select of assistants": ("/assistants/search", {"select": _many("name", 1_000_000)}),
-    "ids": ("/threads/search", {"ids": [str(uuid4()) for _ in range(100_000)]}),
-    "ids that are none": ("/threads/search", {"ids": _many(5, 290_000)}),
-    "tags": ("/runs", ECHO | {"config": {"tags": _many(5, 290_000)}}),
-    "capabilities": ("/agents/instances", {"agent_id": "a", "instance_id": "b", "capabilities": _many(5, 290_000)}),
-    "checkpoint_map": (
-        "/threads/{thread}/state/checkpoint",
-        {"checkpoint": {"checkpoint_map": dict.fromkeys(map(str, range(100_000)), 5)}},
-    ),
-    "unknown fields": ("/agents/instances", dict.fromkeys(map(str, range(140_000)), 1)),
-    "lists in lists": ("/threads", {"metadata": {"a": _many([])}}),
-    "empty texts": ("/threads", {"metadata": {"a": _many("")}}),
-    "NUL at the end": ("/threads", {"metadata": {"a": ["x" * 20] * 140_000 + ["\0"]}}),
-    "metadata with many members": ("/threads", {"metadata": dict.fromkeys(map(str, range(140_000)), 1)}),
-    "a long name": ("/assistants", {"graph_id": "echo", "name": "x" * BODY}),
-    "a long assistant_id": ("/runs", {"assistant_id": "x" * BODY}),
-}
 
 
 @pytest.mark.parametrize("what", REFUSED)
