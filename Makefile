@@ -32,7 +32,6 @@ $(VENV)/.ready: requirements.lock bootstrap.lock pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r bootstrap.lock
 	$(UV) pip sync -q --require-hashes --no-build --compile-bytecode requirements.lock
 	$(UV) pip install -q --no-deps --no-build-isolation -e .
-	$(BIN)/python -m compileall -q robyn_server tools_agent
 	touch $@
 
 serve: $(VENV)/.ready ## start everything: database, web, worker, demo (ARGS="--port 2024"); the console is built beside it

@@ -29,6 +29,8 @@ def run_process(name: str, *arguments: Any, **overrides: Any) -> Any:
 def _import_without_rich(*names: str) -> None:
     """Import modules that import rich and click where they can, for parts that no process of ours uses.
 
+    A project may use them: structlog has them again before one is imported (`graphs/loading/imports.py`).
+
     structlog has tracebacks of rich, and httpx a command line. With them come pygments and attrs: together 6 MB of a
     process, and a quarter of the time of its imports.
     """

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from deadlines import DEADLINE
@@ -55,3 +56,35 @@ def test_a_server_imports_no_rich_for_its_logs_and_http_clients(command: str, ne
     imported = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines()}
     assert imported >= needed, said.stderr[-2000:]
     assert not [name for name in imported if name.startswith(("rich.", "pygments.", "click."))]
+
+
+_LOGS_WITH_RICH = """
+import io, sys, structlog
+text = io.StringIO()
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.dev.rich_traceback(text, sys.exc_info())
+graph = text.getvalue()
+"""
+
+
+def test_a_project_logs_with_tracebacks_of_rich(tmp_path: Path) -> None:
+    """A server hides rich from structlog until it imports a project."""
+    (tmp_path / "graphs.py").write_text(_LOGS_WITH_RICH)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    code = (
+        "from robyn_server.cli.process import run_process; run_process('preflight');"
+        "from robyn_server.graphs.loading.imports import import_object;"
+        "print(import_object('graphs.py:graph', 'graphs'))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE,
+        env=environment | {"PYTHONUTF8": "1", "DATABASE_URL": "postgresql://127.0.0.1:1/none"},
+        cwd=tmp_path,
+    )
+    assert "ZeroDivisionError" in said.stdout and "╭─" in said.stdout

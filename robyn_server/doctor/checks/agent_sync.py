@@ -23,7 +23,7 @@ from robyn_server.core.catalogue.fields import AgentSource
 from robyn_server.core.errors import CatalogueUnavailable, Misconfigured
 from robyn_server.doctor.check import Check, check_async
 from robyn_server.doctor.database import connect_as_system, connect_to_catalogue
-from robyn_server.settings import Settings
+from robyn_server.settings import Settings, load_settings
 from robyn_server.storage.agent_sync.passes import AgentSyncPasses, describe_pass
 
 
@@ -32,6 +32,16 @@ def check_variables(settings: Settings) -> None:
     configured_scope(settings.agent_sync_scope)
     configured_source()
     _sources()
+
+
+def settings_of_sync() -> Settings | None:
+    """Return the settings; None if nothing is synced, and with wrong settings, which are reported elsewhere."""
+    try:
+        settings = load_settings(host="127.0.0.1")
+        scope = configured_scope(settings.agent_sync_scope)
+    except Misconfigured:
+        return None
+    return None if scope.type == "none" else settings
 
 
 def agent_sync_checks(dsn: str) -> Iterator[Check]:

@@ -14,9 +14,9 @@ from robyn_server.core.errors import CatalogueUnavailable, Misconfigured
 from robyn_server.doctor.check import Check, check_async
 from robyn_server.doctor.database import connect_to_catalogue
 from robyn_server.egress.network import resolve
-from robyn_server.settings import Settings, load_settings
+from robyn_server.settings import Settings
 
-from .agent_sync import configured_source
+from .agent_sync import configured_source, settings_of_sync
 
 _MOST = 100
 _RESOLVE_SECONDS = 5.0
@@ -25,12 +25,8 @@ _PORTS = {"http": 80, "https": 443}
 
 def egress_checks(dsn: str) -> Iterator[Check]:
     """Yield the check; none if nothing is synced."""
-    try:
-        settings = load_settings(host="127.0.0.1")
-        scope = configured_scope(settings.agent_sync_scope)
-    except Misconfigured:
-        return
-    if scope.type != "none":
+    settings = settings_of_sync()
+    if settings is not None:
         yield check_async("egress", _egress(dsn, settings))
 
 

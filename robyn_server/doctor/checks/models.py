@@ -12,9 +12,9 @@ from robyn_server.agent_sync.options import configured_scope
 from robyn_server.core.errors import CatalogueUnavailable, Misconfigured
 from robyn_server.doctor.check import Check, check_async
 from robyn_server.doctor.database import connect_to_catalogue
-from robyn_server.settings import Settings, load_settings
+from robyn_server.settings import Settings
 
-from .agent_sync import configured_source
+from .agent_sync import configured_source, settings_of_sync
 
 _OUR_AGENT = "tools_agent.agent:graph"
 _DEFAULT_GRAPH = "agent"
@@ -22,12 +22,8 @@ _DEFAULT_GRAPH = "agent"
 
 def model_checks(dsn: str, known_keys: Collection[str]) -> Iterator[Check]:
     """Yield the check; none if nothing is synced. `known_keys`: API keys that the running server has."""
-    try:
-        settings = load_settings(host="127.0.0.1")
-        scope = configured_scope(settings.agent_sync_scope)
-    except Misconfigured:
-        return
-    if scope.type != "none":
+    settings = settings_of_sync()
+    if settings is not None:
         yield check_async("models", _models(dsn, settings, known_keys))
 
 

@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+from robyn_server.logs import OURS
+
 
 def import_object(path: str, module_name: str) -> Any:
     """Return the object.
@@ -15,6 +19,8 @@ def import_object(path: str, module_name: str) -> Any:
     A file becomes the module `module_name`. Raises whatever its code raises, SystemExit included.
     """
     where, _, name = path.rpartition(":")
+    if where.partition(".")[0] not in OURS:
+        _show_rich_to_structlog()
     module = _module_from_file(module_name, Path(where)) if where.endswith(".py") else importlib.import_module(where)
     return getattr(module, name)
 
@@ -27,3 +33,10 @@ def _module_from_file(module_name: str, path: Path) -> Any:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _show_rich_to_structlog() -> None:
+    """Let structlog import rich, which `cli/process.py` hides from it: the project may log with tracebacks of rich."""
+    for module in (structlog.tracebacks, structlog.dev):
+        if module.rich is None:
+            importlib.reload(module)

@@ -45,7 +45,7 @@ CheckpointId = Annotated[str, Field(max_length=36), BeforeValidator(_checkpoint_
 
 
 class Part(BaseModel):
-    """A nested object of a body. pydantic builds its validator when the first body of its kind arrives."""
+    """A nested object of a body. Its validator is built at the first use, so that the server starts sooner."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 

@@ -76,7 +76,7 @@ async def test_an_instance_superseded_while_disconnected_does_not_register_again
                         assert (await server.get_instance(newer.registration_id))["epoch"] == 2
 
 
-async def test_a_draining_instance_is_never_active_after_a_broken_connection(
+async def test_a_draining_instance_registers_as_draining_after_a_broken_connection(
     server: RegistryServer, proxy: WebSocketProxy
 ) -> None:
     async with server.instance("patient", url=proxy.url) as me:

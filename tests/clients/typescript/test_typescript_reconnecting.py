@@ -64,7 +64,7 @@ async def test_an_instance_superseded_while_disconnected_does_not_register_again
     assert (await server.get_instance(await newer.call("registrationId")))["epoch"] == 2
 
 
-async def test_a_draining_instance_is_never_active_after_a_broken_connection(
+async def test_a_draining_instance_registers_as_draining_after_a_broken_connection(
     server: RegistryServer, opened: Start, proxy: WebSocketProxy
 ) -> None:
     me = await opened("ts-patient", url=proxy.url)

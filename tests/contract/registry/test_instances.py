@@ -41,7 +41,7 @@ async def test_an_instance_registers_beats_drains_and_goes(ada: httpx.AsyncClien
     assert await list_instance_ids(ada, agent_id=agent, status="inactive", health="stale") == ["c1"]
 
 
-async def test_an_instance_that_registers_as_draining_is_never_active(ada: httpx.AsyncClient) -> None:
+async def test_an_instance_registers_as_draining(ada: httpx.AsyncClient) -> None:
     agent, given = new_agent_id(), {"drain_reason": "the node goes away", "slots": 2}
     one = await register(ada, agent, capabilities=["code"], **given)
     path = f"{INSTANCES}/{one['registration_id']}"
