@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 from databases import fresh_database
+from read_costs import fill
 
 from robyn_server.storage.postgres.pools import Pool, Role, open_pool
 
@@ -129,14 +130,14 @@ async def open_registry(url: str, size: int = 4) -> AsyncIterator[RegistryDataba
 
 @contextlib.asynccontextmanager
 async def filled_registry(
-    postgres: str, template: str, fill: str, *, analysed: bool
+    postgres: str, template: str, script: str, *, analysed: bool
 ) -> AsyncIterator[RegistryDatabase]:
-    """A database of its own after the script `fill`, with the statistics of all its rows or with none, and it stays
+    """A database of its own after the script, with the statistics of all its rows or with none, and it stays
     so."""
     async with fresh_database(postgres, template) as url, open_registry(url) as registry:
         for table in ("agent_instances", "agent_leases", "agent_search_terms"):
             await registry.owner.execute(f"alter table mcp.{table} set (autovacuum_enabled = off)")
-        await registry.owner.execute(fill)
+        await fill(registry.owner, script)
         if analysed:
             await registry.owner.execute("analyze")
         yield registry

@@ -12,6 +12,39 @@ MANY = 1_000_000 if os.environ.get("AGENTHALL_TEST_LONG") else 100_000
 """AGENTHALL_TEST_LONG=1 compares a thousand rows with a million."""
 
 
+async def fill(connection: Any, script: str, *arguments: Any) -> None:
+    """Execute a statement that writes or vacuums many rows: half an hour is enough for a million on a busy machine.
+
+    Pools of the server wait a minute.
+    """
+    await connection.execute(script, *arguments, timeout=1800)
+
+
+async def load(pool: Any, script: str, *arguments: Any, triggers: bool = True) -> None:
+    """Fill a database of the test's own with a statement that writes many rows, and bring its statistics up to date.
+
+    Indexes are built when the rows are there, which takes a quarter of the time. Without `triggers`, foreign keys are
+    not checked either.
+    """
+    async with pool.acquire() as connection:
+        indexes = await connection.fetch(_INDEXES)
+        await connection.execute(";".join(f"drop index {each['name']}" for each in indexes))
+        await connection.execute(f"set session_replication_role = {'origin' if triggers else 'replica'}")
+        await fill(connection, script, *arguments)
+        await connection.execute("reset session_replication_role")
+        await fill(connection, ";".join(each["definition"] for each in indexes))
+        # also for the pending lists of GIN indexes, which a search reads from end to end
+        await fill(connection, "vacuum analyze")
+
+
+_INDEXES = """
+select i.indexrelid::regclass::text as name, pg_get_indexdef(i.indexrelid) as definition
+  from pg_index i join pg_class c on c.oid = i.indexrelid
+ where c.relnamespace in ('agenthall'::regnamespace, 'mcp'::regnamespace) and not i.indisunique
+"""
+"""Nothing depends on those that are not unique."""
+
+
 class CountingPool:
     """Runs the statements of a storage class on one connection, and counts the buffers that they touch."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, fill
 from registry_database import RegistryDatabase, open_registry
 
 from robyn_server.core.access.principal import ADMIN, LOCAL, Principal
@@ -20,8 +21,7 @@ MOST = 60
 # Agent n is that of organization n. Every organization has the agent `popular`, and organization 7 alone has `retired`.
 _FILL = """
 create function pg_temp.id(n bigint) returns uuid language sql immutable as $$ select lpad(to_hex(n), 32, '0')::uuid $$;
-alter table mcp.agent_configurations disable trigger user;
-alter table mcp.agent_manifests disable trigger user;
+set session_replication_role = replica;
 insert into mcp.agent_manifests (id, agent_id)
 select pg_temp.id(n), 'agent-' || n from generate_series(1, ROWS::bigint) n
 union all values (pg_temp.id(ROWS + 1), 'popular'), (pg_temp.id(ROWS + 2), 'retired');
@@ -31,25 +31,37 @@ union all
 select pg_temp.id(2 * ROWS + n), pg_temp.id(n), pg_temp.id(ROWS + 1), 'popular', 'x' from generate_series(1, ROWS::bigint) n;
 insert into mcp.agent_configurations (id, tenant_id, manifest_id, agent_id, name, enabled)
 values (pg_temp.id(5 * ROWS::bigint), pg_temp.id(7), pg_temp.id(ROWS + 2), 'retired', 'x', false);
+reset session_replication_role;
 """
 
 
 @contextlib.asynccontextmanager
-async def _filled(postgres: str, template: str, rows: int) -> AsyncIterator[RegistryDatabase]:
-    async with fresh_database(postgres, template) as url, open_registry(url, size=1) as registry:
-        await registry.owner.execute(_FILL.replace("ROWS", str(rows)), timeout=1800)
-        yield registry
+async def _filled(postgres: str, template: str, rows: int) -> AsyncIterator[str]:
+    """The name of a database that was never analysed, to copy."""
+    async with fresh_database(postgres, template) as url:
+        async with open_registry(url, size=1) as registry:
+            await fill(registry.owner, _FILL.replace("ROWS", str(rows)))
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture(scope="module")
+async def filled(postgres: str, template: str) -> AsyncIterator[tuple[str, str]]:
+    async with _filled(postgres, template, FEW) as few, _filled(postgres, template, MANY) as many:
+        yield few, many
 
 
 @pytest.fixture(scope="module", params=["analysed", "never analysed"])
 async def registries(
-    request: pytest.FixtureRequest, postgres: str, template: str
-) -> AsyncIterator[tuple[RegistryDatabase, RegistryDatabase]]:
-    async with _filled(postgres, template, FEW) as few, _filled(postgres, template, MANY) as many:
-        if request.param == "analysed":
-            for each in (few, many):
-                await each.owner.execute("analyze")
-        yield few, many
+    request: pytest.FixtureRequest, postgres: str, filled: tuple[str, str]
+) -> AsyncIterator[list[RegistryDatabase]]:
+    async with contextlib.AsyncExitStack() as stack:
+        registries = []
+        for name in filled:
+            url = await stack.enter_async_context(fresh_database(postgres, name))
+            registries.append(await stack.enter_async_context(open_registry(url, size=1)))
+            if request.param == "analysed":
+                await registries[-1].owner.execute("analyze")
+        yield registries
 
 
 READERS = {
@@ -63,7 +75,7 @@ READERS = {
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("name", ["agent-7", "popular", "retired", "nobody"])
 async def test_a_name_is_found_in_a_bounded_number_of_buffers(
-    registries: tuple[RegistryDatabase, RegistryDatabase], reader: str, name: str
+    registries: list[RegistryDatabase], reader: str, name: str
 ) -> None:
     principal, organization_id = READERS[reader]
     for registry in registries:

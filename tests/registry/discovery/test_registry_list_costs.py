@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, load
 from registry_database import ORG_1, ORG_2, RegistryDatabase, open_registry
 
 from robyn_server.storage.registry.configurations import Configurations
@@ -18,36 +18,31 @@ from robyn_server.storage.registry.manifests import Manifests
 NEWCOMER = UUID(int=3)
 SLACK = 150
 _FILL = f"""
-set mcp.max_agent_types = 10000000;
-set mcp.max_configurations = 10000000;
 insert into mcp.agent_manifests (agent_id, published)
 select 'agent-' || lpad(n::text, 8, '0'), n in (100, 500, 900) from generate_series(1, ROWS) n;
-insert into mcp.agent_configurations (tenant_id, manifest_id, name)
-select case when substr(m.agent_id, 7)::integer in (50, 700) then '{ORG_2}' else '{ORG_1}' end::uuid, m.id, m.agent_id
+insert into mcp.agent_configurations (tenant_id, manifest_id, agent_id, name)
+select case when substr(m.agent_id, 7)::integer in (50, 700) then '{ORG_2}' else '{ORG_1}' end::uuid, m.id, m.agent_id, m.agent_id
   from mcp.agent_manifests m where substr(m.agent_id, 7)::integer % 2 = 0;
-reset mcp.max_agent_types;
-reset mcp.max_configurations;
-analyze;
 """
 Ask: TypeAlias = Callable[[RegistryDatabase, Any], Awaitable[Any]]
 
 
 @contextlib.asynccontextmanager
-async def _filled(postgres: str, template: str, rows: int) -> AsyncIterator[RegistryDatabase]:
+async def _loaded(postgres: str, template: str, rows: int) -> AsyncIterator[RegistryDatabase]:
     async with fresh_database(postgres, template) as url, open_registry(url, size=1) as registry:
-        await registry.owner.execute(_FILL.replace("ROWS", str(rows)), timeout=1800)
+        await load(registry.owner, _FILL.replace("ROWS", str(rows)), triggers=False)
         yield registry
 
 
 @pytest.fixture(scope="module")
 async def few(postgres: str, template: str) -> AsyncIterator[RegistryDatabase]:
-    async with _filled(postgres, template, FEW) as registry:
+    async with _loaded(postgres, template, FEW) as registry:
         yield registry
 
 
 @pytest.fixture(scope="module")
 async def many(postgres: str, template: str) -> AsyncIterator[RegistryDatabase]:
-    async with _filled(postgres, template, MANY // 10) as registry:
+    async with _loaded(postgres, template, MANY // 10) as registry:
         yield registry
 
 

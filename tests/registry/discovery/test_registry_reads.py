@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 from databases import fresh_database
+from read_costs import fill
 from registry_database import ORG_1, RegistryDatabase, open_registry
 from servers.live_server import until
 
@@ -89,10 +90,10 @@ async def test_no_verb_reads_more_of_a_large_tenant_than_of_a_small_one(
 ) -> None:
     if analysed:
         await registry.register()
-        await registry.owner.execute("analyze")
+        await fill(registry.owner, "analyze")
     await _life(registry, "first")
     small = await _life(registry, "second")
-    await registry.owner.execute(_MORE)
+    await fill(registry.owner, _MORE)
     numbers = itertools.count()
     grown: dict[str, tuple[int, int]] = {}
 

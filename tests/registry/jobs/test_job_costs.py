@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from databases import fresh_database
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, load
 from registry_database import ORG_1, RegistryDatabase, open_registry
 
 from robyn_server.core.registry.job_events import JobEvents, SentEvent
@@ -44,28 +44,26 @@ select j.id, 1, 1, j.tenant_id, 'token', '""' from mcp.agent_jobs j;
 insert into mcp.agent_affinities (tenant_id, manifest_id, key, registration_id, used_on)
 select c.tenant_id, c.manifest_id, 'key-' || n, gen_random_uuid(), now()::date
   from mcp.agent_configurations c, generate_series(1, JOBS) n;
-analyze;
 """
 
 
 @contextlib.asynccontextmanager
-async def _filled(postgres: str, template: str, jobs: int) -> AsyncIterator[RegistryDatabase]:
+async def _loaded(postgres: str, template: str, jobs: int) -> AsyncIterator[RegistryDatabase]:
     async with fresh_database(postgres, template) as url, open_registry(url, size=1) as registry:
         instances = min(jobs, 10_000)
-        fill = _FILL.replace("INSTANCES", str(instances)).replace("JOBS", str(jobs))
-        await registry.owner.execute(fill, timeout=1800)
+        await load(registry.owner, _FILL.replace("INSTANCES", str(instances)).replace("JOBS", str(jobs)))
         yield registry
 
 
 @pytest.fixture(scope="module")
 async def few(postgres: str, template: str) -> AsyncIterator[RegistryDatabase]:
-    async with _filled(postgres, template, FEW) as registry:
+    async with _loaded(postgres, template, FEW) as registry:
         yield registry
 
 
 @pytest.fixture(scope="module")
 async def many(postgres: str, template: str) -> AsyncIterator[RegistryDatabase]:
-    async with _filled(postgres, template, MANY) as registry:
+    async with _loaded(postgres, template, MANY) as registry:
         yield registry
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from job_database import AGENT, JobDatabase
-from read_costs import touched
+from read_costs import fill, touched
 from registry_database import ORG_1
 
 _DISPATCH = f"select * from mcp.dispatch_agent_jobs('{ORG_1}', '{AGENT}')"
@@ -22,7 +22,7 @@ async def _queue(jobs: JobDatabase, count: int, *, different: bool) -> None:
     """Queue old jobs that require what no instance has, all the same or each something else. The time stands still, so
     that no lease lapses meanwhile."""
     await jobs.later(0)
-    await jobs.registry.owner.execute(_QUEUE, ORG_1, count, different, AGENT)
+    await fill(jobs.registry.owner, _QUEUE, ORG_1, count, different, AGENT)
 
 
 async def test_jobs_that_the_only_instance_rejected_do_not_hold_up_the_next(jobs: JobDatabase) -> None:

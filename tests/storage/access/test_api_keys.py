@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from deadlines import DEADLINE
-from read_costs import FEW, MANY, touched
+from read_costs import FEW, MANY, fill, touched
 from run_storage import RunStorage
 from servers.live_server import until
 
@@ -238,9 +238,9 @@ async def test_the_cost_of_writing_uses_does_not_grow_with_the_table(storage: Ru
         async with storage.system.acquire() as connection:
             return await touched(connection, *load("api_keys")["touch"].bind(prefixes=names))
 
-    await storage.admin.execute(_FILL, HARBOUR, 1, FEW)
+    await fill(storage.admin, _FILL, HARBOUR, 1, FEW)
     few = await cost()
-    await storage.admin.execute(_FILL, HARBOUR, FEW + 1, MANY)
+    await fill(storage.admin, _FILL, HARBOUR, FEW + 1, MANY)
     assert await cost() <= 2 * few
 
 

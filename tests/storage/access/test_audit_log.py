@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from databases import fresh_database, open_pools
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, fill
 
 from robyn_server.core.access.principal import LOCAL, Principal
 from robyn_server.storage.audit_log import AuditFilter, AuditLog
@@ -48,7 +48,7 @@ READERS = {"administrator": LOCAL, "auditor": Principal("auditor", frozenset({OR
 async def _fill(url: str, rows: int) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(_FILL.replace("ROWS", str(rows)), timeout=600)
+        await fill(connection, _FILL.replace("ROWS", str(rows)))
     finally:
         await connection.close()
 

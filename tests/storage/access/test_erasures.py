@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from databases import open_pools
 from event_transports import open_redis, redis_options
+from read_costs import fill
 from remote.valkey_server import requires_valkey, valkey_server
 
 from robyn_server.core.access.principal import LOCAL, Principal
@@ -113,7 +114,7 @@ async def _fill(login: Pool, who: str, organization: UUID, threads: int) -> None
     script = _FILL.replace("WHO", who).replace("ORGANIZATION", str(organization)).replace("THREADS", str(threads))
     async with login.acquire() as connection, connection.transaction():
         await connection.execute("select agenthall.set_actor($$" + who + "$$, null)")
-        await connection.execute(script, timeout=600)
+        await fill(connection, script)
 
 
 async def tables(login: Pool) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 from databases import fresh_database, open_pools
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, load
 from run_storage import LEASE, RunStorage, ended_run, open_run_storage
 
 from robyn_server import __version__
@@ -189,7 +189,7 @@ async def test_a_minute_costs_the_same_among_many_runs(postgres: str, template: 
     costs = {}
     for rows in (FEW, MANY):
         async with fresh_database(postgres, template) as url, open_pools(url, size=1) as (_, system, login):
-            await login.execute(MANY_ROWS.format(rows=rows), timeout=600)
+            await load(login, MANY_ROWS.format(rows=rows), triggers=False)
             async with system.acquire() as connection:
                 pool = CountingPool(connection)
                 history = MetricsHistory(pool)  # type: ignore[arg-type]

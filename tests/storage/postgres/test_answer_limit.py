@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
+from read_costs import fill
 from run_storage import RunStorage, open_run_storage
 
 from robyn_server.core.access.principal import Principal
@@ -43,7 +44,7 @@ analyze;
 @pytest.fixture(scope="module")
 async def long_rows(postgres: str, template: str) -> AsyncIterator[RunStorage]:
     async with fresh_database(postgres, template) as url, open_run_storage(url, size=2) as storage:
-        await storage.admin.execute(_FILL)
+        await fill(storage.admin, _FILL)
         yield storage
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
+from read_costs import fill
 from run_storage import RunStorage, open_run_storage
 
 from robyn_server.core.ids import new_id
@@ -48,7 +49,7 @@ async def large(request: pytest.FixtureRequest, postgres: str, template: str) ->
     async with fresh_database(postgres, template) as url, open_run_storage(url, size=2) as storage:
         for table in ("threads", "runs", "run_events", "assistants"):
             await storage.admin.execute(f"alter table agenthall.{table} set (autovacuum_enabled = off)")
-        await storage.admin.execute(_FILL)
+        await fill(storage.admin, _FILL)
         if request.param == "analysed":
             await storage.admin.execute("analyze")
         yield storage

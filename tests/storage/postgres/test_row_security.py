@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 import pytest
 from databases import fresh_database
+from read_costs import fill
 from run_storage import RunStorage, new_run, open_run_storage
 
 from robyn_server.core.access.principal import LOCAL, Principal
@@ -54,11 +55,11 @@ async def filled(request: pytest.FixtureRequest, postgres: str, template: str) -
     """Three tenants' rows, so few that every plan reads the table and so many that plans use indexes; one
     connection."""
     async with fresh_database(postgres, template) as url, open_run_storage(url, size=1) as storage:
-        await storage.admin.execute(_FILL, request.param, ORGANIZATIONS)
-        await storage.admin.execute(_FILL_THREADS, request.param)
-        await storage.admin.execute(_FILL_RUNS)
-        await storage.admin.execute(_FILL_EVENTS)
-        await storage.admin.execute(_FILL_LEDGER)
+        await fill(storage.admin, _FILL, request.param, ORGANIZATIONS)
+        await fill(storage.admin, _FILL_THREADS, request.param)
+        await fill(storage.admin, _FILL_RUNS)
+        await fill(storage.admin, _FILL_EVENTS)
+        await fill(storage.admin, _FILL_LEDGER)
         await storage.admin.execute("analyze")
         yield storage
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, load
 from run_storage import RunStorage, open_run_storage
 
 from robyn_server.core.access.grants import Condition, Grants, parse_filter
@@ -90,9 +90,7 @@ select pg_temp.id(n), 'catalogue', case when n % 2 = 0 then 'failed' else 'updat
 @contextlib.asynccontextmanager
 async def _filled(postgres: str, template: str, rows: int) -> AsyncIterator[RunStorage]:
     async with fresh_database(postgres, template) as url, open_run_storage(url, size=2) as storage:
-        await storage.admin.execute(_FILL.replace("ROWS", str(rows)), timeout=1800)
-        # also for the pending lists of GIN indexes, which a search reads from end to end
-        await storage.admin.execute("vacuum analyze", timeout=1800)
+        await load(storage.admin, _FILL.replace("ROWS", str(rows)), triggers=False)
         yield storage
 
 

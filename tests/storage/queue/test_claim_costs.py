@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from read_costs import FEW, MANY, CountingPool, touched
+from read_costs import FEW, MANY, CountingPool, load, touched
 from run_storage import GRAPH, RunStorage, open_run_storage
 
 from robyn_server.core.access.principal import Principal
@@ -34,8 +34,7 @@ select gen_random_uuid(), m.thread_id, gen_random_uuid(), 1, $2, 'somebody', '{}
 @contextlib.asynccontextmanager
 async def _waiting(postgres: str, template: str, graph: str, runs: int) -> AsyncIterator[RunStorage]:
     async with fresh_database(postgres, template) as url, open_run_storage(url) as storage:
-        await storage.admin.execute(_FILL, runs, graph, timeout=600)
-        await storage.admin.execute("vacuum analyze agenthall.runs", timeout=600)
+        await load(storage.admin, _FILL, runs, graph, triggers=False)
         yield storage
 
 
@@ -86,10 +85,9 @@ class Crowd(NamedTuple):
 @contextlib.asynccontextmanager
 async def _beside(postgres: str, template: str, crowd: Crowd, runs: int) -> AsyncIterator[RunStorage]:
     async with fresh_database(postgres, template) as url, open_run_storage(url) as storage:
-        await storage.admin.execute(
-            _CROWD, runs, crowd.owners, crowd.own_organizations, CROWD, crowd.after, timeout=900
+        await load(
+            storage.admin, _CROWD, runs, crowd.owners, crowd.own_organizations, CROWD, crowd.after, triggers=False
         )
-        await storage.admin.execute("vacuum analyze agenthall.runs", timeout=600)
         yield storage
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
+from read_costs import fill
 from run_storage import GRAPH, LEASE, RunStorage, ended_run, open_run_storage
 
 from robyn_server.core.access.principal import Principal
@@ -35,9 +36,9 @@ select gen_random_uuid(), m.thread_id, gen_random_uuid(), 1, 'echo', m.owner_id,
 """
 
 
-async def fill(storage: RunStorage, runs: int, organization: UUID, *, owners: int = 1) -> None:
+async def queue_runs(storage: RunStorage, runs: int, organization: UUID, *, owners: int = 1) -> None:
     """Let runs of an organization wait."""
-    await storage.admin.execute(_FILL, runs, "owner", organization, owners)
+    await fill(storage.admin, _FILL, runs, "owner", organization, owners)
 
 
 async def enqueue(storage: RunStorage, organization: UUID | None, owner: str = "one", count: int = 1) -> list[UUID]:
@@ -81,7 +82,7 @@ async def test_owners_alternate_within_their_organization(storage: RunStorage) -
 
 
 async def test_many_owners_have_no_more_turns_than_one(storage: RunStorage) -> None:
-    await fill(storage, 400, ACME, owners=100)
+    await queue_runs(storage, 400, ACME, owners=100)
     await enqueue(storage, BETA, count=10)
     assert Counter(organizations(await claim_singly(storage.queue, 20))) == {ACME: 10, BETA: 10}
 
@@ -102,7 +103,7 @@ async def test_one_owner_s_runs_are_claimed_in_the_order_of_time(storage: RunSto
 async def test_ten_thousand_waiting_runs_delay_another_organization_by_one_turn_at_most(
     storage: RunStorage, owners: int
 ) -> None:
-    await fill(storage, 10_000, ACME, owners=owners)
+    await queue_runs(storage, 10_000, ACME, owners=owners)
     queue = storage.queue
     await claim_singly(queue, 3)
     await enqueue(storage, BETA)
@@ -190,8 +191,8 @@ async def test_runs_from_before_the_migration_have_a_place_for_workers_of_the_ve
     async with fresh_database(postgres) as url:
         await migrate(url, tmp_path)
         async with open_run_storage(url, size=2) as storage:
-            await fill(storage, 20, ACME, owners=2)
-            await fill(storage, 2, BETA)
+            await queue_runs(storage, 20, ACME, owners=2)
+            await queue_runs(storage, 2, BETA)
             await storage.admin.execute(
                 "update agenthall.runs set run_at = now() + interval '1 hour' where owner_id = 'owner1'"
             )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from databases import fresh_database
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, fill
 from run_storage import open_run_storage
 
 from robyn_server.core.access.principal import Principal
@@ -42,12 +42,10 @@ async def read(postgres: str, template: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for rows in (FEW, MANY):
         async with fresh_database(postgres, template) as url, open_run_storage(url) as storage:
-            await storage.admin.execute(_FILL, rows, timeout=600)
-            await storage.admin.execute(_FILL_CONNECTIONS, rows, timeout=600)
-            await storage.admin.execute(_FILL_SERVERS, rows, timeout=600)
-            await storage.admin.execute(
-                "vacuum analyze agenthall.mcp_credentials, agenthall.mcp_connections", timeout=600
-            )
+            await fill(storage.admin, _FILL, rows)
+            await fill(storage.admin, _FILL_CONNECTIONS, rows)
+            await fill(storage.admin, _FILL_SERVERS, rows)
+            await fill(storage.admin, "vacuum analyze agenthall.mcp_credentials, agenthall.mcp_connections")
             for name, buffers in (await _buffers(storage)).items():
                 found.setdefault(name, []).append(buffers)
     return found

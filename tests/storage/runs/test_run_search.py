@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from databases import fresh_database, open_pools
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, load
 from run_storage import RunStorage, ended_run
 
 from robyn_server.core.access.grants import Grants
@@ -119,7 +119,7 @@ async def test_a_page_costs_the_same_among_many_runs(postgres: str, template: st
     costs: dict[int, dict[Any, int]] = {}
     for rows in (FEW, MANY):
         async with fresh_database(postgres, template) as url, open_pools(url, size=1) as (app, _, login):
-            await login.execute(_FILL.format(rows=rows), timeout=600)
+            await load(login, _FILL.format(rows=rows), triggers=False)
             async with app.acquire() as connection:
                 costs[rows] = {}
                 for principal, (name, where) in product((ADA, BEN, LOCAL), _filters().items()):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from databases import fresh_database, open_pools
-from read_costs import FEW, MANY, CountingPool
+from read_costs import FEW, MANY, CountingPool, load
 
 from robyn_server.storage.runs.timeline import RunTimelines
 
@@ -42,8 +42,7 @@ async def test_a_timeline_costs_the_same_among_many_records(postgres: str, templ
     costs: dict[int, dict[str, int]] = {}
     for rows in (FEW, MANY):
         async with fresh_database(postgres, template) as url, open_pools(url, size=1) as (_, system, login):
-            await login.execute(_FILL.format(rows=rows, run=RUN, thread=THREAD, tenant=TENANT), timeout=600)
-            await login.execute("vacuum analyze", timeout=600)
+            await load(login, _FILL.format(rows=rows, run=RUN, thread=THREAD, tenant=TENANT))
             async with system.acquire() as connection:
                 costs[rows] = await _read(CountingPool(connection))
     for query, cost in costs[MANY].items():

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from databases import fresh_database
 from deadlines import DEADLINE
-from read_costs import FEW, MANY, CountingPool, touched
+from read_costs import FEW, MANY, CountingPool, fill, touched
 from run_storage import RunStorage, ended_run
 
 from robyn_server.core.access.principal import LOCAL, Principal
@@ -376,7 +376,7 @@ async def filled(postgres: str, template: str) -> AsyncIterator[list[asyncpg.Con
         connections = []
         for url, rows in ((few, FEW), (many, MANY)):
             connections.append(await asyncpg.connect(url))
-            await connections[-1].execute(_FILL.format(rows=rows), timeout=600)
+            await fill(connections[-1], _FILL.format(rows=rows))
             await connections[-1].execute("set plan_cache_mode = force_generic_plan; set random_page_cost = 1.1")
         yield connections
         for connection in connections:
