@@ -113,7 +113,7 @@ async def begun(sink: Sink, run: ClaimedRun) -> RunWriter:
     return writer
 
 
-def redis_options(url: str, prefix: str, *, seconds: float = 2.0, most: int = 0) -> RedisOptions:
+def redis_options(url: str, prefix: str, *, seconds: float = 20.0, most: int = 0) -> RedisOptions:
     return RedisOptions(
         url=url, prefix=prefix, seconds=seconds, connections=8, most_events=most, event_ttl=timedelta(seconds=120)
     )

@@ -23,6 +23,7 @@ class FaultyProxy:
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
         self._open: set[_Connection] = set()
+        self._cuts = 0
         self.port = 0
         self.accepted = 0
         self.dropped = 0
@@ -42,7 +43,8 @@ class FaultyProxy:
             self.cut()
 
     def cut(self) -> None:
-        """Break the open connections on both sides."""
+        """Break the open connections on both sides, and those that are being opened."""
+        self._cuts += 1
         for each in list(self._open):
             each.cut()
 
@@ -73,12 +75,16 @@ class FaultyProxy:
         if self.is_refusing:
             writer.transport.abort()
             return
+        cuts = self._cuts
         try:
             streams = await self._connect()
         except OSError:  # the server is down
             writer.transport.abort()
             return
         connection = _Connection(writer, *streams)
+        if cuts != self._cuts:
+            connection.cut()
+            return
         if self.is_frozen:
             connection.flowing.clear()
         self._open.add(connection)
