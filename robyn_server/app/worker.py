@@ -37,6 +37,7 @@ from robyn_server.storage.registry.jobs.jobs import JOBS, Jobs
 from robyn_server.storage.runs.queue import RunQueue
 from robyn_server.storage.store.items import StoreItems
 from robyn_server.storage.thread_retention import ThreadRetention
+from robyn_server.storage.thread_words import ThreadWords
 from robyn_server.storage.workers import Workers
 from robyn_server.supervisor.parent_death import end_with_parent
 from robyn_server.tracing.langsmith.runs import flush_run_trees
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
     from robyn_server.worker.worker import WorkerOptions
 
 _STORE_SWEEP_SECONDS = 60.0
+_WORDS_SECONDS = 3.0
+"""A search finds the words of a thread within this time and that of reading them."""
 _AUDIT_SWEEP_SECONDS = 3600.0
 _HISTORY_SECONDS = 10.0
 """A minute that is over is recorded within this time. Only the first worker that looks reads more than a row for it."""
@@ -146,6 +149,7 @@ async def _start(settings: Settings, closing: AsyncExitStack) -> None:
         metrics_refresh(),
         sweep,
         *_thread_sweeps(settings, system),
+        *_thread_words(settings, system),
         *_audit_sweeps(settings, system),
         *_history(settings, system),
         *_health_checks(settings, system),
@@ -253,6 +257,11 @@ def _thread_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
     seconds = 60 * settings.thread_sweep_minutes
     yield Periodic("threads whose time is over", sweeper.sweep, seconds)
     yield Periodic("checkpoints to keep", sweeper.prune, seconds)
+
+
+def _thread_words(settings: Settings, system: Pool) -> Iterator[Periodic]:
+    if settings.worker_parent is None:
+        yield Periodic("words of threads", ThreadWords(system).read_changed, _WORDS_SECONDS)
 
 
 def _audit_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:

@@ -47,6 +47,7 @@ THREAD_STEPS = (
     Step("langgraph.checkpoint_blobs", "checkpoint_blobs", "rows_of_thread_texts"),
     Step("langgraph.checkpoints", "checkpoints", "rows_of_thread_texts"),
     Step("agenthall.runs", "runs", "rows_of_threads"),
+    Step("agenthall.thread_words", "thread_words", "rows_of_threads"),
     Step("agenthall.threads", "threads", "rows_of_threads"),
 )
 """Rows that belong to threads, in the order of their deletion."""

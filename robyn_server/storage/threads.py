@@ -21,7 +21,7 @@ from .postgres.queries import Bound, Query, load, load_templates
 from .postgres.search import Kind, Step, search_page, steps, whole_walk
 
 SORTABLE = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
-FILTERS = ("metadata", "values", "status")
+FILTERS = ("metadata", "values", "status", "text")
 _SQL = load("threads")
 _TEMPLATES = load_templates("threads")
 
@@ -32,6 +32,8 @@ class ThreadFilter:
     metadata: dict[str, Any] | None = None
     values: dict[str, Any] | None = None
     status: str | None = None
+    text: str | None = None
+    """Words of its messages, all of which it has. The last one may be the beginning of a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ def _filter_values(where: ThreadFilter) -> dict[str, Any]:
         "metadata": to_json(where.metadata or None),
         "values": to_json(where.values or None),
         "status": where.status,
+        "text": where.text,
     }
     return {name: value for name, value in given.items() if value is not None}
 

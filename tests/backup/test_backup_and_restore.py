@@ -88,7 +88,7 @@ async def saved(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Asyn
             for path in (found.file, f"{found.folder}/"):
                 done = agenthall("backup", path, DATABASE_URL=source)
                 assert done.returncode == 0, done.stderr
-                assert "47 tables" in done.stdout and "migration 00" in done.stdout
+                assert "48 tables" in done.stdout and "migration 00" in done.stdout
             await http.aclose()
         yield found
 

@@ -354,14 +354,24 @@ async def test_the_list_is_filtered_and_paged(browser: Browser, server: LiveServ
         await expect(page.get_by_text("55 conversations, 50 loaded")).to_be_visible()
         await page.get_by_role("button", name="Load more").click()
         await expect(page.get_by_text("55 conversations", exact=True)).to_be_visible()
-        search = page.get_by_label("Thread id, or metadata as key=value")
+        search = page.get_by_label("Words, a thread id, or metadata as key=value")
         await search.fill("team=blue number=7")
         await expect(page.get_by_role("table", name="Conversations").get_by_role("row")).to_have_count(2)
         await page.get_by_label("Status").select_option("error")
         await expect(page.get_by_text("No conversation matches")).to_be_visible()
         await page.get_by_role("button", name="Clear the filters").click()
-        await search.fill("rent")
-        await expect(page.get_by_text("Write the id of a thread")).to_be_visible()
+        await search.fill("?")
+        await expect(page.get_by_text("Write words of messages")).to_be_visible()
+
+
+async def test_the_list_is_searched_for_words(browser: Browser, server: LiveServer) -> None:
+    async with open_console(browser, server.url) as console:
+        page = await _begin(console, server, "researcher", "Do narwhals pay rent?")
+        await expect(_messages(page).get_by_text("I am the offline model")).to_be_visible()
+        await console.open("conversations?q=narwhals%20ren")
+        await expect(page.get_by_role("link", name="Do narwhals pay rent?")).to_be_visible(timeout=20_000)
+        await page.get_by_label("Words, a thread id, or metadata as key=value").fill("narwhals refuse")
+        await expect(page.get_by_text("No conversation matches")).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

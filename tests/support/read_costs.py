@@ -61,7 +61,7 @@ class CountingPool:
         await self._count(query, arguments)
         return await self._connection.fetchrow(query, *arguments)
 
-    async def fetchval(self, query: str, *arguments: Any) -> Any:
+    async def fetchval(self, query: str, *arguments: Any, **_options: Any) -> Any:
         await self._count(query, arguments)
         return await self._connection.fetchval(query, *arguments)
 

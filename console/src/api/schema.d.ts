@@ -2998,6 +2998,11 @@ export interface components {
              * @default null
              */
             status: ("idle" | "busy" | "interrupted" | "error") | null;
+            /**
+             * Text
+             * @default null
+             */
+            text: string | null;
         };
         /** ThreadCreate */
         ThreadCreate: {
@@ -3071,6 +3076,11 @@ export interface components {
              * @default null
              */
             status: ("idle" | "busy" | "interrupted" | "error") | null;
+            /**
+             * Text
+             * @default null
+             */
+            text: string | null;
             /**
              * Limit
              * @default 10

@@ -108,6 +108,9 @@ x.run_id = any (array(select r.run_id from agenthall.runs r
 -- fragment: table_run_undo
 agenthall.run_undo
 
+-- fragment: table_thread_words
+agenthall.thread_words
+
 -- fragment: table_run_credentials
 agenthall.run_credentials
 

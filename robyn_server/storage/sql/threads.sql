@@ -96,7 +96,7 @@ select agenthall.copy_checkpoints(:thread_id, :new_id)
 select found.count
   from agenthall.act_as(:identity, :organizations, :is_admin, :grants) as acting
  cross join lateral (
-   select agenthall.count_matching_threads(:metadata, :values, :status) as count where acting
+   select agenthall.count_matching_threads(:metadata, :values, :status, :text) as count where acting
    offset 0) as found
 
 -- name: delete
@@ -172,6 +172,10 @@ t."values" @> :values::jsonb
 -- fragment: status
 t.status = :status
 
+-- fragment: text
+-- A scalar: PostgreSQL may answer EXISTS from a hash table of all threads.
+(select x.words @@ agenthall.text_query(:text) from agenthall.thread_words x where x.thread_id = t.thread_id)
+
 -- fragment: by_thread_id
 t.thread_id {direction}
 
@@ -215,7 +219,7 @@ select found.body, found.rows, found.is_cut
    with listed as materialized (
      select t.thread_id, t.is_cut, row_number() over () as position
        from agenthall.walk_granted_threads(
-         :order, :descending, :metadata, :values, :status, :most, :last::bigint + 1) t
+         :order, :descending, :metadata, :values, :status, :most, :last::bigint + 1, :text) t
       where acting)
    {page}
    offset 0) as found
@@ -228,7 +232,7 @@ select found.body, found.rows, found.is_cut
    with listed as materialized (
      select t.thread_id, t.is_cut, row_number() over () as position
        from (select t.thread_id, count(*) over () >= :most as is_cut
-               from agenthall.find_matching_threads(:metadata, :values, :status, :most) t
+               from agenthall.find_matching_threads(:metadata, :values, :status, :most, :text) t
               where acting
               order by {order}
               limit :last::bigint + 1) t)

@@ -18,6 +18,9 @@ from .fields import Body, CheckpointId, CommandBody, IfExists, Limit, Offset, Pa
 LARGEST_HISTORY = 100
 """States of one answer. Each may be as large as AGENTHALL_MAX_STATE_BYTES."""
 
+SearchText = Annotated[str, Field(max_length=1000, pattern=r"\w")]
+"""Words of messages: at least one."""
+
 ThreadField = Literal[
     "thread_id",
     "created_at",
@@ -101,6 +104,7 @@ class ThreadSearch(Body):
     metadata: JsonObject | None = None
     values: JsonObject | None = None
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
+    text: SearchText | None = None
     limit: Limit = 10
     offset: Offset = 0
     sort_by: Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] | None = None
@@ -109,7 +113,7 @@ class ThreadSearch(Body):
     extract: StringMap | None = None
 
     def where(self) -> ThreadFilter:
-        return ThreadFilter(self.ids, self.metadata or None, self.values or None, self.status)
+        return ThreadFilter(self.ids, self.metadata or None, self.values or None, self.status, self.text)
 
     def extracts(self) -> dict[str, Sequence[str]] | None:
         """Raises Invalid."""
@@ -125,9 +129,10 @@ class ThreadCount(Body):
     metadata: JsonObject | None = None
     values: JsonObject | None = None
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
+    text: SearchText | None = None
 
     def where(self) -> ThreadFilter:
-        return ThreadFilter(None, self.metadata or None, self.values or None, self.status)
+        return ThreadFilter(None, self.metadata or None, self.values or None, self.status, self.text)
 
 
 class Checkpoint(Part):

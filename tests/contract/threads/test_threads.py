@@ -10,6 +10,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 from network.sse_client import problem_detail
+from servers.live_server import until
 
 NEW = ["thread_id", "created_at", "updated_at", "state_updated_at", "metadata", "status", "config", "values"]
 
@@ -110,6 +111,28 @@ async def test_threads_are_found_by_metadata_values_ids_and_status(http: httpx.A
     ids = [every[0]["thread_id"], every[3]["thread_id"], str(uuid4())]
     assert len(await found(http, mark, ids=ids)) == 2
     assert await found(http, mark, ids=[]) == []
+
+
+async def test_threads_are_found_by_words_of_their_messages(http: httpx.AsyncClient, mark: str) -> None:
+    messages = [{"role": "user", "content": f"Where do {mark} walruses live?"}]
+    run = {"assistant_id": "agent", "input": {"messages": messages}, "if_not_exists": "create"}
+    (await http.post(f"/threads/{(thread := str(uuid4()))}/runs/wait", json=run)).raise_for_status()
+
+    async def are_found() -> bool:
+        answer = await http.post("/threads/search", json={"text": f"WALRUSES {mark}"})
+        return [each["thread_id"] for each in answer.json()] == [thread]
+
+    await until(are_found)
+    for text, count in ((f"{mark} walr", 1), (f"{mark} walrus live", 0)):
+        assert (await http.post("/threads/count", json={"text": text})).json() == count
+        assert len((await http.post("/threads/search", json={"text": text, "status": "idle"})).json()) == count
+
+
+@pytest.mark.parametrize("text", ["", "?!", "x" * 1001, 7, ["rent"]])
+@pytest.mark.parametrize("path", ["/threads/search", "/threads/count"])
+async def test_words_that_cannot_be_searched_for_are_refused(http: httpx.AsyncClient, path: str, text: Any) -> None:
+    answer = await http.post(path, json={"text": text})
+    assert answer.status_code == 422 and answer.json()["detail"].startswith("text"), answer.text
 
 
 async def test_a_thread_that_ran_has_its_error_and_its_interrupts(http: httpx.AsyncClient, mark: str) -> None:

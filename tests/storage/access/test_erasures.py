@@ -69,6 +69,8 @@ create temp table made as
   select gen_random_uuid() as thread_id, gen_random_uuid() as run_id, n from generate_series(1, THREADS) n;
 insert into agenthall.threads (thread_id, owner_id, organization_id, ephemeral, metadata, "values")
 select thread_id, 'WHO', 'ORGANIZATION', n % 50 = 0, '{"owner": "WHO"}', '{"who": "WHO"}' from made;
+insert into agenthall.thread_words (thread_id, owner_id, state_updated_at, words)
+select t.thread_id, t.owner_id, t.state_updated_at, 'WHO' from agenthall.threads t join made using (thread_id);
 insert into agenthall.runs (run_id, thread_id, assistant_id, assistant_version, graph_id, owner_id, organization_id,
                             status, kwargs, ready)
 select run_id, thread_id, gen_random_uuid(), 1, 'echo', 'WHO', 'ORGANIZATION', 'success',

@@ -60,6 +60,9 @@ select pg_temp.id(n), case when n % 4 = 3 then 'other' || n else 'somebody' end,
        jsonb_build_object('topic', case when rare then 'rare' else 'common' end, 'messages', '[{"content": "hello"}]'::jsonb),
        now() - n * interval '1 s', now() - (n * 7919 % ROWS) * interval '1 s', now() - (n * 104729 % ROWS) * interval '1 s'
   from (select n, n in (100, 500, 900) as rare from generate_series(1, ROWS::bigint) n) numbered;
+insert into agenthall.thread_words (thread_id, owner_id, state_updated_at, words)
+select t.thread_id, t.owner_id, t.state_updated_at, to_tsvector('simple', agenthall.searchable_text(t."values"))
+  from agenthall.threads t;
 insert into agenthall.runs (run_id, thread_id, assistant_id, assistant_version, graph_id, owner_id, kwargs, ready, status)
 select pg_temp.id(n), pg_temp.id(1), pg_temp.id(1), 1, 'agent', 'somebody', '{}', false,
        case when n in (100, 500, 900) then 'error' else 'success' end
@@ -123,15 +126,26 @@ async def _asked(storage: RunStorage, role: str, ask: Ask) -> tuple[int, Any]:
 
 
 async def _grown(few: RunStorage, many: RunStorage, asks: dict[str, tuple[str, Ask]]) -> dict[str, tuple[int, int]]:
-    """The requests that touch more than twice as many buffers of many rows."""
-    costs = {name: (await _cost(few, role, ask), await _cost(many, role, ask)) for name, (role, ask) in asks.items()}
-    return {name: (small, large) for name, (small, large) in costs.items() if large > 2 * small + SLACK}
+    """The requests that touch more than twice as many buffers of many rows.
+
+    Such a request is asked a second time: a session that has to read the catalog again touches some hundred more.
+    """
+    grown = {}
+    for name, (role, ask) in asks.items():
+        for _ in range(2):
+            small, large = await _cost(few, role, ask), await _cost(many, role, ask)
+            if large <= 2 * small + SLACK:
+                break
+        else:
+            grown[name] = small, large
+    return grown
 
 
 THREAD_FILTERS: dict[str, list[Any]] = {
     "metadata": [{"of": "a test"}, {"half": 1}, {"rare": {"deep": "yes"}}, {"number": 500}, {"none": 1}],
     "values": [{"topic": "common"}, {"topic": "rare"}, {"topic": "none"}],
     "status": ["idle", "interrupted", "error"],
+    "text": ["hello", "rare hell", "zebra"],
     "ids": [[UUID(int=n) for n in (1, 2, 3, 100, 500, 2_000_000)]],
 }
 ASSISTANT_FILTERS: dict[str, list[Any]] = {
@@ -284,6 +298,7 @@ _MATCHES = {
     "metadata": "x.metadata @> '{}'::jsonb",
     "values": "x.\"values\" @> '{}'::jsonb",
     "status": "x.status = '{}'",
+    "text": "x.\"values\"::text like all (select '%' || word || '%' from regexp_split_to_table('{}', ' ') word)",
     "ids": "x.thread_id = any ('{{{}}}')",
     "name": "x.name ilike '%{}%'",
     "graph_ids": "x.graph_id = any ('{{{}}}')",

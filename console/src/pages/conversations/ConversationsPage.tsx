@@ -158,12 +158,12 @@ function FilterBar({
     <search className="mb-3 grid grid-cols-2 items-start gap-2 md:grid-cols-[minmax(0,22rem)_10rem_13rem]">
       <div className="max-md:col-span-2">
         <TextField
-          label="Thread id, or metadata as key=value"
+          label="Words, a thread id, or metadata as key=value"
           hideLabel
           type="search"
-          placeholder="Thread id, or metadata as key=value"
+          placeholder="Words, a thread id, or metadata as key=value"
           value={filters.q ?? ""}
-          error={asks ? null : "Write the id of a thread, or key=value of its metadata."}
+          error={asks ? null : "Write words of messages, the id of a thread, or key=value of its metadata."}
           onChange={(event) => onChange({ q: event.target.value || undefined })}
         />
       </div>

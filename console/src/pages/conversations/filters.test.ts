@@ -19,7 +19,16 @@ it("asks for the agent by the metadata that the server sets", () => {
   expect(queryOf({ agent: "a1", status: "idle" })).toEqual({ metadata: { assistant_id: "a1" }, status: "idle" });
 });
 
-it("asks for nothing while the text is neither an id nor a pair", () => {
-  expect(queryOf({ q: "rent" })).toBeNull();
-  expect(queryOf({ q: "team=" })).toBeNull();
+it("takes all other words as those of messages", () => {
+  expect(queryOf({ q: " the  rent team=blue of 2026" })).toEqual({
+    metadata: { team: "blue" },
+    text: "the rent of 2026",
+  });
+  expect(queryOf({ q: "team=" })).toEqual({ text: "team=" });
+  expect(queryOf({ q: "家賃" })).toEqual({ text: "家賃" });
+});
+
+it("asks for nothing while there is no word", () => {
+  expect(queryOf({ q: "?" })).toBeNull();
+  expect(queryOf({ q: "= a=b" })).toBeNull();
 });

@@ -4,7 +4,7 @@ export const STATUSES: ThreadStatus[] = ["idle", "busy", "interrupted", "error"]
 
 /** The filters of the list, as they stand in the address. */
 export interface Filters {
-  /** The id of a thread, or `key=value` of its metadata. */
+  /** Words of messages, ids of threads, and `key=value` of their metadata. */
   q?: string;
   status?: ThreadStatus;
   agent?: string;
@@ -14,6 +14,7 @@ export interface ThreadQuery {
   ids?: string[];
   metadata?: Metadata;
   status?: ThreadStatus;
+  text?: string;
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -27,17 +28,20 @@ export function readFilters(raw: Record<string, unknown>): Record<string, unknow
   };
 }
 
-/** The query for the API. Null: `q` is neither an id nor `key=value`, so there is nothing to ask yet. */
+/** The query for the API. Null: `q` has nothing but punctuation, so there is nothing to ask yet. */
 export function queryOf({ q = "", status, agent }: Filters): ThreadQuery | null {
   const words = q.trim().split(/\s+/).filter(Boolean);
   const ids = words.filter((word) => UUID.test(word));
-  const pairs = words.filter((word) => !UUID.test(word)).map(pairOf);
-  if (pairs.some((pair) => pair === null)) return null;
-  const metadata = Object.fromEntries([...(pairs as [string, unknown][]), ...(agent ? [["assistant_id", agent]] : [])]);
+  const others = words.filter((word) => !UUID.test(word));
+  const pairs = others.map(pairOf).filter((pair) => pair !== null);
+  const text = others.filter((word) => pairOf(word) === null).join(" ");
+  if (text && !/[\p{L}\p{N}]/u.test(text)) return null;
+  const metadata = Object.fromEntries([...pairs, ...(agent ? [["assistant_id", agent]] : [])]);
   return {
     ...(ids.length ? { ids } : {}),
     ...(Object.keys(metadata).length ? { metadata } : {}),
     ...(status ? { status } : {}),
+    ...(text ? { text } : {}),
   };
 }
 
