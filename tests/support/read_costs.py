@@ -23,7 +23,7 @@ async def fill(connection: Any, script: str, *arguments: Any) -> None:
 async def load(pool: Any, script: str, *arguments: Any, triggers: bool = True) -> None:
     """Fill a database of the test's own with a statement that writes many rows, and bring its statistics up to date.
 
-    Indexes are built when the rows are there, which takes a quarter of the time. Without `triggers`, foreign keys are
+    Indexes are built when the rows are there, in less than half of the time. Without `triggers`, foreign keys are
     not checked either.
     """
     async with pool.acquire() as connection:
