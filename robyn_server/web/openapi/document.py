@@ -14,7 +14,8 @@ from robyn_server.web.http.parameters import Parameter
 from robyn_server.web.http.problems import PROBLEM_JSON
 from robyn_server.web.http.routing import Route
 
-from .answers import ANSWERS, SCHEMAS
+from .answers import ANSWERS
+from .named_schemas import SCHEMAS
 
 SCHEMA = "#/components/schemas/{model}"
 PROBLEM = "#/components/responses/Problem"

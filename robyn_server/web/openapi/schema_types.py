@@ -42,3 +42,8 @@ def some_of(schema: Schema, **more: Schema) -> Schema:
 
 def one_of(*values: str) -> Schema:
     return {"type": "string", "enum": list(values)}
+
+
+TEXTS: Schema = many(TEXT)
+CURSOR: Schema = maybe(TEXT)
+"""Of the next page; null on the last one."""

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from robyn_server.core.access.permissions import Operation
 from robyn_server.web.http.messages import JSON, Request, Response, json_response
 from robyn_server.web.http.routing import RouteTable
-from robyn_server.web.openapi.answers import ANSWERS, SCHEMAS
+from robyn_server.web.openapi.answers import ANSWERS
 from robyn_server.web.openapi.docs_page import docs_page
 from robyn_server.web.openapi.document import API_KEY, BEARER, NO_CREDENTIALS, openapi
+from robyn_server.web.openapi.named_schemas import SCHEMAS
 from robyn_server.web.routes import all_routes
 from robyn_server.web.routes.server.system import server_info, system_routes
 from robyn_server.web.schemas.queries import INSTANCES, WATCH
