@@ -10,6 +10,7 @@ from job_database import JobDatabase
 
 
 async def test_an_offer_without_an_answer_goes_to_another_instance(jobs: JobDatabase) -> None:
+    await jobs.later(0)
     await jobs.serve("i1")
     await jobs.serve("i2")
     job_id = await jobs.create()
