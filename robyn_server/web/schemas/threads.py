@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from robyn_server.core.json.bounded import MAX_ITEMS, JsonList, JsonObject, Listed, Name, StringMap
 from robyn_server.core.threads.extract_path import parse_extract
@@ -18,7 +19,14 @@ from .fields import Body, CheckpointId, CommandBody, IfExists, Limit, Offset, Pa
 LARGEST_HISTORY = 100
 """States of one answer. Each may be as large as AGENTHALL_MAX_STATE_BYTES."""
 
-SearchText = Annotated[str, Field(max_length=1000, pattern=r"\w")]
+
+def _with_a_word(text: str) -> str:
+    if re.search(r"\w", text) is None:
+        raise ValueError("has no word to search for")
+    return text
+
+
+SearchText = Annotated[str, Field(max_length=1000, json_schema_extra={"pattern": r"\w"}), AfterValidator(_with_a_word)]
 """Words of messages: at least one."""
 
 ThreadField = Literal[
