@@ -2,8 +2,8 @@
 --
 -- Rules
 --   1. A run does not wait for the words. A worker reads them a few seconds after the state of a thread has changed.
---   2. The words of a thread are in a table of its own, since each change of a row would enter all of them in the index
---      again, and the row of a thread changes several times in a run.
+--   2. The words of a thread are in a table of its own, since each update of a row writes all of them to the index
+--      again, and the row of a thread is updated more than once in a run.
 --   3. Words are indexed without a dictionary: no language is known. A text has at most 50,000 characters, its last
 --      ones: a tsvector has at most 1 MB, and a word with hyphens is in it with its parts.
 
@@ -30,8 +30,8 @@ create function agenthall.searchable_text(p_values jsonb) returns text language 
   select "right"(coalesce(string_agg(t.text, e'\n' order by t.place, t.part), ''), 50000) from texts t
 $$;
 comment on function agenthall.searchable_text is
-  'Return the texts that a search finds in the values of a thread: those of its messages, and others of the first '
-  'level.';
+  'Return the texts that a search finds in the values of a thread: those of its messages, and top-level '
+  'strings.';
 
 create function agenthall.text_query(p_text text) returns tsquery language sql immutable parallel safe as $$
   select string_agg(

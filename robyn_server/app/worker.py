@@ -261,7 +261,7 @@ def _thread_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:
 
 def _thread_words(settings: Settings, system: Pool) -> Iterator[Periodic]:
     if settings.worker_parent is None:
-        yield Periodic("words of threads", ThreadWords(system).read_changed, _WORDS_SECONDS)
+        yield Periodic("words of threads", ThreadWords(system).index_changed, _WORDS_SECONDS)
 
 
 def _audit_sweeps(settings: Settings, system: Pool) -> Iterator[Periodic]:

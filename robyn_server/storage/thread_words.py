@@ -23,18 +23,14 @@ class ThreadWords:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def read_changed(self) -> int:
+    async def index_changed(self) -> int:
         """Read the words of all threads whose state has changed, and return how many. Raises Unavailable.
 
         0 also while another process reads them, or a request has locked one of the threads.
         """
         total = 0
-        while count := await self._index_changed():
-            total += count
-        return total
-
-    async def _index_changed(self) -> int:
+        query = _SQL["index_changed"].bind(settled=_SETTLED, limit=_BATCH)
         async with translated():
-            query = _SQL["index_changed"].bind(settled=_SETTLED, limit=_BATCH)
-            count: int = await self._pool.fetchval(*query, timeout=_SECONDS)
-        return count
+            while count := await self._pool.fetchval(*query, timeout=_SECONDS):
+                total += count
+        return total

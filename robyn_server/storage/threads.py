@@ -33,7 +33,7 @@ class ThreadFilter:
     values: dict[str, Any] | None = None
     status: str | None = None
     text: str | None = None
-    """Words of its messages, all of which it has. The last one may be the beginning of a word."""
+    """Words that must all occur in the messages. The last one may be the beginning of a word."""
 
 
 @dataclass(frozen=True, slots=True)

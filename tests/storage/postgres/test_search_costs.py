@@ -128,7 +128,7 @@ async def _asked(storage: RunStorage, role: str, ask: Ask) -> tuple[int, Any]:
 async def _grown(few: RunStorage, many: RunStorage, asks: dict[str, tuple[str, Ask]]) -> dict[str, tuple[int, int]]:
     """The requests that touch more than twice as many buffers of many rows.
 
-    Such a request is asked a second time: a session that has to read the catalog again touches some hundred more.
+    Such a request is asked a second time: one in a whole run touched 200 more buffers, and not when it was repeated.
     """
     grown = {}
     for name, (role, ask) in asks.items():

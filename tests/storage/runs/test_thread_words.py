@@ -77,7 +77,7 @@ async def test_all_words_must_be_there_and_the_last_may_have_begun(
     storage: RunStorage, words: ThreadWords, content: Any, found: list[str], missed: list[str]
 ) -> None:
     thread = await _thread(storage, "something first", content)
-    assert await words.read_changed() == 1
+    assert await words.index_changed() == 1
     assert [text for text in found if await _found(storage, text) != {thread}] == []
     assert [text for text in missed if await _found(storage, text)] == []
 
@@ -85,13 +85,13 @@ async def test_all_words_must_be_there_and_the_last_may_have_begun(
 @pytest.mark.parametrize("text", ["?", "''", "\\", "& |", "_", "x" * 5000])
 async def test_a_text_without_a_known_word_finds_nothing(storage: RunStorage, words: ThreadWords, text: str) -> None:
     await _thread(storage, "? '' \\ & |")
-    await words.read_changed()
+    await words.index_changed()
     assert await _found(storage, text) == set()
 
 
 async def test_texts_beside_the_messages_are_found(storage: RunStorage, words: ThreadWords) -> None:
     thread = await _thread(storage, topic="A narwhal", deep={"topic": "walrus"}, number=7)
-    await words.read_changed()
+    await words.index_changed()
     assert await _found(storage, "narwhal") == {thread}
     assert await _found(storage, "walrus") == set()
 
@@ -99,10 +99,10 @@ async def test_texts_beside_the_messages_are_found(storage: RunStorage, words: T
 async def test_words_follow_the_state(storage: RunStorage, words: ThreadWords) -> None:
     thread = await _thread(storage, "otter")
     other = await _thread(storage, "otter")
-    assert await words.read_changed() == 2
-    assert await words.read_changed() == 0
+    assert await words.index_changed() == 2
+    assert await words.index_changed() == 0
     await _set_state(storage, thread, "badger")
-    assert await words.read_changed() == 1
+    assert await words.index_changed() == 1
     assert (await _found(storage, "otter"), await _found(storage, "badger")) == ({other}, {thread})
     await storage.threads.delete(ADA, other)
     assert await _found(storage, "otter") == set()
@@ -114,7 +114,7 @@ async def test_of_a_long_conversation_the_end_is_found(storage: RunStorage, word
     parts = [chr(0x10400 + n % 80) + chr(0x20000 + n) for n in range(20_000)]
     many_words = await _thread(storage, "-".join(parts), "stork")
     await _thread(storage, " ".join(parts), "-".join(parts[:700]), "x" * 40_000)
-    await words.read_changed()
+    await words.index_changed()
     assert await _found(storage, "egret") == {thread}
     assert await _found(storage, "heron") == set()
     assert await _found(storage, "stork") == {many_words}
@@ -122,25 +122,25 @@ async def test_of_a_long_conversation_the_end_is_found(storage: RunStorage, word
 
 async def test_a_change_that_is_committed_late_is_not_passed_by(storage: RunStorage, words: ThreadWords) -> None:
     late = await _thread(storage, "early bird")
-    await words.read_changed()
+    await words.index_changed()
     async with storage.threads.lock(ADA, late) as thread:
         assert thread is not None
         await thread.set_state(b'{"messages": [{"content": "late bird"}]}', "idle", {})
         meanwhile = await _thread(storage, "another bird")
-        assert await words.read_changed() == 1
+        assert await words.index_changed() == 1
         assert await _found(storage, "bird") == {late, meanwhile}
-    assert await words.read_changed() == 1
+    assert await words.index_changed() == 1
     assert await _found(storage, "late bird") == {late}
 
 
 async def test_a_locked_thread_is_read_later_and_nobody_waits(storage: RunStorage, words: ThreadWords) -> None:
     first, locked, last = [await _thread(storage, "plover") for _ in range(3)]
     async with storage.threads.lock(ADA, locked):
-        assert await words.read_changed() == 0
+        assert await words.index_changed() == 0
         for other in (first, last):
             async with storage.threads.lock(ADA, other):
                 pass
-    assert await words.read_changed() == 3
+    assert await words.index_changed() == 3
     assert await _found(storage, "plover") == {first, locked, last}
 
 
@@ -150,16 +150,36 @@ async def test_threads_of_one_moment_are_read_once(storage: RunStorage, words: T
         """insert into agenthall.threads (thread_id, owner_id, "values", state_updated_at)
            select gen_random_uuid(), 'ada', '{"topic": "curlew"}', now() - interval '1 day' from generate_series(1, 450)"""
     )
-    assert await words.read_changed() == 450
+    assert await words.index_changed() == 450
     assert await storage.threads.count(ADA, ThreadFilter(text="curlew")) == 450
     async with storage.system.acquire() as connection:
         query = "select agenthall.index_changed_threads($1, $2)"
         assert await touched(connection, query, timedelta(minutes=1), 100) < 60
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6, 20])
+async def test_whichever_filter_is_looked_up_first_the_same_threads_are_found(
+    storage: RunStorage, words: ThreadWords, limit: int
+) -> None:
+    """With the limit, first the words have fewer threads than it, then the metadata, and then neither."""
+    matching = {await _thread(storage, "grebe") for _ in range(2)}
+    grebes = matching | {await _thread(storage, "grebe") for _ in range(3)}
+    marked = matching | {await _thread(storage, "teal")}
+    await storage.admin.execute(
+        "update agenthall.threads set metadata = '{\"marked\": true}' where thread_id = any ($1)", list(marked)
+    )
+    await words.index_changed()
+    query = """select array_agg(found.thread_id)
+                 from agenthall.act_as('ada', '{}', false) as acting
+                cross join lateral (select f.thread_id from agenthall.find_matching_threads(
+                  '{"marked": true}', null, null, $1, 'grebe') f where acting offset 0) as found"""
+    found = await storage.app.fetchval(query, limit)
+    assert len(grebes) == 5 and len(found) == min(limit, 2) and set(found) <= matching
+
+
 async def test_threads_of_others_are_not_found(storage: RunStorage, words: ThreadWords) -> None:
     own, foreign = await _thread(storage, "ibis"), await _thread(storage, "ibis", principal=BEN)
-    await words.read_changed()
+    await words.index_changed()
     granted = Principal("carl", grants=Grants(threads=(Condition(own="ben"),)))
     readers = (ADA, BEN, LOCAL, granted, Principal("carl"))
     assert [await _found(storage, "ibis", each) for each in readers] == [
@@ -175,7 +195,7 @@ async def test_a_role_of_the_app_reads_the_words_of_visible_threads_only(
     storage: RunStorage, words: ThreadWords
 ) -> None:
     await _thread(storage, "ibis", principal=BEN)
-    await words.read_changed()
+    await words.index_changed()
     query = """select count(*) from agenthall.act_as($1, '{}', false) as acting
                 cross join lateral (select from agenthall.thread_words where acting offset 0) as found"""
     assert [await storage.app.fetchval(query, each) for each in ("ben", "ada")] == [1, 0]
@@ -183,8 +203,8 @@ async def test_a_role_of_the_app_reads_the_words_of_visible_threads_only(
 
 async def test_workers_read_each_thread_once(storage: RunStorage, words: ThreadWords) -> None:
     threads = {await _thread(storage, "coot") for _ in range(40)}
-    counts = await asyncio.gather(*(words.read_changed() for _ in range(4)))
-    assert sum(counts) + await words.read_changed() == len(threads)
+    counts = await asyncio.gather(*(words.index_changed() for _ in range(4)))
+    assert sum(counts) + await words.index_changed() == len(threads)
     assert await _found(storage, "coot") == threads
 
 
@@ -208,7 +228,7 @@ async def costs(postgres: str, template: str) -> list[tuple[int, int]]:
             await load(login, _FILL.replace("ROWS", str(rows)), triggers=False)
             async with system.acquire() as connection:
                 pool = CountingPool(connection)
-                assert await ThreadWords(pool).read_changed() == 0  # type: ignore[arg-type]
+                assert await ThreadWords(pool).index_changed() == 0  # type: ignore[arg-type]
                 idle = pool.buffers
                 await login.execute(
                     "update agenthall.threads set state_updated_at = now() where thread_id in"

@@ -33,10 +33,13 @@ export function queryOf({ q = "", status, agent }: Filters): ThreadQuery | null 
   const words = q.trim().split(/\s+/).filter(Boolean);
   const ids = words.filter((word) => UUID.test(word));
   const others = words.filter((word) => !UUID.test(word));
-  const pairs = others.map(pairOf).filter((pair) => pair !== null);
-  const text = others.filter((word) => pairOf(word) === null).join(" ");
+  const pairs = others.map(pairOf);
+  const text = others.filter((_, place) => pairs[place] === null).join(" ");
   if (text && !/[\p{L}\p{N}]/u.test(text)) return null;
-  const metadata = Object.fromEntries([...pairs, ...(agent ? [["assistant_id", agent]] : [])]);
+  const metadata = Object.fromEntries([
+    ...pairs.filter((pair) => pair !== null),
+    ...(agent ? [["assistant_id", agent]] : []),
+  ]);
   return {
     ...(ids.length ? { ids } : {}),
     ...(Object.keys(metadata).length ? { metadata } : {}),
