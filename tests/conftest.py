@@ -1,4 +1,4 @@
-"""Fixtures for all tests: PostgreSQL, fresh databases, a running server."""
+"""Fixtures for all tests: PostgreSQL and fresh databases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 from databases import fresh_database, make_template, postgres_server
 from hypothesis import HealthCheck, settings
 from markers import pytest_itemcollected
-from servers.live_server import LiveServer, live_server
 from xdist_scheduling import (
     pytest_collection_modifyitems,
     pytest_configure_node,
@@ -57,10 +56,3 @@ async def database(postgres: str, template: str) -> AsyncIterator[str]:
 async def empty_database(postgres: str) -> AsyncIterator[str]:
     async with fresh_database(postgres) as url:
         yield url
-
-
-@pytest.fixture(scope="session")
-async def shared_server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
-    """A server with web and worker for tests that leave no trace. It serves the graphs of `sample_graphs.py`."""
-    async with fresh_database(postgres, template) as url, live_server(url) as server:
-        yield server

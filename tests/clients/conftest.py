@@ -14,7 +14,7 @@ from network.faulty_proxy import WebSocketProxy
 from registry_server import RegistryServer, registry_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def server(
     postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RegistryServer]:

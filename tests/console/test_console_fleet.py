@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 from agenthall_client import Job
 from browser import DESK, PHONE, open_console
-from fleet_server import ORGANIZATION, OTHER_ORGANIZATION, FleetServer, open_fleet_server
 from playwright.async_api import Browser, Locator, Page, expect
 from servers.live_server import until
+
+from .fleet_server import ORGANIZATION, OTHER_ORGANIZATION, FleetServer, open_fleet_server
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 MANY, AGENTS = 10_000, 8
@@ -53,7 +54,7 @@ async def test_tiles_appear_change_and_go_without_a_reload(browser: Browser, fle
             await expect(tile).to_contain_text("Healthy")
             await expect(tile).to_contain_text("1.4.0 · epoch 1")
             await expect(tile).to_contain_text("load 0")
-            await expect(tile).to_contain_text("lease lasts, heard")
+            await expect(tile).to_contain_text("last heartbeat")
             await expect(page.get_by_role("heading", name="eu-west")).to_be_visible()
             state["health"] = "degraded"
             bot.beat_now()

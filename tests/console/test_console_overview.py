@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from browser import DESK, PHONE, open_console
-from fleet_server import FleetServer, open_fleet_server
 from playwright.async_api import Browser, Page, expect
 from servers.live_server import LiveServer
 from users.issued_api_keys import issue_api_key
+
+from .fleet_server import FleetServer, open_fleet_server
 
 TENANT = "0a000000-0000-4000-8000-000000000001"
 

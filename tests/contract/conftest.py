@@ -30,18 +30,18 @@ UNUSED_URL = "http://127.0.0.1:9/mcp"
 _SERVED = orjson.dumps(GRAPHS | EXTRA_GRAPHS).decode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
     async with fresh_database(postgres, template) as url, live_server(url, AGENTHALL_GRAPHS=_SERVED) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def client(server: LiveServer) -> LangGraphClient:
     return server.sdk()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def http(server: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
     async with server.http() as opened:
         yield opened
@@ -53,7 +53,7 @@ async def thread(http: httpx.AsyncClient) -> str:
     return str((await http.post("/threads", json={})).json()["thread_id"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def jwt_server(postgres: str, template: str) -> AsyncIterator[LiveServer]:
     """A server with AUTH_MODE=jwt and the demo catalogue. An agent counts as fresh for a second."""
     settings = {
@@ -77,7 +77,7 @@ def demo_catalogue() -> str:
     return text
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def catalogue(jwt_server: LiveServer) -> AsyncIterator[asyncpg.Connection]:
     """A connection with the rights of the catalogue's owner."""
     connection = await asyncpg.connect(jwt_server.database)
@@ -103,7 +103,7 @@ UserClientFactory: TypeAlias = Callable[..., UserClient]
 """Called with a user, organizations and claims."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def person(jwt_server: LiveServer) -> AsyncIterator[UserClientFactory]:
     """`person(user, *organizations, **claims)` creates a UserClient."""
     async with user_clients(jwt_server) as make:
@@ -159,7 +159,7 @@ def admin(user: UserClientFactory) -> UserClient:
 # Clients of `jwt_server` for the agent registry.
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def clients(jwt_server: LiveServer) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
     headers = {
         "ada": bearer("ada", HARBOUR),
@@ -173,17 +173,17 @@ async def clients(jwt_server: LiveServer) -> AsyncIterator[dict[str, httpx.Async
         await client.aclose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ada(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
     return clients["ada"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mia(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
     return clients["mia"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def root(clients: dict[str, httpx.AsyncClient]) -> httpx.AsyncClient:
     return clients["root"]
 

@@ -25,7 +25,7 @@ select ('10000000-0000-4000-8000-00000000000' || n)::uuid, '00000000-0000-4000-8
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def project() -> AsyncIterator[Supabase]:
     """AGENTHALL_TEST_SUPABASE_PGBIN selects another PostgreSQL than the embedded one."""
     if PGBOUNCER is None:
@@ -39,7 +39,7 @@ async def project() -> AsyncIterator[Supabase]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def server(project: Supabase) -> AsyncIterator[LiveServer]:
     """A server that connects only through poolers, as in a network without IPv6."""
     settings = {

@@ -95,21 +95,21 @@ def _eventually() -> Any:
     return eventually
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_toolbox() -> Iterator[McpProcess]:
     server = McpProcess(SERVERS / "toolbox.py")
     yield server
     server.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def second_toolbox() -> Iterator[McpProcess]:
     server = McpProcess(SERVERS / "toolbox.py", "--offer", "echo,slow")
     yield server
     server.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def interaction_server() -> Iterator[McpProcess]:
     server = McpProcess(SERVERS / "interaction_server.py")
     yield server

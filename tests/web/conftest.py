@@ -8,7 +8,7 @@ from deadlines import DEADLINE
 from servers.web_process import WebProcess, web_process
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def server() -> AsyncIterator[WebProcess]:
     """One sample server for all tests that do not end it."""
     async with web_process(AGENTHALL_CORS_ORIGINS="https://chat.example") as served:

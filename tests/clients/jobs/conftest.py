@@ -12,7 +12,7 @@ from registry_server import FAST_TIMING, RegistryServer, registry_server
 Create = Callable[..., AgentInstance]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def server(
     postgres: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RegistryServer]:

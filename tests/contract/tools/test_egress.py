@@ -52,6 +52,6 @@ async def test_the_run_says_which_tool_server_is_refused_and_goes_on(public_serv
     assert "Traceback" not in log
 
 
-async def test_the_same_server_is_used_where_the_policy_allows_it(shared_server: LiveServer, mcp: RawMcp) -> None:
-    run = await finished_run(shared_server, mcp.url)
+async def test_the_same_server_is_used_where_the_policy_allows_it(server: LiveServer, mcp: RawMcp) -> None:
+    run = await finished_run(server, mcp.url)
     assert run["status"] == "success" and "agenthall_notices" not in run["metadata"]
