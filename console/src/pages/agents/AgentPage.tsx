@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { MessageSquarePlus } from "lucide-react";
 import { type Me, may, useMe } from "../../api/me";
+import { BackLink } from "../../components/BackLink";
 import { JsonButton } from "../../components/JsonView";
 import { PageHeader } from "../../components/PageHeader";
 import { ErrorState, LoadingBlock } from "../../components/states";
@@ -26,12 +27,7 @@ export default function AgentPage() {
   const agent = useQuery(agentQuery(assistantId));
   return (
     <>
-      <p className="mb-1 text-soft">
-        <Link to="/agents" className="hover:text-accent hover:underline">
-          Agents
-        </Link>
-        <span aria-hidden> /</span>
-      </p>
+      <BackLink to="/agents">Agents</BackLink>
       {agent.isPending ? (
         <LoadingPage />
       ) : agent.isError ? (

@@ -1,5 +1,6 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { langgraph } from "../../api/langgraph";
+import { useSettled } from "../../api/useSettled";
 import type { Filters } from "./filters";
 
 const PAGE_SIZE = 200;
@@ -7,7 +8,7 @@ const FIELDS = ["assistant_id", "graph_id", "name", "description", "metadata", "
 
 /** The assistants that match, page by page, and how many there are. The API has no filter for the source. */
 export function useAgents({ q, graph }: Filters) {
-  const filter = { name: q, graphId: graph };
+  const filter = { name: useSettled(q), graphId: graph };
   const list = useInfiniteQuery({
     queryKey: ["assistants", "search", filter],
     queryFn: ({ pageParam, signal }) =>

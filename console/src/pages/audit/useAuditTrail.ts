@@ -1,6 +1,7 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { api, unwrap } from "../../api/client";
 import type { components } from "../../api/schema";
+import { useSettled } from "../../api/useSettled";
 import { type AuditFilters, queryOf } from "./filters";
 
 export type AuditEntry = components["schemas"]["AuditEntry"];
@@ -8,7 +9,9 @@ export type AuditEntry = components["schemas"]["AuditEntry"];
 const PAGE_SIZE = 100;
 
 /** Entries that match, newest first, page by page. A page may be empty and not the last. */
-export function useAuditTrail(filters: AuditFilters) {
+export function useAuditTrail(chosen: AuditFilters) {
+  const typed = { actor: useSettled(chosen.actor), action: useSettled(chosen.action), id: useSettled(chosen.id) };
+  const filters = { ...chosen, ...typed };
   return useInfiniteQuery({
     queryKey: ["audit", filters],
     queryFn: ({ pageParam, signal }) => {

@@ -155,7 +155,7 @@ function FilterBar({
   onChange: (changed: Partial<Filters>) => void;
 }) {
   return (
-    <search className="mb-3 grid grid-cols-2 items-start gap-2 md:grid-cols-[minmax(0,22rem)_10rem_13rem]">
+    <search className="mb-3 grid grid-cols-2 items-start gap-2 md:grid-cols-[minmax(0,25rem)_9rem_12rem]">
       <div className="max-md:col-span-2">
         <TextField
           label="Words, a thread id, or metadata as key=value"

@@ -1,5 +1,6 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { may, useMe } from "../../api/me";
+import { BackLink } from "../../components/BackLink";
 import { PageHeader } from "../../components/PageHeader";
 import { Composer, type Sent } from "./compose/Composer";
 import { beginThread } from "./thread/session";
@@ -19,6 +20,7 @@ export default function NewPage() {
   };
   return (
     <div className="flex h-[calc(100dvh-5.75rem)] flex-col md:h-[calc(100dvh-3rem)]">
+      <BackLink to="/conversations">Conversations</BackLink>
       <PageHeader title="New conversation" />
       <div className="flex min-h-0 flex-1 flex-col justify-center gap-6 pb-[12vh]">
         <div className="mx-auto w-full max-w-3xl px-1">

@@ -1,7 +1,8 @@
-import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { ArrowLeft, History } from "lucide-react";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { History } from "lucide-react";
 import { useMemo, useState } from "react";
 import { may, useMe } from "../../api/me";
+import { BackLink } from "../../components/BackLink";
 import { Badge } from "../../components/Badge";
 import { Button } from "../../components/Button";
 import { CopyButton } from "../../components/CopyButton";
@@ -20,6 +21,7 @@ import { useThread } from "./thread/useThread";
 import { Transcript } from "./transcript/Transcript";
 
 const TITLE = 90;
+const back = <BackLink to="/conversations">Conversations</BackLink>;
 
 interface Search {
   checkpoint?: string;
@@ -33,7 +35,8 @@ export default function ThreadPage() {
   if (snapshot.connection === "closed") {
     return (
       <>
-        <PageHeader title="Conversation" about={<BackLink />} />
+        {back}
+        <PageHeader title="Conversation" />
         <ErrorState error={snapshot.problem} />
       </>
     );
@@ -41,7 +44,8 @@ export default function ThreadPage() {
   if (!snapshot.thread && snapshot.conversation.messages.length === 0) {
     return (
       <>
-        <PageHeader title="Conversation" about={<BackLink />} />
+        {back}
+        <PageHeader title="Conversation" />
         {snapshot.problem ? <ErrorState error={snapshot.problem} /> : <LoadingRows rows={6} height={64} />}
       </>
     );
@@ -76,14 +80,10 @@ function OpenThread({ session, snapshot }: { session: ThreadSession; snapshot: S
 
   return (
     <div className="flex h-[calc(100dvh-5.75rem)] flex-col md:h-[calc(100dvh-3rem)]">
+      {back}
       <PageHeader
         title={subject ? shortened(subject) : "Conversation"}
-        about={
-          <span className="flex flex-wrap items-center gap-2">
-            <BackLink />
-            <Status snapshot={snapshot} />
-          </span>
-        }
+        about={<Status snapshot={snapshot} />}
         actions={
           <>
             <CopyButton text={window.location.href} label="Copy the link to this page" />
@@ -226,15 +226,6 @@ function PastNotice({ onReturn }: { onReturn: () => void }) {
         Back to now
       </Button>
     </div>
-  );
-}
-
-function BackLink() {
-  return (
-    <Link to="/conversations" className="inline-flex items-center gap-1 text-soft hover:text-ink">
-      <ArrowLeft size={14} aria-hidden />
-      Conversations
-    </Link>
   );
 }
 

@@ -2,6 +2,7 @@ import type { Thread } from "@langchain/langgraph-sdk";
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { api, unwrap } from "../../api/client";
 import type { components } from "../../api/schema";
+import { useSettled } from "../../api/useSettled";
 import { type Filters, queryOf } from "./filters";
 
 type ThreadSearch = components["schemas"]["ThreadSearch"];
@@ -18,7 +19,7 @@ export type ListedThread = Pick<Thread, Field> & { extracted?: Record<string, un
  * parameter for words of messages.
  */
 export function useThreads(filters: Filters) {
-  const query = queryOf(filters);
+  const query = queryOf({ ...filters, q: useSettled(filters.q) });
   const list = useInfiniteQuery({
     queryKey: ["threads", "search", query],
     queryFn: async ({ pageParam, signal }) => {

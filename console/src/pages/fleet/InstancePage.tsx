@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import { ArrowLeft } from "lucide-react";
 import type { ReactNode } from "react";
 import { api, getJson, unwrap } from "../../api/client";
+import { BackLink } from "../../components/BackLink";
 import { Badge } from "../../components/Badge";
 import { CopyButton } from "../../components/CopyButton";
 import { JsonButton } from "../../components/JsonView";
@@ -38,11 +38,7 @@ export default function InstancePage() {
     refetchInterval: (query) => (query.state.error ? false : EVERY),
   });
   const refresh = () => Promise.all([instance.refetch(), history.refetch()]);
-  const back = (
-    <Link to="/fleet" search={{}} className="mb-2 inline-flex items-center gap-1 text-soft hover:text-ink">
-      <ArrowLeft size={14} aria-hidden /> Fleet
-    </Link>
-  );
+  const back = <BackLink to="/fleet">Fleet</BackLink>;
 
   if (instance.isError && !instance.data) {
     return (
@@ -79,8 +75,8 @@ export default function InstancePage() {
         }
         actions={
           <>
-            <InstanceActions instance={found} onChange={refresh} />
             <JsonButton value={{ ...found, history: history.data }} title="The instance, as the API gives it" />
+            <InstanceActions instance={found} onChange={refresh} />
           </>
         }
       />
@@ -130,7 +126,7 @@ function Facts({ instance }: { instance: Instance }) {
       <Fact name="Lease">
         <Lease instance={instance} />
       </Fact>
-      <Fact name="Heard">
+      <Fact name="Last heartbeat">
         <Time at={instance.last_health_check} />
       </Fact>
       <Fact name="Load">
@@ -153,13 +149,17 @@ function Facts({ instance }: { instance: Instance }) {
         <Time at={instance.registered_at} />
       </Fact>
       <Fact name="Id">
-        <code className="truncate font-mono text-xs">{instance.registration_id}</code>
-        <CopyButton text={instance.registration_id} label="Copy the id" />
+        <span className="flex min-w-0 items-center gap-1">
+          <code className="font-mono text-xs">{instance.registration_id}</code>
+          <CopyButton text={instance.registration_id} label="Copy the id" />
+        </span>
       </Fact>
       <Fact name="Reports">
-        <Extra value={instance.metrics} title="Metrics" />
-        <Extra value={instance.connection_details} title="Connection" />
-        <Extra value={instance.runtime_config} title="Runtime configuration" />
+        <span className="-ml-3 flex flex-wrap">
+          <Extra value={instance.metrics} title="Metrics" />
+          <Extra value={instance.connection_details} title="Connection" />
+          <Extra value={instance.runtime_config} title="Runtime configuration" />
+        </span>
       </Fact>
     </dl>
   );
@@ -181,7 +181,7 @@ function Lease({ instance }: { instance: Instance }) {
   if (condition === "ended") return <>over</>;
   if (condition === "stale" || !instance.lease_expires_at) return <>lapsed</>;
   const seconds = (Date.parse(instance.lease_expires_at) - now) / 1000;
-  return <>{seconds > 0 ? `lasts ${formatDuration(seconds)} without a heartbeat` : "lasts"}</>;
+  return <>{seconds > 0 ? `expires in ${formatDuration(seconds)} without a heartbeat` : "valid"}</>;
 }
 
 const None = () => <span className="text-faint">none</span>;

@@ -14,7 +14,7 @@ const EDGES: Partial<Record<Condition, string>> = {
   cordoned: "border-warn/50",
 };
 
-/** One instance: its name, state, version, registration, load, and when it was heard. */
+/** One instance: its name, state, version, registration, load, and its last heartbeat. */
 export const Tile = memo(function Tile({ entry, now }: { entry: Entry; now: number }) {
   const { instance } = entry;
   const condition = conditionOf(instance, entry.connected);
@@ -47,16 +47,16 @@ export const Tile = memo(function Tile({ entry, now }: { entry: Entry; now: numb
         </span>
       </span>
       <span className="truncate text-xs text-faint tabular-nums">
-        {heard(instance.last_health_check, condition, now)}
+        {describeHeartbeat(instance.last_health_check, condition, now)}
       </span>
     </Link>
   );
 });
 
-/** When it was heard. Of a lease that lasts this is no later than the last list. */
-function heard(at: string | null, condition: Condition, now: number): string {
-  if (!at) return "never heard";
+/** When the last heartbeat came. Of a lease that is valid this is no later than the last list. */
+function describeHeartbeat(at: string | null, condition: Condition, now: number): string {
+  if (!at) return "no heartbeat yet";
   const seconds = Math.max(0, (now - Date.parse(at)) / 1000);
   const ago = seconds < 10 ? "just now" : `${formatDuration(seconds)} ago`;
-  return condition === "stale" ? `lease lapsed, heard ${ago}` : `lease lasts, heard ${ago}`;
+  return condition === "stale" ? `lease lapsed, last heartbeat ${ago}` : `last heartbeat ${ago}`;
 }

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { MessagesSquare } from "lucide-react";
 import { may, useMe } from "../../api/me";
+import { BackLink } from "../../components/BackLink";
 import { Badge } from "../../components/Badge";
 import { JsonButton } from "../../components/JsonView";
 import { PageHeader, Panel } from "../../components/PageHeader";
@@ -20,12 +21,7 @@ export default function RunPage() {
   const timeline = useQuery(timelineQuery(threadId, runId));
   return (
     <>
-      <p className="mb-1 text-soft">
-        <Link to="/runs" className="hover:text-accent hover:underline">
-          Runs
-        </Link>
-        <span aria-hidden> /</span>
-      </p>
+      <BackLink to="/runs">Runs</BackLink>
       {timeline.isPending ? (
         <LoadingPage />
       ) : timeline.isError && !timeline.data ? (

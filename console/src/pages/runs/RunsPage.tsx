@@ -52,6 +52,7 @@ const COLUMNS: Column<ListedRun>[] = [
     width: "5rem",
     align: "right",
     cell: (run) => (run.run_seconds === null ? <span className="text-faint">–</span> : formatDuration(run.run_seconds)),
+    secondary: true,
   },
   { id: "created", title: "Created", width: "6.5rem", align: "right", cell: (run) => <Time at={run.created_at} /> },
 ];

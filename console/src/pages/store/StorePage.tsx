@@ -35,7 +35,7 @@ const columns = (depth: number, onOpen: (item: Item) => void): Column<Item>[] =>
   },
   {
     id: "namespace",
-    title: "Below",
+    title: "Namespace",
     width: "minmax(0,1fr)",
     cell: (item) => item.namespace.slice(depth).join(" / ") || "–",
     sortBy: (item) => item.namespace.join("."),

@@ -1,6 +1,7 @@
 import type { Item } from "@langchain/langgraph-sdk";
 import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { langgraph } from "../../api/langgraph";
+import { useSettled } from "../../api/useSettled";
 import { childrenOf, labelsOf, type Place, parseObject } from "./place";
 
 export type { Item };
@@ -24,7 +25,8 @@ export function useChildren(ns: string | undefined) {
 /** Items of a namespace and of those below it, page by page. A filter that is no JSON object is left out. */
 export function useItems({ ns, q, by, filter }: Place) {
   const prefix = labelsOf(ns);
-  const wanted = { filter: parseObject(filter ?? "") ?? undefined, query: by === "meaning" ? q : undefined };
+  const [text, object] = [useSettled(q), useSettled(filter)];
+  const wanted = { filter: parseObject(object ?? "") ?? undefined, query: by === "meaning" ? text : undefined };
   return useInfiniteQuery({
     queryKey: ["store", "items", prefix, wanted],
     queryFn: async ({ pageParam, signal }) => {

@@ -32,7 +32,7 @@ export function VersionsTab({ agent, mayRestore }: { agent: Assistant; mayRestor
       replace: true,
     });
   return (
-    <div className="grid grid-cols-1 items-start gap-4 md:grid-cols-[15rem_minmax(0,1fr)]">
+    <div className="grid grid-cols-1 items-start gap-4 md:grid-cols-[17rem_minmax(0,1fr)]">
       <VersionList
         versions={all}
         chosen={chosen.version}
