@@ -164,6 +164,24 @@ async def test_a_server_that_repeats_a_sync_logs_what_is_new(pool, catalogue, st
     assert sorted(await logged()) == ["agent sync failed", "agent sync finished"]
 
 
+async def test_of_an_error_that_nobody_foresaw_the_log_has_the_traceback(pool, catalogue, monkeypatch):
+    storage, bad = MemoryStorage(), await catalogue.add_agent(name="Bad")
+    await catalogue.add_agent(name="Good")
+    rejected = await catalogue.add_agent(name=None)
+    create = storage.assistants.create
+
+    async def create_or_fail(payload, owner_id):
+        return {}["no such key"] if payload["name"] == "Bad" else await create(payload, owner_id)
+
+    monkeypatch.setattr(storage.assistants, "create", create_or_fail)
+    with capture_logs() as logs:
+        assert (await startup(pool, storage))["created"] == 1
+    errors = {line["agent_id"]: line["exc_info"] for line in logs if line["event"] == "agent sync failed"}
+    assert errors[str(rejected)] is None, "the reason says it all"
+    error = errors[str(bad)]
+    assert isinstance(error, KeyError) and error.__traceback__ is not None
+
+
 async def test_pages_give_the_same_counters(pool, catalogue, storage):
     await catalogue.add_agents(10)
     await catalogue.add_agent(name=None)

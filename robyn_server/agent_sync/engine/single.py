@@ -185,9 +185,14 @@ def is_retired(existing: Any) -> bool:
 
 
 def failed(agent_id: UUID, error: Exception, name: str | None = None) -> SyncOutcome:
-    """The failure as a line of the ledger. The reason of an error that is not ours begins with its type."""
-    reason = error.detail if isinstance(error, AgenthallError) else f"{type(error).__name__}: {error}"
-    return SyncOutcome(agent_id, SyncAction.FAILED, failure=reason, name=name)
+    """The failure as a line of the ledger.
+
+    The reason of an error that is not ours begins with its type, and the log has its traceback.
+    """
+    if isinstance(error, AgenthallError):
+        return SyncOutcome(agent_id, SyncAction.FAILED, failure=error.detail, name=name)
+    reason = f"{type(error).__name__}: {error}"
+    return SyncOutcome(agent_id, SyncAction.FAILED, failure=reason, name=name, error=error)
 
 
 async def converge(context: SyncContext, payload: Mapping[str, Any], *, is_new: bool = False) -> SyncAction:

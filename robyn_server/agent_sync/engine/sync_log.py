@@ -54,7 +54,7 @@ class SyncLog:
         if len(self._reasons) > MAX_FAILURES:
             self._reasons.popitem(last=False)
         if self._may_log_failure():
-            _log.warning("agent sync failed", agent_id=str(outcome.agent_id), reason=reason)
+            _log.warning("agent sync failed", agent_id=str(outcome.agent_id), reason=reason, exc_info=outcome.error)
 
     def retired(self, agent_id: UUID) -> None:
         self._reasons.pop(agent_id, None)

@@ -7,7 +7,7 @@ the others. Change detection, merging and the refusal of edits all use this list
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -99,7 +99,8 @@ class SyncAction(StrEnum):
 class SyncOutcome:
     """The ledger entry of one agent.
 
-    `failure` is the reason for `FAILED`, for people. `name` is the agent's, if it is known.
+    `failure` is the reason for `FAILED`, for people. `name` is the agent's, if it is known. `error` is an unexpected
+    exception, for the log alone.
     """
 
     agent_id: UUID
@@ -108,6 +109,7 @@ class SyncOutcome:
     failure: str | None = None
     write_back_pending: bool = False
     name: str | None = None
+    error: Exception | None = field(default=None, compare=False, repr=False)
 
 
 class AppliedAgent(NamedTuple):
