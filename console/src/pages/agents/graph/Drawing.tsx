@@ -1,4 +1,5 @@
 import "@xyflow/react/dist/style.css";
+import "./drawing.css";
 import type { AssistantGraph } from "@langchain/langgraph-sdk";
 import { Background, Controls, type Edge, Handle, MarkerType, type Node, Position, ReactFlow } from "@xyflow/react";
 import { useMemo } from "react";
@@ -67,7 +68,7 @@ function edgesOf({ forward, skipping, back }: Layout<GraphEdge>): Edge[] {
     sourceHandle: side,
     targetHandle: side,
     type: side === "forward" ? "default" : "smoothstep",
-    markerEnd: { type: MarkerType.ArrowClosed, width: 16, height: 16 },
+    markerEnd: { type: MarkerType.ArrowClosed, width: 16, height: 16, color: "var(--faint)" },
     className: conditional ? "[&_path]:[stroke-dasharray:5_4]" : undefined,
   });
   return [
