@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -88,6 +89,25 @@ def _is_gone(pid: int, cluster: Path) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def end_leftovers(cluster: Path) -> None:
+    """End processes that a killed postmaster left behind. The caller holds the owner's lock, and runs no postmaster.
+
+    One that executes a statement notices the death at its end. Until then its shared memory keeps a new postmaster from
+    starting. Does nothing on macOS, where /proc does not tell whose they are.
+    """
+    for pid in _processes_in(cluster.resolve()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGQUIT)  # at once and without a clean-up, as after the crash of one of them
+
+
+def _processes_in(cluster: Path) -> Iterator[int]:
+    """The processes of PostgreSQL that work in this directory."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            if (process / "cwd").readlink() == cluster and (process / "comm").read_text().strip() == "postgres":
+                yield int(process.name)
 
 
 def remove_stale(lock_file: Path, cluster: Path) -> None:

@@ -32,7 +32,7 @@ from robyn_server.supervisor.parent_death import Watchdog, death_signal, watchdo
 from .binaries import Binaries, copy_binaries, find_binaries, with_version
 from .data_directory import SOCKET_NAME, DataDirectory, OwnerLock, private_folder
 from .os_account import Account, accounts, change_owner
-from .postmaster import dsn_for, is_postmaster_of, ready_pid, remove_stale, socket_folder, stop_orphan
+from .postmaster import dsn_for, end_leftovers, is_postmaster_of, ready_pid, remove_stale, socket_folder, stop_orphan
 
 OPTIONS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -45,8 +45,11 @@ OPTIONS: Mapping[str, str] = {
     "log_line_prefix": "%m [%p] ",
 }
 
-_LAUNCH_ATTEMPTS_SECONDS = 10.0
-"""How long backends of a killed postmaster may hold its shared memory, which keeps a new one from starting."""
+_LAUNCH_ATTEMPTS_SECONDS = 60.0
+"""How long backends of a killed postmaster may hold its shared memory, which keeps a new one from starting.
+
+They are ended, which takes as long as the disk keeps them waiting.
+"""
 
 _LOG_TAIL = 1000
 """Characters of the log in an error."""
@@ -272,6 +275,7 @@ class EmbeddedPostgres:
 
     def launch(self) -> None:
         """Start the server again and return at once. The supervisor calls it after the server died."""
+        end_leftovers(self.directory.cluster)
         for lock_file in (self.directory.cluster / "postmaster.pid", self._socket_lock()):
             remove_stale(lock_file, self.directory.cluster)
         enter, dying = self._enter(self.account), death_signal(signal.SIGINT)

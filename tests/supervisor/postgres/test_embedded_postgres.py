@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -160,6 +161,32 @@ def test_a_killed_postmaster_is_launched_again_and_recovers(database: EmbeddedPo
     wait_until(lambda: database.poll() is not None)
     wait_until(lambda: _relaunched(database), "the second life")
     assert one(database.dsn) == 1
+
+
+def test_a_statement_of_a_killed_postmaster_does_not_delay_the_next_one(database: EmbeddedPostgres) -> None:
+    assert database.pid is not None
+    with psycopg.connect(database.dsn) as connection:
+        busy = threading.Thread(target=_execute_for_hours, args=(connection,))
+        busy.start()
+        backend = connection.info.backend_pid
+        wait_until(lambda: _processor_seconds(backend) > 0.2, "the statement's execution")
+        os.kill(database.pid, signal.SIGKILL)
+        wait_until(lambda: database.poll() is not None)
+        wait_until(lambda: _relaunched(database), "the second life")
+        busy.join(DEADLINE)
+    assert is_gone(backend)
+    assert one(database.dsn) == 1
+
+
+def _execute_for_hours(connection: psycopg.Connection) -> None:
+    """A statement that looks after nothing but itself, until its server is gone."""
+    with contextlib.suppress(psycopg.OperationalError):
+        connection.execute("SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b")
+
+
+def _processor_seconds(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def test_who_still_holds_the_memory_of_a_killed_postmaster_is_waited_for_however_much_others_write(
