@@ -14,6 +14,8 @@ from robyn_server.web.http.routing import Route
 
 NOBODY = str(UUID(int=1))
 NUL, SURROGATE = "\0", "\ud800"
+MOST_OF_A_QUERY = 30_000
+"""Characters. httpx sends addresses of at most 65,536, and the path may have as many again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,19 @@ class _Malformed:
         for _ in range(self._chance.choice([1, 1, 1, 2, 3])):
             self._chance.choice(changes)()
         path = self._route.path.format_map({name: _segment(value) for name, value in self._ids.items()})
-        query = "&".join(f"{_segment(name)}={_segment(value)}" for name, value in self._query)
+        query = self._encoded_query()
         body = None if self._route.body is None else self._body()
         return MalformedRequest(
             self._route.method, f"{path}?{query}" if query else path, body, self._headers, tuple(self._what)
         )
+
+    def _encoded_query(self) -> str:
+        """As many parameters as there is room for."""
+        query = ""
+        for name, value in self._query:
+            longer = f"{query}&{_segment(name)}={_segment(value)}".removeprefix("&")
+            query = longer if len(longer) <= MOST_OF_A_QUERY else query
+        return query
 
     def _body(self) -> bytes:
         body = _json(self._members)
