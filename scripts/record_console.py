@@ -25,10 +25,13 @@ from .terminal_screen import Terminal
 QUESTION = "Use the tool search_law: what about rent?"
 _BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser")
 _DESK, _PHONE = (1280, 760), (390, 760)
-_INSTANCES: dict[str, dict[str, tuple[str, ...]]] = {
-    "ide-agent": {"berlin": ("desk-ada", "desk-ben", "desk-cleo"), "porto": ("laptop-dan", "laptop-eve")},
-    "support-bot": {"porto": ("pod-5f7c-1", "pod-5f7c-2")},
-}
+_INSTANCES = [
+    *(("ide-agent", "berlin", name) for name in ("desk-ada", "desk-ben", "desk-cleo")),
+    *(("ide-agent", "porto", name) for name in ("laptop-dan", "laptop-eve")),
+    *(("support-bot", "porto", name) for name in ("pod-5f7c-1", "pod-5f7c-2")),
+]
+"""Type of agent, zone and name of each."""
+
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
@@ -54,7 +57,7 @@ async def converse(url: str) -> dict[str, Picture]:
         "console": Picture(conversation, "blockquote"),
         "console-agents": Picture("agents", "text=support-bot"),
         "console-run": Picture(f"runs/{thread['thread_id']}/{run['run_id']}", "text=search_law"),
-        "console-fleet": Picture("fleet", "text=7 instances", theme="dark"),
+        "console-fleet": Picture("fleet", f"text={len(_INSTANCES)} instances", theme="dark"),
         "console-phone": Picture(conversation, "blockquote", theme="dark", window=_PHONE),
     }
 
@@ -68,9 +71,7 @@ def instances(url: str) -> Iterator[None]:
             stdout=subprocess.DEVNULL,
             env=os.environ | {"AGENTHALL_URL": url},
         )
-        for agent, zones in _INSTANCES.items()
-        for zone, names in zones.items()
-        for name in names
+        for agent, zone, name in _INSTANCES
     ]
     try:
         yield

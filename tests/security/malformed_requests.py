@@ -14,7 +14,7 @@ from robyn_server.web.http.routing import Route
 
 NOBODY = str(UUID(int=1))
 NUL, SURROGATE = "\0", "\ud800"
-MOST_OF_A_QUERY = 30_000
+MAX_QUERY_LENGTH = 30_000
 """Characters. httpx sends addresses of at most 65,536, and the path may have as many again."""
 
 
@@ -133,7 +133,7 @@ class _Malformed:
         query = ""
         for name, value in self._query:
             longer = f"{query}&{_segment(name)}={_segment(value)}".removeprefix("&")
-            query = longer if len(longer) <= MOST_OF_A_QUERY else query
+            query = longer if len(longer) <= MAX_QUERY_LENGTH else query
         return query
 
     def _body(self) -> bytes:

@@ -91,11 +91,11 @@ def _is_gone(pid: int, cluster: Path) -> bool:
     return True
 
 
-def end_leftovers(cluster: Path) -> None:
+def end_orphaned_children(cluster: Path) -> None:
     """End processes that a killed postmaster left behind. The caller holds the owner's lock, and runs no postmaster.
 
     One that executes a statement notices the death at its end. Until then its shared memory keeps a new postmaster from
-    starting. Does nothing on macOS, where /proc does not tell whose they are.
+    starting. Does nothing on macOS, which has no /proc.
     """
     for pid in _processes_in(cluster.resolve()):
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -32,7 +32,15 @@ from robyn_server.supervisor.parent_death import Watchdog, death_signal, watchdo
 from .binaries import Binaries, copy_binaries, find_binaries, with_version
 from .data_directory import SOCKET_NAME, DataDirectory, OwnerLock, private_folder
 from .os_account import Account, accounts, change_owner
-from .postmaster import dsn_for, end_leftovers, is_postmaster_of, ready_pid, remove_stale, socket_folder, stop_orphan
+from .postmaster import (
+    dsn_for,
+    end_orphaned_children,
+    is_postmaster_of,
+    ready_pid,
+    remove_stale,
+    socket_folder,
+    stop_orphan,
+)
 
 OPTIONS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -275,7 +283,7 @@ class EmbeddedPostgres:
 
     def launch(self) -> None:
         """Start the server again and return at once. The supervisor calls it after the server died."""
-        end_leftovers(self.directory.cluster)
+        end_orphaned_children(self.directory.cluster)
         for lock_file in (self.directory.cluster / "postmaster.pid", self._socket_lock()):
             remove_stale(lock_file, self.directory.cluster)
         enter, dying = self._enter(self.account), death_signal(signal.SIGINT)
